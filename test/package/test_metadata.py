@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""package.xml, pip's metadata, the changelog and the imports tell one story."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+import xml.etree.ElementTree as xml
+
+import pytest
+
+import clip2depth_ros
+
+# rosdep keys of what the package imports under another name
+ROSDEP = {
+    "cv2": "python3-opencv",
+    "numpy": "python3-numpy",
+    "tqdm": "python3-tqdm",
+    "yaml": "python3-yaml",
+}
+# run dependencies that have no rosdep key; the README says how they get beside a ROS installation
+PIP_ONLY = {"openvino", "rosbags"}
+# what the extras bring: training, the simulator, the viewer
+EXTRAS = {"torch", "torchvision", "open_clip", "timm", "safetensors", "onnx", "onnxscript", "mujoco", "rerun"}
+
+
+def imports_of(path) -> set[str]:
+    """Top-level names of the modules that a Python file imports, at any depth of its code."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            names.add(node.module.split(".")[0])
+    return names
+
+
+@pytest.fixture(scope="module")
+def package(root):
+    return xml.parse(root / "package.xml").getroot()
+
+
+def test_version_is_the_same_everywhere(root, package):
+    assert package.findtext("version") == clip2depth_ros.__version__
+    changelog = (root / "CHANGELOG.rst").read_text()
+    released = re.findall(r"^(\d+\.\d+\.\d+)(?: \(.*\))?\n-+$", changelog, re.MULTILINE)
+    assert released[0] == clip2depth_ros.__version__
+
+
+def test_package_xml_is_complete(root, package):
+    catkin_pkg = pytest.importorskip("catkin_pkg.package", reason="catkin_pkg is not installed")
+    parsed = catkin_pkg.parse_package(str(root / "package.xml"))  # raises on a schema error
+    parsed.validate()
+    assert parsed.name == "clip2depth_ros"
+    assert parsed.package_format == 3
+    assert parsed.get_build_type() == "ament_cmake"
+    assert list(parsed.licenses) == ["Apache-2.0"]
+    assert (root / parsed.licenses[0].file).read_text().lstrip().startswith("Apache License")
+    assert "rosidl_interface_packages" in [group.name for group in parsed.member_of_groups]
+
+
+def test_everything_imported_is_declared(root, package):
+    declared = {node.text for node in package if node.tag in ("depend", "exec_depend")}
+    undeclared = {}
+    for path in sorted((root / "clip2depth_ros").rglob("*.py")) + sorted((root / "launch").glob("*.py")):
+        for name in imports_of(path) - set(sys.stdlib_module_names) - PIP_ONLY - EXTRAS - {"clip2depth_ros"}:
+            if ROSDEP.get(name, name) not in declared:
+                undeclared.setdefault(name, []).append(str(path.relative_to(root)))
+    assert not undeclared, "imported, but neither in package.xml nor in a list above"
+
+
+def test_ros_wheels_cover_the_message_packages(root, monkeypatch):
+    """What package.xml asks of a ROS installation, pip gets from PyPI, except what PyPI does not have."""
+    monkeypatch.syspath_prepend(str(root / "cmake"))
+    import ros_wheels
+
+    wheels = {re.split(r"[<>=~]", name)[0] for name in ros_wheels.run_requirements()}
+    node_imports = set()
+    for path in (root / "clip2depth_ros" / "ros").glob("*.py"):
+        node_imports |= imports_of(path)
+    suffixes = ("rclpy", "_msgs", "_srvs", "_interfaces")
+    assert {"ros-" + name.replace("_", "-") for name in node_imports if name.endswith(suffixes)} <= wheels
+    assert "ros-rmw-fastrtps-cpp" in wheels
+
+
+@pytest.mark.parametrize(("asked", "major"), [("kilted", 9), ("jazzy", 7)])
+def test_one_distribution_for_building_and_running(root, monkeypatch, asked, major):
+    monkeypatch.syspath_prepend(str(root / "cmake"))
+    import ros_wheels
+
+    monkeypatch.setenv("CLIP2DEPTH_ROS", asked)
+    rclpy = f"ros-rclpy>={major},<{major + 1}"
+    assert rclpy in ros_wheels.run_requirements()
+    assert rclpy in ros_wheels.build_requirements()
+
+
+def test_unknown_distribution_is_refused_with_those_that_exist(root, monkeypatch):
+    monkeypatch.syspath_prepend(str(root / "cmake"))
+    import ros_wheels
+
+    monkeypatch.setenv("CLIP2DEPTH_ROS", "galactic")
+    with pytest.raises(ValueError, match=r"'galactic'.*kilted, jazzy"):
+        ros_wheels.distribution()
+
+
+def test_installed_wheels_decide_the_distribution(root, monkeypatch):
+    monkeypatch.syspath_prepend(str(root / "cmake"))
+    import ros_wheels
+
+    monkeypatch.delenv("CLIP2DEPTH_ROS", raising=False)
+    monkeypatch.setattr(ros_wheels.metadata, "version", lambda name: "7.1.6")
+    assert ros_wheels.distribution() == "jazzy"
+
+    def absent(name):
+        raise ros_wheels.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(ros_wheels.metadata, "version", absent)
+    assert ros_wheels.distribution() == ros_wheels.DEFAULT
+
+
+def test_messages_say_what_their_fields_mean(root):
+    for path in (root / "msg").glob("*.msg"):
+        block_has_comment = False
+        for line in path.read_text().splitlines():
+            field, _, comment = line.partition("#")
+            if not line.strip():
+                block_has_comment = False
+            elif not field.strip():
+                block_has_comment = True
+            else:
+                assert comment.strip() or block_has_comment, f"{path.name}: no comment for: {line}"
