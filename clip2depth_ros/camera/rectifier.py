@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Taking the lens distortion out of images, with maps made once per camera."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from clip2depth_ros.camera.pinhole import Camera
+from clip2depth_ros.errors import Clip2DepthError
+
+
+class Rectifier:
+    """Rectifies the images of one camera.
+
+    `camera` is the camera of what comes out; `outside` (H, W) uint8 is 255 where the source image has nothing
+    to show, or None when every pixel has a source.
+    """
+
+    def __init__(self, camera: Camera) -> None:
+        self.source = camera
+        self.camera = camera.undistorted()
+        rotation = np.eye(3) if camera.rectification is None else np.array(camera.rectification).reshape(3, 3)
+        make_maps = (
+            cv2.fisheye.initUndistortRectifyMap
+            if camera.distortion and camera.distortion_model == "equidistant"
+            else cv2.initUndistortRectifyMap
+        )
+        distortion = np.array(camera.distortion or (0.0,) * 4)
+        x, y = make_maps(camera.matrix, distortion, rotation, self.camera.matrix, camera.size, cv2.CV_32FC1)
+        with np.errstate(invalid="ignore"):
+            inside = (x >= -0.5) & (y >= -0.5) & (x <= camera.width - 0.5) & (y <= camera.height - 0.5)
+        self.outside = None if inside.all() else np.where(inside, np.uint8(0), np.uint8(255))
+        # Fixed-point maps: half the memory traffic, 1/32 pixel.
+        self._maps = cv2.convertMaps(x, y, cv2.CV_16SC2)
+
+    def rectify(self, image: np.ndarray, out: np.ndarray) -> np.ndarray:
+        """Fill `out` (H, W, 3) uint8 with the rectified image; what has no source becomes black."""
+        if image.shape[:2] != (self.source.height, self.source.width):
+            raise Clip2DepthError(
+                f"The image is {image.shape[1]}x{image.shape[0]}, its camera "
+                f"{self.source.width}x{self.source.height}; camera_info and image do not belong together."
+            )
+        cv2.remap(image, *self._maps, cv2.INTER_LINEAR, dst=out, borderMode=cv2.BORDER_CONSTANT)
+        return out
