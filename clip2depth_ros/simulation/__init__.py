@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A robot with a camera in rooms made from a seed, with true depth and pose.
+
+MuJoCo (the `sim` extra) is imported at first use.
+"""
+
+from .drive import Drive
+from .rooms import ROOMS, make_room
+from .shards import load_shard, render_shards
+from .views import SimView, look_pose, sample_views
+
+__all__ = [
+    "ROOMS",
+    "Drive",
+    "SimView",
+    "load_shard",
+    "look_pose",
+    "make_room",
+    "render_shards",
+    "sample_views",
+]

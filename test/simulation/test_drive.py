@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A drive is smooth, touches nothing, is true in depth and pose, and is the same every time."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from clip2depth_ros.errors import Clip2DepthError
+from clip2depth_ros.simulation.drive import START, Drive
+from clip2depth_ros.simulation.floor import FloorMap
+from clip2depth_ros.simulation.rooms import make_room
+from clip2depth_ros.simulation.scene import Paint, Scene
+from clip2depth_ros.simulation.tracks import Gait, plan_track
+
+
+@pytest.fixture(scope="module")
+def frames(renderer):
+    return list(Drive(4, 96, 72, fps=10, seconds=6))
+
+
+def test_frames_are_whole(frames):
+    assert len(frames) == 60
+    assert [frame.stamp for frame in frames] == [START + k * 100_000_000 for k in range(60)]
+    assert frames[0].stamp > 0 and frames[7].name == "000007"
+    for frame in frames:
+        assert frame.image.shape == (72, 96, 3) and frame.image.dtype == np.uint8
+        assert frame.depth.shape == (72, 96) and frame.depth.dtype == np.float32
+        assert frame.pose.shape == (4, 4) and frame.pose.dtype == np.float64
+        assert frame.camera.width == 96
+        assert 0.25 < frame.pose[2, 3] < 1.25
+        assert np.nanmin(frame.depth) > 0.2
+
+
+def test_the_same_seed_gives_the_same_bytes(frames):
+    drive = Drive(4, 96, 72, fps=10, seconds=6)
+    iterator = iter(drive)
+    begun = [next(iterator) for _ in range(3)]
+    # Somebody else renders in between, and the drive starts over.
+    next(iter(Drive(7, 64, 48, seconds=1)))
+    for a, b in zip(frames, drive, strict=True):
+        assert a.image.tobytes() == b.image.tobytes() and a.depth.tobytes() == b.depth.tobytes()
+        np.testing.assert_array_equal(a.pose, b.pose)
+    assert begun[2].image.tobytes() == frames[2].image.tobytes()
+    assert next(iterator).image.tobytes() == frames[3].image.tobytes()
+
+
+def test_the_camera_moves_smoothly(frames):
+    poses = np.array([frame.pose for frame in frames])
+    step = np.linalg.norm(np.diff(poses[:, :3, 3], axis=0), axis=1)
+    turn = np.arccos(np.clip((poses[:-1, :3, 2] * poses[1:, :3, 2]).sum(axis=1), -1, 1))
+    assert step.max() < 0.08 and turn.max() < 0.2
+    assert step.sum() > 0.2 or turn.sum() > 0.5, "it goes somewhere"
+    acceleration = np.abs(np.diff(step)) * 100
+    assert acceleration.max() < 3.0
+
+
+def test_depth_and_pose_belong_together(renderer):
+    """The points of one frame, moved by the poses, are the surfaces that another frame sees."""
+    frames = list(Drive(6, 96, 72, fps=4, seconds=5, people=False))
+    checked = 0
+    for a, b in zip(frames[:-2], frames[2:], strict=True):
+        points = a.camera.rays() * a.depth[..., None]
+        world = points.reshape(-1, 3) @ a.pose[:3, :3].T + a.pose[:3, 3]
+        seen = (world - b.pose[:3, 3]) @ b.pose[:3, :3]
+        u = b.camera.fx * seen[:, 0] / seen[:, 2] + b.camera.cx
+        v = b.camera.fy * seen[:, 1] / seen[:, 2] + b.camera.cy
+        inside = (seen[:, 2] > 0.2) & (u > 0) & (v > 0) & (u < 95) & (v < 71)
+        if inside.sum() < 500:
+            continue
+        measured = b.depth[np.round(v[inside]).astype(int), np.round(u[inside]).astype(int)]
+        error = np.abs(measured / seen[inside, 2] - 1)
+        assert np.nanmedian(error) < 0.01
+        checked += 1
+    assert checked > 5
+
+
+def test_people_walk_and_are_seen(renderer):
+    drive = Drive(4, 64, 48, fps=3, seconds=10)
+    assert drive._walkers
+    times = np.arange(0, 10, 0.1)
+    for walker in drive._walkers:
+        path = walker.track.at(times)[:, :2]
+        assert np.hypot(*np.diff(path, axis=0).T).sum() > 1.0
+        assert (drive._floor.clearance_at(path) > 0.2).all()
+    empty = Drive(4, 64, 48, fps=3, seconds=10, people=False)
+    differ = [
+        (np.nan_to_num(a.depth) != np.nan_to_num(b.depth)).any() for a, b in zip(drive, empty, strict=True)
+    ]
+    assert any(differ)
+
+
+def test_nobody_meets(renderer):
+    """Robot and people keep apart for the whole drive, and the camera never ends up inside anything."""
+    times = np.arange(0, 20, 0.1)
+    walkers = 0
+    for seed in (2, 4):
+        drive = Drive(seed, 64, 48, seconds=20)
+        tracks = [drive._robot] + [walker.track for walker in drive._walkers]
+        walkers += len(drive._walkers)
+        for i, one in enumerate(tracks):
+            for other in tracks[:i]:
+                gap = np.hypot(*(one.at(times) - other.at(times))[:, :2].T)
+                assert gap.min() > 0.78
+    assert walkers >= 3
+    drive = Drive(3, 32, 24, fps=4, seconds=12)
+    assert min(np.nanmin(frame.depth) for frame in drive) > 0.2
+
+
+def test_tracks_keep_their_distance():
+    gait = Gait(radius=0.3, speed=0.6)
+    for seed in range(3):
+        floor = FloorMap(make_room(seed, kind="office", people=0))
+        track = plan_track(floor, np.random.default_rng(seed), gait, 40.0)
+        assert track.times[-1] >= 40 and (np.diff(track.times) >= 0).all()
+        states = track.at(np.arange(0, 40, 0.1))
+        assert (floor.clearance_at(states[:, :2]) > 0.2).all()
+        speed = np.hypot(*np.diff(states[:, :2], axis=0).T) / 0.1
+        assert speed.max() < 0.62
+        np.testing.assert_allclose(speed, np.diff(states[:, 3]) / 0.1, atol=0.02)
+        assert np.abs(np.diff(states[:, 2])).max() < 0.1 * 0.8 * 1.3
+        assert states[-1, 3] > 5.0
+
+
+def test_no_track_where_nobody_can_stand_or_everything_is_taken():
+    floor = FloorMap(make_room(1, kind="office", people=0))
+    rng = np.random.default_rng(0)
+    assert plan_track(floor, rng, Gait(radius=30.0, speed=0.6), 5.0) is None
+    assert plan_track(floor, rng, Gait(0.3, 0.6), 5.0, clear=lambda times, points: False) is None
+
+
+def test_the_floor_map_knows_the_furniture():
+    scene = Scene("office", 4.0, 3.0, 2.5)
+    paint = Paint((1, 1, 1))
+    scene.thing("box", 2.0, 1.0).box((0, 0, 0.5), (1.0, 0.6, 1.0), paint)
+    scene.thing("rug", 1.0, 2.0).box((0, 0, 0.005), (1.0, 1.0, 0.01), paint)
+    scene.thing("lamp", 3.0, 2.0).box((0, 0, 2.3), (0.5, 0.5, 0.1), paint)
+    floor = FloorMap(scene)
+    points = np.array([[2.0, 1.0], [2.0, 1.8], [1.0, 2.0], [3.0, 2.0], [0.3, 1.5]])
+    np.testing.assert_allclose(floor.clearance_at(points), [0.0, 0.5, 0.86, 0.86, 0.3], atol=0.06)
+    route = floor.route((5, 10), (35, 10), 0.3)
+    points = floor.smooth(route, 0.3)
+    assert (floor.clearance_at(points) > 0.25).all()
+    np.testing.assert_allclose(points[[0, -1]], [[0.55, 1.05], [3.55, 1.05]], atol=0.02)
+    assert points[:, 1].max() > 1.5, "it goes round the box"
+
+
+@pytest.mark.parametrize("wrong", [{"width": 0}, {"fps": 0}, {"seconds": -1}, {"horizontal_fov": 3.2}])
+def test_nonsense_is_refused(wrong):
+    with pytest.raises(Clip2DepthError, match="cannot drive"):
+        Drive(1, **wrong)
