@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a bundle says about itself: manifest.json."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from clip2depth_ros.errors import Clip2DepthError
+
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """The facts of a bundle. Raises Clip2DepthError for a missing, unknown or impossible one."""
+
+    name: str
+    """What people call the bundle; the name of its folder too."""
+    backbone: str
+    """open_clip's name of the image and text towers."""
+    pretrained: str
+    """open_clip's tag of the towers' weights, or where they come from."""
+    input_height: int
+    """Network input, pixels."""
+    input_width: int
+    """Network input, pixels."""
+    mean: tuple[float, float, float]
+    """RGB, 0..1; applied inside the model, here for the record."""
+    std: tuple[float, float, float]
+    """RGB, 0..1; applied inside the model, here for the record."""
+    canonical_focal_px: float | None
+    """Focal length fx of the network's input image for which the model's metres are right, pixels; None when
+    the model's depth is to be taken as it is."""
+    depth_min: float
+    """Metres at the canonical focal length; nearer output is no measurement."""
+    depth_max: float
+    """Metres at the canonical focal length; farther output is no measurement."""
+    trained_on: str
+    """What the model has seen, in words."""
+    errors: dict[str, Any] = field(default_factory=dict)
+    """Measured errors, by data set."""
+    licence: str
+    """SPDX identifier, or words, for the weights."""
+    model_sha256: str = ""
+    """SHA-256 of model.onnx, hexadecimal; filled by Bundle.write."""
+    created_with: str = ""
+    """Program and versions that wrote the bundle."""
+    format_version: int = FORMAT_VERSION
+    """Of this layout; a reader refuses what it does not know."""
+
+    def __post_init__(self) -> None:
+        if self.format_version != FORMAT_VERSION:
+            raise Clip2DepthError(
+                f"bundle format version {self.format_version!r} is not known, this program reads version "
+                f"{FORMAT_VERSION}; update clip2depth_ros or export the bundle again."
+            )
+        for name in (
+            "name",
+            "backbone",
+            "pretrained",
+            "trained_on",
+            "licence",
+            "model_sha256",
+            "created_with",
+        ):
+            if not isinstance(getattr(self, name), str):
+                raise Clip2DepthError(f"{name} must be text, it is {getattr(self, name)!r}.")
+        if not self.name or "/" in self.name:
+            raise Clip2DepthError(f"name must be a plain name, it is {self.name!r}.")
+        for name in ("input_height", "input_width"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value <= 0:
+                raise Clip2DepthError(f"{name} must be a positive whole number, it is {value!r}.")
+        for name in ("mean", "std"):
+            value = tuple(_number(name, v) for v in _sequence(name, getattr(self, name)))
+            if len(value) != 3:
+                raise Clip2DepthError(f"{name} takes three numbers (red, green, blue), not {len(value)}.")
+            object.__setattr__(self, name, value)
+        for name in ("depth_min", "depth_max"):
+            object.__setattr__(self, name, _number(name, getattr(self, name)))
+        if not 0 <= self.depth_min < self.depth_max:
+            raise Clip2DepthError(
+                f"the depth range must be positive and rising, it is {self.depth_min:g} .. "
+                f"{self.depth_max:g} m."
+            )
+        if self.canonical_focal_px is not None:
+            focal = _number("canonical_focal_px", self.canonical_focal_px)
+            if focal <= 0:
+                raise Clip2DepthError(f"canonical_focal_px must be positive or null, it is {focal:g}.")
+            object.__setattr__(self, "canonical_focal_px", focal)
+        if not isinstance(self.errors, Mapping):
+            raise Clip2DepthError(f"errors must be a table of names and values, it is {self.errors!r}.")
+
+    @classmethod
+    def from_json(cls, text: str) -> Manifest:
+        """Read manifest.json's text. Raises Clip2DepthError; which file it was, the caller knows."""
+        try:
+            content = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise Clip2DepthError(f"not valid JSON: {error}.") from None
+        if not isinstance(content, dict):
+            raise Clip2DepthError("not a JSON object.")
+        # The version decides what everything else means, so it is looked at before the names are.
+        if content.get("format_version") != FORMAT_VERSION:
+            raise Clip2DepthError(
+                f"bundle format version {content.get('format_version')!r} is not known, this program reads "
+                f"version {FORMAT_VERSION}; update clip2depth_ros or export the bundle again."
+            )
+        known = {f.name for f in fields(cls)}
+        if unknown := sorted(set(content) - known):
+            raise Clip2DepthError(f"unknown entries: {', '.join(unknown)}.")
+        optional = {"errors", "model_sha256", "created_with"}
+        if missing := sorted(known - optional - set(content)):
+            raise Clip2DepthError(f"missing entries: {', '.join(missing)}.")
+        return cls(**content)
+
+    def to_json(self) -> str:
+        """The text of manifest.json."""
+        content = {"format_version": self.format_version} | asdict(self)
+        return json.dumps(content, indent=2, allow_nan=False) + "\n"
+
+
+def _number(name: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise Clip2DepthError(f"{name} must be a finite number, it is {value!r}.")
+    return float(value)
+
+
+def _sequence(name: str, value: Any) -> tuple:
+    if not isinstance(value, (list, tuple)):
+        raise Clip2DepthError(f"{name} must be a list of numbers, it is {value!r}.")
+    return tuple(value)

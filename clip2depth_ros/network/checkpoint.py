@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Checkpoints: mirror and decoder in safetensors, with the facts needed to build the network around them."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from clip2depth_ros.errors import Clip2DepthError
+from clip2depth_ros.network.backbones import create_clip, find_backbone
+from clip2depth_ros.network.clip2depth import Clip2Depth
+
+FORMAT = "clip2depth-checkpoint-1"
+
+
+def write_tensors(path: str | Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> None:
+    """Write a safetensors file whole or not at all: an interrupted run leaves the old one."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    # contiguous clones: safetensors refuses shared storage, and channels_last has to be undone
+    save_file({k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}, part, metadata=metadata)
+    os.replace(part, path)
+
+
+def read_tensors(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """Tensors and metadata of a safetensors file; Clip2DepthError if it is missing or broken."""
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            return {k: file.get_tensor(k) for k in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+    except FileNotFoundError:
+        raise Clip2DepthError(f"no file {path}") from None
+    except (SafetensorError, OSError) as error:
+        raise Clip2DepthError(f"{path} is not a readable safetensors file: {error}") from None
+
+
+def save_checkpoint(
+    path: str | Path, model: Clip2Depth, *, clip_weights: str, notes: dict | None = None
+) -> None:
+    """Save mirror and decoder. clip_weights: "pretrained", "random", or the name of a file beside `path`.
+
+    notes: anything JSON can hold; comes back from `checkpoint_facts`.
+    """
+    facts = {
+        "backbone": model.backbone.name,
+        "clip_weights": clip_weights,
+        "clip_sha256": model.clip_sha256,
+        "size": list(model.size),
+        "depth_range": list(model.depth_range),
+        "canonical_focal_px": model.canonical_focal_px,
+        "mirror_tokens": model.mirror.tokens.shape[0],
+        "skips": model.decoder.skips,
+        "notes": notes or {},
+    }
+    write_tensors(path, model.trainable_state(), {"format": FORMAT, "facts": json.dumps(facts)})
+
+
+def checkpoint_facts(path: str | Path) -> dict:
+    """What `save_checkpoint` wrote beside the weights."""
+    _, metadata = read_tensors(path)
+    if metadata.get("format") != FORMAT:
+        raise Clip2DepthError(f"{path} is no clip2depth checkpoint (format '{metadata.get('format')}')")
+    return json.loads(metadata["facts"])
+
+
+def load_checkpoint(path: str | Path) -> Clip2Depth:
+    """Build the network that `path` belongs to, in evaluation mode, and refuse it on any other CLIP."""
+    facts = checkpoint_facts(path)
+    backbone = find_backbone(facts["backbone"])
+    weights = facts["clip_weights"]
+    if weights == "random":
+        raise Clip2DepthError(f"{path} was trained on a CLIP of random weights that were not kept")
+    source = "pretrained" if weights == "pretrained" else Path(path).parent / weights
+    model = Clip2Depth(
+        create_clip(backbone, source),
+        backbone,
+        size=tuple(facts["size"]),
+        depth_range=tuple(facts["depth_range"]),
+        canonical_focal_px=facts["canonical_focal_px"],
+        mirror_tokens=facts["mirror_tokens"],
+        skips=facts["skips"],
+    )
+    if model.clip_sha256 != facts["clip_sha256"]:
+        raise Clip2DepthError(
+            f"{path} belongs to a CLIP with SHA-256 {facts['clip_sha256'][:12]}, "
+            f"but {source} has {model.clip_sha256[:12]}: use the CLIP it was trained on"
+        )
+    load_trainable(model, path)
+    return model.eval()
+
+
+def load_trainable(model: Clip2Depth, path: str | Path) -> None:
+    """Load mirror and decoder from `path` into `model`, all of them and nothing else."""
+    tensors, _ = read_tensors(path)
+    missing = model.trainable_state().keys() ^ tensors.keys()
+    if missing:
+        raise Clip2DepthError(
+            f"{path} does not fit this network: {sorted(missing)[0]} and {len(missing) - 1} more differ"
+        )
+    model.load_state_dict(tensors, strict=False)

@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Depth errors of one image against the truth, in NumPy."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def depth_errors(
+    prediction: np.ndarray, truth: np.ndarray, *, depth_min: float = 0.1, depth_max: float = 20.0
+) -> dict[str, float] | None:
+    """Errors over the pixels whose truth lies in (depth_min, depth_max). Both (H, W) in metres.
+
+    abs_rel         mean |prediction - truth| / truth
+    rmse            metres
+    rmse_log        of natural logarithms
+    delta1          share of pixels within a factor of 1.25
+    abs_rel_scaled  abs_rel after scaling by the median of truth / prediction
+    None if the truth has no such pixel.
+    """
+    known = (
+        np.isfinite(truth)
+        & (truth > depth_min)
+        & (truth < depth_max)
+        & np.isfinite(prediction)
+        & (prediction > 0)
+    )
+    if not known.any():
+        return None
+    p, t = prediction[known].astype(np.float64), truth[known].astype(np.float64)
+    ratio = np.maximum(p / t, t / p)
+    scale = np.median(t / p)
+    return {
+        "abs_rel": float(np.mean(np.abs(p - t) / t)),
+        "rmse": float(np.sqrt(np.mean((p - t) ** 2))),
+        "rmse_log": float(np.sqrt(np.mean((np.log(p) - np.log(t)) ** 2))),
+        "delta1": float(np.mean(ratio < 1.25)),
+        "abs_rel_scaled": float(np.mean(np.abs(scale * p - t) / t)),
+    }
+
+
+def mean_errors(per_image: list[dict[str, float]]) -> dict[str, float]:
+    """The mean over images of each error."""
+    return {name: float(np.mean([errors[name] for errors in per_image])) for name in per_image[0]}

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the two stages minimise, and how they are validated."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from open_clip.timm_model import TimmModel
+from torch import nn
+from torch.nn import functional
+
+from clip2depth_ros.errors import Clip2DepthError
+from clip2depth_ros.network import Clip2Depth
+from clip2depth_ros.training.configuration import Stage
+from clip2depth_ros.training.losses import DepthLoss
+from clip2depth_ros.training.metrics import depth_errors, mean_errors
+from clip2depth_ros.training.views import Batch
+
+LARGEST_LOGIT_SCALE = 100.0
+
+
+class ClipWithDepth(nn.Module):
+    """A small CLIP in training: captions to images by contrast, depth by a mirror and decoder of its own.
+
+    Works on an open_clip CLIP whose image tower is a timm pyramid with average pooling, for any size of
+    image.
+    """
+
+    def __init__(self, clip: nn.Module, network: Clip2Depth, tokenizer) -> None:
+        super().__init__()
+        if not isinstance(clip.visual, TimmModel):
+            raise Clip2DepthError("only a CLIP with a timm image tower can be pretrained here")
+        self.clip, self.network = clip, network
+        self._tokenizer = tokenizer
+
+    def forward(
+        self, image: torch.Tensor, captions: list[str] | None
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """image: (B, H, W, 3) uint8. Returns depth (B, H, W) and the caption loss, None without captions."""
+        taps = self.network.image_tower(
+            self.network.preprocess(image).contiguous(memory_format=torch.channels_last)
+        )
+        depth = self.network.decode(taps)
+        if captions is None:
+            return depth, None
+        visual = self.clip.visual
+        pooled = visual.head(visual.trunk.forward_head(taps[-1], pre_logits=True))
+        images = functional.normalize(pooled.float(), dim=-1)
+        texts = functional.normalize(encode_captions(self.clip, self._tokenizer(captions)).float(), dim=-1)
+        scale = self.clip.logit_scale.exp().clamp(max=LARGEST_LOGIT_SCALE)
+        return depth, caption_loss(scale * images @ texts.T, captions)
+
+
+def encode_captions(clip: nn.Module, tokens: torch.Tensor) -> torch.Tensor:
+    """clip.encode_text for an open_clip CLIP, without what lies behind the longest caption's end."""
+    ends = tokens.argmax(1)
+    length = int(ends.max()) + 1
+    x = clip.token_embedding(tokens[:, :length]) + clip.positional_embedding[:length]
+    x = clip.transformer(x, attn_mask=clip.attn_mask[:length, :length])
+    return clip.ln_final(x)[torch.arange(len(x)), ends] @ clip.text_projection
+
+
+def caption_loss(logits: torch.Tensor, captions: list[str]) -> torch.Tensor:
+    """Symmetric cross entropy of (B, B) image-to-text logits; equal captions count as one another's match."""
+    same = torch.tensor([[a == b for b in captions] for a in captions], dtype=logits.dtype)
+    target = same / same.sum(1, keepdim=True)
+    return 0.5 * (functional.cross_entropy(logits, target) + functional.cross_entropy(logits.T, target))
+
+
+def pretrain_objective(module: ClipWithDepth, stage: Stage, bfloat16: bool):
+    """The first stage's: depth in every step, captions beside it in every `caption_every`th."""
+
+    def objective(batch: Batch, step: int) -> tuple[torch.Tensor, dict[str, float]]:
+        captions = batch.captions if step % stage.caption_every == 0 else None
+        with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+            depth, caption = module(torch.from_numpy(batch.image), captions)
+        loss = stage.loss(depth, torch.from_numpy(batch.depth))
+        parts = {"depth": loss.item()}
+        if caption is not None:
+            loss = loss + stage.caption_weight * caption
+            parts["caption"] = caption.item()
+        return loss, parts
+
+    return objective
+
+
+def depth_objective(network: Clip2Depth, loss: DepthLoss, bfloat16: bool):
+    """The paper's: depth alone, through mirror and decoder."""
+
+    def objective(batch: Batch, step: int) -> tuple[torch.Tensor, dict[str, float]]:
+        image = network.preprocess(torch.from_numpy(batch.image)).contiguous(
+            memory_format=torch.channels_last
+        )
+        with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+            depth = network(image)
+        return loss(depth, torch.from_numpy(batch.depth)), {}
+
+    return objective
+
+
+@torch.no_grad()
+def network_depth(network: Clip2Depth, images: np.ndarray, batch: int = 16) -> np.ndarray:
+    """Depth (N, H, W) float32 of images (N, H, W, 3) uint8, in evaluation mode and float32."""
+    network.eval()
+    parts = [
+        network(torch.from_numpy(images[start : start + batch])) for start in range(0, len(images), batch)
+    ]
+    return torch.cat(parts).numpy()
+
+
+def validation_errors(
+    network: Clip2Depth, batch: Batch, depth_range: tuple[float, float]
+) -> dict[str, float]:
+    """Mean errors over a fixed batch, in canonical metres."""
+    found = []
+    for predicted, truth in zip(network_depth(network, batch.image), batch.depth, strict=True):
+        errors = depth_errors(predicted, truth, depth_min=depth_range[0], depth_max=depth_range[1])
+        if errors is not None:
+            found.append(errors)
+    if not found:
+        raise Clip2DepthError("no validation view has known depth")
+    return mean_errors(found)

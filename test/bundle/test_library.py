@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+import json
+import shutil
+import zipfile
+
+import numpy as np
+import pytest
+
+from clip2depth_ros.bundle import Bundle, bundle_names, find_bundle, open_bundle
+from clip2depth_ros.errors import Clip2DepthError
+
+
+@pytest.fixture
+def folder(tiny_bundle, tmp_path):
+    """A copy of the tiny bundle, to damage."""
+    return shutil.copytree(tiny_bundle.path, tmp_path / "tiny")
+
+
+def zipped(folder, target, prefix=""):
+    with zipfile.ZipFile(target, "w") as archive:
+        for file in sorted(folder.iterdir()):
+            archive.write(file, prefix + file.name)
+    return target
+
+
+@pytest.mark.parametrize("prefix", ["", "tiny/"])
+def test_a_zip_is_as_good_as_a_folder(folder, tmp_path, prefix):
+    bundle = open_bundle(zipped(folder, tmp_path / "tiny.zip", prefix))
+    same = open_bundle(folder)
+    assert bundle.manifest == same.manifest
+    assert bundle.model() == same.model()
+    for ours, theirs in zip(bundle.check(), same.check(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_found_by_name(folder, tmp_path, monkeypatch):
+    with pytest.raises(Clip2DepthError, match="No bundle is called 'tiny'; known are"):
+        find_bundle("tiny")
+    monkeypatch.setenv("CLIP2DEPTH_BUNDLE_PATH", f"/nowhere:{tmp_path}")
+    assert find_bundle("tiny") == folder
+    assert "tiny" in bundle_names()
+    with pytest.raises(Clip2DepthError, match=r"No bundle is called 'huge'; known are: .*tiny"):
+        find_bundle("huge")
+
+
+def test_a_zip_is_found_by_name(folder, tmp_path, monkeypatch):
+    (tmp_path / "shelf").mkdir()
+    zipped(folder, tmp_path / "shelf" / "small.zip")
+    monkeypatch.setenv("CLIP2DEPTH_BUNDLE_PATH", str(tmp_path / "shelf"))
+    assert find_bundle("small").name == "small.zip"
+    assert "small" in bundle_names()
+
+
+def test_the_users_own_folder(folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "share"))
+    shutil.copytree(folder, tmp_path / "share/clip2depth/bundles/mine")
+    assert find_bundle("mine") == tmp_path / "share/clip2depth/bundles/mine"
+
+
+def test_nothing_at_the_path(tmp_path):
+    with pytest.raises(Clip2DepthError, match="There is no bundle at"):
+        find_bundle(tmp_path / "nothing")
+    with pytest.raises(Clip2DepthError, match="There is no bundle at"):
+        find_bundle("nothing.zip")
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "manifest.json", "check.npz"])
+@pytest.mark.parametrize("as_zip", [False, True])
+def test_a_missing_file_is_named(folder, tmp_path, name, as_zip):
+    (folder / name).unlink()
+    path = zipped(folder, tmp_path / "tiny.zip") if as_zip else folder
+    with pytest.raises(Clip2DepthError, match=f"Bundle .*{name} is missing"):
+        bundle = Bundle(path)
+        bundle.model()
+        bundle.check()
+
+
+def test_a_changed_model_is_refused(folder):
+    content = bytearray((folder / "model.onnx").read_bytes())
+    content[len(content) // 2] ^= 1
+    (folder / "model.onnx").write_bytes(content)
+    with pytest.raises(Clip2DepthError, match=r"model.onnx is damaged or was exchanged \(SHA-256"):
+        Bundle(folder).model()
+
+
+def test_a_truncated_model_is_refused(folder):
+    (folder / "model.onnx").write_bytes((folder / "model.onnx").read_bytes()[:100])
+    with pytest.raises(Clip2DepthError, match="damaged"):
+        Bundle(folder).model()
+
+
+@pytest.mark.parametrize("kept", [0.0, 0.5, 0.99])
+def test_a_truncated_zip_is_refused(folder, tmp_path, kept):
+    path = zipped(folder, tmp_path / "tiny.zip")
+    path.write_bytes(path.read_bytes()[: int(kept * path.stat().st_size)])
+    with pytest.raises(Clip2DepthError, match=r"the zip is damaged|or the zip was cut off"):
+        Bundle(path)
+
+
+def test_a_zip_with_a_flipped_bit_is_refused(folder, tmp_path):
+    path = zipped(folder, tmp_path / "tiny.zip")
+    content = bytearray(path.read_bytes())
+    content[content.index(b"model_sha256") + 3] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(Clip2DepthError, match="the zip is damaged"):
+        Bundle(path)
+
+
+def test_an_unknown_format_version_names_the_bundle(folder):
+    content = json.loads((folder / "manifest.json").read_text()) | {"format_version": 9}
+    (folder / "manifest.json").write_text(json.dumps(content))
+    with pytest.raises(Clip2DepthError, match=r"Bundle .*tiny: manifest.json: .*version 9 is not known"):
+        Bundle(folder)
+
+
+def test_a_manifest_that_is_no_text(folder):
+    (folder / "manifest.json").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(Clip2DepthError, match=r"manifest.json is not text"):
+        Bundle(folder)
+
+
+def test_damaged_check_samples(folder):
+    good = dict(np.load(folder / "check.npz"))
+    path = folder / "check.npz"
+    path.write_bytes(path.read_bytes()[:-30])
+    with pytest.raises(Clip2DepthError, match=r"check.npz cannot be read"):
+        Bundle(folder).check()
+    np.savez(path, image=good["image"])
+    with pytest.raises(Clip2DepthError, match=r"check.npz.*depth"):
+        Bundle(folder).check()
+    np.savez(path, image=good["image"][:-1], depth=good["depth"])
+    with pytest.raises(Clip2DepthError, match=r"uint8 image of shape \(47, 64, 3\)"):
+        Bundle(folder).check()
+    np.savez(path, image=good["image"], depth=good["depth"].astype(np.float64))
+    with pytest.raises(Clip2DepthError, match="float64 depth"):
+        Bundle(folder).check()
+
+
+def test_a_pickle_is_never_loaded(folder):
+    np.savez(folder / "check.npz", image=np.array([{"a": 1}], object), depth=np.zeros(3, np.float32))
+    with pytest.raises(Clip2DepthError, match="cannot be read"):
+        Bundle(folder).check()

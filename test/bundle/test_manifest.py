@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+import json
+
+import pytest
+
+from clip2depth_ros.bundle import Manifest
+from clip2depth_ros.errors import Clip2DepthError
+
+
+def test_json_round_trip(make_manifest):
+    manifest = make_manifest(
+        canonical_focal_px=211.5, errors={"rooms": {"abs_rel": 0.3}}, created_with="test"
+    )
+    assert Manifest.from_json(manifest.to_json()) == manifest
+    assert json.loads(manifest.to_json())["format_version"] == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"format_version": 2}, r"version 2 is not known, this program reads version 1"),
+        ({"format_version": None}, "version None is not known"),
+        ({"name": ""}, "name"),
+        ({"name": "../escape"}, "plain name"),
+        ({"backbone": 3}, "backbone must be text"),
+        ({"input_height": 0}, "input_height must be a positive whole number"),
+        ({"input_width": 22.5}, "input_width must be a positive whole number"),
+        ({"input_width": True}, "input_width"),
+        ({"mean": [0.5, 0.5]}, "mean takes three numbers"),
+        ({"mean": 0.5}, "mean must be a list"),
+        ({"std": [0.5, 0.5, "x"]}, "std must be a finite number"),
+        ({"depth_min": 5.0, "depth_max": 2.0}, "depth range"),
+        ({"depth_min": -1.0}, "depth range"),
+        ({"canonical_focal_px": 0}, "canonical_focal_px must be positive"),
+        ({"canonical_focal_px": "wide"}, "canonical_focal_px must be a finite number"),
+        ({"errors": "none"}, "errors must be a table"),
+        ({"colour": "red"}, "unknown entries: colour"),
+    ],
+)
+def test_wrong_manifests_are_one_sentence(make_manifest, changes, message):
+    content = json.loads(make_manifest().to_json()) | changes
+    with pytest.raises(Clip2DepthError, match=message):
+        Manifest.from_json(json.dumps(content))
+
+
+def test_missing_entries_are_named(make_manifest):
+    content = json.loads(make_manifest().to_json())
+    del content["backbone"], content["depth_max"]
+    with pytest.raises(Clip2DepthError, match="missing entries: backbone, depth_max"):
+        Manifest.from_json(json.dumps(content))
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "3"])
+def test_what_is_no_manifest(text):
+    with pytest.raises(Clip2DepthError, match="not "):
+        Manifest.from_json(text)

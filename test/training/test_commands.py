@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+# ruff: noqa: E402  # nothing of ours is imported where PyTorch is missing
+"""`clip2depth train` and `clip2depth export` as a person types them."""
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="training needs PyTorch")
+
+from clip2depth_ros.bundle.library import Bundle
+from clip2depth_ros.cli import main
+from clip2depth_ros.commands import export
+from clip2depth_ros.network import Clip2Depth, create_clip, find_backbone, save_checkpoint
+from clip2depth_ros.network.checkpoint import write_tensors
+from clip2depth_ros.training import evaluation
+from clip2depth_ros.training.views import Batch
+
+pytestmark = pytest.mark.torch
+
+SIZE = (64, 96)
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    torch.manual_seed(0)
+    backbone = find_backbone("mini")
+    clip = create_clip(backbone)
+    write_tensors(tmp_path / "clip.safetensors", clip.state_dict(), {})
+    path = tmp_path / "checkpoint.safetensors"
+    network = Clip2Depth(clip, backbone, size=SIZE, canonical_focal_px=100.0)
+    save_checkpoint(path, network, clip_weights="clip.safetensors", notes={})
+    return path
+
+
+@pytest.fixture
+def made_up_rooms(monkeypatch):
+    """Rooms without a renderer: noise at 2 m, and half of it unknown."""
+
+    def views(count, size, canonical_focal_px, *, first_room=0):
+        rng = torch.Generator().manual_seed(first_room)
+        image = torch.randint(0, 256, (count, *size, 3), generator=rng, dtype=torch.uint8).numpy()
+        depth = torch.full((count, *size), 2.0)
+        depth[:, : size[0] // 2] = torch.nan
+        return Batch(image, depth.numpy(), [""] * count)
+
+    monkeypatch.setattr(evaluation, "held_out_views", views)
+
+
+def test_export_writes_a_bundle_with_its_measured_errors(checkpoint, made_up_rooms, tmp_path, capsys):
+    command = ["export", "--checkpoint", str(checkpoint), "--output", str(tmp_path / "small")]
+    assert main([*command, "--trained-on", "nothing at all", "--evaluate", "3"]) == 0
+    manifest = Bundle(tmp_path / "small").manifest
+    assert (manifest.name, manifest.trained_on) == ("small", "nothing at all")
+    errors = manifest.errors["unseen simulated rooms"]
+    assert errors["views"] == 3 and errors["abs_rel"] > 0
+    assert errors["abs_rel_constant"] == pytest.approx(0.0, abs=1e-6)
+    assert "bundle 'small'" in capsys.readouterr().out
+
+
+def test_export_wants_to_know_what_it_was_trained_on(checkpoint, tmp_path, capsys):
+    assert main(["export", "--checkpoint", str(checkpoint), "--output", str(tmp_path / "b")]) == 2
+    assert "say it with --trained-on" in capsys.readouterr().err
+    assert not (tmp_path / "b").exists()
+
+
+def test_without_pytorch_both_say_what_to_install(checkpoint, tmp_path, capsys, monkeypatch):
+    from clip2depth_ros.commands import train
+
+    for command in (export, train):
+        monkeypatch.setattr(command, "find_spec", lambda name: None)
+    for call in (["export", "--checkpoint", str(checkpoint)], ["train", "--config", "mini_sim.yaml"]):
+        assert main([*call, "--output", str(tmp_path / "o")]) == 2
+        assert "pip install 'clip2depth_ros[train]'" in capsys.readouterr().err
+
+
+def test_an_unknown_configuration_answers_with_those_that_ship(tmp_path, capsys):
+    assert main(["train", "--config", "none.yaml", "--output", str(tmp_path)]) == 2
+    assert (
+        "no configuration none.yaml: give a file, or one that ships: mini_sim.yaml" in capsys.readouterr().err
+    )

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+# nothing of ours is imported where PyTorch is missing
+from pathlib import Path
+
+import pytest
+import yaml
+
+pytest.importorskip("torch", reason="training needs PyTorch")
+
+import clip2depth_ros.training as training
+from clip2depth_ros.errors import Clip2DepthError
+from clip2depth_ros.network import find_backbone
+from clip2depth_ros.training.configuration import read_recipe
+
+pytestmark = pytest.mark.torch
+
+CONFIGS = Path(training.__file__).parent / "configs"
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda p: p.name)
+def test_shipped_recipes_are_readable_and_fit_their_backbone(path):
+    recipe = read_recipe(path)
+    backbone = find_backbone(recipe.network.backbone)
+    assert (recipe.pretrain is None) == (backbone.pretrained is not None)
+    for stage in filter(None, (recipe.pretrain, recipe.depth)):
+        assert sum(phase.share for phase in stage.phases) == pytest.approx(1.0)
+        assert all(side % 32 == 0 for phase in stage.phases for side in phase.size)
+
+
+def changed(tmp_path, *path_and_value):
+    *path, last, value = path_and_value
+    entries = yaml.safe_load((CONFIGS / "mini_sim.yaml").read_text())
+    where = entries
+    for key in path:
+        where = where[key]
+    if value is None:
+        del where[last]
+    else:
+        where[last] = value
+    file = tmp_path / "recipe.yaml"
+    file.write_text(yaml.safe_dump(entries))
+    return file
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    (("depth", "learnig_rate", 1.0), "recipe.yaml: depth has no entry 'learnig_rate': known ones are images"),
+    (("depth", "images", None), "recipe.yaml: depth lacks 'images'"),
+    (("depth", "images", "many"), "depth: images must be of type int, not 'many'"),
+    (("network", "size", [1, 2, 3]), r"network: size must have 2 entries, not 3"),
+    (("depth", "phases", 0, "share", "half"), r"depth: phases\[0\]: share must be of type float"),
+    (("views", 3), "views must be a mapping, not 3"),
+])  # fmt: skip
+def test_a_mistake_is_named_with_its_place(tmp_path, change, message):
+    with pytest.raises(Clip2DepthError, match=message):
+        read_recipe(changed(tmp_path, *change))
+
+
+def test_missing_and_broken_files(tmp_path):
+    with pytest.raises(Clip2DepthError, match=r"cannot read the configuration .*none.yaml"):
+        read_recipe(tmp_path / "none.yaml")
+    (tmp_path / "broken.yaml").write_text("a: [1")
+    with pytest.raises(Clip2DepthError, match=r"broken.yaml is not YAML"):
+        read_recipe(tmp_path / "broken.yaml")
