@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The `clip2depth` command: each subcommand is a file in commands/ with HELP, add_arguments and run."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import logging
+import pkgutil
+import sys
+from collections.abc import Sequence
+
+from clip2depth_ros import __version__, commands
+from clip2depth_ros.errors import Clip2DepthError
+
+
+def command_names() -> list[str]:
+    """Every subcommand there is."""
+    return sorted(module.name for module in pkgutil.iter_modules(commands.__path__) if module.name[0] != "_")
+
+
+def make_parser(chosen: str | None) -> argparse.ArgumentParser:
+    """The parser. Only the chosen subcommand's module is imported, or all of them when none is chosen."""
+    parser = argparse.ArgumentParser(
+        prog="clip2depth", description="Metric depth from one camera.", allow_abbrev=False
+    )
+    parser.add_argument("--version", action="version", version=f"clip2depth {__version__}")
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    names = command_names()
+    for name in names:
+        if chosen in names and name != chosen:
+            # Known to argparse, so that its messages list it, but not loaded.
+            subparsers.add_parser(name, add_help=False)
+            continue
+        module = importlib.import_module(f"{commands.__name__}.{name}")
+        subparser = subparsers.add_parser(
+            name, help=module.HELP, description=module.__doc__, allow_abbrev=False
+        )
+        module.add_arguments(subparser)
+        subparser.set_defaults(run=module.run)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a subcommand. Returns the exit code: 2 for mistakes in the call or its inputs."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
+    args = make_parser(arguments[0] if arguments else None).parse_args(arguments)
+    try:
+        return args.run(args)
+    except Clip2DepthError as error:
+        print(f"clip2depth {args.command}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

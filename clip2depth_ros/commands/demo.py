@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`clip2depth demo`: a camera and the depth node in processes of their own, watched from a third."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import shlex
+import shutil
+import sys
+from pathlib import Path
+
+from clip2depth_ros.errors import Clip2DepthError
+
+HELP = "run camera and depth node over DDS and leave a film, a picture sheet and a recording of it"
+FILM, SHEET, SUMMARY = "film.webm", "sheet.jpg", "summary.json"
+VIEWER_OPTIONS = "--web-viewer --bind 127.0.0.1"  # rerun would listen to the whole network
+DRIVE = 30.0  # seconds, a simulated drive's length
+DEFAULT_FOV = 60.0  # degrees, of a camera that nobody calibrated: a webcam's, a phone's long side
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--input", help="a video, folder of images, rosbag2 or camera (default: a simulated drive)"
+    )
+    parser.add_argument(
+        "--output", type=Path, default=Path("demo"), help="folder for what it leaves (default: demo)"
+    )
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=30.0,
+        help="how long to play (default: 30; 0: to the end of the input)",
+    )
+    parser.add_argument("--rate", type=float, default=10.0, help="images a second, at most (default: 10)")
+    parser.add_argument("--seed", type=int, default=16, help="of the simulated room and drive (default: 16)")
+    parser.add_argument(
+        "--camera", type=Path, help="calibration of the input's camera (JSON, or camera_info YAML)"
+    )
+    parser.add_argument(
+        "--horizontal-fov",
+        type=float,
+        metavar="DEGREES",
+        help=f"of an input without calibration (default: {DEFAULT_FOV:g})",
+    )
+    parser.add_argument("--bundle", default="mini", help="name or path of the depth network (default: mini)")
+    parser.add_argument("--engine", default="auto", help="what runs the network (default: auto)")
+    parser.add_argument(
+        "--range",
+        type=float,
+        nargs=2,
+        metavar=("NEAR", "FAR"),
+        default=None,
+        help="metres that the colours span (default: 0.4 10)",
+    )
+    parser.add_argument(
+        "--view", action="store_true", help="show the recording in a browser afterwards (rerun)"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    from clip2depth_ros.bundle import find_bundle
+    from clip2depth_ros.pictures import FAR, NEAR
+
+    if not (args.seconds >= 0 and math.isfinite(args.seconds)):
+        raise Clip2DepthError(f"--seconds must be 0 or more, not {args.seconds:g}")
+    if not 0 < args.rate <= 1000:
+        raise Clip2DepthError(
+            f"--rate must be more than 0 and at most 1000 images a second, not {args.rate:g}"
+        )
+    if args.horizontal_fov is not None and not 0 < args.horizontal_fov < 175:
+        raise Clip2DepthError(
+            f"--horizontal-fov must be between 0 and 175 degrees, not {args.horizontal_fov:g}"
+        )
+    near, far = args.range or (NEAR, FAR)
+    if not 0 < near < far:
+        raise Clip2DepthError(f"--range must be 0 < NEAR < FAR, not {near:g} {far:g}")
+    viewer = _viewer()
+    if args.view and viewer is None:
+        raise Clip2DepthError(
+            f"--view needs the rerun viewer: {_beside_python('pip')} install rerun-sdk (the extra 'view')"
+        )
+    bundle = find_bundle(args.bundle)
+    camera, described, length = _camera_parameters(args)
+    depth: dict[str, object] = {"bundle": str(bundle.resolve()), "engine": args.engine}
+    _clear(args.output)
+
+    from clip2depth_ros.demo.live import LiveLine
+    from clip2depth_ros.demo.report import draw, summary, table
+    from clip2depth_ros.demo.session import Plan, run_session
+
+    print(f"{described}: camera_node and depth_node in processes of their own, watched from this one")
+    line = LiveLine()
+
+    def say(text: str) -> None:
+        line.finish()
+        print(text, flush=True)
+
+    try:
+        # A source that ends in time by itself is not stopped, so that its last image is heard out.
+        plan = Plan(0.0 if length <= args.seconds + 0.5 else args.seconds, camera, depth)
+        tally, recorder = run_session(plan, args.output, show=line.show, say=say)
+        line.finish(tally.line())
+        film, sheet = args.output / FILM, args.output / SHEET
+        errors = draw(recorder.folder, tally, film, sheet, near=near, far=far, progress=line.show)
+    except KeyboardInterrupt:
+        line.finish()
+        print("interrupted; both nodes have ended", file=sys.stderr)
+        return 130
+    finally:
+        line.finish()
+    facts = {"input": described} | summary(tally, errors) | {"frames_not_recorded": recorder.thinned}
+    (args.output / SUMMARY).write_text(json.dumps(facts, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    print(table(facts))
+    if recorder.thinned:
+        print(f"  The images are large: recording and film leave out {recorder.thinned} frames.")
+    print(
+        f"\n  {film}   film: image, depth{', true depth' if errors else ''} (opens in a browser)\n"
+        f"  {sheet}   the same as a picture sheet\n"
+        f"  {recorder.file}   recording, for Foxglove, or:"
+        f" ros2 bag play {shlex.quote(str(recorder.folder))}\n"
+        f"  {args.output / SUMMARY}   these figures\n"
+    )
+    command = [str(viewer or _beside_python("rerun")), str(recorder.file), *shlex.split(VIEWER_OPTIONS)]
+    if not args.view:
+        print("See it in a browser:")
+        if viewer is None:
+            print(f"  {_beside_python('pip')} install rerun-sdk")
+        print(f"  {shlex.join(command)}")
+        return 0
+    print("Showing it in a browser; Ctrl-C ends it.", flush=True)
+    os.execvp(command[0], command)
+
+
+def _beside_python(name: str) -> Path:
+    """The path of a program of this Python's environment, short if it can be, whether it is there or not."""
+    folder = Path(sys.executable).parent
+    return (folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder) / name
+
+
+def _viewer() -> str | None:
+    """The rerun viewer's program; None when it is not installed."""
+    beside = _beside_python("rerun")
+    return str(beside) if os.access(beside, os.X_OK) else shutil.which("rerun")
+
+
+def _camera_parameters(args: argparse.Namespace) -> tuple[dict[str, object], str, float]:
+    """camera_node's parameters, the input in words, and its length in seconds (infinite if unknown).
+
+    Opens the input once: a mistake shows at once.
+    """
+    from clip2depth_ros.sources import open_source
+
+    if args.input is None:
+        return {"source": f"sim:{args.seed}", "rate": args.rate}, f"simulated drive {args.seed}", DRIVE
+    if args.camera is not None:
+        from clip2depth_ros.camera import Camera
+
+        given = Camera.from_file(args.camera)
+    else:
+        given = None
+    fov = math.radians(args.horizontal_fov or DEFAULT_FOV)
+    with open_source(args.input, camera=given, horizontal_fov=fov) as source:
+        frame = next(iter(source), None)
+        if frame is None:
+            raise Clip2DepthError(f"{args.input} holds no frame")
+        height, width = frame.image.shape[:2]
+        described, fps, length = f"{args.input} ({width}x{height})", source.fps, source.length
+        if source.assumed:
+            described += f", taken for {source.assumed}"
+    every = max(1, math.ceil(fps / args.rate - 1e-6)) if fps else 1  # as fast as the scene was
+    parameters: dict[str, object] = {
+        "source": args.input,
+        "horizontal_fov": fov,
+        "every": every,
+        "rate": float(min(args.rate, fps / every) if fps else args.rate),
+    }
+    if args.camera is not None:
+        parameters["camera"] = str(args.camera)
+    return parameters, described, length / every / parameters["rate"] if length else math.inf
+
+
+def _clear(output: Path) -> None:
+    """Remove what an earlier run left, and nothing else; recording/ is the recorder's to replace."""
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        for name in (FILM, SHEET, SUMMARY):
+            (output / name).unlink(missing_ok=True)
+        for log in (output / "logs").glob("**/*.log"):
+            log.unlink()
+    except OSError as error:
+        raise Clip2DepthError(f"cannot use {output} as the output folder: {error.strerror}") from error

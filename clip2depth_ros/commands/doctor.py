@@ -1,0 +1,255 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Look at this machine: what is installed, what is missing, and what to do about it.
+
+Ends with 1 when the ROS node could not run here, else with 0.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+from clip2depth_ros import __version__
+from clip2depth_ros.bundle import bundle_names, open_bundle
+from clip2depth_ros.bundle.library import DEFAULT_BUNDLE
+from clip2depth_ros.engines import open_engine, self_check
+from clip2depth_ros.errors import Clip2DepthError
+
+HELP = "say what works on this machine, and what to do about the rest"
+
+OK, WARN, FAIL = "ok", "warn", "FAIL"
+
+# rclpy is looked at in another process: one that is broken can crash, and only ros/ may import it.
+ROS_PROBE = """
+import json, os
+found = {}
+import rclpy
+from rclpy.utilities import get_rmw_implementation_identifier
+found["path"] = os.path.dirname(rclpy.__file__)
+found["rmw"] = get_rmw_implementation_identifier()
+try:
+    from clip2depth_ros.msg import DepthQuality
+    DepthQuality.__import_type_support__()
+    found["messages"] = ""
+except Exception as error:
+    found["messages"] = f"{type(error).__name__}: {error}"
+print(json.dumps(found))
+"""
+PROBE_TIMEOUT = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A line of the report. advice: what to do, for all but OK."""
+
+    level: str
+    subject: str
+    text: str
+    advice: str = ""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--bundle", default=DEFAULT_BUNDLE, metavar="NAME_OR_PATH", help="default: %(default)s"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    failed = False
+    looks: tuple[Callable[[], Iterator[Finding]], ...] = (
+        look_at_python,
+        look_at_opencv,
+        look_at_openvino,
+        lambda: look_at_bundle(args.bundle),
+        look_at_ros,
+        look_at_fast_dds,
+        look_at_extras,
+    )
+    for look in looks:
+        for finding in look():
+            failed |= finding.level == FAIL
+            print(f"{finding.level:4}  {finding.subject:12} {finding.text}")
+            if finding.advice:
+                print(f"{'':19}-> {finding.advice}", flush=True)
+    print("The node cannot run here." if failed else "The node can run here.")
+    return int(failed)
+
+
+def look_at_python() -> Iterator[Finding]:
+    """Python and the system."""
+    yield Finding(OK, "clip2depth", __version__)
+    yield Finding(OK, "Python", f"{platform.python_version()} at {sys.executable}")
+    try:
+        system = platform.freedesktop_os_release().get("PRETTY_NAME", "")
+    except OSError:
+        system = platform.system()
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    yield Finding(OK, "System", f"{system}, {platform.machine()}, {cores} CPU cores")
+
+
+def look_at_opencv() -> Iterator[Finding]:
+    """OpenCV, which everything that reads images needs."""
+    try:
+        import cv2
+    except ImportError as error:
+        yield Finding(FAIL, "OpenCV", f"does not import ({error})", "pip install opencv-python-headless")
+        return
+    yield Finding(OK, "OpenCV", cv2.__version__)
+
+
+def look_at_openvino() -> Iterator[Finding]:
+    """The CPU engine and the devices that it sees."""
+    try:
+        import openvino
+    except ImportError as error:
+        yield Finding(FAIL, "OpenVINO", f"does not import ({error})", "pip install openvino")
+        return
+    core = openvino.Core()
+    devices = [f"{d} ({core.get_property(d, 'FULL_DEVICE_NAME')})" for d in core.available_devices]
+    version = openvino.__version__.split("-")[0]
+    if not any(d.startswith("CPU") for d in devices):
+        yield Finding(FAIL, "OpenVINO", f"{version} sees no CPU", "reinstall openvino for this processor")
+        return
+    yield Finding(OK, "OpenVINO", f"{version}; {', '.join(devices)}")
+
+
+def look_at_bundle(name: str) -> Iterator[Finding]:
+    """The bundle, whether the engine computes it right, and how fast."""
+    yield Finding(OK, "Bundles", f"known by name: {', '.join(bundle_names()) or 'none'}")
+    try:
+        bundle = open_bundle(name)
+        image, _ = bundle.check()
+        with open_engine(bundle) as engine:
+            difference = self_check(engine, bundle)
+            times = []
+            for _ in range(5):
+                started = time.perf_counter()
+                engine.infer(image)
+                times.append(time.perf_counter() - started)
+            yield Finding(
+                OK,
+                "Bundle",
+                f"{bundle.name} ({bundle.manifest.backbone}, {bundle.manifest.input_width}x"
+                f"{bundle.manifest.input_height}) in {engine.name} {engine.precision}: differs by "
+                f"{difference:.3%} from its check sample, {sorted(times)[2] * 1e3:.0f} ms a frame",
+            )
+    except Clip2DepthError as error:
+        yield Finding(FAIL, "Bundle", str(error), "install the package again, or name another with --bundle")
+
+
+def look_at_ros() -> Iterator[Finding]:
+    """rclpy, its middleware, our messages, and cv_bridge."""
+    if importlib.util.find_spec("rclpy") is None:
+        yield Finding(
+            FAIL,
+            "ROS 2",
+            "no rclpy in this Python",
+            "source /opt/ros/<distribution>/setup.bash, or pip install clip2depth_ros with its ROS wheels; "
+            "`clip2depth run` works without",
+        )
+        return
+    try:
+        probe = subprocess.run(
+            [sys.executable, "-c", ROS_PROBE], capture_output=True, text=True, timeout=PROBE_TIMEOUT
+        )
+        problem = (probe.stderr.strip().splitlines() or [f"ended with {probe.returncode}"])[-1]
+    except subprocess.TimeoutExpired:
+        probe, problem = None, f"did not answer in {PROBE_TIMEOUT:.0f} s"
+    if probe is None or probe.returncode:
+        yield Finding(
+            FAIL,
+            "ROS 2",
+            f"rclpy does not work: {problem}",
+            "this Python must be the one that ROS was built for; check `source setup.bash` and the venv",
+        )
+        return
+    found = json.loads(probe.stdout.strip().splitlines()[-1])
+    yield Finding(OK, "ROS 2", f"rclpy {_rclpy_version()}, {found['rmw']}, at {found['path']}")
+    if found["messages"]:
+        yield Finding(
+            FAIL,
+            "Messages",
+            f"clip2depth_ros/msg/DepthQuality is not built ({found['messages']})",
+            "build the package with colcon and source install/setup.bash, or pip install it",
+        )
+    else:
+        yield Finding(OK, "Messages", "clip2depth_ros/msg/DepthQuality")
+    if importlib.util.find_spec("cv_bridge") is None:
+        yield Finding(
+            WARN,
+            "cv_bridge",
+            "not installed: images in Bayer, YUV and 16-bit colour encodings are refused",
+            "apt install ros-$ROS_DISTRO-cv-bridge, if the camera publishes such images",
+        )
+    else:
+        yield Finding(OK, "cv_bridge", "installed")
+
+
+def look_at_fast_dds() -> Iterator[Finding]:
+    """Whether Fast DDS, where it is the middleware, was told to carry large messages."""
+    from clip2depth_ros.ros.fastdds import CHOSEN_BY_USER, large_message_environment
+
+    chosen = {name: value for name in CHOSEN_BY_USER if (value := os.environ.get(name))}
+    for name, value in chosen.items():
+        if name.endswith("PROFILES_FILE") and not Path(value).is_file():
+            yield Finding(
+                WARN, "Fast DDS", f"{name} names {value}, which is no file", f"correct or unset {name}"
+            )
+            return
+    if chosen:
+        yield Finding(OK, "Fast DDS", ", ".join(f"{name}={value}" for name, value in chosen.items()))
+        return
+    middleware = os.environ.get("RMW_IMPLEMENTATION", "")
+    if middleware and not middleware.startswith("rmw_fastrtps"):
+        yield Finding(OK, "Fast DDS", f"not used, RMW_IMPLEMENTATION is {middleware}")
+        return
+    advised, reason = large_message_environment()
+    advice = " ".join(f"export {name}={value}" for name, value in advised.items()) or reason
+    yield Finding(
+        WARN,
+        "Fast DDS",
+        "no profile in this environment: images and clouds come late or are lost (launch files and the demo "
+        "set it by themselves)",
+        advice,
+    )
+
+
+def look_at_extras() -> Iterator[Finding]:
+    """What some commands need and the node does not."""
+    extras = (
+        ("rosbags", "Bags", "--input BAG", "pip install rosbags"),
+        ("mujoco", "MuJoCo", "the simulator (--input sim:SEED, demo)", "pip install 'clip2depth_ros[sim]'"),
+        ("torch", "PyTorch", "train and export only", "pip install 'clip2depth_ros[train]'"),
+    )
+    for module, subject, purpose, advice in extras:
+        if importlib.util.find_spec(module) is None:
+            yield Finding(OK, subject, f"not installed, for {purpose}: {advice}")
+        else:
+            yield Finding(OK, subject, f"{metadata.version(module)}, for {purpose}")
+    if importlib.util.find_spec("mujoco") is not None:
+        from clip2depth_ros.simulation.gl import choose_backend
+
+        try:
+            yield Finding(OK, "OpenGL", f"{choose_backend()}, for the simulator")
+        except Clip2DepthError as error:
+            yield Finding(WARN, "OpenGL", str(error), "see above; only the simulator needs it")
+
+
+def _rclpy_version() -> str:
+    distribution = os.environ.get("ROS_DISTRO", "")
+    for package in ("ros-rclpy", "rclpy"):
+        try:
+            return f"{metadata.version(package)}{f' ({distribution})' if distribution else ''}"
+        except metadata.PackageNotFoundError:
+            continue
+    return f"of {distribution}" if distribution else "of unknown version"

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where frames come from without ROS: folders, films, bags, camera devices and the simulator."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from clip2depth_ros.camera import Camera
+from clip2depth_ros.errors import Clip2DepthError
+from clip2depth_ros.sources.base import Source
+
+KINDS = (
+    "a folder of images, a folder with rgb/ (and depth/, camera.json, poses.txt), an image, a video file, "
+    "a rosbag2 folder, .mcap or .db3, a camera device (/dev/video0 or 0), or sim:SEED"
+)
+
+
+def open_source(
+    spec: str | Path,
+    *,
+    camera: Camera | None = None,
+    horizontal_fov: float | None = None,
+    fps: float | None = None,
+    every: int = 1,
+    topic: str | None = None,
+    depth_topic: str | None = None,
+) -> Source:
+    """Open whatever `spec` names: KINDS says what there is.
+
+    camera: takes the place of what the source knows about its camera. horizontal_fov: radians; makes an ideal
+    camera where nothing better is known. fps: frames a second, where the source has none of its own or
+    another one. every: keep every n-th frame. topic, depth_topic: of a bag; the first is guessed when there
+    is no doubt.
+
+    Raises Clip2DepthError when there is no such thing or nothing in it can be read.
+    """
+    if every < 1:
+        raise Clip2DepthError(f"'every' must be at least 1, it is {every}.")
+    if fps is not None and not 0 < fps < 10_000:
+        raise Clip2DepthError(f"The frame rate must be positive, it is {fps:g}.")
+    common = {"camera": camera, "horizontal_fov": horizontal_fov, "fps": fps, "every": every}
+    text = str(spec)
+    if text.startswith("sim:"):
+        from clip2depth_ros.sources.simulated import SimulatedSource
+
+        return SimulatedSource(text, **common)
+    if text.startswith("/dev/") or (text.isdigit() and not Path(text).exists()):
+        from clip2depth_ros.sources.video import DeviceSource
+
+        return DeviceSource(text, **common)
+    path = Path(text).expanduser()
+    if not path.exists():
+        raise Clip2DepthError(f"There is nothing at {path}. An input is {KINDS}.")
+    if (path / "metadata.yaml").is_file() or path.suffix in (".mcap", ".db3"):
+        from clip2depth_ros.sources.bag import BagSource
+
+        return BagSource(path, topic=topic, depth_topic=depth_topic, **common)
+    if topic or depth_topic:
+        raise Clip2DepthError(f"A topic was given, but {path} is no bag.")
+    if path.is_dir() and (path / "rgb").is_dir():
+        from clip2depth_ros.sources.images import RgbdSource
+
+        return RgbdSource(path, **common)
+    from clip2depth_ros.sources.images import IMAGE_SUFFIXES, ImageSource
+
+    if path.is_dir() or path.suffix.lower() in IMAGE_SUFFIXES:
+        return ImageSource(path, **common)
+    from clip2depth_ros.sources.video import VideoSource
+
+    return VideoSource(path, **common)
+
+
+__all__ = ["KINDS", "Source", "open_source"]

@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: Apache-2.0
+"""rosbag2 recordings (sqlite3 and mcap, folder or single file), read by rosbags without ROS."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from clip2depth_ros.errors import Clip2DepthError
+from clip2depth_ros.frame import NAN, Frame
+from clip2depth_ros.sources.base import DEFAULT_FPS, Source
+
+IMAGE_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
+INFO_TYPE = "sensor_msgs/msg/CameraInfo"
+
+# Topics whose name says that their images are no pictures of the scene.
+NO_PICTURE = ("depth", "disparity", "mask", "label", "segment", "confidence", "infra", "theora")
+
+# How many images may wait for their depth; a depth image is recorded within a few frames or never.
+PATIENCE = 8
+
+
+class BagSource(Source):
+    """The images of one topic of a bag, with camera_info, and with depth where a depth topic is named.
+
+    topic: of Image or CompressedImage messages; None takes the only one that looks like a colour camera.
+    depth_topic: of Image messages, 32FC1 metres or 16UC1 millimetres, with the same stamps and size.
+    Stamps and frame_id are the messages' own.
+    """
+
+    def __init__(
+        self, path: Path, *, topic: str | None = None, depth_topic: str | None = None, **common
+    ) -> None:
+        super().__init__(**common)
+        self.name = str(path)
+        try:
+            from rosbags.highlevel import AnyReader, AnyReaderError
+            from rosbags.typesys import Stores, get_typestore
+        except ImportError:
+            raise Clip2DepthError("Reading bags needs rosbags: pip install rosbags.") from None
+        try:
+            self._reader = AnyReader([path], default_typestore=get_typestore(Stores.ROS2_HUMBLE))
+            self._reader.open()
+        except (AnyReaderError, OSError, ValueError) as error:
+            raise Clip2DepthError(f"The bag {path} cannot be read: {error}") from None
+        connections = self._reader.connections
+        self._images = self._choose_topic(connections, topic)
+        self.topic = self._images[0].topic
+        info_topic = camera_info_topic(self.topic, self._images[0].msgtype)
+        self._infos = [c for c in connections if c.topic == info_topic and c.msgtype == INFO_TYPE]
+        self._depths = [c for c in connections if c.topic == depth_topic and c.msgtype == IMAGE_TYPES[0]]
+        if depth_topic and not self._depths:
+            raise Clip2DepthError(
+                f"The bag {path} has no depth images on {depth_topic}; {self._topics(connections)}"
+            )
+        count = sum(c.msgcount for c in self._images)
+        self.length = -(-count // self.every)
+        seconds = self._reader.duration / 1e9
+        recorded = (count - 1) / seconds if count > 1 and seconds > 0 else DEFAULT_FPS
+        self._rate = self._given_fps or recorded
+        self.fps = self._rate / self.every
+
+    def __iter__(self) -> Iterator[Frame]:
+        # The codec knows every encoding, reads any object with a message's fields, and needs no ROS.
+        from clip2depth_ros.ros.camera_info import camera_from_info
+        from clip2depth_ros.ros.messages import ImageCodec, nanoseconds
+
+        codec = ImageCodec()
+        self.bad_images = 0
+        index = frames = 0
+        info = self._first(self._infos)
+        waiting: deque[Frame] = deque()
+        depths: dict[int, Any] = {}
+        used = self._images + self._infos + self._depths
+        rectified = "rect" in self.topic.rsplit("/", 1)[-1]
+        for connection, _, raw in self._reader.messages(used):
+            if connection in self._infos:
+                info = self._reader.deserialize(raw, connection.msgtype)
+                continue
+            if connection in self._depths:
+                message = self._reader.deserialize(raw, connection.msgtype)
+                depths[nanoseconds(message.header.stamp)] = message
+                while len(depths) > 2 * PATIENCE:
+                    del depths[next(iter(depths))]
+                yield from self._released(waiting, depths)
+                continue
+            index += 1
+            if (index - 1) % self.every:
+                continue
+            try:
+                message = self._reader.deserialize(raw, connection.msgtype)
+                image = codec.decode(message)
+            except Clip2DepthError as error:
+                self._count_bad(f"image {index - 1} of {self.topic} ({error})")
+                continue
+            known = None
+            if info is not None and self._given_camera is None:
+                known = camera_from_info(info, image.shape[1], image.shape[0], rectified=rectified)
+            camera = self._resolve_camera(image.shape[1], image.shape[0], known)
+            stamp = nanoseconds(message.header.stamp)
+            frame = Frame(image, stamp, message.header.frame_id, camera, f"{index - 1:06d}")
+            frames += 1
+            if not self._depths:
+                yield frame
+                continue
+            frame.image = image.copy()
+            waiting.append(frame)
+            yield from self._released(waiting, depths)
+        yield from self._released(waiting, depths, all_of_them=True)
+        self._end(frames)
+
+    def close(self) -> None:
+        with contextlib.suppress(AssertionError):  # rosbags' way of saying that it was closed before
+            self._reader.close()
+
+    def _released(
+        self, waiting: deque[Frame], depths: dict[int, Any], all_of_them: bool = False
+    ) -> Iterator[Frame]:
+        """Frames, in order, whose depth is here or has had its time to come."""
+        while waiting and (all_of_them or waiting[0].stamp in depths or len(waiting) > PATIENCE):
+            frame = waiting.popleft()
+            message = depths.pop(frame.stamp, None)
+            if message is not None:
+                frame.depth = read_depth(message)
+            yield frame
+
+    def _first(self, connections: list) -> Any:
+        """The first message of these connections, for images that were recorded before it."""
+        if not connections:
+            return None
+        for connection, _, raw in self._reader.messages(connections):
+            return self._reader.deserialize(raw, connection.msgtype)
+        return None
+
+    def _choose_topic(self, connections: list, topic: str | None) -> list:
+        """All connections of the image topic."""
+        pictures = {c.topic: c for c in connections if c.msgtype in IMAGE_TYPES and c.msgcount}
+        if topic is not None:
+            if topic not in pictures:
+                raise Clip2DepthError(
+                    f"The bag {self.name} has no images on {topic}; {self._topics(connections)}"
+                )
+        else:
+            likely = [t for t in pictures if not any(word in t.lower() for word in NO_PICTURE)]
+            # One camera is often recorded raw and compressed: take the raw images.
+            likely = [
+                t
+                for t in likely
+                if t.removesuffix("/compressed") == t or t.removesuffix("/compressed") not in likely
+            ]
+            if len(likely) != 1:
+                problem = "several camera topics" if likely else "no topic that looks like a camera's"
+                raise Clip2DepthError(
+                    f"The bag {self.name} has {problem}; name one with --topic. {self._topics(connections)}"
+                )
+            topic = likely[0]
+        return [c for c in connections if c.topic == topic and c.msgtype in IMAGE_TYPES]
+
+    @staticmethod
+    def _topics(connections: list) -> str:
+        pictures = sorted({c.topic for c in connections if c.msgtype in IMAGE_TYPES})
+        return f"Image topics: {', '.join(pictures) or 'none'}."
+
+
+def camera_info_topic(image_topic: str, message_type: str) -> str:
+    """Where image_transport expects the camera_info of an image topic: beside the base topic."""
+    base = image_topic
+    if message_type == IMAGE_TYPES[1]:
+        base = base.rsplit("/", 1)[0]
+    return base.rsplit("/", 1)[0] + "/camera_info"
+
+
+def read_depth(message: Any) -> np.ndarray | None:
+    """(H, W) float32, metres, NaN unknown, of a 32FC1 or 16UC1 image message; None for another encoding."""
+    kinds = {"32FC1": np.dtype(np.float32), "16UC1": np.dtype(np.uint16), "mono16": np.dtype(np.uint16)}
+    kind = kinds.get(message.encoding)
+    if kind is None:
+        return None
+    order = ">" if message.is_bigendian else "<"
+    rows = np.frombuffer(message.data, np.uint8).reshape(message.height, message.step)
+    rows = np.ascontiguousarray(rows[:, : message.width * kind.itemsize])
+    depth = rows.view(kind.newbyteorder(order)).astype(np.float32)
+    if kind.itemsize == 2:
+        depth *= np.float32(1e-3)
+    depth[~(np.isfinite(depth) & (depth > 0))] = NAN
+    return depth

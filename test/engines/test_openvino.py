@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+import logging
+import os
+import shutil
+
+import numpy as np
+import pytest
+
+from clip2depth_ros.bundle import Bundle
+from clip2depth_ros.engines import open_engine, self_check
+from clip2depth_ros.engines.openvino import OpenVinoEngine
+from clip2depth_ros.errors import Clip2DepthError
+
+
+@pytest.fixture(scope="module")
+def engine(tiny_bundle):
+    with open_engine(tiny_bundle) as engine:
+        yield engine
+
+
+def random_image(seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (48, 64, 3), np.uint8)
+
+
+def test_computes_what_the_network_says(engine, tiny_depth):
+    for seed in range(3):
+        image = random_image(seed)
+        np.testing.assert_allclose(engine.infer(image), tiny_depth(image), rtol=1e-4)
+
+
+def test_sees_a_buffer_that_was_refilled(engine, tiny_depth):
+    buffer = random_image(1)
+    engine.infer(buffer)
+    buffer[:] = random_image(2)
+    np.testing.assert_allclose(engine.infer(buffer), tiny_depth(random_image(2)), rtol=1e-4)
+
+
+def test_allocates_nothing_for_its_answer(engine):
+    buffer = random_image(1)
+    assert np.shares_memory(engine.infer(buffer), engine.infer(buffer))
+
+
+def test_says_what_it_is(engine, tiny_bundle):
+    assert (engine.name, engine.precision) == ("openvino", "f32")
+    assert engine.device
+    assert engine.manifest == tiny_bundle.manifest
+
+
+def test_infers_in_single_precision(engine):
+    # OpenVINO would choose bf16 by itself on processors that have it.
+    import openvino as ov
+
+    assert engine._compiled.get_property("INFERENCE_PRECISION_HINT") == ov.Type.f32
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "sched_getaffinity"), reason="threads and cores are looked at as on Linux"
+)
+def test_threads_may_run_on_every_core(tiny_bundle):
+    """Pinned, two nodes on one computer would fight for the first cores."""
+    with open_engine(tiny_bundle, threads=1) as engine:
+        engine.infer(random_image(0))
+        tasks = {int(task) for task in os.listdir("/proc/self/task")}
+        assert all(os.sched_getaffinity(task) == os.sched_getaffinity(0) for task in tasks)
+
+
+def test_number_of_threads(tiny_bundle):
+    with open_engine(tiny_bundle, "openvino", threads=1) as engine:
+        assert engine._compiled.get_property("INFERENCE_NUM_THREADS") == 1
+    with pytest.raises(Clip2DepthError, match="threads must be 0"):
+        open_engine(tiny_bundle, threads=-1)
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        np.zeros((64, 48, 3), np.uint8),
+        np.zeros((48, 64, 3), np.float32),
+        np.zeros((48, 128, 3), np.uint8)[:, ::2],
+    ],
+)
+def test_other_images_are_refused(engine, image):
+    with pytest.raises(Clip2DepthError, match="takes contiguous uint8 images of shape"):
+        engine.infer(image)
+
+
+def test_a_closed_engine_is_an_error(tiny_bundle):
+    engine = open_engine(tiny_bundle)
+    engine.close()
+    engine.close()
+    with pytest.raises(Clip2DepthError, match="was closed"):
+        engine.infer(random_image(0))
+
+
+def test_unknown_engine(tiny_bundle):
+    with pytest.raises(Clip2DepthError, match="No engine is called 'magic'; known are: auto, openvino"):
+        open_engine(tiny_bundle, "magic")
+
+
+def rewritten(bundle: Bundle, tmp_path, depth=None, model=None, **changes) -> Bundle:
+    from dataclasses import replace
+
+    image, expected = bundle.check()
+    manifest = replace(bundle.manifest, **changes)
+    return Bundle.write(
+        tmp_path / "changed",
+        bundle.model() if model is None else model,
+        manifest,
+        image,
+        expected if depth is None else depth,
+    )
+
+
+def test_an_engine_that_computes_wrongly_is_refused_with_the_figure(tiny_bundle, tmp_path):
+    _, expected = tiny_bundle.check()
+    wrong = rewritten(tiny_bundle, tmp_path, depth=expected / 1.25)
+    with pytest.raises(Clip2DepthError, match=r"refused for bundle .*differs by 25\.00% .*allowed 1\.00%"):
+        open_engine(wrong)
+
+
+def test_a_small_difference_passes_and_is_measured(tiny_bundle, tmp_path, engine):
+    _, expected = tiny_bundle.check()
+    near = rewritten(tiny_bundle, tmp_path, depth=expected * 1.004)
+    assert self_check(engine, near) == pytest.approx(0.004, rel=0.05)
+    with pytest.raises(Clip2DepthError, match=r"0.40%"):
+        self_check(engine, near, tolerance=0.001)
+
+
+def test_an_engine_that_answers_nan_is_refused(exact_engine, tiny_bundle):
+    broken = exact_engine(np.full((48, 64), np.nan))
+    with pytest.raises(
+        Clip2DepthError, match=r"100.0% of its depth on the check sample is not a finite number"
+    ):
+        self_check(broken, tiny_bundle)
+
+
+def test_a_check_sample_without_depth_proves_nothing(engine, tiny_bundle, tmp_path):
+    empty = rewritten(tiny_bundle, tmp_path, depth=np.full((48, 64), np.nan, np.float32))
+    with pytest.raises(Clip2DepthError, match="holds no known depth"):
+        self_check(engine, empty)
+
+
+def test_what_is_no_onnx_is_refused(tiny_bundle, tmp_path):
+    with pytest.raises(Clip2DepthError, match=r"OpenVINO cannot read model.onnx"):
+        open_engine(rewritten(tiny_bundle, tmp_path, model=b"no network at all" * 10))
+
+
+def test_a_model_of_another_size_than_the_manifest_says(make_bundle, tiny_bundle, tmp_path):
+    other = make_bundle(input_height=32, input_width=32)
+    with pytest.raises(Clip2DepthError, match=r"has image u8 \[1, 32, 32, 3\], expected u8 \[1, 48, 64, 3\]"):
+        open_engine(rewritten(tiny_bundle, tmp_path, model=other.model()))
+
+
+def test_without_a_cache_folder_it_works_and_says_so(tiny_bundle, tmp_path, caplog, tiny_depth):
+    (tmp_path / "file").write_text("in the way")
+    with caplog.at_level(logging.WARNING):
+        engine = OpenVinoEngine(tiny_bundle, cache_dir=tmp_path / "file" / "cache")
+    assert "No cache for compiled models" in caplog.text
+    np.testing.assert_allclose(engine.infer(random_image(3)), tiny_depth(random_image(3)), rtol=1e-4)
+
+
+def test_the_cache_is_filled_and_read(tiny_bundle, tmp_path, tiny_depth):
+    cache = tmp_path / "cache"
+    OpenVinoEngine(tiny_bundle, cache_dir=cache).close()
+    assert any(cache.iterdir())
+    again = OpenVinoEngine(tiny_bundle, cache_dir=cache)
+    np.testing.assert_allclose(again.infer(random_image(3)), tiny_depth(random_image(3)), rtol=1e-4)
+    shutil.rmtree(cache)

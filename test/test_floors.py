@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who may import whom: the floors of the design, read from the sources without running them."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "clip2depth_ros"
+NAME = "clip2depth_ros"
+
+# Ground first. A module may import from its own floor's room and from every floor below; rooms of one floor
+# may not import each other, but for those that are named together.
+FLOORS = {
+    "": -1,  # the package itself: its version
+    "errors": 0,
+    "camera": 1,
+    "frame": 2,
+    "pictures": 2,
+    "network": 3,
+    "outputs": 3,
+    "bundle": 4,
+    "engines": 5,
+    "pipeline": 6,
+    "simulation": 7,
+    "sources": 8,
+    "training": 8,
+    "ros": 9,
+    "results": 9,
+    "demo": 10,
+    "commands": 11,
+    "cli": 12,
+    "__main__": 13,
+}
+
+# What is out of line on purpose: importing file -> imported module, with the reason.
+EXCEPTIONS = {
+    # A bag holds ROS messages; their codec reads any object with a message's fields and needs no ROS.
+    ("sources/bag.py", "ros.messages"),
+    ("sources/bag.py", "ros.camera_info"),
+    # The exporter writes bundles and measures them; it is the one part of bundle that needs PyTorch.
+    ("bundle/export.py", "training"),
+}
+
+ROS_MODULES = {
+    "rclpy",
+    "sensor_msgs",
+    "std_msgs",
+    "std_srvs",
+    "diagnostic_msgs",
+    "geometry_msgs",
+    "lifecycle_msgs",
+    "builtin_interfaces",
+    "nav_msgs",
+    "cv_bridge",
+}
+TORCH_MODULES = {"torch", "torchvision", "open_clip", "safetensors", "timm"}
+TORCH_ROOMS = ("network/", "training/", "bundle/export.py", "engines/tensorrt.py", "engines/pytorch.py")
+
+# Lazily, inside a function, a command may import PyTorch to say that it is missing.
+TORCH_INSIDE_FUNCTIONS = ("commands/train.py", "commands/export.py")
+
+
+def sources() -> list[str]:
+    return sorted(str(path.relative_to(PACKAGE)) for path in PACKAGE.rglob("*.py"))
+
+
+def imports(file: str, *, module_level: bool = False) -> set[str]:
+    """Full names of what a file imports; with module_level, only what importing the file imports."""
+    tree = ast.parse((PACKAGE / file).read_text(encoding="utf-8"))
+    found = set()
+
+    def visit(node: ast.AST, inside_function: bool) -> None:
+        if isinstance(node, ast.Import) and not (module_level and inside_function):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and not (module_level and inside_function):
+            module = node.module or ""
+            if node.level:
+                parts = [NAME, *Path(file).parent.parts]
+                module = ".".join(parts[: len(parts) - node.level + 1] + ([module] if module else []))
+            # `from package import room` imports the room.
+            found.update(
+                f"{module}.{alias.name}" if (PACKAGE.parent / module.replace(".", "/")).is_dir() else module
+                for alias in node.names
+            )
+        elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+            return
+        inside_function |= isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
+        for child in ast.iter_child_nodes(node):
+            visit(child, inside_function)
+
+    visit(tree, False)
+    return found
+
+
+def room_of(module: str) -> str:
+    """The room of clip2depth_ros.room.file, "" for the package itself."""
+    room = module.removeprefix(NAME).lstrip(".").split(".")[0]
+    return room if room in FLOORS or (PACKAGE / room).exists() or (PACKAGE / f"{room}.py").exists() else ""
+
+
+@pytest.mark.parametrize("file", sources())
+def test_nothing_imports_from_a_floor_above(file):
+    own = Path(file).parts[0].removesuffix(".py")
+    own = "" if own == "__init__" else own
+    assert own in FLOORS, f"{file}: give this room its floor in {Path(__file__).name}"
+    for module in imports(file):
+        if module.split(".")[0] != NAME or module.startswith((f"{NAME}.msg", f"{NAME}.srv")):
+            continue
+        other = room_of(module)
+        if other == own:
+            continue
+        inner = module.removeprefix(f"{NAME}.")
+        if any(file == f and (inner + ".").startswith(allowed + ".") for f, allowed in EXCEPTIONS):
+            continue
+        assert other in FLOORS, f"{file} imports {module}, a room without a floor"
+        assert FLOORS[other] < FLOORS[own], f"{file} (floor {own}) imports {module} from above or beside it"
+
+
+@pytest.mark.parametrize("file", [f for f in sources() if not f.startswith("ros/")])
+def test_only_ros_imports_ros(file):
+    for module in imports(file):
+        assert module.split(".")[0] not in ROS_MODULES, f"{file} imports {module}; only ros/ may"
+        assert not module.startswith(f"{NAME}.msg"), f"{file} imports our messages; only ros/ may"
+
+
+@pytest.mark.parametrize("file", [f for f in sources() if not f.startswith(TORCH_ROOMS)])
+def test_only_training_and_export_import_pytorch(file):
+    for module in imports(file, module_level=file in TORCH_INSIDE_FUNCTIONS):
+        assert module.split(".")[0] not in TORCH_MODULES, f"{file} imports {module}"
+
+
+@pytest.mark.parametrize("file", [f for f in sources() if not f.startswith(TORCH_ROOMS)])
+def test_no_module_of_the_run_path_brings_pytorch_along(file):
+    """Directly or through what it imports at module level."""
+    seen: set[str] = set()
+    waiting = [file]
+    while waiting:
+        current = waiting.pop()
+        if current in seen:
+            continue
+        seen.add(current)
+        for module in imports(current, module_level=True):
+            assert module.split(".")[0] not in TORCH_MODULES, f"{file} brings {module} along, by {current}"
+            waiting.extend(_files_of(module))
+
+
+def _files_of(module: str) -> list[str]:
+    """The files that importing a module of ours runs: its packages' __init__ and itself."""
+    parts = module.split(".")
+    if parts[0] != NAME:
+        return []
+    files = []
+    for end in range(1, len(parts) + 1):
+        path = Path(*parts[1:end]) if end > 1 else Path()
+        for candidate in (path / "__init__.py", path.with_suffix(".py") if path.name else None):
+            if candidate is not None and (PACKAGE / candidate).is_file():
+                files.append(str(candidate))
+    return files
+
+
+def test_the_codec_for_bags_needs_no_ros():
+    """The exception that lets sources/bag.py use it holds only as long as this does."""
+    for file in ("ros/__init__.py", "ros/messages.py", "ros/camera_info.py"):
+        wanted = {m.split(".")[0] for m in imports(file, module_level=True)}
+        assert not wanted & ROS_MODULES
