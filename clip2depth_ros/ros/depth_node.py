@@ -1,0 +1,289 @@
+# SPDX-License-Identifier: Apache-2.0
+"""depth_node: one camera in, depth and points out. This file holds what only a node can do.
+
+Two threads: the executor's takes messages, answers services and watches; the working thread does one image
+after the other, always the newest.
+"""
+
+from __future__ import annotations
+
+import threading
+import traceback
+from typing import Any
+
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.clock import Clock, ClockType, JumpThreshold
+from rclpy.duration import Duration
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from std_srvs.srv import Trigger
+
+from clip2depth_ros.bundle import open_bundle
+from clip2depth_ros.engines import Engine, open_engine
+from clip2depth_ros.errors import Clip2DepthError
+from clip2depth_ros.frame import Frame
+from clip2depth_ros.pipeline import Pipeline
+from clip2depth_ros.ros.camera_input import CameraInput
+from clip2depth_ros.ros.depth_publishers import DepthPublishers
+from clip2depth_ros.ros.diagnostics import FrameRates, camera_facts, diagnostic_array, judge
+from clip2depth_ros.ros.messages import ImageCodec, nanoseconds
+from clip2depth_ros.ros.notices import Notices
+from clip2depth_ros.ros.parameters import ParameterTable
+from clip2depth_ros.ros.settings import DepthSettings
+from clip2depth_ros.ros.spinning import run_node
+
+WATCH_PERIOD = 0.2
+DIAGNOSTICS_PERIOD = 1.0
+
+
+class DepthNode(LifecycleNode):
+    """The lifecycle node `clip2depth`. Keyword arguments are those of rclpy's Node.
+
+    configure opens bundle and engine and announces the topics; activate starts the working thread, and lets
+    the camera be subscribed while somebody listens; deactivate and cleanup undo the two. Raises
+    Clip2DepthError at construction if a parameter does not fit.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__("clip2depth", **kwargs)
+        self._table = ParameterTable(self, DepthSettings)
+        self._notices = Notices(self.get_logger())
+        self.is_shut_down = False
+        # Timers run by a steady clock: with use_sim_time and no simulator, somebody has to say what is wrong.
+        self._steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._engine: Engine | None = None
+        self._pipeline: Pipeline | None = None
+        self._bundle_name = ""
+        self._outputs: DepthPublishers | None = None
+        self._diagnostics: Any = None
+        self._diagnostics_timer: Any = None
+        self._reset_service: Any = None
+        self._input: CameraInput | None = None
+        self._watch_timer: Any = None
+        self._jump: Any = None
+        self._worker: threading.Thread | None = None
+        self._rates = FrameRates()
+        self._codec = ImageCodec()
+        self._reset_asked = threading.Event()
+
+    @property
+    def settings(self) -> DepthSettings:
+        """The parameters' current values."""
+        return self._table.settings
+
+    # Transitions. rclpy swallows what they raise, so they log it themselves.
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Open bundle and engine, announce the topics."""
+        return self._transition("configure", self._configure, self._clean_up, state)
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Start to work for whoever listens."""
+        result = super().on_activate(state)
+        if result != TransitionCallbackReturn.SUCCESS:
+            return result
+        return self._transition("activate", self._activate, self._deactivate, state)
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop working."""
+        self._deactivate()
+        return super().on_deactivate(state)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Withdraw the topics, close the engine."""
+        self._clean_up()
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """From any state, for good."""
+        self._deactivate()
+        self._clean_up()
+        self.is_shut_down = True
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """After a transition that failed unexpectedly: back to unconfigured."""
+        self._deactivate()
+        self._clean_up()
+        return TransitionCallbackReturn.SUCCESS
+
+    def _transition(self, name: str, do: Any, undo: Any, state: LifecycleState) -> TransitionCallbackReturn:
+        try:
+            do()
+        except Clip2DepthError as error:
+            self.get_logger().error(f"Cannot {name}: {error}")
+            undo()
+            return TransitionCallbackReturn.FAILURE
+        except Exception:
+            self.get_logger().error(f"Cannot {name}, unexpectedly:\n{traceback.format_exc()}")
+            return TransitionCallbackReturn.ERROR
+        return TransitionCallbackReturn.SUCCESS
+
+    def _configure(self) -> None:
+        settings = self.settings
+        bundle = open_bundle(settings.bundle)
+        self._bundle_name = bundle.name
+        self._engine = open_engine(bundle, settings.engine, threads=settings.threads)
+        self._pipeline = Pipeline(self._engine, depth_size=settings.depth.size)
+        self._outputs = DepthPublishers(self, self._notices, self._watch)
+        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        self._diagnostics_timer = self.create_timer(
+            DIAGNOSTICS_PERIOD, self._publish_diagnostics, clock=self._steady
+        )
+        self._reset_service = self.create_service(Trigger, "~/reset", self._on_reset)
+        self._jump = self.get_clock().create_jump_callback(
+            JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=True),
+            post_callback=lambda _jump: self._reset_asked.set(),
+        )
+        self.get_logger().info(f"Bundle '{bundle.name}' on {_engine_text(self._engine)}")
+
+    def _clean_up(self) -> None:
+        if self._jump is not None:
+            self._jump.unregister()
+        if self._reset_service is not None:
+            self.destroy_service(self._reset_service)
+        if self._diagnostics_timer is not None:
+            self.destroy_timer(self._diagnostics_timer)
+        if self._diagnostics is not None:
+            self.destroy_publisher(self._diagnostics)
+        if self._outputs is not None:
+            self._outputs.destroy()
+        if self._engine is not None:
+            self._engine.close()
+        self._jump = self._reset_service = self._diagnostics_timer = self._diagnostics = None
+        self._outputs = self._pipeline = self._engine = None
+
+    def _activate(self) -> None:
+        self._notices.clear_all()
+        self._rates = FrameRates()
+        self._input = CameraInput(self, lambda: self.settings, self._notices)
+        self._reset_asked.set()  # whatever was seen before the pause is the past
+        self._worker = threading.Thread(target=self._work, name="clip2depth", daemon=True)
+        self._worker.start()
+        self._watch_timer = self.create_timer(WATCH_PERIOD, self._watch, clock=self._steady)
+        self.get_logger().info(
+            f"Ready: {self._input.image_topic} with {self._input.info_topic}, subscribed while somebody "
+            "listens"
+        )
+
+    def _deactivate(self) -> None:
+        if self._watch_timer is not None:
+            self.destroy_timer(self._watch_timer)
+        if self._input is not None:
+            self._input.close()
+            self._input.mailbox.close()
+        if self._worker is not None:
+            self._worker.join()
+        self._watch_timer = self._input = self._worker = None
+
+    # The executor's thread.
+
+    def _watch(self) -> None:
+        """Subscribe to the camera while somebody listens, and see that something comes."""
+        if self._input is None or self._outputs is None:
+            return
+        if self._outputs.has_listeners() != self._input.is_open:
+            if self._input.is_open:
+                self._input.close()
+            else:
+                self._reset_asked.set()
+                self._input.open()
+        if self._input.is_open:
+            self._input.watch()
+
+    def _on_reset(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        self._reset_asked.set()
+        response.success = True
+        response.message = "The past is forgotten before the next image."
+        return response
+
+    def _publish_diagnostics(self) -> None:
+        source = self._input
+        facts = {"bundle": self._bundle_name, "engine": _engine_text(self._engine)}
+        rates: dict[str, float] = {}
+        if source is not None:
+            rates = self._rates.read(source.mailbox.counts)
+            facts |= camera_facts(source, rates)
+        level, message = judge(
+            active=source is not None,
+            listened_to=source is not None and source.is_open,
+            rates=rates,
+            states=self._notices.states,
+        )
+        name, stamp = self.get_fully_qualified_name(), self.get_clock().now().to_msg()
+        self._diagnostics.publish(
+            diagnostic_array(stamp, f"{name.strip('/')}: depth", name, level, message, facts)
+        )
+
+    # The working thread.
+
+    def _work(self) -> None:
+        source = self._input
+        while (message := source.mailbox.take()) is not None:
+            try:
+                source.mailbox.count(self._one_image(source, message))
+            except Clip2DepthError as error:
+                source.mailbox.count("bad")
+                self._notices.count("image", f"Image skipped: {error}")
+            except Exception:
+                if not self.context.ok():
+                    return
+                source.mailbox.count("bad")
+                self._notices.count(
+                    "bug", f"Image skipped after an unexpected error:\n{traceback.format_exc()}"
+                )
+
+    def _one_image(self, source: CameraInput, message: Any) -> str:
+        """Decode, compute, publish. Returns what became of the image: `processed` or `dropped`."""
+        image = self._codec.decode(message)
+        camera = source.camera_for(image.shape[1], image.shape[0])
+        if camera is None or not self._outputs.has_listeners():
+            return "dropped"
+        reset = self._reset_asked.is_set()
+        if reset:
+            self._reset_asked.clear()
+            self._pipeline.reset()
+        frame = self._pipeline.process(
+            Frame(image, nanoseconds(message.header.stamp), message.header.frame_id, camera)
+        )
+        frame.facts.reset |= reset
+        latency, publish_time = self._outputs.publish(frame, self.settings)
+        self._rates.add(latency)
+        counts = source.mailbox.counts
+        counts.processed += 1  # this one
+        self._outputs.publish_quality(
+            frame,
+            engine=self._engine.name,
+            bundle=self._bundle_name,
+            latency=latency,
+            publish_time=publish_time,
+            counts=counts,
+        )
+        return "processed"
+
+
+def _engine_text(engine: Engine) -> str:
+    return f"{engine.name} ({engine.device}, {engine.precision})"
+
+
+def start(node: DepthNode) -> None:
+    """Configure and activate, if the parameter autostart says so. Raises Clip2DepthError if that fails."""
+    if not node.settings.autostart:
+        return
+    for trigger in (node.trigger_configure, node.trigger_activate):
+        if trigger() != TransitionCallbackReturn.SUCCESS:
+            raise Clip2DepthError("The node could not start; the reason stands above.")
+
+
+def stop(node: DepthNode) -> None:
+    """Shut the node down, unless a lifecycle manager has done so."""
+    if not node.is_shut_down:
+        node.trigger_shutdown()
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run depth_node until it is interrupted."""
+    return run_node(DepthNode, start, stop, args)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The depth node's four outputs: made only for those who listen."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from rclpy.exceptions import ParameterException
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+
+from clip2depth_ros.errors import Clip2DepthError
+from clip2depth_ros.frame import DepthFrame
+from clip2depth_ros.msg import DepthQuality
+from clip2depth_ros.outputs import PointCloud
+from clip2depth_ros.ros.mailbox import Counts
+from clip2depth_ros.ros.notices import Notices
+from clip2depth_ros.ros.outgoing import CameraInfoMessage, DepthMessage, PointsMessage, filled_header
+from clip2depth_ros.ros.qos import publisher_with_events, volatile
+from clip2depth_ros.ros.settings import DepthSettings, PointsSettings
+
+NAN = float("nan")
+
+# How early a cloud may come under a rate limit, as a part of its period: stamps of real cameras jitter.
+RATE_TOLERANCE = 0.1
+
+
+class DepthPublishers:
+    """Publishes depth, its camera_info, points and quality.
+
+    Args:
+        node: a lifecycle node.
+        notices: where subscribers that cannot be served are said.
+        on_matched: called when a subscriber comes or goes, where the middleware tells.
+    """
+
+    def __init__(self, node: Any, notices: Notices, on_matched: Callable[[], None]) -> None:
+        self._node = node
+        self._notices = notices
+
+        self._on_matched = on_matched
+        self._publishers: list[Any] = []
+        self._depth = self._create(Image, "~/depth/image_rect", 2)
+        self._camera_info = self._create(CameraInfo, "~/depth/camera_info", 2)
+        self._points = self._create(PointCloud2, "~/points", 2)
+        self._quality = self._create(DepthQuality, "~/quality", 10)
+        self._depth_message = DepthMessage()
+        self._camera_info_message = CameraInfoMessage()
+        self._points_message = PointsMessage()
+        self._quality_message = DepthQuality()
+        self._cloud = PointCloud()
+        self._cloud_settings: PointsSettings | None = None
+        self._cloud_stamp: int | None = None
+
+    def _create(self, message_type: type, topic: str, queue: int) -> Any:
+        try:
+            publisher = publisher_with_events(
+                lambda **events: self._node.create_lifecycle_publisher(
+                    message_type,
+                    topic,
+                    volatile(queue),
+                    qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+                    **events,
+                ),
+                lambda policy: self._say_incompatible(topic, policy),
+                self._on_matched,
+            )
+        except (RuntimeError, ParameterException) as error:  # what a qos_overrides parameter can be wrong in
+            self.destroy()
+            raise Clip2DepthError(
+                f"{self._node.resolve_topic_name(topic)} cannot be published: {error}."
+            ) from error
+        self._publishers.append(publisher)
+        return publisher
+
+    def destroy(self) -> None:
+        """Withdraw the topics."""
+        while self._publishers:
+            self._node.destroy_lifecycle_publisher(self._publishers.pop())
+
+    def has_listeners(self) -> bool:
+        """True if anybody subscribes to any of the outputs."""
+        return any(map(_has_listeners, self._publishers))
+
+    def publish(self, frame: DepthFrame, settings: DepthSettings) -> tuple[float, float]:
+        """Publish depth, camera_info and points of a frame.
+
+        Returns the latency from the image's stamp until depth was published (NaN for a zero stamp), by the
+        node's clock, and what publishing cost; both in seconds.
+        """
+        started = time.perf_counter()
+        if _has_listeners(self._depth):
+            self._depth.publish(
+                self._depth_message.fill(frame.depth, settings.depth.encoding, frame.stamp, frame.frame_id)
+            )
+        if frame.camera is not None and _has_listeners(self._camera_info):
+            self._camera_info.publish(
+                self._camera_info_message.fill(frame.camera, frame.stamp, frame.frame_id)
+            )
+        latency = (self._node.get_clock().now().nanoseconds - frame.stamp) * 1e-9 if frame.stamp else NAN
+        if _has_listeners(self._points) and self._cloud_is_due(frame.stamp, settings.points.rate):
+            self._points.publish(self._fill_points(frame, settings.points))
+        return latency, time.perf_counter() - started
+
+    def publish_quality(
+        self,
+        frame: DepthFrame,
+        *,
+        engine: str,
+        bundle: str,
+        latency: float,
+        publish_time: float,
+        counts: Counts,
+    ) -> None:
+        """Publish what is known of a frame."""
+        if not _has_listeners(self._quality):
+            return
+        message, facts = self._quality_message, frame.facts
+        filled_header(message.header, frame.stamp, frame.frame_id)
+        message.engine, message.bundle = engine, bundle
+        message.latency, message.publish_time = latency, publish_time
+        message.rectify_time = facts.times.get("rectify", 0.0)
+        message.fit_time = facts.times.get("fit", 0.0)
+        message.infer_time = facts.times.get("infer", 0.0)
+        message.unfit_time = facts.times.get("unfit", 0.0)
+        message.images_received, message.frames_processed = counts.received, counts.processed
+        message.frames_dropped, message.bad_images = counts.dropped, counts.bad
+        message.valid_fraction = facts.valid_fraction
+        message.temporal_error = facts.temporal_error
+        message.scale, message.reset = facts.focal_scale, facts.reset
+        self._quality.publish(message)
+
+    def _fill_points(self, frame: DepthFrame, settings: PointsSettings) -> PointCloud2:
+        if settings != self._cloud_settings:
+            self._cloud = PointCloud(
+                settings.stride, settings.min_range, settings.max_range, settings.edge_threshold
+            )
+            self._cloud_settings = settings
+        height, width = self._cloud.shape(frame.depth.shape[1], frame.depth.shape[0])
+        points = self._points_message.buffer(height, width).view(np.float32).reshape(height, width, 4)
+        self._cloud.build(frame, points)
+        return self._points_message.finish(frame.stamp, frame.frame_id)
+
+    def _cloud_is_due(self, stamp: int, rate: float) -> bool:
+        last = self._cloud_stamp
+        if rate > 0 and last is not None and last <= stamp < last + (1.0 - RATE_TOLERANCE) * 1e9 / rate:
+            return False
+        self._cloud_stamp = stamp
+        return True
+
+    def _say_incompatible(self, topic: str, policy: str) -> None:
+        full = self._node.resolve_topic_name(topic)
+        self._notices.say(
+            f"qos {topic}",
+            f"A subscriber of {full} asks for a {policy} QoS that this node does not offer, so it gets "
+            f"nothing: change the subscriber, or set the parameter qos_overrides.{full}.publisher.{policy}.",
+        )
+
+
+def _has_listeners(publisher: Any) -> bool:
+    return publisher.get_subscription_count() > 0

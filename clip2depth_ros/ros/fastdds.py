@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Large messages over Fast DDS: which environment variables give a process our profile. Needs no rclpy.
+
+The profile (config/fastdds_large_data.xml) works for what a process sends, and must be in its environment
+before rclpy starts. The launch files ask here.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+
+PROFILE = "fastdds_large_data.xml"
+SEGMENT = 70_255_136  # bytes of shared memory that each participant with the profile takes
+OLD, NEW = "FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE"
+CHOSEN_BY_USER = (NEW, OLD, "FASTDDS_BUILTIN_TRANSPORTS")
+_SHARED_MEMORY = Path("/dev/shm")
+
+
+def find_profile(environ: Mapping[str, str] = os.environ) -> Path | None:
+    """Our profile in the source tree, an ament prefix or this Python's prefix; None if not installed."""
+    prefixes = [Path(p) for p in environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep) if p] + [
+        Path(sys.prefix)
+    ]
+    folders = [Path(__file__).resolve().parents[2], *(p / "share" / "clip2depth_ros" for p in prefixes)]
+    return next((path for folder in folders if (path := folder / "config" / PROFILE).is_file()), None)
+
+
+def profile_variable(environ: Mapping[str, str] = os.environ) -> str:
+    """The variable that this ROS distribution's Fast DDS reads. It changed with Fast DDS 3, in Kilted.
+
+    Only one is to be set: before Kilted the new one is unknown, and since then the old one brings a warning.
+    """
+    distribution = environ.get("ROS_DISTRO", "")
+    if not distribution:  # ROS from PyPI has no set-up script to say it
+        try:
+            return OLD if int(metadata.version("rclpy").split(".")[0]) < 8 else NEW  # Jazzy has 7, Kilted 9
+        except (metadata.PackageNotFoundError, ValueError):
+            return NEW
+    return OLD if distribution < "kilted" else NEW  # their names follow the alphabet
+
+
+def large_message_environment(
+    environ: Mapping[str, str] = os.environ, shared_memory: Path = _SHARED_MEMORY
+) -> tuple[dict[str, str], str]:
+    """Variables to add for a process that sends images or clouds, and why there are none ('' if there are).
+
+    Args:
+        environ: the environment that the process would have. What the user has chosen there stays.
+        shared_memory: where Fast DDS takes its shared memory from.
+    """
+    if chosen := next((name for name in CHOSEN_BY_USER if environ.get(name)), None):
+        return {}, f"{chosen} is set already"
+    middleware = environ.get("RMW_IMPLEMENTATION", "")
+    if middleware and not middleware.startswith("rmw_fastrtps"):
+        return {}, f"RMW_IMPLEMENTATION is {middleware}, not Fast DDS"
+    profile = find_profile(environ)
+    if profile is None:
+        return {}, f"{PROFILE} is not installed"
+    if shared_memory.is_dir():
+        free = shutil.disk_usage(shared_memory).free
+        if free < 2 * SEGMENT:
+            return {}, (
+                f"{shared_memory} has only {free / 1e6:.0f} MB free, too little for large messages without "
+                "loss; start the container with --shm-size=1g or --ipc=host"
+            )
+    return {profile_variable(environ): str(profile)}, ""

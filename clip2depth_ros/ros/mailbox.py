@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where the executor's thread leaves images for the working thread: one slot, the newest wins."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from collections.abc import Callable
+from typing import Any
+
+
+@dataclasses.dataclass
+class Counts:
+    """What became of the images since the mailbox was made.
+
+    received = processed + dropped + bad + those still under way.
+    """
+
+    received: int = 0
+    processed: int = 0
+    dropped: int = 0
+    bad: int = 0
+
+
+class Mailbox:
+    """One slot for the newest image, and beside it the newest camera_info.
+
+    `put`, `put_info` and `close` are for the executor's thread, `take` and `wait_for_info` for the working
+    thread.
+    """
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._image: Any = None
+        self._info: Any = None
+        self._closed = False
+        self._counts = Counts()
+
+    def put(self, image: Any) -> None:
+        """Leave an image; one that was not taken yet is dropped."""
+        with self._changed:
+            self._counts.received += 1
+            if self._image is not None:
+                self._counts.dropped += 1
+            self._image = image
+            self._changed.notify_all()
+
+    def put_info(self, info: Any) -> None:
+        """Leave a camera_info; None when the camera is gone."""
+        with self._changed:
+            self._info = info
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Let `take` and `wait_for_info` return. An image still waiting is dropped."""
+        with self._changed:
+            self._closed = True
+            self.clear()
+            self._changed.notify_all()
+
+    def clear(self) -> None:
+        """Drop the image that waits, if one does."""
+        with self._changed:
+            if self._image is not None:
+                self._counts.dropped += 1
+            self._image = None
+
+    def take(self) -> Any:
+        """Wait for an image and take it; None once the mailbox is closed."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._image is not None or self._closed)
+            image, self._image = self._image, None
+            return image
+
+    def wait_for_info(self, fits: Callable[[Any], bool], timeout: float) -> Any:
+        """Wait for a camera_info for which `fits` is true, and return it.
+
+        None if a newer image came first, if `timeout` seconds passed, or if the mailbox was closed.
+        """
+
+        def fitting() -> bool:
+            return self._info is not None and fits(self._info)
+
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or self._image is not None or fitting(), timeout)
+            return self._info if fitting() else None
+
+    @property
+    def info(self) -> Any:
+        """The newest camera_info, None if none came yet."""
+        return self._info
+
+    def count(self, what: str) -> None:
+        """Count one image as `processed`, `dropped` or `bad`."""
+        with self._changed:
+            setattr(self._counts, what, getattr(self._counts, what) + 1)
+
+    @property
+    def counts(self) -> Counts:
+        """A copy of the counts."""
+        with self._changed:
+            return dataclasses.replace(self._counts)

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""QoS profiles and QoS events, with guards for what not every ROS 2 distribution has."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from rclpy.qos import (
+    QoSDurabilityPolicy,
+    QoSHistoryPolicy,
+    QoSProfile,
+    QoSReliabilityPolicy,
+    qos_policy_name_from_kind,
+)
+from rclpy.subscription import Subscription
+
+try:
+    from rclpy.event_handler import (
+        PublisherEventCallbacks,
+        SubscriptionEventCallbacks,
+        UnsupportedEventTypeError,
+    )
+except ImportError:  # Humble
+    from rclpy.qos_event import PublisherEventCallbacks, SubscriptionEventCallbacks, UnsupportedEventTypeError
+
+
+def volatile(depth: int, reliability: str = "reliable") -> QoSProfile:
+    """Keep the last `depth` messages, `reliable` or `best_effort`, nothing for late subscribers."""
+    return QoSProfile(
+        history=QoSHistoryPolicy.KEEP_LAST,
+        depth=depth,
+        reliability=QoSReliabilityPolicy[reliability.upper()],
+        durability=QoSDurabilityPolicy.VOLATILE,
+    )
+
+
+def publisher_with_events(
+    create: Callable[..., Any],
+    on_incompatible: Callable[[str], None],
+    on_matched: Callable[[], None] | None = None,
+) -> Any:
+    """Call `create(event_callbacks=...)`.
+
+    `on_incompatible` gets the name of the policy that does not fit. `on_matched` is called when a subscriber
+    comes or goes, where the middleware tells (Jazzy and later do); the caller must not rely on it.
+    """
+    callbacks: dict[str, Any] = {"incompatible_qos": _with_policy_name(on_incompatible)}
+    if on_matched is not None and "matched" in inspect.signature(PublisherEventCallbacks.__init__).parameters:
+        callbacks["matched"] = lambda _event: on_matched()
+    try:
+        return create(event_callbacks=PublisherEventCallbacks(**callbacks))
+    except UnsupportedEventTypeError:
+        return create(event_callbacks=PublisherEventCallbacks(use_default_callbacks=False))
+
+
+def subscription_with_events(create: Callable[..., Any], on_incompatible: Callable[[str], None]) -> Any:
+    """Call `create(event_callbacks=...)`; `on_incompatible` gets the name of the policy that does not fit."""
+    try:
+        return create(
+            event_callbacks=SubscriptionEventCallbacks(incompatible_qos=_with_policy_name(on_incompatible))
+        )
+    except UnsupportedEventTypeError:
+        return create(event_callbacks=SubscriptionEventCallbacks(use_default_callbacks=False))
+
+
+def with_message_info(callback: Callable[[Any, Any], None]) -> Callable[..., None]:
+    """A subscription's callback of message and message_info, which is None where rclpy has none (Humble)."""
+    if hasattr(Subscription, "CallbackType"):
+        return callback
+    return lambda message: callback(message, None)
+
+
+def _with_policy_name(on_incompatible: Callable[[str], None]) -> Callable[[Any], None]:
+    return lambda event: on_incompatible(qos_policy_name_from_kind(event.last_policy_kind).lower())

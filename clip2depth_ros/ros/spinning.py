@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How a node's process starts, spins and ends: orderly on SIGINT and SIGTERM, with a telling exit code."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.signals import SignalHandlerOptions
+
+from clip2depth_ros.errors import Clip2DepthError
+
+MISTAKE = 2
+# How long a signal may go unnoticed while nothing arrives.
+SPIN_PERIOD = 0.2
+
+
+def run_node(
+    make: Callable[[], Any],
+    start: Callable[[Any], None],
+    stop: Callable[[Any], object],
+    args: list[str] | None = None,
+    finished: Callable[[Any], bool] = lambda _node: False,
+) -> int:
+    """Make a node, start it, spin until a signal comes or `finished(node)` is true, stop it.
+
+    rclpy's own signal handlers shut the context down at once, under the feet of a thread that is publishing;
+    here the node is stopped first, while it can still publish.
+
+    Returns the exit code: 0, or 2 after a known mistake, which is printed in one line. A second signal ends
+    at once.
+    """
+    ended = threading.Event()
+
+    def end(number: int, _frame: Any) -> None:
+        if ended.is_set():
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        ended.set()
+
+    former = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
+    node = None
+    try:
+        _init(args)
+        node = make()
+        start(node)
+        executor = SingleThreadedExecutor()
+        executor.add_node(node)
+        while not ended.is_set() and rclpy.ok() and not finished(node):
+            executor.spin_once(timeout_sec=SPIN_PERIOD)
+        executor.shutdown(timeout_sec=1.0)
+        return 0
+    except Clip2DepthError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return MISTAKE
+    finally:
+        if node is not None:
+            stop(node)
+            node.destroy_node()
+        if rclpy.ok():
+            rclpy.shutdown()
+        for number, handler in former.items():
+            signal.signal(number, handler)
+
+
+def _init(args: list[str] | None) -> None:
+    try:
+        rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    except RuntimeError as error:  # what rclpy's errors about arguments and parameter files have in common
+        reason = " ".join(str(error).split())
+        raise Clip2DepthError(f"ROS does not start with these arguments: {reason}") from error

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Depth and points from one camera.
+
+    ros2 launch clip2depth_ros depth.launch.py image_topic:=/camera/image_raw
+    ros2 launch clip2depth_ros depth.launch.py --show-args
+
+Every parameter of depth_node is an argument of the same name. An argument that is not given leaves its
+parameter to params_file, and what that leaves out has the node's default.
+"""
+
+import json
+from pathlib import Path
+
+import yaml
+from ament_index_python.packages import PackageNotFoundError, get_package_prefix
+from launch import LaunchDescription
+from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction
+from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
+
+from clip2depth_ros.errors import Clip2DepthError
+from clip2depth_ros.ros.fastdds import large_message_environment
+from clip2depth_ros.ros.parameters import parameters_of
+from clip2depth_ros.ros.settings import DepthSettings
+
+CONFIG = Path(__file__).resolve().parent.parent / "config"
+
+ARGUMENTS = {
+    "image_topic": ("image", "Topic of the camera's images, without the transport's ending."),
+    "namespace": ("", "Namespace of the node and of every topic that is not absolute."),
+    "name": ("clip2depth", "Name of the node, and so the first word of its topics."),
+    "params_file": (str(CONFIG / "depth.yaml"), "File with the node's parameters."),
+    "use_sim_time": ("", "true: the node's clock is /clock."),
+    "log_level": ("info", "debug, info, warn, error or fatal."),
+    "rviz": ("false", "true: show camera, depth and points in RViz."),
+    "fixed_frame": (
+        "camera_optical_frame",
+        "RViz's fixed frame: the images' frame_id, or a frame of a tf tree with it.",
+    ),
+}
+
+
+def generate_launch_description():
+    """The launch description that `ros2 launch` asks for."""
+    declared = [
+        DeclareLaunchArgument(name, default_value=default, description=description)
+        for name, (default, description) in ARGUMENTS.items()
+    ]
+    for fact in parameters_of(DepthSettings):
+        facts = (fact.range_text().replace("`", ""), fact.unit, f"default {json.dumps(fact.default)}")
+        about = "; ".join(text for text in facts if text)
+        declared.append(
+            DeclareLaunchArgument(fact.name, default_value="", description=f"{fact.description} ({about})")
+        )
+    return LaunchDescription([*declared, OpaqueFunction(function=_start)])
+
+
+def _start(context):
+    """The node, and RViz if asked for, from the arguments as they were given."""
+    given = context.launch_configurations
+    namespace, name = given["namespace"], given["name"]
+    extra, reason = large_message_environment(context.environment)
+    actions = (
+        [LogInfo(msg=f"Fast DDS goes without our profile for large messages: {reason}.")] if reason else []
+    )
+    actions.append(
+        Node(
+            package="clip2depth_ros",
+            executable="depth_node",
+            namespace=namespace,
+            name=name,
+            parameters=[_file(given["params_file"]), _parameters(given)],
+            remappings=[("image", given["image_topic"])],
+            ros_arguments=_logging(given["log_level"]),
+            additional_env=extra,
+            output="screen",
+            emulate_tty=True,
+        )
+    )
+    if _flag("rviz", given["rviz"]):
+        _require_rviz()
+        # The configuration names the topics of a node /clip2depth; relative names follow RViz's namespace.
+        topics = ("depth/image_rect", "points")
+        actions.append(
+            Node(
+                package="rviz2",
+                executable="rviz2",
+                namespace=namespace,
+                name=f"{name}_rviz",
+                arguments=["-d", str(CONFIG / "depth.rviz"), "-f", given["fixed_frame"]],
+                remappings=[
+                    ("/image", given["image_topic"]),
+                    *((f"/clip2depth/{t}", f"{name}/{t}") for t in topics),
+                ],
+                parameters=[{"use_sim_time": True}] if _flag("use_sim_time", given["use_sim_time"]) else [],
+                output="screen",
+            )
+        )
+    return actions
+
+
+def _require_rviz():
+    try:
+        get_package_prefix("rviz2")
+    except PackageNotFoundError:
+        raise Clip2DepthError("rviz is true, but the package rviz2 is not installed here.") from None
+
+
+def _file(path):
+    """The parameter file, if it is one."""
+    if not Path(path).is_file():
+        raise Clip2DepthError(f"params_file is '{path}', and there is no such file.")
+    return path
+
+
+def _parameters(given):
+    """Node parameters from those arguments that were given, in the parameters' own types."""
+    values = {}
+    for fact in parameters_of(DepthSettings):
+        text = given[fact.name]
+        if text:
+            values[fact.name] = fact.checked(text if fact.type is str else yaml.safe_load(text))
+    if given["use_sim_time"]:
+        values["use_sim_time"] = _flag("use_sim_time", given["use_sim_time"])
+    # ParameterValue keeps a text a text, where launch would make a number of a bundle called "7".
+    return {name: ParameterValue(value, value_type=type(value)) for name, value in values.items()}
+
+
+def _logging(level):
+    """The level for our node's messages; the middleware under it talks too much below `info`."""
+    levels = ("debug", "info", "warn", "error", "fatal")
+    if level not in levels:
+        raise Clip2DepthError(f"log_level is '{level}', but must be one of: {', '.join(levels)}.")
+    quiet = [w for part in ("rcl", "rmw_fastrtps_cpp") for w in ("--log-level", f"{part}:=info")]
+    return ["--log-level", level, *(quiet if level == "debug" else [])]
+
+
+def _flag(name, text):
+    """True or false from an argument's text; empty is false."""
+    if text.lower() not in ("true", "1", "false", "0", ""):
+        raise Clip2DepthError(f"{name} is '{text}', but must be true or false.")
+    return text.lower() in ("true", "1")

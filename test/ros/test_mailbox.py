@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One slot, the newest wins, and every image is accounted for."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clip2depth_ros.ros.mailbox import Counts, Mailbox
+
+
+@given(st.lists(st.sampled_from(["put", "take"]), max_size=50))
+def test_every_image_is_counted_once(steps):
+    mailbox, number, taken = Mailbox(), 0, 0
+    waiting = False
+    for step in steps:
+        if step == "put":
+            number += 1
+            mailbox.put(number)
+            waiting = True
+        elif waiting:
+            assert mailbox.take() == number, "the newest"
+            mailbox.count("processed")
+            taken += 1
+            waiting = False
+    mailbox.close()
+    assert mailbox.take() is None
+    assert mailbox.counts == Counts(received=number, processed=taken, dropped=number - taken)
+
+
+def test_take_waits_for_an_image():
+    mailbox, got = Mailbox(), []
+    thread = threading.Thread(target=lambda: got.append(mailbox.take()))
+    thread.start()
+    mailbox.put("image")
+    thread.join(30)
+    assert got == ["image"]
+
+
+def test_close_ends_waiting():
+    mailbox, got = Mailbox(), []
+    threads = [
+        threading.Thread(target=lambda: got.append(mailbox.take())),
+        threading.Thread(target=lambda: got.append(mailbox.wait_for_info(lambda _info: True, 1000))),
+    ]
+    for thread in threads:
+        thread.start()
+    mailbox.close()
+    for thread in threads:
+        thread.join(30)
+    assert got == [None, None]
+
+
+def test_a_camera_info_that_comes_later_is_waited_for():
+    mailbox, got = Mailbox(), []
+    thread = threading.Thread(
+        target=lambda: got.append(mailbox.wait_for_info(lambda info: info == "right", 1000))
+    )
+    thread.start()
+    mailbox.put_info("wrong")
+    mailbox.put_info("right")
+    thread.join(30)
+    assert got == ["right"]
+
+
+def test_a_newer_image_ends_the_wait_for_camera_info():
+    mailbox = Mailbox()
+    mailbox.put_info("wrong")
+    mailbox.put("newer")
+    assert mailbox.wait_for_info(lambda info: info == "right", 1000) is None
+    assert mailbox.take() == "newer"
+
+
+def test_patience_ends():
+    started = time.monotonic()
+    assert Mailbox().wait_for_info(lambda _info: True, 0.05) is None
+    assert time.monotonic() - started >= 0.04
+
+
+def test_threads_lose_no_count():
+    mailbox, total = Mailbox(), 2000
+
+    def work():
+        while mailbox.take() is not None:
+            mailbox.count("processed")
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    for number in range(total):
+        mailbox.put(number)
+    mailbox.close()
+    worker.join(30)
+    counts = mailbox.counts
+    assert counts.received == total
+    assert counts.processed + counts.dropped == total
