@@ -22,8 +22,6 @@ unexport PYTHONPATH PYTHONHOME AMENT_PREFIX_PATH CMAKE_PREFIX_PATH COLCON_PREFIX
 	ROS_PYTHON_VERSION _ROS_WHEELS_BOOTSTRAP_COMPLETE
 export PYTHONNOUSERSITE := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
-# kilted or jazzy: whose wheels to use
-export CLIP2DEPTH_ROS ?= kilted
 
 # The environment has the package in editable form: Python files take effect as they are saved. What CMake builds and
 # copies (messages, launch and config files) takes a new installation, which needs no network.
@@ -41,7 +39,7 @@ help:
 	@echo "make bench                 print the performance tables"
 	@echo "make clean                 remove the environment and everything built or written"
 	@echo "PYTHON=python3.12          another Python (3.10 to 3.13) for a new environment"
-	@echo "CLIP2DEPTH_ROS=jazzy       the ROS 2 wheels of Jazzy, not of Kilted, for a new environment"
+	@echo "CLIP2DEPTH_ROS=jazzy       the ROS 2 wheels of Jazzy, not of Kilted, in a new environment"
 
 demo: $(VENV)/.demo
 	$(BIN)/clip2depth demo $(if $(INPUT),--input "$(INPUT)") $(ARGS)
@@ -72,8 +70,8 @@ $(VENV)/.created:
 
 # what the messages are built with
 $(VENV)/.build: $(VENV)/.created cmake/ros_wheels.py
-	@echo "Installing ROS 2 $(CLIP2DEPTH_ROS) from PyPI into $(VENV)"
 	$(BIN)/python cmake/ros_wheels.py > $@.txt
+	@echo "Installing ROS 2 from PyPI into $(VENV)"
 	$(BIN)/pip install --quiet -r $@.txt
 	@touch $@
 

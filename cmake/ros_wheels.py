@@ -7,6 +7,8 @@ the build requires and what the built wheel depends on follow from the same choi
 """
 
 import os
+import sys
+import sysconfig
 from importlib import metadata
 
 DEFAULT = "kilted"
@@ -49,18 +51,27 @@ RUN = [
 ]
 
 
+def installed_distribution() -> str | None:
+    """The distribution whose rclpy is installed, if any: in this environment first, though pip hides it."""
+    environment = [sysconfig.get_path("purelib"), *sys.path]
+    for found in metadata.distributions(name="ros-rclpy", path=environment):
+        major = int(found.version.split(".")[0])
+        return next((name for name, (first, end) in RCLPY.items() if first <= major < end), None)
+    return None
+
+
 def distribution() -> str:
-    """The ROS 2 distribution to build for; ValueError when CLIP2DEPTH_ROS names one that is not on PyPI."""
-    asked = os.environ.get("CLIP2DEPTH_ROS", "")
-    if asked:
-        if asked not in RCLPY:
-            raise ValueError(f"CLIP2DEPTH_ROS is {asked!r}, but ROS 2 on PyPI is one of: {', '.join(RCLPY)}.")
-        return asked
-    try:
-        major = int(metadata.version("ros-rclpy").split(".")[0])
-    except metadata.PackageNotFoundError:
-        return DEFAULT
-    return next((name for name, (first, end) in RCLPY.items() if first <= major < end), DEFAULT)
+    """The ROS 2 distribution to build for; ValueError when CLIP2DEPTH_ROS asks for one that cannot be had."""
+    asked = os.environ.get("CLIP2DEPTH_ROS")
+    installed = installed_distribution()
+    if asked and asked not in RCLPY:
+        raise ValueError(f"CLIP2DEPTH_ROS is {asked!r}, but ROS 2 on PyPI is one of: {', '.join(RCLPY)}.")
+    if asked and installed and asked != installed:
+        raise ValueError(
+            f"CLIP2DEPTH_ROS is {asked!r}, but this environment has ROS 2 {installed}: "
+            "take a new environment (make clean removes the one in .venv)."
+        )
+    return asked or installed or DEFAULT
 
 
 def run_requirements() -> list[str]:
@@ -76,4 +87,7 @@ def build_requirements() -> list[str]:
 
 
 if __name__ == "__main__":
-    print("\n".join(build_requirements()))
+    try:
+        print("\n".join(build_requirements()))
+    except ValueError as error:
+        sys.exit(str(error))

@@ -18,7 +18,7 @@ HELP = "run camera and depth node over DDS and leave a film, a picture sheet and
 FILM, SHEET, SUMMARY = "film.webm", "sheet.jpg", "summary.json"
 VIEWER_OPTIONS = "--web-viewer --bind 127.0.0.1"  # rerun would listen to the whole network
 DRIVE = 30.0  # seconds, a simulated drive's length
-DEFAULT_FOV = 60.0  # degrees, of a camera that nobody calibrated: a webcam's, a phone's long side
+DEFAULT_FOV = 1.05  # radians, of a camera that nobody calibrated: a webcam's, a phone's long side
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--horizontal-fov",
         type=float,
-        metavar="DEGREES",
+        metavar="RADIANS",
         help=f"of an input without calibration (default: {DEFAULT_FOV:g})",
     )
     parser.add_argument("--bundle", default="mini", help="name or path of the depth network (default: mini)")
@@ -70,9 +70,9 @@ def run(args: argparse.Namespace) -> int:
         raise Clip2DepthError(
             f"--rate must be more than 0 and at most 1000 images a second, not {args.rate:g}"
         )
-    if args.horizontal_fov is not None and not 0 < args.horizontal_fov < 175:
+    if args.horizontal_fov is not None and not 0 < args.horizontal_fov < 3.1:
         raise Clip2DepthError(
-            f"--horizontal-fov must be between 0 and 175 degrees, not {args.horizontal_fov:g}"
+            f"--horizontal-fov must be between 0 and 3.1 radians, not {args.horizontal_fov:g}"
         )
     near, far = args.range or (NEAR, FAR)
     if not 0 < near < far:
@@ -161,7 +161,7 @@ def _camera_parameters(args: argparse.Namespace) -> tuple[dict[str, object], str
         given = Camera.from_file(args.camera)
     else:
         given = None
-    fov = math.radians(args.horizontal_fov or DEFAULT_FOV)
+    fov = args.horizontal_fov or DEFAULT_FOV
     with open_source(args.input, camera=given, horizontal_fov=fov) as source:
         frame = next(iter(source), None)
         if frame is None:

@@ -87,8 +87,11 @@ class CameraInput:
 
     def open(self) -> None:
         """Subscribe to image and camera_info. If that fails it is said, and may be tried again."""
+        self._guarded(self._subscribe)
+
+    def _guarded(self, subscribe: Callable[[], None]) -> None:
         try:
-            self._subscribe()
+            subscribe()
         except RuntimeError as error:  # for one, the topic has another type in this very process
             self.close()
             self._notices.count("subscribe", f"Cannot subscribe to {self.image_topic}: {error}.")
@@ -146,8 +149,9 @@ class CameraInput:
         if wanted != self.reliability:
             self.reliability = wanted
             self._node.destroy_subscription(self._image_subscription)
+            self._image_subscription = None
             self._notices.clear(f"qos {self.image_topic}")
-            self._subscribe_to_images()
+            self._guarded(self._subscribe_to_images)
 
     def close(self) -> None:
         """Unsubscribe; the image that waits is dropped, and the camera_info forgotten."""

@@ -85,6 +85,22 @@ def test_a_jump_is_not_smeared():
     np.testing.assert_array_equal(depth[:, 32], 4.0)
 
 
+def test_a_floor_is_no_staircase_up_to_the_horizon():
+    """Far away its rows differ by more than any jump is wide, and still they are one plane."""
+    camera = Camera.from_fov(320, 240, 1.1)
+    box = Letterbox((320, 240), 80, 60)
+    floor = plane(box.camera(camera), 0.0, 3.0, -0.3)
+    floor[floor < 0] = np.nan
+    rows = floor[:, 0]
+    far = np.flatnonzero(np.isfinite(rows))[0]
+    assert rows[far + 2] / rows[far + 3] > 1.15
+    depth = box.unfit(floor, np.empty((240, 320), np.float32))
+    truth = plane(camera, 0.0, 3.0, -0.3)
+    # From the third row on, whose neighbours are all floor, to the last, which has none below it.
+    inside = slice(4 * (far + 3), -4)
+    np.testing.assert_allclose(depth[inside, 4:-4], truth[inside, 4:-4], rtol=2e-3)
+
+
 def test_unknown_stays_unknown_and_does_not_spread():
     box = Letterbox((64, 64), 16, 16)
     inner = np.full((16, 16), 2.0, np.float32)

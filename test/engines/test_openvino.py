@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
+import ast
 import logging
 import os
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -58,10 +61,17 @@ def test_infers_in_single_precision(engine):
 )
 def test_threads_may_run_on_every_core(tiny_bundle):
     """Pinned, two nodes on one computer would fight for the first cores."""
-    with open_engine(tiny_bundle, threads=1) as engine:
-        engine.infer(random_image(0))
-        tasks = {int(task) for task in os.listdir("/proc/self/task")}
-        assert all(os.sched_getaffinity(task) == os.sched_getaffinity(0) for task in tasks)
+    program = f"""
+import os
+import numpy as np
+from clip2depth_ros.bundle import Bundle
+from clip2depth_ros.engines import open_engine
+with open_engine(Bundle({str(tiny_bundle.path)!r})) as engine:
+    engine.infer(np.zeros((48, 64, 3), np.uint8))
+    print([len(os.sched_getaffinity(int(task))) for task in os.listdir("/proc/self/task")])
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    assert set(ast.literal_eval(ended.stdout)) == {len(os.sched_getaffinity(0))}, ended.stderr
 
 
 def test_number_of_threads(tiny_bundle):

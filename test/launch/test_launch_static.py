@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -138,3 +140,20 @@ def test_rvizs_fixed_frame_is_the_demos_and_depths_default(rviz):
     depth = dict(zip(keys(arguments), arguments.values, strict=True))
     assert camera["camera_frame"][1] == frame
     assert depth["fixed_frame"].elts[0].value == frame
+
+
+def test_launch_files_load_nothing_heavy_of_ours():
+    """They run in the interpreter of `ros2`, which may lack what the nodes' own environment has."""
+    modules = {
+        node.module
+        for path in LAUNCH_FILES
+        for node in ast.walk(tree_of(path.name))
+        if isinstance(node, ast.ImportFrom) and node.module.startswith("clip2depth_ros")
+    }
+    assert modules
+    script = "\n".join(f"import {name}" for name in sorted(modules))
+    script += "\nimport sys\nprint(*({'numpy', 'cv2', 'openvino', 'rclpy', 'torch'} & set(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, timeout=60
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, ""), done.stderr

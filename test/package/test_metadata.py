@@ -70,11 +70,8 @@ def test_everything_imported_is_declared(root, package):
     assert not undeclared, "imported, but neither in package.xml nor in a list above"
 
 
-def test_ros_wheels_cover_the_message_packages(root, monkeypatch):
+def test_ros_wheels_cover_the_message_packages(root, ros_wheels):
     """What package.xml asks of a ROS installation, pip gets from PyPI, except what PyPI does not have."""
-    monkeypatch.syspath_prepend(str(root / "cmake"))
-    import ros_wheels
-
     wheels = {re.split(r"[<>=~]", name)[0] for name in ros_wheels.run_requirements()}
     node_imports = set()
     for path in (root / "clip2depth_ros" / "ros").glob("*.py"):
@@ -84,39 +81,51 @@ def test_ros_wheels_cover_the_message_packages(root, monkeypatch):
     assert "ros-rmw-fastrtps-cpp" in wheels
 
 
-@pytest.mark.parametrize(("asked", "major"), [("kilted", 9), ("jazzy", 7)])
-def test_one_distribution_for_building_and_running(root, monkeypatch, asked, major):
+@pytest.fixture
+def ros_wheels(root, monkeypatch):
+    """The choice of wheels, in an environment without any and without a wish."""
     monkeypatch.syspath_prepend(str(root / "cmake"))
     import ros_wheels
 
+    monkeypatch.delenv("CLIP2DEPTH_ROS", raising=False)
+    monkeypatch.setattr(ros_wheels, "installed_distribution", lambda: None)
+    return ros_wheels
+
+
+@pytest.mark.parametrize(("asked", "major"), [("kilted", 9), ("jazzy", 7)])
+def test_one_distribution_for_building_and_running(ros_wheels, monkeypatch, asked, major):
     monkeypatch.setenv("CLIP2DEPTH_ROS", asked)
     rclpy = f"ros-rclpy>={major},<{major + 1}"
     assert rclpy in ros_wheels.run_requirements()
     assert rclpy in ros_wheels.build_requirements()
 
 
-def test_unknown_distribution_is_refused_with_those_that_exist(root, monkeypatch):
+def test_installed_wheels_decide_the_distribution(ros_wheels, monkeypatch):
+    assert ros_wheels.distribution() == ros_wheels.DEFAULT
+    monkeypatch.setattr(ros_wheels, "installed_distribution", lambda: "jazzy")
+    assert ros_wheels.distribution() == "jazzy"
+    assert "ros-rclpy>=7,<8" in ros_wheels.run_requirements()
+
+
+def test_installed_wheels_are_found_where_pip_hides_them(root, monkeypatch, tmp_path):
     monkeypatch.syspath_prepend(str(root / "cmake"))
     import ros_wheels
 
+    metadata = tmp_path / "ros_rclpy-7.1.6.dist-info" / "METADATA"
+    metadata.parent.mkdir()
+    metadata.write_text("Metadata-Version: 2.4\nName: ros-rclpy\nVersion: 7.1.6\n")
+    monkeypatch.setattr(ros_wheels.sysconfig, "get_path", lambda name: str(tmp_path))
+    assert ros_wheels.installed_distribution() == "jazzy"
+
+
+def test_a_distribution_that_cannot_be_had_is_refused(ros_wheels, monkeypatch):
     monkeypatch.setenv("CLIP2DEPTH_ROS", "galactic")
     with pytest.raises(ValueError, match=r"'galactic'.*kilted, jazzy"):
         ros_wheels.distribution()
-
-
-def test_installed_wheels_decide_the_distribution(root, monkeypatch):
-    monkeypatch.syspath_prepend(str(root / "cmake"))
-    import ros_wheels
-
-    monkeypatch.delenv("CLIP2DEPTH_ROS", raising=False)
-    monkeypatch.setattr(ros_wheels.metadata, "version", lambda name: "7.1.6")
-    assert ros_wheels.distribution() == "jazzy"
-
-    def absent(name):
-        raise ros_wheels.metadata.PackageNotFoundError(name)
-
-    monkeypatch.setattr(ros_wheels.metadata, "version", absent)
-    assert ros_wheels.distribution() == ros_wheels.DEFAULT
+    monkeypatch.setenv("CLIP2DEPTH_ROS", "jazzy")
+    monkeypatch.setattr(ros_wheels, "installed_distribution", lambda: "kilted")
+    with pytest.raises(ValueError, match=r"this environment has ROS 2 kilted: take a new environment"):
+        ros_wheels.distribution()
 
 
 def test_messages_say_what_their_fields_mean(root):

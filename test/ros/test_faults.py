@@ -299,3 +299,21 @@ def test_images_lost_on_the_way_are_counted(make_depth_node):
         assert take(unknown) == 3
     source._on_image(Image(), object())
     assert source.mailbox.counts.received == 10
+
+
+def test_a_subscription_that_fails_is_said_and_tried_again(scene, monkeypatch, capfd):
+    made = scene().connect()
+    made.works()
+    create, failures = made.node.create_subscription, [1, 2]
+
+    def fail_twice(*arguments, **options):
+        if failures:
+            failures.pop()
+            raise RuntimeError("no more sockets")
+        return create(*arguments, **options)
+
+    monkeypatch.setattr(made.node, "create_subscription", fail_twice)
+    made.node._input.close()
+    made.works("depth at the third attempt")
+    assert not failures
+    assert "Cannot subscribe to /image: no more sockets" in capfd.readouterr().err

@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The demo's other processes: how they are started, watched, and ended whatever happens."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from clip2depth_ros.errors import Clip2DepthError
+from clip2depth_ros.ros.fastdds import large_message_environment
+
+DOMAINS = range(70, 102)
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None  # loaded here: not after a fork
+
+
+def free_domain() -> int:
+    """A ROS domain that nobody on this machine is on, valid on every platform and seldom chosen."""
+    for domain in random.sample(DOMAINS, len(DOMAINS)):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe, contextlib.suppress(OSError):
+            probe.bind(("", 7410 + 250 * domain))  # the RTPS port that a domain's first participant takes
+            return domain
+    return random.choice(DOMAINS)
+
+
+def private_environment(environ: Mapping[str, str], log_folder: Path) -> tuple[dict[str, str], str]:
+    """The environment for a ROS graph of our own: this machine only, a domain of its own, our DDS profile.
+
+    What the user has chosen (a middleware, a Fast DDS profile) stays. Also returns why our profile is not in
+    it, or ''.
+    """
+    result = dict(environ)
+    result["ROS_DOMAIN_ID"] = str(free_domain())
+    result["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+    result.pop("ROS_STATIC_PEERS", None)
+    # Humble knows nothing of discovery ranges; later ones warn about this variable.
+    if result.get("ROS_DISTRO") == "humble":
+        result["ROS_LOCALHOST_ONLY"] = "1"
+    result.setdefault("RMW_IMPLEMENTATION", "rmw_fastrtps_cpp")
+    profile, reason = large_message_environment(result)
+    result.update(profile)
+    result["ROS_LOG_DIR"] = str(log_folder)
+    result["PYTHONUNBUFFERED"] = "1"
+    return result, reason
+
+
+def _die_with_parent() -> None:
+    """In the child, before exec: ask Linux to end it when the demo ends, even by SIGKILL."""
+    if _LIBC is not None:
+        _LIBC.prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+
+
+class Child:
+    """One process with its output in a file. Ends when the demo ends, whatever ends the demo."""
+
+    def __init__(self, name: str, command: Sequence[str], environ: Mapping[str, str], log: Path):
+        self.name = name
+        self.log = log
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with open(log, "wb") as output:
+            try:
+                # A session of its own: Ctrl-C on the terminal comes to the demo alone, which ends its
+                # children in order.
+                self._process = subprocess.Popen(
+                    list(command),
+                    env=dict(environ),
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                    preexec_fn=_die_with_parent,
+                )
+            except OSError as error:
+                raise Clip2DepthError(f"cannot start {name} ({command[0]}): {error.strerror}") from error
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def code(self) -> int | None:
+        """Exit code, negative for a signal; None while it runs."""
+        return self._process.poll()
+
+    def last_lines(self, count: int = 12) -> str:
+        """The last lines it wrote, indented."""
+        lines = [line for line in self.log.read_text(errors="replace").splitlines() if line.strip()]
+        return "\n".join(f"    {line}" for line in lines[-count:]) or "    (it wrote nothing)"
+
+    def check(self, may_have_ended: bool = False, interrupted: bool = False) -> None:
+        """Raise Clip2DepthError, with its last lines, if it has ended.
+
+        may_have_ended: an end without error is fine. interrupted: so is one by SIGINT.
+        """
+        code = self.code
+        if code is None or (may_have_ended and code == 0) or (interrupted and code == -signal.SIGINT):
+            return
+        killed = f"was killed by {signal.Signals(-code).name}" if code < 0 else ""
+        how = killed or f"ended early with exit code {code}"
+        raise Clip2DepthError(f"{self.name} {how}; the last lines of {self.log}:\n{self.last_lines()}")
+
+    def interrupt(self) -> None:
+        """Ask it to end, as Ctrl-C would."""
+        if self.code is None:
+            self._signal(signal.SIGINT)
+
+    def end(self, patience: float = 5.0) -> None:
+        """End it and what it started: SIGINT, then SIGTERM, then SIGKILL, `patience` seconds apart."""
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
+            if self.code is None:
+                self._signal(number)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self._process.wait(patience)
+
+    def _signal(self, number: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, number)
+
+
+class Children:
+    """The children together: a context manager that leaves none behind.
+
+    Signals that would end the demo at once (SIGTERM, SIGHUP) become SystemExit while it is open, so that the
+    same way out is taken.
+    """
+
+    def __init__(self) -> None:
+        self._children: list[Child] = []
+        self._handlers: dict[int, object] = {}
+
+    def start(self, name: str, command: Sequence[str], environ: Mapping[str, str], log: Path) -> Child:
+        child = Child(name, command, environ, log)
+        self._children.append(child)
+        return child
+
+    def __enter__(self) -> Children:
+        with contextlib.suppress(ValueError):  # not in the main thread: then the signals are somebody else's
+            for number in (signal.SIGTERM, signal.SIGHUP):
+                self._handlers[number] = signal.signal(number, lambda n, _: sys.exit(128 + n))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # Another Ctrl-C must not leave one behind.
+        with contextlib.suppress(ValueError):
+            self._handlers[signal.SIGINT] = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            for child in self._children:
+                child.interrupt()
+            deadline = time.monotonic() + 5.0
+            for child in self._children:
+                child.end(max(0.5, deadline - time.monotonic()))
+        finally:
+            for number, handler in self._handlers.items():
+                signal.signal(number, handler)
+            self._handlers.clear()

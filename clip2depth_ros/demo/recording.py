@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An MCAP recording of the messages exactly as they came over the wire, and reading it back.
+
+It is a rosbag2 folder, so `ros2 bag play` takes it, and the .mcap file in it opens in Foxglove and rerun.
+Written and read by rosbags, without ROS.
+"""
+
+from __future__ import annotations
+
+import queue
+import shutil
+import threading
+from collections.abc import Iterable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rosbags.rosbag2 import CompressionFormat, CompressionMode, Reader, StoragePlugin, Writer
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+from rosbags.typesys.store import Typestore
+
+from clip2depth_ros.errors import Clip2DepthError
+
+HEAD_START = 0.5  # seconds of the budget that the first frames may use at once
+
+
+@cache
+def _typestore() -> Typestore:
+    return get_typestore(Stores.ROS2_HUMBLE)  # no message used here has changed since
+
+
+def add_message_type(name: str, definition: str) -> None:
+    """Make a message type known that ROS itself does not bring, by the text of its .msg file."""
+    if name not in _typestore().types:
+        _typestore().register(get_types_from_msg(definition, name))
+
+
+def prepare(message_types: Iterable[str]) -> None:
+    """Have the decoders for these types made now, which takes a while, and not at the first message."""
+    for message_type in set(message_types):
+        _typestore().get_msgdef(message_type)
+
+
+def decode(raw: bytes, message_type: str) -> Any:
+    """A message from its bytes on the wire; arrays in it are views where the byte order allows."""
+    return _typestore().deserialize_cdr(raw, message_type)
+
+
+def stamp_of(raw: bytes) -> int:
+    """header.stamp of a message that begins with a std_msgs/Header, nanoseconds; nothing else is decoded."""
+    order = "little" if raw[1] & 1 else "big"
+    seconds = int.from_bytes(raw[4:8], order, signed=True)
+    return seconds * 1_000_000_000 + int.from_bytes(raw[8:12], order)
+
+
+def depth_of(message: Any) -> np.ndarray:
+    """(H, W) float32 metres, NaN = unknown, from a sensor_msgs/Image in either depth encoding of REP 118."""
+    kind = {"32FC1": np.float32, "16UC1": np.uint16}.get(message.encoding)
+    if kind is None:
+        raise Clip2DepthError(f"a depth image is 32FC1 or 16UC1, this one is '{message.encoding}'")
+    order = ">" if message.is_bigendian else "<"
+    rows = np.frombuffer(message.data, np.uint8).reshape(message.height, message.step)
+    size = np.dtype(kind).itemsize
+    depth = np.ascontiguousarray(rows[:, : message.width * size]).view(np.dtype(kind).newbyteorder(order))
+    if kind is np.float32:
+        return np.where(np.isfinite(depth) & (depth > 0), depth, np.nan).astype(np.float32)
+    return np.where(depth > 0, depth * np.float32(1e-3), np.nan).astype(np.float32)
+
+
+class Recorder:
+    """Writes messages into `folder`/`folder`.mcap; a recording that is already there is replaced.
+
+    folder: the rosbag2's folder. One that holds anything but a recording is left alone: Clip2DepthError.
+    budget: bytes a second, before compression. What would be more is thinned by whole frames, so that
+    recording a large camera does not take the node's share of the processor.
+    limit: bytes altogether, after which nothing more is recorded.
+    """
+
+    def __init__(self, folder: Path, budget: float = 32e6, limit: float = 4e9):
+        self.folder = folder
+        self.thinned = 0  # frames left out
+        self._budget, self._limit = budget, limit
+        self._written = 0.0
+        self._first: int | None = None  # stamp, nanoseconds
+        self._chosen: dict[int, bool] = {}  # by stamp
+        self.file = folder / f"{folder.name}.mcap"
+        if folder.exists():
+            strangers = {p.name for p in folder.iterdir()} - {self.file.name, "metadata.yaml"}
+            if strangers:
+                raise Clip2DepthError(
+                    f"{folder} is to hold the recording, but has '{sorted(strangers)[0]}' in it: move that "
+                    "away or choose another output folder"
+                )
+            shutil.rmtree(folder)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        self._writer = Writer(folder, version=9, storage_plugin=StoragePlugin.MCAP)
+        self._writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
+        self._writer.open()
+        self._connections: dict[str, Any] = {}
+        self._queue: queue.SimpleQueue[tuple[str, str, bytes, int] | None] = queue.SimpleQueue()
+        self._failure: Exception | None = None
+        # Compressing takes milliseconds; whoever receives has the next message to take.
+        self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
+        self._thread.start()
+
+    def _chooses(self, stamp: int) -> bool:
+        """Whether this frame is recorded: decided at its first message, for all of them."""
+        if stamp not in self._chosen:
+            self._first = stamp if self._first is None else self._first
+            elapsed = max(0, stamp - self._first) * 1e-9
+            allowed = min(self._limit, self._budget * (elapsed + HEAD_START))
+            self._chosen[stamp] = self._written <= allowed
+            self.thinned += not self._chosen[stamp]
+        return self._chosen[stamp]
+
+    def write(self, topic: str, message_type: str, raw: bytes, time: int) -> None:
+        """Append a message that begins with a header, if its frame is recorded. time: nanoseconds."""
+        if not self._chooses(stamp_of(raw)):
+            return
+        self._written += len(raw)
+        self._queue.put((topic, message_type, raw, time))
+
+    def _run(self) -> None:
+        try:
+            while (item := self._queue.get()) is not None:
+                topic, message_type, raw, time = item
+                connection = self._connections.get(topic)
+                if connection is None:
+                    connection = self._writer.add_connection(topic, message_type, typestore=_typestore())
+                    self._connections[topic] = connection
+                self._writer.write(connection, time, raw)
+        except Exception as error:  # said by close(), in the thread that can do something about it
+            self._failure = error
+
+    def close(self) -> None:
+        """Finish the file: without this it has no index. A recording without messages is removed.
+
+        Raises Clip2DepthError when the messages could not be written.
+        """
+        self._queue.put(None)
+        self._thread.join()
+        try:
+            self._writer.close()
+            if self._failure is not None:
+                raise self._failure
+            if not self._connections:
+                shutil.rmtree(self.folder)
+        except OSError as error:
+            raise Clip2DepthError(
+                f"cannot write the recording {self.file}: {error.strerror or error}"
+            ) from error
+
+
+def read_recording(folder: Path, topics: set[str] | None = None) -> Iterator[tuple[str, int, bytes, str]]:
+    """The messages of a recording in the order they came: (topic, nanoseconds, bytes, message type)."""
+    with Reader(folder) as reader:
+        wanted = [c for c in reader.connections if topics is None or c.topic in topics]
+        for connection, time, raw in reader.messages(connections=wanted) if wanted else ():
+            yield connection.topic, time, bytes(raw), connection.msgtype
