@@ -68,7 +68,7 @@ class CameraInput:
         self.image_topic = image_topic(node, start.image_transport)
         self.info_topic = camera_info_topic(node, start, self.image_topic)
         last_word = _base_topic(self.image_topic, start).rpartition("/")[2]
-        self.rectified = start.image.rectified == "yes" or (
+        self.rectified = start.image.rectified == "always" or (
             start.image.rectified == "auto" and "rect" in last_word
         )
         self.mailbox = Mailbox()

@@ -40,8 +40,8 @@ class ImageSettings:
     rectified: str = setting(
         "auto",
         "Whether the images are rectified already, so that camera_info's P describes them and D is not "
-        "applied. auto: yes if the image topic's last word contains 'rect'.",
-        choices=("auto", "yes", "no"),
+        "applied. auto: if the image topic's last word contains 'rect'.",
+        choices=("auto", "always", "never"),
         read_only=True,
     )
 

@@ -194,13 +194,13 @@ def test_an_unrectified_camera_is_rectified(graph, make_depth_node, fake_camera)
         (("image:=/cam/image_rect",), {}, "/cam/image_rect", "/cam/camera_info", True),
         (
             ("image:=/cam/image_rect",),
-            {"image.rectified": "no"},
+            {"image.rectified": "never"},
             "/cam/image_rect",
             "/cam/camera_info",
             False,
         ),
         (("image:=/rect/image",), {}, "/rect/image", "/rect/camera_info", False),
-        (("image:=/rect/image",), {"image.rectified": "yes"}, "/rect/image", "/rect/camera_info", True),
+        (("image:=/rect/image",), {"image.rectified": "always"}, "/rect/image", "/rect/camera_info", True),
         (
             ("image:=front/image_raw", "__ns:=/robot"),
             {},
