@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What really has to be installed: modules imported in a fresh Python that lacks the heavy guests.
+
+test/test_floors.py reads the same rule from the sources; this holds it for what those imports bring along.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TORCH = {"torch", "torchvision", "open_clip", "safetensors"}
+TORCH_ROOMS = ("network/", "training/", "bundle/export.py")
+ROS = {"rclpy", "cv_bridge", "ament_index_python", "rosidl_runtime_py", "std_msgs", "sensor_msgs"}
+# A bag holds messages: its reader borrows the node's codec, which imports no ROS itself.
+CODEC = {"ros.camera_info", "ros.messages"}
+
+
+def run_path(root: Path) -> set[str]:
+    """Dotted names inside the package of every module that runs without PyTorch."""
+    package = root / "clip2depth_ros"
+    files = (path.relative_to(package) for path in package.rglob("*.py"))
+    return {
+        ".".join(file.with_suffix("").parts).removesuffix(".__init__")
+        for file in files
+        if not file.as_posix().startswith(TORCH_ROOMS) and file.name != "__main__.py" and len(file.parts) > 1
+    }
+
+
+def complaint(root: Path, names: set[str], without: set[str]) -> str:
+    """What a fresh Python without the packages `without` says on importing the modules; "" if nothing."""
+    code = f"""
+import importlib, sys
+for name in {sorted(without)}:
+    sys.modules[name] = None
+for name in {sorted(names)}:
+    importlib.import_module("clip2depth_ros." + name)
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode == 0 or done.stderr
+    return done.stderr if done.returncode else ""
+
+
+@pytest.mark.ros
+def test_the_run_path_imports_without_torch(root):
+    pytest.importorskip("rclpy", reason="rclpy is not installed")
+    names = run_path(root)
+    assert "ros.depth_node" in names
+    assert complaint(root, names, TORCH) == ""
+
+
+def test_everything_but_the_nodes_imports_without_ros(root):
+    names = {name for name in run_path(root) if name.split(".")[0] != "ros"}
+    assert "commands.run" in names
+    assert complaint(root, names | CODEC, ROS | TORCH) == ""
+
+
+def test_a_missing_package_is_noticed(root):
+    assert "numpy" in complaint(root, {"camera.pinhole"}, {"numpy"})
