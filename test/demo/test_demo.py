@@ -126,8 +126,8 @@ def test_large_images_arrive_without_our_profile_too(tmp_path, tiny_bundle):
     """As in a container with little shared memory, where Best Effort images of this size are lost."""
     folder, output = tmp_path / "large", tmp_path / "out"
     folder.mkdir()
-    for i in range(8):
-        cv2.imwrite(str(folder / f"{i}.jpg"), np.full((480, 640, 3), 20 * i, np.uint8))
+    for i in range(40):
+        cv2.imwrite(str(folder / f"{i}.jpg"), np.full((480, 640, 3), 6 * i, np.uint8))
     code, out, err = finish(
         demo(
             *("--input", folder, "--bundle", tiny_bundle.path, "--output", output, "--rate", 7.5),
