@@ -38,9 +38,8 @@ def export_bundle(
     """Write `network` as a bundle: image tower, decoder and the mirror's cached FiLM constants, static shape.
 
     check_image: (H, W, 3) uint8 RGB at the network's size; its depth, from PyTorch with the live text tower,
-    becomes
-    the check sample. Raises Clip2DepthError if the exported model's depth differs from that by more than
-    1e-3. The network itself is left as it was.
+    becomes the check sample. Raises Clip2DepthError if the exported model's depth differs from that by more
+    than 1e-3. The network itself is left as it was.
     """
     height, width = network.size
     if check_image.shape != (height, width, 3) or check_image.dtype != np.uint8:

@@ -37,8 +37,7 @@ class Clip2Depth(nn.Module):
     size            (height, width) of the input in pixels; the registry's default if None
     depth_range     (min, max) metres that the network can say
     canonical_focal_px  focal length in input pixels that all depth belongs to, at any input size: what is so
-                        many
-                    pixels large is so far away, which is what a convolution can see. None: depth as it is
+                    many pixels large is so far away, as a convolution sees it. None: depth as it is
     frozen          False leaves CLIP trainable (to pretrain a small CLIP with depth beside captions)
 
     Trainable are the mirror and the decoder only (`trainable_state`).

@@ -44,10 +44,9 @@ class Augmentation:
         border_colour: tuple[int, int, int],
         rng: np.random.Generator,
     ) -> tuple[np.ndarray, np.ndarray, str]:
-        """image (h, w, 3) uint8, depth (h, w) m, fx px -> image (H, W, 3), canonical depth (H, W) float32,
-        caption.
+        """image (h, w, 3) uint8, depth (h, w) m, fx px -> image (H, W, 3), depth (H, W) float32, caption.
 
-        Canonical depth is depth * canonical_focal_px / (focal length in pixels of the output image).
+        The depth returned is canonical: depth * canonical_focal_px / (focal length in pixels of the output).
         """
         height, width = size
         x, y, w, h = self._crop(image.shape[:2], size, rng)

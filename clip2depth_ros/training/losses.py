@@ -10,11 +10,11 @@ import torch
 
 @dataclass(frozen=True)
 class DepthLoss:
-    """Scale-invariant log loss, plus log gradients at several scales, plus plain log error for the metric
-    scale.
+    """Scale-invariant log loss, plus its gradients at several scales, plus plain log error for the metre.
 
-    silog     weight of factor * sqrt(mean(d^2) - variance_focus * mean(d)^2) with d = log prediction - log
-    truth gradient  weight of the mean absolute difference of neighbouring d, over `scales` halvings
+    With d = log prediction - log truth:
+    silog     weight of factor * sqrt(mean(d^2) - variance_focus * mean(d)^2)
+    gradient  weight of the mean absolute difference of neighbouring d, over `scales` halvings
     absolute  weight of the mean absolute d
     """
 

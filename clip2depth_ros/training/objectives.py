@@ -22,8 +22,8 @@ LARGEST_LOGIT_SCALE = 100.0
 class ClipWithDepth(nn.Module):
     """A small CLIP in training: captions to images by contrast, depth by a mirror and decoder of its own.
 
-    Works on an open_clip CLIP whose image tower is a timm pyramid with average pooling, for any size of
-    image.
+    Works on an open_clip CLIP whose image tower is a timm pyramid with average pooling, for any image
+    size.
     """
 
     def __init__(self, clip: nn.Module, network: Clip2Depth, tokenizer) -> None:

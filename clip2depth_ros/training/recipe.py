@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A recipe from end to end: views, a CLIP of our own where one is needed, then mirror and decoder on the
-frozen CLIP.
+"""A recipe from end to end: views, a CLIP of our own where one is needed, then mirror and decoder on it.
 
 A run's folder holds, for the backbone `mini`: pretrain.safetensors and depth.safetensors (to resume),
-clip.safetensors
-(the CLIP, frozen from then on), checkpoint.safetensors (best mirror and decoder by validation), the CSV logs.
+clip.safetensors (the CLIP, frozen from then on), checkpoint.safetensors (best mirror and decoder by
+validation) and the CSV logs.
 """
 
 from __future__ import annotations

@@ -27,8 +27,9 @@ class Trainer:
 
     module         what is trained; parameters that need no gradient are left out of the optimizer
     objective      (batch, step) -> (loss, parts): a scalar tensor and numbers to report
-    make_batch     (step, phase) -> Batch, a function of its arguments alone so that a resumed run sees the
-    same validate       () -> errors with "abs_rel", the lower the better
+    make_batch     (step, phase) -> Batch, a function of its arguments alone: a resumed run sees the same
+    validate       () -> errors with "rmse_log", the lower the better; unlike the absolute relative error, it
+                   does not favour a network that says too little
     keep_best      called whenever validation has its best result so far
     directory      takes NAME.safetensors (to resume), NAME-training.csv and NAME-validation.csv
     """
@@ -180,8 +181,8 @@ class Trainer:
         _append(self.directory / f"{self.name}-validation.csv", {**row, **errors})
         numbers = "  ".join(f"{k} {v:.3f}" for k, v in errors.items())
         print(f"{self.name} validation after {self.images:,} images: {numbers}", flush=True)
-        if errors["abs_rel"] < self.best:
-            self.best = errors["abs_rel"]
+        if errors["rmse_log"] < self.best:
+            self.best = errors["rmse_log"]
             self.keep_best(errors)
 
     def save(self) -> None:
