@@ -17,6 +17,7 @@ FLOORS = {
     "camera": 1,
     "frame": 2,
     "pictures": 2,
+    "depth_images": 2,
     "network": 3,
     "outputs": 3,
     "bundle": 4,

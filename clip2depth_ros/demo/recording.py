@@ -20,6 +20,7 @@ from rosbags.rosbag2 import CompressionFormat, CompressionMode, Reader, StorageP
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
+from clip2depth_ros.depth_images import read_depth
 from clip2depth_ros.errors import Clip2DepthError
 
 HEAD_START = 0.5  # seconds of the budget that the first frames may use at once
@@ -56,16 +57,9 @@ def stamp_of(raw: bytes) -> int:
 
 def depth_of(message: Any) -> np.ndarray:
     """(H, W) float32 metres, NaN = unknown, from a sensor_msgs/Image in either depth encoding of REP 118."""
-    kind = {"32FC1": np.float32, "16UC1": np.uint16}.get(message.encoding)
-    if kind is None:
+    if message.encoding not in ("32FC1", "16UC1"):
         raise Clip2DepthError(f"a depth image is 32FC1 or 16UC1, this one is '{message.encoding}'")
-    order = ">" if message.is_bigendian else "<"
-    rows = np.frombuffer(message.data, np.uint8).reshape(message.height, message.step)
-    size = np.dtype(kind).itemsize
-    depth = np.ascontiguousarray(rows[:, : message.width * size]).view(np.dtype(kind).newbyteorder(order))
-    if kind is np.float32:
-        return np.where(np.isfinite(depth) & (depth > 0), depth, np.nan).astype(np.float32)
-    return np.where(depth > 0, depth * np.float32(1e-3), np.nan).astype(np.float32)
+    return read_depth(message)
 
 
 class Recorder:

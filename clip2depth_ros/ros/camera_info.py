@@ -71,7 +71,7 @@ def _full_camera(info: Any, width: int, height: int, rectified: bool) -> Camera:
     if k[0] == 0.0:
         raise Clip2DepthError(
             "camera_info has a P but no K: such numbers hold for rectified images only; set the parameter "
-            "image.rectified to yes if these images are."
+            "image.rectified to always if these images are."
         )
     rotation = tuple(info.r)
     return Camera(

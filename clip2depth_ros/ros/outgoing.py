@@ -11,10 +11,10 @@ import numpy as np
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2, PointField
 
 from clip2depth_ros.camera import Camera
+from clip2depth_ros.depth_images import Millimetres
 from clip2depth_ros.ros.camera_info import fill_camera_info
 from clip2depth_ros.ros.messages import set_stamp
 
-MILLIMETRES_MAX = 65535
 POINT_BYTES = 16
 
 
@@ -36,8 +36,7 @@ class DepthMessage:
 
     def __init__(self) -> None:
         self.message = Image()
-        self._millimetres = np.empty((0, 0), np.float32)
-        self._unknown = np.empty((0, 0), bool)
+        self._millimetres = Millimetres()
 
     def fill(self, depth: np.ndarray, encoding: str, stamp: int, frame_id: str) -> Image:
         """Write depth, (H, W) float32 in metres with NaN = unknown.
@@ -51,26 +50,13 @@ class DepthMessage:
         message.is_bigendian = 0
         if encoding == "16UC1":
             message.step = width * 2
-            self._fill_millimetres(
+            self._millimetres.fill(
                 depth, bytes_of(message, height * width * 2).view("<u2").reshape(height, width)
             )
         else:
             message.step = width * 4
             np.copyto(bytes_of(message, height * width * 4).view("<f4").reshape(height, width), depth)
         return message
-
-    def _fill_millimetres(self, depth: np.ndarray, out: np.ndarray) -> None:
-        if self._millimetres.shape != depth.shape:
-            self._millimetres = np.empty(depth.shape, np.float32)
-            self._unknown = np.empty(depth.shape, bool)
-        millimetres, unknown = self._millimetres, self._unknown
-        np.multiply(depth, np.float32(1000.0), out=millimetres)
-        np.rint(millimetres, out=millimetres)
-        # A comparison with NaN is false: what is not surely representable is unknown.
-        np.less_equal(millimetres, MILLIMETRES_MAX, out=unknown)
-        np.logical_not(unknown, out=unknown)
-        np.copyto(millimetres, 0.0, where=unknown)
-        np.copyto(out, millimetres, casting="unsafe")
 
 
 class RgbMessage:

@@ -9,10 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from clip2depth_ros.depth_images import read_depth
 from clip2depth_ros.errors import Clip2DepthError
-from clip2depth_ros.frame import NAN, Frame
+from clip2depth_ros.frame import Frame
 from clip2depth_ros.sources.base import DEFAULT_FPS, Source
 
 IMAGE_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
@@ -173,19 +172,3 @@ def camera_info_topic(image_topic: str, message_type: str) -> str:
     if message_type == IMAGE_TYPES[1]:
         base = base.rsplit("/", 1)[0]
     return base.rsplit("/", 1)[0] + "/camera_info"
-
-
-def read_depth(message: Any) -> np.ndarray | None:
-    """(H, W) float32, metres, NaN unknown, of a 32FC1 or 16UC1 image message; None for another encoding."""
-    kinds = {"32FC1": np.dtype(np.float32), "16UC1": np.dtype(np.uint16), "mono16": np.dtype(np.uint16)}
-    kind = kinds.get(message.encoding)
-    if kind is None:
-        return None
-    order = ">" if message.is_bigendian else "<"
-    rows = np.frombuffer(message.data, np.uint8).reshape(message.height, message.step)
-    rows = np.ascontiguousarray(rows[:, : message.width * kind.itemsize])
-    depth = rows.view(kind.newbyteorder(order)).astype(np.float32)
-    if kind.itemsize == 2:
-        depth *= np.float32(1e-3)
-    depth[~(np.isfinite(depth) & (depth > 0))] = NAN
-    return depth

@@ -9,13 +9,34 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
+import numpy as np
 
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.frame import Frame
 from clip2depth_ros.sources.base import DEFAULT_FPS, Source
 
 
-class VideoSource(Source):
+class _CaptureSource(Source):
+    """What a file and a device share: frames that are grabbed first and decoded only if wanted."""
+
+    _capture: cv2.VideoCapture
+    _image: np.ndarray | None = None
+
+    def _retrieve(self, index: int, stamp: int) -> Frame | None:
+        """The grabbed frame, whose image is valid until the next call; a bad one is counted and None."""
+        ok, self._image = self._capture.retrieve(self._image)
+        if not ok:
+            self._count_bad(f"frame {index}")
+            return None
+        image = cv2.cvtColor(self._image, cv2.COLOR_BGR2RGB, dst=self._image)
+        camera = self._resolve_camera(image.shape[1], image.shape[0], None)
+        return Frame(image, stamp, "camera", camera, f"{index:06d}")
+
+    def close(self) -> None:
+        self._capture.release()
+
+
+class VideoSource(_CaptureSource):
     """The frames of a video file. Stamps are the file's own times, from zero."""
 
     def __init__(self, path: Path, **common) -> None:
@@ -42,9 +63,9 @@ class VideoSource(Source):
     def __iter__(self) -> Iterator[Frame]:
         self.close()
         self._capture = self._open()
+        self._image = None
         self.bad_images = 0
         index = frames = 0
-        image = None
         last = -1
         while self._capture.grab():
             if index % self.every == 0:
@@ -52,23 +73,16 @@ class VideoSource(Source):
                 stamp = round(self._capture.get(cv2.CAP_PROP_POS_MSEC) * 1e6)
                 if self._given_fps or stamp <= last:
                     stamp = round(index / self._rate * 1e9)
-                ok, image = self._capture.retrieve(image)
-                if ok:
+                frame = self._retrieve(index, stamp)
+                if frame is not None:
                     last = stamp
                     frames += 1
-                    cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
-                    camera = self._resolve_camera(image.shape[1], image.shape[0], None)
-                    yield Frame(image, stamp, "camera", camera, f"{index:06d}")
-                else:
-                    self._count_bad(f"frame {index}")
+                    yield frame
             index += 1
         self._end(frames)
 
-    def close(self) -> None:
-        self._capture.release()
 
-
-class DeviceSource(Source):
+class DeviceSource(_CaptureSource):
     """A camera that the system shows as /dev/videoN. Live: frames that nobody waited for are lost."""
 
     live = True
@@ -96,21 +110,13 @@ class DeviceSource(Source):
 
     def __iter__(self) -> Iterator[Frame]:
         index = 0
-        image = None
         while self._capture.grab():
             stamp = time.time_ns()
             if index % self.every == 0:
-                ok, image = self._capture.retrieve(image)
-                if ok:
-                    cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
-                    camera = self._resolve_camera(image.shape[1], image.shape[0], None)
-                    yield Frame(image, stamp, "camera", camera, f"{index:06d}")
-                else:
-                    self._count_bad(f"frame {index}")
+                frame = self._retrieve(index, stamp)
+                if frame is not None:
+                    yield frame
             index += 1
         raise Clip2DepthError(
             f"The camera device {self.name} gives no more frames after {index}; was it unplugged?"
         )
-
-    def close(self) -> None:
-        self._capture.release()

@@ -104,23 +104,23 @@ class Graph:
         gc.collect()
 
 
-@pytest.fixture
-def graph() -> Iterator[Graph]:
+def _while_used() -> Iterator[Graph]:
     made = Graph()
     try:
         yield made
     finally:
         made.close()
+
+
+@pytest.fixture
+def graph() -> Iterator[Graph]:
+    yield from _while_used()
 
 
 @pytest.fixture
 def other_graph() -> Iterator[Graph]:
     """A second participant, as another process would be."""
-    made = Graph()
-    try:
-        yield made
-    finally:
-        made.close()
+    yield from _while_used()
 
 
 @pytest.fixture
