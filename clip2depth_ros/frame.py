@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from clip2depth_ros.camera import Camera
+from clip2depth_ros.errors import Clip2DepthError
 
 NAN = float("nan")
 
@@ -29,7 +30,49 @@ class Frame:
     depth: np.ndarray | None = None
     """(H, W) float32, metres, NaN = unknown: the true depth where it is known."""
     pose: np.ndarray | None = None
-    """(4, 4) float64, optical frame to world, metres."""
+    """(4, 4) float64, optical frame to world, metres: the true pose where it is known."""
+    odometry: np.ndarray | None = None
+    """(4, 4) float64, optical frame to odometry's fixed frame, metres: what the robot believes."""
+    gravity: np.ndarray | None = None
+    """(3,) float64 unit vector: down, in the optical frame; from an IMU or the camera's mounting."""
+    ranges: np.ndarray | None = None
+    """(N, 3) float32, metres: points that another sensor measured near the stamp, in the optical frame."""
+
+
+@dataclass(frozen=True, slots=True)
+class Floor:
+    """The plane that the robot stands on: normal . point = -height for points of the optical frame."""
+
+    normal: np.ndarray
+    """(3,) float64 unit vector, up, in the optical frame."""
+    height: float
+    """Of the camera above the floor, metres of the depth in which it was found."""
+    support: float
+    """Part of the known pixels that lie on it, 0..1."""
+
+    @classmethod
+    def from_mounting(cls, height: float, pitch: float = 0.0, roll: float = 0.0) -> Floor:
+        """The floor, level, under a camera that is mounted so high, metres, at these angles, radians.
+
+        Raises Clip2DepthError for a height that is not positive and for numbers that are not finite.
+        """
+        if not (height > 0 and np.isfinite([height, pitch, roll]).all()):
+            raise Clip2DepthError(
+                f"A camera's mounting takes a positive height and finite angles, not {height:g} m, pitch "
+                f"{pitch:g} and roll {roll:g}."
+            )
+        up = (-np.sin(roll) * np.cos(pitch), -np.cos(roll) * np.cos(pitch), -np.sin(pitch))
+        return cls(np.array(up, np.float64), float(height), 1.0)
+
+    @property
+    def pitch(self) -> float:
+        """The camera's pitch, radians: positive when it looks down (REP 103, about y of the body)."""
+        return float(np.arcsin(np.clip(-self.normal[2], -1.0, 1.0)))
+
+    @property
+    def roll(self) -> float:
+        """The camera's roll, radians: positive when its right side is down (REP 103, about the body's x)."""
+        return float(np.arctan2(-self.normal[0], -self.normal[1]))
 
 
 @dataclass(slots=True)
@@ -37,15 +80,32 @@ class FrameFacts:
     """What happened to one frame on its way."""
 
     times: dict[str, float] = field(default_factory=dict)
-    """Seconds per stage, in the stages' order: rectify, fit, infer, unfit, ..."""
+    """Seconds per stage, in the stages' order: rectify, fit, infer, stabilize, scale, unfit."""
     valid_fraction: float = 0.0
     """Part of the depth's pixels that are known, 0..1."""
     focal_scale: float = 1.0
     """Factor from the network's metres to this camera's, by its focal length."""
     temporal_error: float = NAN
-    """Median |log depth - log previous depth| on a coarse grid; NaN without a previous frame."""
+    """Median |log depth - log expected depth|; NaN without a past. Expected is the previous depth, carried
+    along by the camera's motion where the stabilizer is on."""
     reset: bool = False
     """True when the past was forgotten before this frame."""
+    motion: str = ""
+    """What told the stabilizer how the camera moved: vision, odometry, none (in doubt); "" without it."""
+    flicker: float = NAN
+    """This frame's own scale over the expected one, which the stabilizer removed; NaN without a past."""
+    scale: float = 1.0
+    """Factor from the bundle's metres to the robot's, applied after the stabilizer."""
+    scale_deviation: float = NAN
+    """Relative standard deviation of that factor; NaN while no source has spoken."""
+    scale_source: str = ""
+    """What spoke for it last: height, odometry, ranges, memory; "" for none."""
+    scale_age: float = NAN
+    """Seconds since it was believed; NaN for never."""
+    floor: Floor | None = None
+    """The floor in the published metres, when it is known."""
+    warnings: tuple[str, ...] = ()
+    """Why what other sensors said was not used, a sentence each."""
 
 
 @dataclass(slots=True)
@@ -63,3 +123,7 @@ class DepthFrame:
     frame_id: str
     """The frame's own frame_id."""
     facts: FrameFacts = field(default_factory=FrameFacts)
+    deviation: np.ndarray | None = None
+    """(h, w) float32 relative standard deviation of depth, NaN = unknown; None where nobody estimates it."""
+    raw: np.ndarray | None = None
+    """(h, w) float32, metres: the network's own depth, before stabilizer and scale; None unless asked for."""

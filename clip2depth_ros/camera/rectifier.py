@@ -33,6 +33,7 @@ class Rectifier:
         self.outside = None if inside.all() else np.where(inside, np.uint8(0), np.uint8(255))
         # Fixed-point maps: half the memory traffic, 1/32 pixel.
         self._maps = cv2.convertMaps(x, y, cv2.CV_16SC2)
+        self._nearest: np.ndarray | None = None
 
     def rectify(self, image: np.ndarray, out: np.ndarray) -> np.ndarray:
         """Fill `out` (H, W, 3) uint8 with the rectified image; what has no source becomes black."""
@@ -42,4 +43,24 @@ class Rectifier:
                 f"{self.source.width}x{self.source.height}; camera_info and image do not belong together."
             )
         cv2.remap(image, *self._maps, cv2.INTER_LINEAR, dst=out, borderMode=cv2.BORDER_CONSTANT)
+        return out
+
+    def rectify_depth(self, depth: np.ndarray, out: np.ndarray) -> np.ndarray:
+        """Fill `out` (H, W) float32 with the rectified depth, metres along the rectified optical axis.
+
+        Each pixel takes its nearest one, since a value between two surfaces lies on neither. What has no
+        source becomes NaN.
+        """
+        if self._nearest is None:
+            whole, part = self._maps
+            # The fixed-point maps round down and keep the rest in 32nds: x in the low five bits, y above.
+            rest = np.stack([part & 31, part >> 5], -1)
+            self._nearest = whole + (rest >= 16).astype(np.int16)
+        none = np.empty(0, np.uint16)
+        cv2.remap(
+            depth, self._nearest, none, cv2.INTER_NEAREST, dst=out, borderMode=cv2.BORDER_CONSTANT,
+            borderValue=np.nan,
+        )  # fmt: skip
+        if self.source.rectification is not None:
+            out /= self.camera.rays() @ np.array(self.source.rectification, np.float32).reshape(3, 3)[:, 2]
         return out

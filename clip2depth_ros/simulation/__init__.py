@@ -6,7 +6,7 @@ MuJoCo (the `sim` extra) is imported at first use.
 
 from .drive import Drive
 from .rooms import ROOMS, make_room
-from .shards import load_shard, render_shards
+from .shards import load_shard, render_drives, render_shards
 from .views import SimView, look_pose, sample_views
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "load_shard",
     "look_pose",
     "make_room",
+    "render_drives",
     "render_shards",
     "sample_views",
 ]

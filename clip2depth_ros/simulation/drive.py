@@ -16,7 +16,7 @@ from .floor import CELL, FloorMap
 from .palette import Palette
 from .people import Body, add_person
 from .photography import CameraLook, exposure, photograph
-from .renderer import shared_renderer
+from .renderer import Renderer, shared_renderer
 from .rooms import make_room
 from .scene import Part, Scene
 from .tracks import Gait, Track, plan_track
@@ -28,6 +28,8 @@ FRAME_ID = "camera_optical_frame"
 ROBOT_RADIUS, PERSON_RADIUS = 0.30, 0.32
 APART = 0.8
 """How close the middles of robot and people may come, metres."""
+STANDING = 0.05
+"""Metres a second: who is slower does not walk."""
 _KINDS = (
     "living room",
     "office",
@@ -48,14 +50,18 @@ class _Walker:
         self.body, self.track = body, track
         self.first = len(scene.parts)
         add_person(scene, body, 0.0, 0.0, 0.0)
+        self.last = len(scene.parts)
+
+    def speed(self, time: float) -> float:
+        """Metres a second, over half a second."""
+        return 2.0 * float(self.track.at(time + 0.25)[3] - self.track.at(time - 0.25)[3])
 
     def parts(self, time: float) -> list[Part]:
         """The person's parts at a time, in the order of the scene's."""
         state = self.track.at(time)
-        speed = 2.0 * (self.track.at(time + 0.25)[3] - self.track.at(time - 0.25)[3])
         scratch = Scene("", 0.0, 0.0, 0.0)
         phase = 2 * math.pi * state[3] / (0.8 * self.body.height)
-        add_person(scratch, self.body, *state[:3], phase, 0.45 * min(1.0, speed / 0.5))
+        add_person(scratch, self.body, *state[:3], phase, 0.45 * min(1.0, self.speed(time) / 0.5))
         return scratch.parts
 
 
@@ -142,25 +148,47 @@ class Drive:
         return max(1, round(self.seconds * self.fps))
 
     def __iter__(self) -> Iterator[Frame]:
-        renderer = shared_renderer()
-        owner = object()
         gain = 0.0
         for index in range(len(self)):
-            time = index / self.fps
-            pose = self._pose(self._robot.at(time))
-            if renderer.owner is not owner:
-                renderer.load(self.scene)
-                renderer.owner = owner
-            for walker in self._walkers:
-                for number, part in enumerate(walker.parts(time), walker.first):
-                    renderer.move(number, part.position, part.rotation)
-            light, depth = renderer.render(self.camera, pose)
+            pose = self._pose(self._robot.at(index / self.fps))
+            light, depth = self._set_the_stage(index).render(self.camera, pose)
             # The exposure follows the light within about a second, as a camera's does.
             wanted = exposure(light, self._look)
             gain = wanted if index == 0 else gain + min(1.0, 1.5 / self.fps) * (wanted - gain)
             image = photograph(light, self._look, np.random.default_rng([19, self.seed, index]), gain)
             stamp = START + round(index * 1e9 / self.fps)
             yield Frame(image, stamp, FRAME_ID, self.camera, f"{index:06d}", depth, pose)
+
+    def frame(self, index: int) -> Frame:
+        """Frame `index` by itself: as in the iteration, but exposed for its own light alone."""
+        pose = self._pose(self._robot.at(index / self.fps))
+        light, depth = self._set_the_stage(index).render(self.camera, pose)
+        image = photograph(light, self._look, np.random.default_rng([19, self.seed, index]))
+        stamp = START + round(index * 1e9 / self.fps)
+        return Frame(image, stamp, FRAME_ID, self.camera, f"{index:06d}", depth, pose)
+
+    def people(self, index: int) -> np.ndarray:
+        """Who is seen in frame `index`: (H, W) int32, the number of the person, -1 where there is nobody."""
+        part = self._set_the_stage(index).identify(self.camera, self._pose(self._robot.at(index / self.fps)))
+        person = np.full(part.shape, -1, np.int32)
+        for number, walker in enumerate(self._walkers):
+            person[(part >= walker.first) & (part < walker.last)] = number
+        return person
+
+    def walking(self, index: int) -> np.ndarray:
+        """Who moves in frame `index`: (N,) bool, by the person's number."""
+        return np.array([walker.speed(index / self.fps) > STANDING for walker in self._walkers], bool)
+
+    def _set_the_stage(self, index: int) -> Renderer:
+        """This thread's renderer, with the drive's scene and its people where they are in frame `index`."""
+        renderer = shared_renderer()
+        if renderer.owner is not self:
+            renderer.load(self.scene)
+            renderer.owner = self
+        for walker in self._walkers:
+            for number, part in enumerate(walker.parts(index / self.fps), walker.first):
+                renderer.move(number, part.position, part.rotation)
+        return renderer
 
     def _pose(self, state: np.ndarray) -> np.ndarray:
         """Camera pose (4, 4): the mount, and a little sway that comes with the distance driven."""

@@ -8,12 +8,14 @@ written straight into MuJoCo's abstract scene (geoms, lights, camera), so no sce
 from __future__ import annotations
 
 import atexit
+import os
 import threading
 
 import cv2
 import numpy as np
 
 from clip2depth_ros.camera import Camera
+from clip2depth_ros.errors import Clip2DepthError
 
 from .gl import import_mujoco, make_context
 from .scene import BOX, CAPSULE, CYLINDER, Paint, Part, Scene
@@ -98,6 +100,7 @@ class Renderer:
             geom.specular, geom.shininess = paint.specular, paint.shininess
             geom.emission, geom.reflectance = paint.emission, paint.reflectance
             geom.transparent = int(paint.alpha < 1.0)
+            geom.segid = index
             if paint.texture is not None:
                 geom.matid = self._material(paint)
         self._kinds = np.array([self._shapes[p.shape] for p in scene.parts[: target.ngeom]])
@@ -189,6 +192,38 @@ class Renderer:
             colour (H, W, 3) float32 RGB 0..255, and depth (H, W) float32, distance along the optical axis in
             metres, NaN where nothing is.
         """
+        self._draw(camera, pose, supersample)
+        inverse = (1.0 / NEAR - self._depth[::-1] * np.float32(1.0 / NEAR - 1.0 / FAR)).astype(np.float32)
+        colour = self._colour[::-1]
+        if supersample == 1:
+            image, depth = colour.astype(np.float32), 1.0 / inverse
+        else:
+            image = cv2.resize(colour, (camera.width, camera.height), interpolation=cv2.INTER_AREA).astype(
+                np.float32
+            )
+            depth = _reduce(inverse, supersample)
+        depth[depth > 0.99 * FAR] = np.nan
+        return image, depth
+
+    def identify(self, camera: Camera, pose: np.ndarray) -> np.ndarray:
+        """Which part of the loaded scene every pixel shows: (H, W) int32, -1 where nothing is.
+
+        camera, pose: as in render.
+        """
+        flags = self._mujoco.mjtRndFlag
+        # Its colours are numbers: nothing may shade or mirror them.
+        ordinary = np.array(self._scene.flags)
+        self._scene.flags[flags.mjRND_SHADOW] = self._scene.flags[flags.mjRND_REFLECTION] = 0
+        self._scene.flags[flags.mjRND_SEGMENT] = self._scene.flags[flags.mjRND_IDCOLOR] = 1
+        try:
+            self._draw(camera, pose, 1)
+        finally:
+            self._scene.flags[:] = ordinary
+        number = self._colour[::-1].astype(np.int32) @ np.array([1, 1 << 8, 1 << 16], np.int32)
+        return number - 1
+
+    def _draw(self, camera: Camera, pose: np.ndarray, supersample: int) -> None:
+        """Fill self._colour and self._depth, both upside down."""
         self._gl.make_current()
         width, height = camera.width * supersample, camera.height * supersample
         if self._size != (width, height):
@@ -201,17 +236,6 @@ class Renderer:
         viewport = self._mujoco.MjrRect(0, 0, width, height)
         self._mujoco.mjr_render(viewport, self._scene, self._context)
         self._mujoco.mjr_readPixels(self._colour, self._depth, viewport, self._context)
-        inverse = (1.0 / NEAR - self._depth[::-1] * np.float32(1.0 / NEAR - 1.0 / FAR)).astype(np.float32)
-        colour = self._colour[::-1]
-        if supersample == 1:
-            image, depth = colour.astype(np.float32), 1.0 / inverse
-        else:
-            image = cv2.resize(colour, (camera.width, camera.height), interpolation=cv2.INTER_AREA).astype(
-                np.float32
-            )
-            depth = _reduce(inverse, supersample)
-        depth[depth > 0.99 * FAR] = np.nan
-        return image, depth
 
     def _cull(self, camera: Camera, pose: np.ndarray) -> None:
         """Leave out the parts outside the picture: software OpenGL spends most of its time on vertices."""
@@ -273,9 +297,18 @@ _local = threading.local()
 
 
 def shared_renderer() -> Renderer:
-    """This thread's one renderer, made at first use (an OpenGL context belongs to one thread)."""
+    """This thread's one renderer, made at first use (an OpenGL context belongs to one thread).
+
+    Raises Clip2DepthError in a process that was forked from one that had drawn already.
+    """
     if not hasattr(_local, "renderer"):
-        _local.renderer = Renderer()
+        _local.renderer, _local.process = Renderer(), os.getpid()
         # While Python still stands: OpenGL bindings complain when they are taken down with the interpreter.
         atexit.register(_local.renderer.close)
+    if _local.process != os.getpid():
+        # OpenGL's own threads did not come along: it would wait for them for ever.
+        raise Clip2DepthError(
+            "the simulator cannot draw in a process forked from one that has drawn: start it by 'spawn', or "
+            "draw in one process only."
+        )
     return _local.renderer

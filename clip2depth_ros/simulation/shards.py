@@ -2,21 +2,30 @@
 """Simulated views on disk for training: uncompressed .npz shards, named by seed, made by several processes.
 
 A shard holds `image` (N, H, W, 3) uint8 RGB, `depth` (N, H, W) uint16 millimetres (0 = unknown), `fx` (N,)
-float32 pixels (fy is the same, the principal point is the middle) and `caption` (N,) text.
+float32 pixels (fy is the same, the principal point is the middle) and `caption` (N,) text. A shard of a
+drive has also `pose` (N, 4, 4) float64, optical frame to world, metres, and `stamp` (N,) int64 nanoseconds;
+its frames follow each other.
 """
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import os
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 from zipfile import BadZipFile
 
 import numpy as np
 
 from clip2depth_ros.errors import Clip2DepthError
+
+if TYPE_CHECKING:
+    from clip2depth_ros.frame import Frame
+
+    from .drive import Drive
 
 SCENES_PER_SHARD = 32
 
@@ -38,34 +47,81 @@ def render_shard(
         rng = np.random.default_rng([13, room_seed])
         for view in views_of_room(make_room(room_seed), rng, views, width, height, supersample=supersample):
             images.append(view.image)
-            depths.append(np.round(np.nan_to_num(view.depth) * 1000.0).astype(np.uint16))
+            depths.append(_millimetres(view.depth))
             focal.append(view.camera.fx)
             captions.append(view.caption)
     if not images:
         raise Clip2DepthError(
             f"no usable view in rooms {seed} to {seed + scenes - 1}; render more scenes per shard."
         )
+    _write(
+        path,
+        image=np.stack(images),
+        depth=np.stack(depths),
+        fx=np.array(focal, np.float32),
+        caption=np.array(captions),
+    )
+    return len(images)
+
+
+def drive_path(out_dir: Path, seed: int, frames: int, fps: float, width: int, height: int) -> Path:
+    """Where the shard of drive `seed` lies."""
+    return Path(out_dir) / f"drive_{seed:09d}x{frames}@{fps:g}_{width}x{height}.npz"
+
+
+def make_drive(seed: int, frames: int, fps: float, width: int, height: int) -> Drive:
+    """Drive `seed`, with a field of view of its own of 50 to 100 degrees."""
+    from .drive import Drive
+
+    fov = np.random.default_rng([23, seed]).uniform(math.radians(50), math.radians(100))
+    return Drive(seed, width, height, fps, horizontal_fov=float(fov), seconds=frames / fps)
+
+
+def drive_caption(drive: Drive, frame: Frame) -> str:
+    """A sentence about a frame of a drive."""
+    from .captions import describe
+
+    rng = np.random.default_rng([31, drive.seed, int(frame.name)])
+    return describe(drive.scene, frame.depth, frame.camera, frame.pose, rng)
+
+
+def render_drive(path: Path, seed: int, frames: int, fps: float, width: int, height: int) -> int:
+    """Render the frames of drive `seed` into one shard, whole or not at all; how many."""
+    drive = make_drive(seed, frames, fps, width, height)
+    made = list(drive)
+    _write(
+        path,
+        image=np.stack([frame.image for frame in made]),
+        depth=np.stack([_millimetres(frame.depth) for frame in made]),
+        fx=np.full(len(made), drive.camera.fx, np.float32),
+        caption=np.array([drive_caption(drive, frame) for frame in made]),
+        pose=np.stack([frame.pose for frame in made]),
+        stamp=np.array([frame.stamp for frame in made], np.int64),
+    )
+    return len(made)
+
+
+def _millimetres(depth: np.ndarray) -> np.ndarray:
+    return np.round(np.nan_to_num(depth) * 1000.0).astype(np.uint16)
+
+
+def _write(path: Path, **arrays: np.ndarray) -> None:
+    """A shard, whole or not at all."""
     partial = path.with_suffix(f".{os.getpid()}.tmp")
     try:
         with open(partial, "wb") as stream:
-            np.savez(
-                stream,
-                image=np.stack(images),
-                depth=np.stack(depths),
-                fx=np.array(focal, np.float32),
-                caption=np.array(captions),
-            )
+            np.savez(stream, **arrays)
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
-    return len(images)
 
 
 def load_shard(path: Path) -> dict[str, np.ndarray]:
     """Read a shard. Raises Clip2DepthError where it is missing, cut short or not a shard."""
     try:
         with np.load(path, allow_pickle=False) as stored:
-            return {name: stored[name] for name in ("image", "depth", "fx", "caption")}
+            names = ["image", "depth", "fx", "caption", *(n for n in ("pose", "stamp") if n in stored)]
+            return {name: stored[name] for name in names}
     except (OSError, KeyError, ValueError, EOFError, BadZipFile) as reason:
         raise Clip2DepthError(
             f"{path} is not a readable shard ({reason}); delete it and render again."
@@ -73,7 +129,8 @@ def load_shard(path: Path) -> dict[str, np.ndarray]:
 
 
 def _work(job: tuple) -> int:
-    return render_shard(*job)
+    render, *arguments = job
+    return render(*arguments)
 
 
 def _one_thread_per_worker() -> None:
@@ -98,26 +155,53 @@ def render_shards(
     """
     if min(scenes, views_per_scene, width, height, workers) < 1:
         raise Clip2DepthError("render_shards: scenes, views, width, height and workers must be at least 1.")
-    from .gl import choose_backend
-
-    choose_backend()
     out_dir = Path(out_dir)
-    out_dir.mkdir(parents=True, exist_ok=True)
-    paths, jobs = [], []
+    jobs = []
     for first in range(seed_start, seed_start + scenes, SCENES_PER_SHARD):
         count = min(SCENES_PER_SHARD, seed_start + scenes - first)
         path = shard_path(out_dir, first, count, views_per_scene, width, height)
-        paths.append(path)
-        if not path.exists():
-            jobs.append((path, first, count, views_per_scene, width, height, supersample))
+        jobs.append((render_shard, path, first, count, views_per_scene, width, height, supersample))
+    return _render_missing(jobs, workers, "rooms")
+
+
+def render_drives(
+    out_dir: Path | str,
+    seed_start: int,
+    drives: int,
+    frames: int,
+    fps: float,
+    width: int,
+    height: int,
+    workers: int = 2,
+) -> list[Path]:
+    """Render `drives` drives from `seed_start` on into a shard each, as render_shards does rooms."""
+    if min(drives, frames, width, height, workers) < 1 or not fps > 0:
+        raise Clip2DepthError(
+            "render_drives: drives, frames, fps, width, height and workers must be positive."
+        )
+    jobs = []
+    for seed in range(seed_start, seed_start + drives):
+        path = drive_path(Path(out_dir), seed, frames, fps, width, height)
+        jobs.append((render_drive, path, seed, frames, fps, width, height))
+    return _render_missing(jobs, workers, "drives")
+
+
+def _render_missing(jobs: list[tuple], workers: int, what: str) -> list[Path]:
+    """Do the jobs (function, path, arguments) whose path is not there yet; all paths."""
+    from .gl import import_mujoco
+
+    paths = [path for _, path, *_ in jobs]
+    jobs = [job for job in jobs if not job[1].exists()]
     if not jobs:
         return paths
+    import_mujoco()
+    paths[0].parent.mkdir(parents=True, exist_ok=True)
     before = os.environ.get("LP_NUM_THREADS")
     _one_thread_per_worker()
     try:
         context = multiprocessing.get_context("spawn")
         with context.Pool(min(workers, len(jobs))) as pool:
-            _report(pool.imap_unordered(_work, jobs), len(jobs))
+            _report(pool.imap_unordered(_work, jobs), len(jobs), what)
     finally:
         if before is None:
             os.environ.pop("LP_NUM_THREADS", None)
@@ -126,11 +210,11 @@ def render_shards(
     return paths
 
 
-def _report(finished, total: int) -> None:
+def _report(finished, total: int, what: str) -> None:
     if sys.stderr.isatty():
         from tqdm import tqdm
 
-        for _ in tqdm(finished, total=total, desc="rooms", unit="shard"):
+        for _ in tqdm(finished, total=total, desc=what, unit="shard"):
             pass
         return
     start, images = time.monotonic(), 0

@@ -107,11 +107,14 @@ def views_of_room(
 ) -> Iterator[SimView]:
     """Views of one room; fewer than `count` only where the room is too full to stand in. See sample_views."""
     renderer = renderer or shared_renderer()
-    renderer.load(scene)
+    owner = object()
     made = 0
     for _ in range(8 * count):
         if made == count:
             return
+        if renderer.owner is not owner:
+            renderer.load(scene)
+            renderer.owner = owner
         fov = horizontal_fov or math.radians(rng.uniform(50, 100))
         camera = Camera.from_fov(width, height, fov)
         pose = _random_pose(scene, rng)

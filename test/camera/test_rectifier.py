@@ -81,3 +81,32 @@ def test_image_and_camera_of_different_sizes():
     rectifier = Rectifier(Camera(320, 240, 250, 250, 160, 120, (0.1, 0, 0, 0, 0)))
     with pytest.raises(Clip2DepthError, match="do not belong together"):
         rectifier.rectify(np.zeros((100, 100, 3), np.uint8), np.empty((240, 320, 3), np.uint8))
+
+
+@pytest.mark.parametrize(("model", "coefficients"), MODELS)
+def test_depth_moves_with_the_image_and_is_never_between_two(model, coefficients):
+    """The same picture as image and as depth stays the same picture, and keeps to its two values."""
+    camera = Camera(320, 240, 250, 252, 158, 122, coefficients, model)
+    rectifier = Rectifier(camera)
+    depth = np.full((240, 320), 2.0, np.float32)
+    cv2.circle(depth, (200, 90), 40, 4.0, -1)
+    image = np.repeat((depth * 50).astype(np.uint8)[..., None], 3, 2)
+    rectified = rectifier.rectify_depth(depth, np.empty_like(depth))
+    looks = rectifier.rectify(image, np.empty_like(image))[..., 0]
+    known = np.isfinite(rectified)
+    assert set(np.unique(rectified[known])) == {2.0, 4.0}
+    inside = known & (rectifier.outside == 0 if rectifier.outside is not None else True)
+    assert np.mean((rectified > 3) != (looks > 150), where=inside) < 0.002, "not even by half a pixel"
+
+
+def test_depth_is_along_the_turned_axis():
+    """A wall ahead of a camera that rectification turns by 5 degrees is slanted in the turned frame."""
+    angle = np.radians(5)
+    turn = np.array([[np.cos(angle), 0, -np.sin(angle)], [0, 1, 0], [np.sin(angle), 0, np.cos(angle)]])
+    camera = Camera(320, 240, 250, 250, 159.5, 119.5, rectification=tuple(turn.ravel()))
+    rectifier = Rectifier(camera)
+    wall = np.full((240, 320), 3.0, np.float32)
+    depth = rectifier.rectify_depth(wall, np.empty_like(wall))
+    back = (rectifier.camera.rays() * depth[..., None]) @ turn  # turn's inverse, applied to rows
+    np.testing.assert_allclose(back[..., 2][np.isfinite(depth)], 3.0, rtol=1e-5)
+    assert np.isfinite(depth).mean() > 0.85 and np.nanstd(depth) > 0.05

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
@@ -149,3 +150,41 @@ def test_the_floor_map_knows_the_furniture():
 def test_nonsense_is_refused(wrong):
     with pytest.raises(Clip2DepthError, match="cannot drive"):
         Drive(1, **wrong)
+
+
+def test_the_drive_knows_its_people(renderer):
+    """Where people are seen, the same drive without them looks farther; elsewhere it looks the same."""
+    drive = Drive(4, 64, 48, fps=3, seconds=10)
+    empty = Drive(4, 64, 48, fps=3, seconds=10, people=False)
+    seen = 0
+    for index, (frame, without) in enumerate(zip(drive, empty, strict=True)):
+        people = drive.people(index)
+        assert people.shape == (48, 64) and people.max() < len(drive._walkers)
+        nearer = frame.depth < 0.99 * without.depth
+        inside = cv2.erode((people >= 0).astype(np.uint8), np.ones((3, 3)), borderValue=1) > 0
+        outside = cv2.dilate((people >= 0).astype(np.uint8), np.ones((3, 3))) == 0
+        outside[:, [0, -1]] = False  # there a sliver narrower than half a pixel has depth and no name yet
+        assert nearer[inside].all() and not nearer[outside].any()
+        seen += int(inside.sum())
+        assert (empty.people(index) == -1).all()
+    assert seen > 500
+
+
+def test_asking_for_people_does_not_change_the_pictures(renderer):
+    drive = Drive(4, 64, 48, fps=3, seconds=4)
+    before = [frame.image for frame in drive]
+    for index, frame in enumerate(drive):
+        assert np.array_equal(frame.image, before[index])
+        drive.people(len(drive) - 1 - index)
+
+
+def test_who_walks_and_who_stands():
+    drive = Drive(4, 64, 48, fps=3, seconds=20)
+    walking = np.array([drive.walking(index) for index in range(len(drive))])
+    assert walking.shape == (60, len(drive._walkers)) and walking.any() and not walking.all()
+    for number, walker in enumerate(drive._walkers):
+        places = walker.track.at(np.arange(60) / 3)[:, :2]
+        step = np.hypot(*np.diff(places, axis=0).T)
+        # Asleep before and after, so not even half a second reaches into a walk.
+        still = ~walking[:-2, number] & ~walking[1:-1, number] & ~walking[2:, number]
+        assert (step[:-1][still] < 0.02).all()
