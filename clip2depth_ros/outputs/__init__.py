@@ -3,5 +3,6 @@
 
 from clip2depth_ros.outputs.edges import EdgeFinder
 from clip2depth_ros.outputs.points import POINT_STEP, PointCloud
+from clip2depth_ros.outputs.scan import LaserScan, ScanSettings
 
-__all__ = ["POINT_STEP", "EdgeFinder", "PointCloud"]
+__all__ = ["POINT_STEP", "EdgeFinder", "LaserScan", "PointCloud", "ScanSettings"]

@@ -50,6 +50,22 @@ class EdgeFinder:
             cv2.morphologyEx(mask, cv2.MORPH_CLOSE, self._kernel, dst=mask)
         return mask.view(bool)
 
+    def find_smeared(self, depth: np.ndarray) -> np.ndarray:
+        """Mask of the pixels between two surfaces: edges without the near one's rim and the far one's.
+
+        As `find` otherwise. A pole thinner than the reach stays, because nothing around it is nearer.
+        """
+        edges = self.find(depth)
+        np.copyto(self._inverse, 0, where=np.isnan(self._inverse))
+        margin = self.threshold / 2
+        nearest = cv2.dilate(self._inverse, self._kernel, dst=self._around)
+        np.multiply(nearest, 1 - margin, out=nearest)
+        edges &= self._inverse < nearest
+        farthest = cv2.erode(self._inverse, self._kernel, dst=self._around)
+        np.multiply(farthest, 1 + margin, out=farthest)
+        edges &= self._inverse > farthest
+        return edges
+
     def _mark(
         self,
         inverse: np.ndarray,
@@ -83,6 +99,7 @@ class EdgeFinder:
         height, width = self._shape = shape
         r = self.reach
         self._inverse = np.empty(shape, np.float32)
+        self._around = np.empty(shape, np.float32)
         across, down = (height, max(width - 2 * r, 0)), (max(height - 2 * r, 0), width)
         kinds = (np.float32, np.float32, np.float32, bool)
         self._across = [np.empty(across, kind) for kind in kinds]

@@ -25,7 +25,7 @@ class PointCloud:
     stride: every stride-th pixel of depth, in x and y; point (i, j) is pixel (i * stride, j * stride).
     min_range, max_range: distance from the camera, metres; other points are unknown.
     edge_threshold: relative jump in depth from which points between two surfaces are cut; 0 = cut none.
-    edge_reach: how far around a jump points are cut, as a fraction of the image's width.
+    edge_reach: how far around a jump they are looked for, as a fraction of the image's width.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class PointCloud:
         np.multiply(z, self._length, out=self._range)
         if self._edges is not None:
             # Before the range is cut, so that a jump to far away is still seen.
-            np.copyto(z, NAN, where=self._edges.find(z))
+            np.copyto(z, NAN, where=self._edges.find_smeared(z))
         with np.errstate(invalid="ignore"):
             np.less(self._range, self.min_range, out=self._cut)
             np.copyto(z, NAN, where=self._cut)

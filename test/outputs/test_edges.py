@@ -95,3 +95,26 @@ def test_answers_do_not_depend_on_the_frame_before():
 def test_impossible_settings(threshold, reach):
     with pytest.raises(Clip2DepthError, match="edge"):
         EdgeFinder(threshold, reach)
+
+
+@given(st.floats(0.3, 5), st.floats(1.3, 10), st.integers(2, 4), st.integers(1, 12))
+@settings(max_examples=40)
+def test_smeared_is_only_what_lies_between(near, factor, reach, width):
+    """A sharp jump smears nothing, however thin the near thing is; a ramp's middle is smeared."""
+    depth = np.full((60, 80), near * factor, np.float32)
+    depth[20:50, 40 : 40 + width] = near
+    finder = EdgeFinder(0.1, reach)
+    assert finder.find(depth).any()
+    assert not finder.find_smeared(depth).any()
+    depth[20:50, 40 + width] = 2 * near * factor / (1 + factor)  # half way in inverse depth
+    smeared = finder.find_smeared(depth)
+    assert smeared[25:45, 40 + width].all()
+    smeared[:, 40 + width] = False
+    assert not smeared.any()
+
+
+def test_smeared_depth_may_be_unknown_around():
+    depth = np.full((60, 80), 4.0, np.float32)
+    depth[:, :40] = np.nan
+    depth[20:50, 50:] = 1.5
+    assert not EdgeFinder(0.1, 2).find_smeared(depth).any()

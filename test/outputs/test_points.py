@@ -93,6 +93,14 @@ def test_no_ghost_points_at_a_depth_edge():
     assert not cut[50:90, 70:90].any() and not cut[:, 115:].any()
 
 
+def test_thin_things_stay():
+    """A chair's leg is narrower than the reach of an edge, and no less of an obstacle."""
+    depth = np.full((120, 160), 4.0, np.float32)
+    depth[30:110, 80:82] = 1.5
+    cut = np.isnan(PointCloud(1, edge_reach=0.03).build(frame_of(depth))[..., 2])
+    assert not cut.any()
+
+
 def test_unknown_depth_gives_unknown_points():
     depth = np.full((120, 160), 2.0, np.float32)
     depth[30, 40] = np.nan

@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Obstacles in a height band above the floor as a laser scan, whatever the camera's pitch and roll."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from clip2depth_ros.camera import Camera
+from clip2depth_ros.errors import Clip2DepthError
+from clip2depth_ros.frame import NAN, DepthFrame, Floor
+from clip2depth_ros.outputs.edges import EdgeFinder
+
+# Columns for one reading, so that none falls between two; rows may be wider apart, for obstacles are tall.
+COLUMNS_PER_READING = 2
+ROW_STEP = 2
+
+# An obstacle shows in at least this many pixels of its direction; a lone pixel is noise.
+PIXELS_PER_OBSTACLE = 2
+
+# How many standard deviations of its own depth a pixel's height is in doubt.
+DOUBT = 2.0
+
+# Cosine of the steepest view that still has a horizontal direction, about 84 degrees down or up.
+LEAST_FORWARD = 0.1
+
+
+@dataclass(frozen=True)
+class ScanSettings:
+    """What counts as an obstacle. Raises Clip2DepthError where a value makes no sense."""
+
+    min_height: float = 0.1
+    """Lower edge of the band above the floor, metres: what the robot drives over is lower."""
+    max_height: float = 1.0
+    """Upper edge, metres: what the robot drives under is higher."""
+    min_range: float = 0.1
+    """Nearest obstacle, horizontally from the camera, metres; nearer pixels are the robot's own."""
+    max_range: float = 10.0
+    """Farthest obstacle, metres."""
+    resolution: float = math.radians(0.5)
+    """Angle between two readings, radians."""
+    floor_tolerance: float = 0.03
+    """How much steeper the floor may be than it was found, metres of height per metre of distance. The
+    band's lower edge rises by so much, so that a slope or a slightly wrong tilt is no obstacle far away."""
+    edge_threshold: float = 0.1
+    """Relative jump in depth from which pixels smeared between two surfaces are left out; 0 = none."""
+    edge_reach: float = 0.01
+    """How far around a jump they are looked for, as a fraction of the image's width."""
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if not math.isfinite(value) or value < 0:
+                raise Clip2DepthError(f"The scan's {name} must be 0 or more, it is {value:g}.")
+        for low, high in (("min_height", "max_height"), ("min_range", "max_range")):
+            if not getattr(self, low) < getattr(self, high):
+                raise Clip2DepthError(
+                    f"The scan's {low} must be less than its {high}, they are {getattr(self, low):g} and "
+                    f"{getattr(self, high):g} m."
+                )
+        if not 1e-3 <= self.resolution <= 0.5:
+            raise Clip2DepthError(
+                f"The scan's resolution must lie between 0.001 and 0.5 rad, it is {self.resolution:g}."
+            )
+        if self.floor_tolerance > 1:
+            raise Clip2DepthError(
+                f"The scan's floor_tolerance must be at most 1 (45 degrees), it is {self.floor_tolerance:g}."
+            )
+        if self.edge_threshold >= 1 or self.edge_reach > 0.2:
+            raise Clip2DepthError(
+                "The scan's edge_threshold must be less than 1 and its edge_reach at most 0.2, they are "
+                f"{self.edge_threshold:g} and {self.edge_reach:g}."
+            )
+
+
+class LaserScan:
+    """Builds scans in the level frame at the camera's position: x forward, y left, z up.
+
+    Readings are evenly spaced over the camera's horizontal field of view, counter-clockwise, and as many for
+    one camera whatever its tilt: SLAM takes a scanner for one that never changes. `angle_min`, `angle_max`,
+    `angle_increment` (radians) hold after `prepare` or `build`; `rotation` (3, 3), of the last build, takes
+    points of the optical frame into the level frame.
+
+    A reading is the horizontal distance to the nearest obstacle in its direction, metres; or, as REP 117 has
+    it, +inf where the band was seen to be free as far as max_range; or NaN where nobody knows: the depth is
+    unknown, or the view leaves the band before max_range (a camera that looks down sees floor only). nav2's
+    obstacle layer clears along +inf with `inf_is_valid: true` and leaves NaN alone, as do SLAM Toolbox and
+    AMCL. A camera that looks down never sees its band free to the default range; choose a max_range at which
+    the floor is still in view to have free space cleared.
+    """
+
+    def __init__(self, settings: ScanSettings = ScanSettings()) -> None:
+        self.settings = settings
+        self.angle_min = self.angle_max = self.angle_increment = 0.0
+        self.rotation = np.eye(3)
+        self._prepared: tuple[Camera, ScanSettings] | None = None
+
+    def prepare(self, camera: Camera) -> int:
+        """Get ready for a camera; returns the number of readings in its scans."""
+        if self._prepared != (camera, self.settings):
+            self._make_buffers(camera)
+        return self._readings
+
+    def build(self, frame: DepthFrame, floor: Floor, out: np.ndarray | None = None) -> np.ndarray:
+        """Fill `out` with the ranges of a frame and return it.
+
+        floor: in the frame's own metres and optical frame. out: (N,) float32 with N = prepare(camera); None
+        makes a new array.
+        Raises Clip2DepthError when the frame has no camera or the camera looks straight down or up.
+        """
+        if frame.camera is None:
+            raise Clip2DepthError(
+                "A scan needs to know the camera: provide camera_info, a camera file or horizontal_fov."
+            )
+        count = self.prepare(frame.camera)
+        if out is None:
+            out = np.empty(count, np.float32)
+        elif out.shape != (count,) or out.dtype != np.float32:
+            raise Clip2DepthError(
+                f"The scan's buffer must be float32 ({count},), it is {out.dtype} {out.shape}."
+            )
+        settings = self.settings
+        self.rotation = rotation = level_rotation(floor)
+        np.copyto(self._depth, frame.depth[self._sample])
+        if self._edges is not None:
+            np.copyto(self._depth, NAN, where=self._edges.find_smeared(self._depth))
+        forward, left, up = (
+            np.add(x * self._x, y * self._y + z, out=buffer)
+            for (x, y, z), buffer in zip(rotation.astype(np.float32), self._axes, strict=True)
+        )
+        with np.errstate(invalid="ignore", divide="ignore"):
+            # Horizontal length and height of the ray to depth 1, then of the point.
+            length = np.hypot(forward, left, out=self._length)
+            reach = np.multiply(self._depth, length, out=self._reach)
+            rise = np.multiply(self._depth, up, out=self._rise)
+            lowest = np.multiply(reach, settings.floor_tolerance, out=self._lowest)
+            if frame.deviation is not None:
+                # A depth that is wrong by a part moves its point by the same part of its height below us.
+                doubt = np.multiply(frame.deviation[self._sample], DOUBT, out=self._doubt)
+                np.nan_to_num(np.multiply(doubt, np.abs(rise), out=doubt), copy=False)
+                np.add(lowest, doubt, out=lowest)
+            lowest += np.float32(settings.min_height - floor.height)
+            obstacle = np.greater(rise, lowest, out=self._obstacle)
+            obstacle &= rise < settings.max_height - floor.height
+            obstacle &= reach >= settings.min_range
+            obstacle &= reach <= settings.max_range
+            # The ray's height at max_range, for the rays that come so far.
+            slope = np.divide(up, length, out=self._lowest)
+            free = np.greater_equal(reach, settings.max_range, out=self._free)
+            free &= slope >= (settings.min_height - floor.height) / settings.max_range
+            free &= slope <= (settings.max_height - floor.height) / settings.max_range
+        out[:] = NAN
+        seen, _ = self._directions(free)
+        out[seen] = math.inf
+        self._nearest(obstacle, out)
+        return out
+
+    def _directions(self, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Reading and pixel, as flat indices, of the chosen pixels that lie in a reading's direction."""
+        pixels = np.flatnonzero(chosen)
+        forward, left = self._axes[0].ravel()[pixels], self._axes[1].ravel()[pixels]
+        angle = np.arctan2(left, forward)
+        angle -= np.float32(self.angle_min - self.angle_increment / 2)
+        angle *= np.float32(1 / self.angle_increment)
+        inside = (angle >= 0) & (angle < self._readings)
+        return angle[inside].astype(np.intp), pixels[inside]
+
+    def _nearest(self, obstacle: np.ndarray, out: np.ndarray) -> None:
+        """Write the distance of the nearest obstacle of every direction that has one into `out`."""
+        readings, pixels = self._directions(obstacle)
+        # Sorted by reading, then by distance: one key, whose fraction is the distance.
+        span = 2 * self.settings.max_range
+        keys = np.sort(readings + self._reach.ravel()[pixels] / np.float64(span))
+        starts = np.searchsorted(keys, np.arange(self._readings + 1))
+        chosen = starts[:-1] + PIXELS_PER_OBSTACLE - 1
+        there = chosen < starts[1:]
+        out[there] = (keys[chosen[there]] % 1.0) * span
+
+    def _make_buffers(self, camera: Camera) -> None:
+        settings = self.settings
+        first = -math.atan((camera.width - 0.5 - camera.cx) / camera.fx)
+        span = math.atan((camera.cx + 0.5) / camera.fx) - first
+        self._readings = max(2, round(span / settings.resolution))
+        self.angle_increment = span / self._readings
+        self.angle_min = first + self.angle_increment / 2
+        self.angle_max = self.angle_min + (self._readings - 1) * self.angle_increment
+        # A pixel is 1 / fx rad wide in the middle and narrower at the sides.
+        step = max(1, int(self.angle_increment * camera.fx / COLUMNS_PER_READING))
+        self._sample = (slice(None, None, ROW_STEP * step), slice(None, None, step))
+        x, y = camera.axes()
+        self._x, self._y = x[self._sample[1]], y[self._sample[0], None]
+        shape = (self._y.size, self._x.size)
+        buffers = [np.empty(shape, np.float32) for _ in range(9)]
+        self._depth, self._length, self._reach, self._rise, self._lowest, self._doubt, *self._axes = buffers
+        self._obstacle, self._free = np.empty(shape, bool), np.empty(shape, bool)
+        reach = max(1, round(settings.edge_reach * camera.width / step))
+        self._edges = EdgeFinder(settings.edge_threshold, reach) if settings.edge_threshold else None
+        self._prepared = (camera, settings)
+
+
+def level_rotation(floor: Floor) -> np.ndarray:
+    """(3, 3) float64: the optical frame's axes in the level frame, x forward, y left, z up.
+
+    Forward is where the camera looks, projected onto the floor. Raises Clip2DepthError when that is nowhere.
+    """
+    up = floor.normal / np.linalg.norm(floor.normal)
+    forward = np.array([0.0, 0.0, 1.0]) - up[2] * up
+    length = np.linalg.norm(forward)
+    if not length > LEAST_FORWARD:
+        raise Clip2DepthError(
+            "A scan needs a camera that looks forward; by the floor's tilt this one looks straight "
+            + ("down." if up[2] < 0 else "up.")
+        )
+    forward /= length
+    return np.stack([forward, np.cross(up, forward), up])
