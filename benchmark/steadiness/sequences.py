@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The frames of the three protocols: images, the depth to be held still, and what is true about them."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from clip2depth_ros.bundle import open_bundle
+from clip2depth_ros.camera import Camera, Letterbox
+from clip2depth_ros.engines import open_engine
+from clip2depth_ros.pipeline import Pipeline
+from clip2depth_ros.simulation import Drive
+from clip2depth_ros.simulation.flicker import Flicker
+from clip2depth_ros.sources import open_source
+from clip2depth_ros.stabilizer.metrics import Match, Matcher
+
+SIZE = (320, 240)
+FPS = 15.0
+"""Of the simulated camera."""
+
+
+@dataclass
+class FrameSequence:
+    """Consecutive frames at one size."""
+
+    name: str
+    camera: Camera
+    stamps: list[int]
+    """Nanoseconds."""
+    images: list[np.ndarray]
+    """(H, W, 3) uint8 RGB each."""
+    raw: list[np.ndarray]
+    """(H, W) float32 metres, NaN unknown: depth frame by frame, as a network gives it."""
+    truth: list[np.ndarray]
+    """(H, W) float32 metres, NaN unknown."""
+    poses: list[np.ndarray] | None = None
+    """(4, 4) optical frame to world, metres; None where nobody knows them."""
+    moving: list[np.ndarray] | None = None
+    """(H, W) bool: pixels of bodies that move on their own; None where nobody knows."""
+    scale: float = 1.0
+    """Median of raw / truth over the sequence: true motion times this is motion in raw's own metres."""
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def motion(self, index: int) -> np.ndarray | None:
+        """(4, 4) true motion of points from the frame before into frame `index`, in raw's metres."""
+        if self.poses is None or index == 0:
+            return None
+        motion = np.linalg.inv(self.poses[index]) @ self.poses[index - 1]
+        motion[:3, 3] *= self.scale
+        return motion
+
+    def matches(self) -> list[Match]:
+        """Where each frame's pixels are found in the next one."""
+        matcher = Matcher()
+        return [matcher.match(a, b) for a, b in zip(self.images, self.images[1:], strict=False)]
+
+
+def flickered(folder: Path, frames: int = 120, size: tuple[int, int] = SIZE, seed: int = 0) -> FrameSequence:
+    """Protocol A: measured depth of real frames with flicker added."""
+    sequence = _read(folder, frames, size)
+    flicker = Flicker(seed)
+    sequence.raw = [flicker(depth) for depth in sequence.truth]
+    return sequence
+
+
+def predicted(source_name: Path | str, bundle: str, frames: int | None = None) -> FrameSequence:
+    """Protocol B: a bundle's own depth of a source's frames, at the resolution at which the network gives it.
+
+    source_name: a folder of real frames, or whatever else `clip2depth run --input` takes.
+    """
+    with open_engine(open_bundle(bundle)) as engine, open_source(source_name) as source:
+        first = next(iter(source))
+        box = Letterbox(first.camera.size, engine.manifest.input_width, engine.manifest.input_height)
+        size = (box.inner_width, box.inner_height)
+        sequence = _read(source_name, frames, size)
+        pipeline = Pipeline(engine, depth_size=size, stabilizer=None)
+        for frame in itertools.islice(source, frames):
+            sequence.raw.append(pipeline.process(frame).depth.copy())
+    ratios = [np.nanmedian(raw / truth) for raw, truth in zip(sequence.raw, sequence.truth, strict=True)]
+    sequence.scale = float(np.median(ratios))
+    return sequence
+
+
+def driven(seed: int, frames: int | None = None, size: tuple[int, int] = SIZE) -> FrameSequence:
+    """Protocol C: ten seconds of a simulated drive among walking people, true depth with flicker added."""
+    drive = Drive(seed, *size, FPS, seconds=10.0)
+    sequence = FrameSequence(f"drive {seed}", drive.camera, [], [], [], [], [], [])
+    flicker = Flicker(seed)
+    for index, frame in enumerate(itertools.islice(drive, frames)):
+        sequence.stamps.append(frame.stamp)
+        sequence.images.append(frame.image)
+        sequence.truth.append(frame.depth)
+        sequence.poses.append(frame.pose)
+        sequence.raw.append(flicker(frame.depth))
+        # With one more element than there are people, so that nobody, -1, stands still.
+        walks = np.append(drive.walking(index), False)
+        sequence.moving.append(walks[drive.people(index)])
+    return sequence
+
+
+def still(seed: int, frames: int = 150, size: tuple[int, int] = SIZE) -> FrameSequence:
+    """A camera at rest where nothing moves: one simulated view with new sensor noise and flicker."""
+    view = next(iter(Drive(seed, *size, seconds=1.0, people=False)))
+    rng, flicker = np.random.default_rng([23, seed]), Flicker(seed)
+    sequence = FrameSequence(f"still {seed}", view.camera, [], [], [], [], [], [])
+    for index in range(frames):
+        noise = rng.normal(0.0, 2.0, view.image.shape)
+        sequence.stamps.append(view.stamp + round(index * 1e9 / FPS))
+        sequence.images.append(np.clip(np.rint(view.image + noise), 0, 255).astype(np.uint8))
+        sequence.truth.append(view.depth)
+        sequence.poses.append(view.pose)
+        sequence.raw.append(flicker(view.depth))
+        sequence.moving.append(np.zeros(view.depth.shape, bool))
+    return sequence
+
+
+def _read(source_name: Path | str, frames: int | None, size: tuple[int, int]) -> FrameSequence:
+    """A source's frames at a size, without raw depth yet."""
+    with open_source(source_name) as source:
+        kept = list(itertools.islice(source, frames))
+    camera, poses = kept[0].camera.scaled(*size), [frame.pose for frame in kept]
+    return FrameSequence(
+        Path(source_name).name,
+        camera,
+        [frame.stamp for frame in kept],
+        [cv2.resize(frame.image, size, interpolation=cv2.INTER_AREA) for frame in kept],
+        [],
+        [cv2.resize(frame.depth, size, interpolation=cv2.INTER_NEAREST_EXACT) for frame in kept],
+        poses if all(pose is not None for pose in poses) else None,
+    )

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Corners that were followed become points with depth, where the depth around them can be relied on."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from clip2depth_ros.camera import Camera
+
+REACH = 2
+"""Pixels of depth around a corner that are looked at."""
+FLAT = 1.1
+"""Factor by which depth may differ in there. Corners like to lie on the edge of something near, and which of
+the two depths is theirs is a toss."""
+SURE = 1.5
+"""Variance that a corner's depth may have, in units of one measurement's."""
+
+
+def landmarks(
+    before: np.ndarray, now: np.ndarray, camera: Camera, depth: np.ndarray, variance: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Points of the previous frame and where they are seen in this one.
+
+    before, now: (n, 2) float32, a corner's pixel in the previous image and in this one; camera: of these.
+    depth, variance: (h, w) float32 of the previous frame, finite everywhere, of any size; variance in units
+    of one measurement's.
+    Returns (m, 3) float64, points in the previous optical frame, metres of the depth, and (m, 2) float64,
+    x / z and y / z in this one; only those whose depth can be relied on.
+    """
+    height, width = depth.shape
+    across, down = width / camera.width, height / camera.height
+    x = np.rint((before[:, 0] + 0.5) * across - 0.5).astype(np.intp).clip(REACH, width - 1 - REACH)
+    y = np.rint((before[:, 1] + 0.5) * down - 0.5).astype(np.intp).clip(REACH, height - 1 - REACH)
+    around = np.stack([depth[y + j, x + i] for i in (-REACH, 0, REACH) for j in (-REACH, 0, REACH)])
+    good = (variance[y, x] < SURE) & (around.max(0) < FLAT * around.min(0))
+    z = depth[y[good], x[good]].astype(np.float64)
+    middle, focal = np.array([camera.cx, camera.cy]), np.array([camera.fx, camera.fy])
+    rays = (before[good] - middle) / focal
+    points = np.column_stack([rays * z[:, None], z])
+    return points, (now[good] - middle) / focal

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a user may turn on the stabilizer."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+
+from clip2depth_ros.errors import Clip2DepthError
+
+LIMITS = {
+    "memory": (0.0, 60.0),
+    "scale_memory": (0.0, 600.0),
+    "gate": (1.0, 20.0),
+    "noise": (0.001, 1.0),
+    "max_gap": (0.01, 60.0),
+    "flow_pixels": (2_000, 1_000_000),
+}
+"""Smallest and largest value of every setting."""
+
+
+@dataclass(frozen=True, slots=True)
+class StabilizerSettings:
+    """Raises Clip2DepthError when a value is outside its limits."""
+
+    memory: float = 2.0
+    """Seconds over which a surface's depth is averaged at most, while nothing about it changes. Longer is
+    calmer, shorter follows a network that changes its mind sooner."""
+    scale_memory: float = 2.0
+    """Seconds over which the scale of the whole image is averaged. A wrong scale is forgotten that fast."""
+    gate: float = 3.0
+    """Standard deviations from the expected depth beyond which a pixel takes the new measurement. Smaller
+    follows moving things sooner, larger is calmer."""
+    noise: float = 0.1
+    """Relative standard deviation of a single frame's depth, until the frames themselves have shown it."""
+    max_gap: float = 1.0
+    """Seconds between two frames beyond which the past is forgotten."""
+    flow_pixels: int = 76_800
+    """Pixels of the image in which motion is sought; larger images are reduced to it."""
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            low, high = LIMITS[field.name]
+            if not (isinstance(value, (int, float)) and math.isfinite(value) and low <= value <= high):
+                raise Clip2DepthError(
+                    f"Stabilizer: {field.name} must lie between {low:g} and {high:g}, it is {value}."
+                )

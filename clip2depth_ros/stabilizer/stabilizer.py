@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Depth that holds still: flow, ego-motion, prediction and filter in order, and when to start afresh."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from clip2depth_ros.camera import Camera
+from clip2depth_ros.errors import Clip2DepthError
+
+from .depth_filter import DepthFilter
+from .ego_motion import EgoMotion, find_ego_motion, typical_miss
+from .flow import Flow
+from .landmarks import landmarks
+from .prediction import Prediction
+from .settings import StabilizerSettings
+
+NAN = float("nan")
+UNGUIDED = 0.01
+"""Relative standard deviation of a frame's expected depth when nobody knows how the camera moved."""
+FAR_OFF, FAR_OFF_PART = 3.0, 4.0
+"""A motion from outside is not believed when it misses the corners by this many pixels, and by this many
+times as much as a trusted motion of vision's own."""
+UNGUIDED_PART = 0.5
+"""And the part of the picture's growth, which is then all that tells of an approach, that may be wrong."""
+
+
+@dataclass(slots=True)
+class Stable:
+    """One frame's stable depth. The arrays belong to the stabilizer and hold until its next update."""
+
+    depth: np.ndarray
+    """(h, w) float32, metres, NaN = unknown."""
+    deviation: np.ndarray
+    """(h, w) float32: relative standard deviation of depth, NaN = unknown. It tells what flickers, not what
+    a network always gets wrong."""
+    motion: np.ndarray | None
+    """(4, 4) float64, points of the previous optical frame into this one, in the depth's metres: what the
+    past was carried by; None when no motion was trusted."""
+    vision: np.ndarray | None
+    """The same as vision alone tells it; None when it is not trustworthy."""
+    vision_deviation: float
+    """Relative standard deviation of the length of vision's translation; NaN without one."""
+    source: str
+    """Where `motion` comes from: vision, odometry or none."""
+    flicker: float
+    """The frame's scale over the expected one; NaN without a past."""
+    temporal_error: float
+    """Median |log stable depth - log expected depth|; NaN without a past."""
+    reset: str
+    """Why the past was forgotten before this frame: first frame, asked, size, camera, time ran back, gap,
+    cut; "" when it was not."""
+
+
+class Stabilizer:
+    """Steadies the depth of one stream of frames, one thread, past frames only.
+
+    `settings` may be replaced at any time; they hold from the next frame on.
+    """
+
+    def __init__(self, settings: StabilizerSettings = StabilizerSettings()) -> None:  # noqa: B008 - frozen
+        self.settings = settings
+        self._camera: Camera | None = None
+        self._key: tuple | None = None
+        self._stamp: int | None = None
+        self._asked = False
+
+    def reset(self) -> None:
+        """Forget the past before the next frame."""
+        self._asked = True
+
+    def update(
+        self,
+        depth: np.ndarray,
+        image: np.ndarray,
+        camera: Camera | None,
+        stamp: int,
+        *,
+        motion: np.ndarray | None = None,
+    ) -> Stable:
+        """The stable depth of the next frame.
+
+        depth: (h, w) float32, metres; NaN, infinite or not positive = unknown, and unknown in the result.
+        image: (h, w, 3) uint8 RGB, the same pixels. camera: theirs, rectified, or None when nobody knows it:
+        then nothing is known of its motion. stamp: nanoseconds.
+        motion: (4, 4), points of the previous update's optical frame into this one, in the depth's metres,
+        from outside; it takes the place of what vision tells. It is left out when it is not finite, or when
+        a trusted vision sees that it cannot be.
+        Raises Clip2DepthError when the sizes do not fit each other or the camera is not rectified.
+        """
+        _check(depth, image, camera)
+        why = self._find_reason(depth.shape, camera, stamp)
+        seconds = 0.0 if why else (stamp - self._stamp) * 1e-9
+        self._stamp, self._camera, self._asked = stamp, camera, False
+        key = (depth.shape, self.settings.flow_pixels)
+        if key != self._key:
+            self._make(*key)
+            self._key = key
+        self._flow.look(image)
+        if not why:
+            self._flow.step()
+            why = "cut" if self._flow.is_cut() else ""
+        with np.errstate(all="ignore"):
+            if why:
+                self._filter.start(depth, self.settings)
+                return self._stable(None, None, "none", why)
+            vision, motion = self._find_motions(camera, motion)
+            if motion is not None:
+                used, source, unsure = motion, "odometry", 0.0
+            elif vision is not None:
+                used, source, unsure = vision.motion, "vision", vision.unsure
+            else:
+                used, source = None, "none"
+                unsure = UNGUIDED + UNGUIDED_PART * abs(self._flow.growth() - 1)
+            kept = self._filter.kept_depth, self._filter.kept_variance
+            self._prediction.carry(*kept, depth, camera, used)
+            self._filter.update(self._prediction, depth, self._flow, seconds, unsure, self.settings)
+        return self._stable(used, vision, source, "")
+
+    def _find_reason(self, shape: tuple, camera: Camera | None, stamp: int) -> str:
+        """Why this frame has no past; "" when it has."""
+        if self._stamp is None:
+            return "first frame"
+        if self._asked:
+            return "asked"
+        if self._key[0] != shape:
+            return "size"
+        if camera != self._camera:
+            return "camera"
+        if stamp < self._stamp:
+            return "time ran back"
+        if stamp - self._stamp > self.settings.max_gap * 1e9:
+            return "gap"
+        return "" if self._key[1] == self.settings.flow_pixels else "asked"
+
+    def _make(self, shape: tuple[int, int], flow_pixels: int) -> None:
+        height, width = shape
+        self._flow = Flow(width, height, flow_pixels)
+        self._prediction = Prediction(width, height, self._flow)
+        self._filter = DepthFilter(width, height)
+
+    def _find_motions(
+        self, camera: Camera | None, motion: np.ndarray | None
+    ) -> tuple[EgoMotion | None, np.ndarray | None]:
+        """What vision tells of the camera's motion, and the motion from outside if it can be believed."""
+        if camera is None:
+            return None, None
+        before, now = self._flow.corners()
+        small = camera.scaled(self._flow.width, self._flow.height)
+        points, seen = landmarks(before, now, small, self._filter.kept_depth, self._filter.kept_variance)
+        vision = find_ego_motion(points, seen, small.fx)
+        if motion is None or np.shape(motion) != (4, 4) or not np.isfinite(motion).all():
+            return vision, None
+        motion = np.asarray(motion, np.float64)
+        if vision is not None:
+            miss = typical_miss(points, seen, small.fx, motion)
+            if miss > max(FAR_OFF, FAR_OFF_PART * vision.spread):
+                return vision, None
+        return vision, motion
+
+    def _stable(self, used: np.ndarray | None, vision: EgoMotion | None, source: str, why: str) -> Stable:
+        result = self._filter
+        return Stable(
+            depth=result.depth,
+            deviation=result.deviation,
+            motion=used,
+            vision=vision.motion if vision else None,
+            vision_deviation=vision.deviation if vision else NAN,
+            source=source,
+            flicker=result.flicker,
+            temporal_error=result.temporal_error,
+            reset=why,
+        )
+
+
+def _check(depth: np.ndarray, image: np.ndarray, camera: Camera | None) -> None:
+    fits = image.shape == (*depth.shape, 3) and image.dtype == np.uint8
+    if depth.ndim != 2 or depth.dtype != np.float32 or not fits:
+        raise Clip2DepthError(
+            f"Stabilizer: depth must be (h, w) float32 and its image (h, w, 3) uint8, they are "
+            f"{depth.dtype} {depth.shape} and {image.dtype} {image.shape}."
+        )
+    if camera is None:
+        return
+    if camera.size != depth.shape[::-1]:
+        raise Clip2DepthError(
+            f"Stabilizer: depth is {depth.shape[1]}x{depth.shape[0]}, its camera "
+            f"{camera.width}x{camera.height}; scale the camera with the depth."
+        )
+    if not camera.is_rectified:
+        raise Clip2DepthError("Stabilizer: the camera has lens distortion; rectify the image first.")
