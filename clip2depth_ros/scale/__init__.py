@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Metric scale from what a robot knows: arrays in, arrays out."""
+
+from clip2depth_ros.scale.estimator import Scale, ScaleEstimator
+from clip2depth_ros.scale.floor_plane import FloorFinder
+from clip2depth_ros.scale.fusion import Follower, ScaleFilter
+from clip2depth_ros.scale.height import HeightSource
+from clip2depth_ros.scale.memory import ScaleMemory
+from clip2depth_ros.scale.odometry import OdometrySource
+from clip2depth_ros.scale.ranges import RangesSource
+from clip2depth_ros.scale.sampling import sample_ranges
+from clip2depth_ros.scale.settings import ScaleSettings
+from clip2depth_ros.scale.source import Evidence, ScaleSource, View
+
+__all__ = [
+    "Evidence",
+    "FloorFinder",
+    "Follower",
+    "HeightSource",
+    "OdometrySource",
+    "RangesSource",
+    "Scale",
+    "ScaleEstimator",
+    "ScaleFilter",
+    "ScaleMemory",
+    "ScaleSettings",
+    "ScaleSource",
+    "View",
+    "sample_ranges",
+]

@@ -1,0 +1,254 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Metric scale: depth and a robot's hints in, the factor and the floor out."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from clip2depth_ros.camera import Camera
+from clip2depth_ros.errors import Clip2DepthError
+from clip2depth_ros.frame import NAN, Floor
+from clip2depth_ros.scale.floor_plane import FloorFinder
+from clip2depth_ros.scale.fusion import Follower, ScaleFilter
+from clip2depth_ros.scale.height import HeightSource
+from clip2depth_ros.scale.memory import ScaleMemory
+from clip2depth_ros.scale.odometry import OdometrySource
+from clip2depth_ros.scale.ranges import RangesSource
+from clip2depth_ros.scale.settings import ScaleSettings
+from clip2depth_ros.scale.source import ScaleSource, View
+
+REMEMBERED_DEVIATION = 0.1
+"""Least deviation of a remembered factor: the place may be another."""
+CHANGED_DEVIATION = 0.5
+"""Of the estimate after a source's own numbers were changed."""
+SAVE_SECONDS, SAVE_CHANGE, SAVE_DEVIATION = 60.0, 0.01, 0.1
+"""The memory is written at most so often, after such a relative change, and when it is so sure."""
+REPEAT_SECONDS = 10.0
+"""Between two warnings about the same thing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """What is known about the scale at one frame."""
+
+    value: float
+    """Factor from the depth's metres to the robot's."""
+    deviation: float
+    """Relative standard deviation of value; NaN while nobody has spoken."""
+    source: str
+    """Who was believed last: height, odometry, ranges, memory; "" for nobody."""
+    floor: Floor | None
+    """The floor in scaled metres; None when none is in sight."""
+    warnings: tuple[str, ...] = ()
+    """One sentence for each hint that was refused; each kind at most once in ten seconds."""
+    age: float = NAN
+    """Seconds since a source was believed; NaN for never."""
+
+
+class ScaleEstimator:
+    """Holds depth to the metres that a robot knows, by one factor that moves slowly.
+
+    The floor is sought in every frame whose camera is known; the other sources speak as the settings say.
+    The factor starts where the file remembers it, or where the first frame's evidence puts it, or at
+    settings.initial; from then on it moves by at most settings.max_step a frame.
+    """
+
+    def __init__(self, settings: ScaleSettings) -> None:
+        self._settings = settings
+        self._memory = ScaleMemory(settings.memory) if settings.memory else None
+        self._camera: Camera | None = None
+        self._begin()
+
+    @property
+    def settings(self) -> ScaleSettings:
+        """May be assigned while running; the factor goes on from where it is."""
+        return self._settings
+
+    @settings.setter
+    def settings(self, settings: ScaleSettings) -> None:
+        old = self._settings
+        if settings == old:
+            return
+        if (settings.memory, settings.name) != (old.memory, old.name):
+            self._keep()  # under the old name
+        self._settings = settings
+        if (settings.memory, settings.name) != (old.memory, old.name):
+            self._memory = ScaleMemory(settings.memory) if settings.memory else None
+            self._begin()
+            return
+        self._filter.drift = settings.drift
+        self._follower.step = settings.max_step
+        mounting = ("height", "pitch", "roll", "tilt_tolerance", "odometry", "ranges")
+        if any(getattr(settings, name) != getattr(old, name) for name in mounting):
+            self._sources = self._make_sources()
+            self._finder = FloorFinder(settings.tilt_tolerance)
+            self._filter.loosen(CHANGED_DEVIATION)
+        if settings.initial != old.initial and not self._filter.source:
+            self._filter.log_scale = math.log(settings.initial)
+
+    def reset(self) -> None:
+        """Forget what was learned: back to the remembered factor, or to the first evidence."""
+        self._begin()
+
+    def close(self) -> None:
+        """Keep the factor in the file, if one was asked for and the factor is known. May be called again."""
+        self._keep()
+
+    def update(
+        self,
+        depth: np.ndarray,
+        camera: Camera | None,
+        stamp: int,
+        *,
+        vision: np.ndarray | None = None,
+        vision_deviation: float = NAN,
+        odometry: np.ndarray | None = None,
+        gravity: np.ndarray | None = None,
+        ranges: np.ndarray | None = None,
+    ) -> Scale:
+        """The scale at one frame, with what was known at it. Frames come in their order.
+
+        depth: (h, w) float32, metres before scaling, NaN = unknown; the steadier, the better.
+        camera: the rectified camera of depth; None: nothing can be learned, the factor is held.
+        stamp: nanoseconds.
+        vision: (4, 4) points of the previous frame's optical frame into this one's, in depth's metres, as
+            seen by the camera alone; vision_deviation: the relative one of its translation.
+        odometry, gravity, ranges: as in Frame.
+        Raises Clip2DepthError when depth and camera have different sizes.
+        """
+        time = stamp * 1e-9
+        if camera is not None and depth.shape != (camera.height, camera.width):
+            raise Clip2DepthError(
+                f"The depth is {depth.shape[1]}x{depth.shape[0]}, its camera {camera.width}x{camera.height}; "
+                "scale needs the camera of the depth."
+            )
+        if camera is not None and camera != self._camera:
+            self._change_camera(camera)
+        warnings: list[str] = []
+        if self._time is not None and time < self._time:
+            # A recording starts again: what was on its way is void, what was learned still holds.
+            for source in self._sources:
+                source.reset()
+            self._warned.clear()
+            self._saved_time = time
+        self._time = time
+        self._filter.predict(time)
+        floor = None
+        if camera is not None:
+            up = self._up(gravity, warnings)
+            floor = self._finder.find(depth, camera, up)
+            view = View(depth, camera, time, vision, vision_deviation, odometry, ranges, floor, up)
+            if not self._settings.freeze:
+                self._listen(view, warnings)
+        elif self._sources:
+            self._warn("camera", "Scale needs to know the camera: without one the factor is held.", warnings)
+        if not self._settings.freeze or self._follower.log_scale is None:
+            self._value = self._follower.follow(self._filter.log_scale)
+            self._save_in_time(time)
+        if self._memory is not None:
+            self._warn("memory", self._memory.complaint(), warnings)
+        return self._scale(floor, warnings)
+
+    def _listen(self, view: View, warnings: list[str]) -> None:
+        """Ask every source, and take what fits."""
+        for source in self._sources:
+            evidence = source.evidence(view)
+            self._warn(source.name, source.complaint, warnings)
+            if evidence is not None:
+                self._filter.update(source.name, evidence, source.memory, source.patience)
+                self._warn("evidence", self._filter.complaint, warnings)
+
+    def _scale(self, floor: Floor | None, warnings: list[str]) -> Scale:
+        source = self._filter.source
+        deviation = NAN
+        if source:
+            # A factor still on its way is off by the way that is left.
+            deviation = math.hypot(self._filter.deviation, self._filter.log_scale - math.log(self._value))
+        if floor is not None:
+            floor = replace(floor, height=floor.height * self._value)
+        return Scale(self._value, deviation, source, floor, tuple(warnings), self._filter.age)
+
+    def _up(self, gravity: np.ndarray | None, warnings: list[str]) -> np.ndarray:
+        """(3,) the expected up: against gravity, else from the mounting."""
+        if gravity is not None:
+            down = np.asarray(gravity, np.float64)
+            length = float(np.linalg.norm(down)) if down.shape == (3,) else NAN
+            if length > 0 and math.isfinite(length):
+                return -down / length
+            self._warn("gravity", "Gravity is no direction; the mounting's tilt is used instead.", warnings)
+        return Floor.from_mounting(1.0, self._settings.pitch, self._settings.roll).normal
+
+    def _warn(self, kind: str, text: str, warnings: list[str]) -> None:
+        """Add a warning, unless one of its kind was given lately."""
+        if text and not self._time < self._warned.get(kind, -math.inf) + REPEAT_SECONDS:
+            self._warned[kind] = self._time
+            warnings.append(text)
+
+    def _make_sources(self) -> list[ScaleSource]:
+        """The sources that the settings ask for, surest first."""
+        settings = self._settings
+        sources: list[ScaleSource] = []
+        if settings.ranges:
+            sources.append(RangesSource())
+        if settings.height:
+            sources.append(HeightSource(settings.height))
+        if settings.odometry:
+            sources.append(OdometrySource())
+        return sources
+
+    def _begin(self) -> None:
+        settings = self._settings
+        self._sources = self._make_sources()
+        self._finder = FloorFinder(settings.tilt_tolerance)
+        self._filter = ScaleFilter(settings.drift, math.log(settings.initial))
+        self._follower = Follower(settings.max_step)
+        self._value = settings.initial
+        self._time: float | None = None
+        self._warned: dict[str, float] = {}
+        self._saved: float | None = None
+        self._saved_time: float | None = None
+        if self._camera is not None:
+            self._recall()
+
+    def _change_camera(self, camera: Camera) -> None:
+        """Another camera has another factor; the first to be known only tells whose factor it is."""
+        self._keep()
+        before, self._camera = self._camera, camera
+        if before is None:
+            self._recall()
+        else:
+            self._begin()
+
+    def _recall(self) -> None:
+        """Start from the remembered factor of the camera, if there is one."""
+        if self._memory is None:
+            return
+        remembered = self._memory.recall(self._memory.key(self._settings.name, self._camera))
+        if remembered is not None:
+            scale, deviation = remembered
+            self._saved = scale
+            self._filter.start("memory", math.log(scale), max(deviation, REMEMBERED_DEVIATION))
+
+    def _save_in_time(self, time: float) -> None:
+        if self._memory is None:
+            return
+        if self._saved_time is None:
+            self._saved_time = time
+        elif time - self._saved_time >= SAVE_SECONDS:
+            self._saved_time = time
+            self._keep()
+
+    def _keep(self) -> None:
+        """Write the estimate to the file, if it is sure and differs from what is there."""
+        known = self._filter.source not in ("", "memory") and self._filter.deviation <= SAVE_DEVIATION
+        if self._memory is None or self._camera is None or not known:
+            return
+        scale = math.exp(self._filter.log_scale)
+        if self._saved is not None and abs(scale / self._saved - 1) < SAVE_CHANGE:
+            return
+        key = self._memory.key(self._settings.name, self._camera)
+        if self._memory.keep(key, scale, self._filter.deviation):
+            self._saved = scale

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Known scales, kept over restarts in a small JSON file."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+from pathlib import Path
+
+from clip2depth_ros.camera import Camera
+
+FORMAT = 1
+
+
+class ScaleMemory:
+    """The factors of all cameras that share the file; each is read and written by its own key."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path).expanduser()
+        self._complaint = ""
+        self._damaged = False
+        self._said: set[str] = set()
+
+    @staticmethod
+    def key(name: str, camera: Camera) -> str:
+        """Name, size and intrinsics of a camera: what its scale belongs to."""
+        numbers = "/".join(f"{value:.1f}" for value in (camera.fx, camera.fy, camera.cx, camera.cy))
+        return f"{name} {camera.width}x{camera.height} {numbers}"
+
+    def complaint(self) -> str:
+        """What went wrong since the last call, "" for nothing. Each thing is said once."""
+        complaint, self._complaint = self._complaint, ""
+        return complaint
+
+    def recall(self, key: str) -> tuple[float, float] | None:
+        """(factor, relative deviation) of a camera, None when the file does not know it."""
+        entry = self._read().get(key)
+        if entry is None:
+            return None
+        try:
+            scale, deviation = float(entry["scale"]), float(entry["deviation"])
+        except (TypeError, KeyError, ValueError):
+            scale = deviation = math.nan
+        if not (0.01 <= scale <= 100 and 0 <= deviation <= 10):
+            self._complain(f"The scale memory {self.path} holds no usable factor for '{key}'; none is used.")
+            return None
+        return scale, deviation
+
+    def keep(self, key: str, scale: float, deviation: float) -> bool:
+        """Write a camera's factor beside the others; True when it was written.
+
+        The file is replaced as a whole: whoever reads it, or loses power, finds the old or the new one.
+        """
+        cameras = self._read()
+        cameras[key] = {"scale": round(scale, 5), "deviation": round(deviation, 5)}
+        text = json.dumps({"format": FORMAT, "cameras": cameras}, indent=2) + "\n"
+        fresh = self.path.with_name(f".{self.path.name}.{os.getpid()}")
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with open(fresh, "w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            if self._damaged:
+                # It may be somebody's file that was named by mistake.
+                os.replace(self.path, self.path.with_name(f"{self.path.name}.damaged"))
+            os.replace(fresh, self.path)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                fresh.unlink()
+            self._complain(f"The scale memory {self.path} cannot be written: {error.strerror or error}.")
+            return False
+        return True
+
+    def _read(self) -> dict:
+        """The cameras of the file; none when there is no file or it is not ours."""
+        self._damaged = False
+        try:
+            content = json.loads(self.path.read_text(encoding="utf-8"))
+            cameras = content["cameras"]
+            if content["format"] != FORMAT or not isinstance(cameras, dict):
+                raise ValueError(f"format {content['format']}")
+        except FileNotFoundError:
+            return {}
+        except OSError as error:
+            self._complain(f"The scale memory {self.path} cannot be read: {error.strerror or error}.")
+            return {}
+        except (ValueError, TypeError, KeyError):
+            self._damaged = True
+            self._complain(
+                f"The scale memory {self.path} is damaged or no scale memory; it is not used, and will be "
+                f"kept as {self.path.name}.damaged when a new one is written."
+            )
+            return {}
+        return cameras
+
+    def _complain(self, text: str) -> None:
+        if text not in self._said:
+            self._said.add(text)
+            self._complaint = text

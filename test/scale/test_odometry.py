@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Driven distance tells the scale, and nothing else that odometry says does."""
+
+import math
+
+import numpy as np
+import pytest
+
+from clip2depth_ros.scale import OdometrySource, View
+
+
+def motion(world, forward=0.0, turn=0.0, aside=0.0) -> np.ndarray:
+    """(4, 4): the pose after one frame in the optical frame before it; turn to the left, radians."""
+    pose = np.eye(4)
+    pose[:3, :3] = world.rotation(y=-turn)
+    pose[:3, 3] = aside, 0.0, forward
+    return pose
+
+
+def feed(world, source, steps, factor=1.0, start=None, time=0.0, rate=15.0):
+    """Evidence and complaints of steps (told by odometry, seen by vision), as motions of one frame."""
+    pose = np.eye(4) if start is None else start
+    depth = np.ones((84, 112), np.float32)
+    evidence, complaints = [], []
+    for index, (told, seen) in enumerate([(None, None), *steps]):
+        vision = None
+        if told is not None:
+            pose = pose @ told
+            if seen is not None:
+                vision = np.linalg.inv(seen)
+                vision[:3, 3] *= factor
+        view = View(depth, world.CAMERA, time + index / rate, vision, 0.05, pose)
+        found = source.evidence(view)
+        if found is not None:
+            evidence.append(found)
+        if source.complaint:
+            complaints.append(source.complaint)
+    return evidence, complaints
+
+
+def test_the_factor_is_metres_over_the_depths_own(world):
+    step = motion(world, 0.03, 0.01, 0.005)
+    evidence, complaints = feed(world, OdometrySource(), [(step, step)] * 40, factor=2.5)
+    assert not complaints
+    assert [math.exp(e.log_scale) for e in evidence] == pytest.approx([0.4] * len(evidence))
+    assert len(evidence) > 3 and evidence[-1].deviation < 0.05
+
+
+def test_where_odometrys_frame_lies_does_not_matter(world):
+    start = world.camera_pose(5.0, -2.0, 1.0, 2.0, 0.3, 0.1)
+    step = motion(world, 0.03, 0.01)
+    evidence, _ = feed(world, OdometrySource(), [(step, step)] * 40, factor=0.5, start=start)
+    assert math.exp(evidence[-1].log_scale) == pytest.approx(2.0)
+
+
+def test_the_first_opinion_comes_within_half_a_metre(world):
+    step = motion(world, 0.0333)
+    assert feed(world, OdometrySource(), [(step, step)] * 12)[0]
+    assert not feed(world, OdometrySource(), [(step, step)] * 6)[0]
+
+
+@pytest.mark.parametrize("turn", [0.0, 0.05, -0.2])
+def test_turning_and_standing_tell_nothing(world, turn):
+    told = motion(world, 0.0, turn)
+    seen = motion(world, 0.004, turn, -0.003)  # vision is never quite still
+    assert feed(world, OdometrySource(), [(told, seen)] * 200) == ([], [])
+
+
+def test_a_slipping_wheel_is_said_and_hardly_moves_the_opinion(world):
+    step, slipping = motion(world, 0.0333), motion(world, 0.0533)
+    source = OdometrySource()
+    feed(world, source, [(step, step)] * 90)
+    evidence, complaints = feed(world, source, [(slipping, step)] * 30 + [(step, step)] * 30, time=6.0)
+    assert any("a wheel slips" in complaint for complaint in complaints)
+    assert max(abs(e.log_scale) for e in evidence) < 0.02
+
+
+def test_wheels_that_spin_on_the_spot_are_said(world):
+    step, still = motion(world, 0.0333), motion(world, 0.0001)
+    source = OdometrySource()
+    feed(world, source, [(step, step)] * 90)
+    evidence, complaints = feed(world, source, [(step, still)] * 30 + [(step, step)] * 10, time=6.0)
+    assert any("a wheel slips" in complaint for complaint in complaints)
+    assert max(abs(e.log_scale) for e in evidence) < 0.02
+
+
+@pytest.mark.parametrize("jump", [0.5, 2.0, 50.0])
+def test_a_jump_is_no_drive(world, jump):
+    step, leap = motion(world, 0.02), motion(world, jump)
+    evidence, complaints = feed(
+        world, OdometrySource(), [(step, step)] * 7 + [(leap, step)] + [(step, step)] * 40
+    )
+    assert any(f"jumps by {jump:.2f} m" in complaint for complaint in complaints)
+    assert evidence and max(abs(e.log_scale) for e in evidence) < 1e-6
+
+
+def test_disagreement_about_turning_is_said_and_tells_nothing(world):
+    told, seen = motion(world, 0.03, 0.04), motion(world, 0.03, -0.01)
+    evidence, complaints = feed(world, OdometrySource(), [(told, seen)] * 40)
+    assert not evidence and all("vision disagrees by" in complaint for complaint in complaints)
+
+
+def test_a_camera_that_looks_elsewhere_than_its_mounting_says_is_said(world):
+    told, seen = motion(world, 0.03), motion(world, 0.02, 0.0, 0.0224)
+    evidence, complaints = feed(world, OdometrySource(), [(told, seen)] * 40)
+    assert not evidence and all("mounting pose (yaw first)" in complaint for complaint in complaints)
+
+
+def test_driving_blind_is_said(world):
+    step = motion(world, 0.1)
+    evidence, complaints = feed(world, OdometrySource(), [(step, None)] * 30)
+    assert not evidence and "of which vision saw nothing" in complaints[0]
+
+
+@pytest.mark.parametrize(
+    "bad", [np.full((4, 4), np.nan), np.eye(3), np.diag([2.0, 2.0, 2.0, 1.0]), np.zeros((4, 4))]
+)
+def test_what_is_no_pose_is_said(world, bad):
+    source = OdometrySource()
+    view = View(np.ones((84, 112), np.float32), world.CAMERA, 0.0, np.eye(4), 0.1, bad)
+    assert source.evidence(view) is None
+    assert source.complaint.startswith("Odometry is not a pose")
+
+
+def test_a_gap_in_the_frames_ends_the_stretch(world):
+    step = motion(world, 0.02)
+    source = OdometrySource()
+    assert feed(world, source, [(step, step)] * 3) == ([], [])
+    # The robot was carried 1.5 m meanwhile; nobody saw it, and the next stretch starts anew.
+    far = motion(world, 1.56)
+    evidence, complaints = feed(world, source, [(step, None)] + [(step, step)] * 30, start=far, time=9.0)
+    assert not complaints and max(abs(e.log_scale) for e in evidence) < 1e-6
