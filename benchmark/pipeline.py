@@ -2,8 +2,9 @@
 """Times of the pipeline's stages by input size: `python benchmark/pipeline.py [--bundle NAME] [--frames N]`.
 
 Every row is the median over the frames, in milliseconds, with the 95th percentile of the sum. The images are
-noise with structure at all sizes, so nothing profits from an empty picture; a distorted camera makes the
-rectify stage work.
+noise with structure at all sizes, so nothing profits from an empty picture, and the noise moves, so that the
+stabilizer has motion to find; a distorted camera makes the rectify stage work. The scale looks for the floor
+in every frame; the scan takes it where a fixed mounting has it.
 """
 
 from __future__ import annotations
@@ -22,12 +23,17 @@ from clip2depth_ros.bundle import open_bundle
 from clip2depth_ros.bundle.library import DEFAULT_BUNDLE
 from clip2depth_ros.camera import Camera
 from clip2depth_ros.engines import ENGINE_NAMES, open_engine
-from clip2depth_ros.frame import Frame
-from clip2depth_ros.outputs import PointCloud
+from clip2depth_ros.frame import Floor, Frame
+from clip2depth_ros.outputs import LaserScan, PointCloud
 from clip2depth_ros.pipeline import Pipeline
+from clip2depth_ros.scale import ScaleSettings
 
 SIZES = ((320, 240), (640, 480), (1242, 375), (1280, 720), (1920, 1080))
-STAGES = ("rectify", "fit", "infer", "unfit", "points")
+STAGES = ("rectify", "fit", "infer", "stabilize", "scale", "unfit", "points", "scan")
+MOUNTING = {"height": 0.6, "pitch": 0.1}
+# How far the scene moves from frame to frame, as a part of the image's width, and when it turns back, frames.
+SPEED, TURN = 0.004, 20
+FRAME_TIME = 33_333_333  # nanoseconds
 DISTORTION = (-0.1, 0.02, 0.0, 0.0, 0.0)
 
 
@@ -43,15 +49,22 @@ def structured_noise(width: int, height: int, rng: np.random.Generator) -> np.nd
 def measure(pipeline: Pipeline, camera: Camera, frames: int, stride: int) -> dict[str, np.ndarray]:
     """Seconds of every stage of every frame."""
     rng = np.random.default_rng(0)
-    images = [structured_noise(camera.width, camera.height, rng) for _ in range(4)]
-    cloud = PointCloud(stride)
+    step = max(1, round(SPEED * camera.width))
+    scene = structured_noise(camera.width + step * TURN, camera.height, rng)
+    cloud, scan, floor = PointCloud(stride), LaserScan(), Floor.from_mounting(**MOUNTING)
+    ranges = np.empty(scan.prepare(camera.undistorted()), np.float32)
     buffer = np.empty((*cloud.shape(camera.width, camera.height), 4), np.float32)
     times: dict[str, list[float]] = {stage: [] for stage in STAGES}
     for index in range(frames + 3):
-        result = pipeline.process(Frame(images[index % 4], index, "camera", camera))
+        left = step * (TURN - abs(index % (2 * TURN) - TURN))
+        image = np.ascontiguousarray(scene[:, left : left + camera.width])
+        result = pipeline.process(Frame(image, index * FRAME_TIME, "camera", camera))
         started = time.perf_counter()
         cloud.build(result, buffer)
         result.facts.times["points"] = time.perf_counter() - started
+        started = time.perf_counter()
+        scan.build(result, floor, ranges)
+        result.facts.times["scan"] = time.perf_counter() - started
         if index >= 3:  # the first frames make buffers and maps
             for stage in STAGES:
                 times[stage].append(result.facts.times[stage])
@@ -76,15 +89,16 @@ def main() -> None:
             f"{engine.name} {engine.precision} on {engine.device}, opened in {opened:.2f} s; "
             f"points with stride {args.stride}"
         )
-        print(f"{'milliseconds':>12} " + " ".join(f"{s:>8}" for s in (*STAGES, "sum", "p95")))
+        print(f"{'milliseconds':>12} " + " ".join(f"{s:>9}" for s in (*STAGES, "sum", "p95")))
         for width, height in SIZES:
             ideal = Camera.from_fov(width, height, 1.1)
             camera = Camera(width, height, ideal.fx, ideal.fy, ideal.cx, ideal.cy, DISTORTION)
-            times = measure(Pipeline(engine), camera, args.frames, args.stride)
+            pipeline = Pipeline(engine, scale=ScaleSettings(**MOUNTING))
+            times = measure(pipeline, camera, args.frames, args.stride)
             total = sum(times.values())
             numbers = [np.median(times[s]) for s in STAGES] + [np.median(total), np.percentile(total, 95)]
             size = f"{width}x{height}"
-            print(f"{size:>12} " + " ".join(f"{n * 1e3:8.2f}" for n in numbers), flush=True)
+            print(f"{size:>12} " + " ".join(f"{n * 1e3:9.2f}" for n in numbers), flush=True)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Errors of a bundle on real frames with depth, beside those of a constant that sees nothing.
 
+Each frame by itself, as the network gives it; then with the stabilizer.
+
     python benchmark/real_frames.py [FOLDER ...] [--bundle NAME]
 
 FOLDER holds sequences in the layout rgb/, depth/, camera.json; default: $CLIP2DEPTH_RGBD or ../shared/rgbd.
@@ -25,6 +27,7 @@ from clip2depth_ros.engines import open_engine
 from clip2depth_ros.pipeline import Pipeline
 from clip2depth_ros.results import TRUTH_RANGE
 from clip2depth_ros.sources import open_source
+from clip2depth_ros.stabilizer import StabilizerSettings
 from clip2depth_ros.training.metrics import depth_errors, mean_errors
 
 COLUMNS = ("abs_rel", "abs_rel_scaled", "rmse", "delta1")
@@ -58,8 +61,10 @@ def main() -> None:
     print(f"{'':12} " + " ".join(f"{name:>14}" for name in COLUMNS))
     with open_engine(open_bundle(args.bundle)) as engine:
         for folder in folders:
-            pipeline = Pipeline(engine)
-            rows = {args.bundle: errors_of(folder, lambda frame, p=pipeline: p.process(frame).depth)}
+            rows = {}
+            for name, settings in ((args.bundle, None), (f"{args.bundle}, stable", StabilizerSettings())):
+                pipeline = Pipeline(engine, stabilizer=settings)
+                rows[name] = errors_of(folder, lambda frame, p=pipeline: p.process(frame).depth)
             others = [m for other in folders if other != folder for m in medians[other]]
             if others:
                 guess = float(np.median(others))

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import csv
 import json
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -12,19 +14,55 @@ import numpy as np
 
 from clip2depth_ros.depth_images import Millimetres
 from clip2depth_ros.errors import Clip2DepthError
-from clip2depth_ros.frame import DepthFrame, Frame
+from clip2depth_ros.frame import NAN, DepthFrame, Floor, Frame, FrameFacts
 from clip2depth_ros.pictures import Film, side_by_side
 from clip2depth_ros.training.metrics import depth_errors, mean_errors
 
-STAGES = ("rectify", "fit", "infer", "unfit")
+STAGES = ("rectify", "fit", "infer", "stabilize", "scale", "unfit")
 ERRORS = ("abs_rel", "abs_rel_scaled", "rmse", "delta1")
 
 # True depth is compared from near to far, metres: all that the usual sensors measure.
 TRUTH_RANGE = (0.1, 80.0)
 
+# Of quality.csv, in its order; after them come the errors against true depth.
+COLUMNS = (
+    "frame",
+    "stamp",
+    *(f"{stage}_time" for stage in STAGES),
+    "valid_fraction",
+    "focal_scale",
+    "temporal_error",
+    "reset",
+    "motion",
+    "flicker",
+    "deviation",
+    "scale",
+    "scale_deviation",
+    "scale_source",
+    "floor_height",
+    "floor_pitch",
+    "floor_roll",
+)
+
+# The median deviation is taken over every so many-th pixel, both ways.
+DEVIATION_STEP = 4
+
+# Warnings that the summary holds; more of them say nothing new.
+MAX_WARNINGS = 50
+
 MEANING = {
     "times": "seconds; total is from the image to its depth, reading and writing files left out",
-    "temporal_error": "median over the frames of the median |log depth - log previous depth|",
+    "temporal_error": "median over the frames of the median |log depth - log expected depth|; expected is "
+    "the previous depth, carried along by the camera's motion unless the stabilizer is off",
+    "resets": "frames before which the past was forgotten",
+    "motion": "part of the frames whose motion came from vision, from odometry, or from neither",
+    "flicker": "median over the frames of |log(the frame's own scale / the expected one)|, which the "
+    "stabilizer took out",
+    "deviation": "relative standard deviation of depth, median over pixels and frames",
+    "scale": "factor on the bundle's metres, its relative standard deviation and its source, at the end",
+    "floor": "of the published depth: the camera's height above it, metres, its pitch (positive looks down) "
+    "and roll (positive has the right side down), radians, medians over the frames in which it was found",
+    "warnings": "what other sensors said and was not used, the first of them",
     "abs_rel": "mean |depth - truth| / truth, in metres as they come, mean over the frames",
     "abs_rel_scaled": "the same after scaling each frame's depth by the median of truth / depth",
     "rmse": "metres, mean over the frames",
@@ -49,19 +87,16 @@ class ResultFolder:
         except OSError as error:
             raise Clip2DepthError(f"Cannot write to {folder}: {error.strerror}.") from None
         self._rows = csv.writer(self._file)
-        self._rows.writerow(
-            ["frame", "stamp", *STAGES, "valid_fraction", "focal_scale", "temporal_error", "reset", *ERRORS]
-        )
+        self._rows.writerow([*COLUMNS, *ERRORS])
         self._film = Film(folder / "film.mp4", min(fps, 60.0)) if fps else None
         self._millimetres = Millimetres()
         self._names: set[str] = set()
-        self._times: dict[str, list[float]] = {stage: [] for stage in STAGES}
-        self._valid: list[float] = []
-        self._temporal: list[float] = []
+        self._facts: list[FrameFacts] = []
+        self._deviations: list[float] = []
+        self._warnings: list[str] = []
         self._errors: list[dict[str, float]] = []
         self._size: tuple[int, int] | None = None
         self._camera = None
-        self._focal_scale = 1.0
 
     def add(self, frame: Frame, result: DepthFrame) -> None:
         """Write one frame's depth, row and picture."""
@@ -76,28 +111,30 @@ class ResultFolder:
             low, high = TRUTH_RANGE
             errors = depth_errors(result.depth, truth, depth_min=low, depth_max=high)
         facts = result.facts
-        numbers = [facts.times.get(stage, 0.0) for stage in STAGES]
-        numbers += [facts.valid_fraction, facts.focal_scale, facts.temporal_error]
-        row = [name, f"{frame.stamp / 1e9:.6f}", *(_text(n) for n in numbers), int(facts.reset)]
+        deviation = _median(result.deviation)
+        row = [name, f"{frame.stamp / 1e9:.6f}", *(_text(facts.times.get(stage, 0.0)) for stage in STAGES)]
+        row += [_text(n) for n in (facts.valid_fraction, facts.focal_scale, facts.temporal_error)]
+        row += [int(facts.reset), facts.motion, _text(facts.flicker), _text(deviation)]
+        row += [_text(facts.scale), _text(facts.scale_deviation), facts.scale_source]
+        floor = facts.floor
+        row += [_text(n) for n in (floor.height, floor.pitch, floor.roll)] if floor else [""] * 3
         self._rows.writerow(row + [_text(errors[e]) if errors else "" for e in ERRORS])
-        for stage, seconds in zip(STAGES, numbers, strict=False):
-            self._times[stage].append(seconds)
-        self._valid.append(facts.valid_fraction)
-        self._temporal.append(facts.temporal_error)
+        self._facts.append(facts)
+        self._deviations.append(deviation)
+        self._warnings += (f"{name}: {text}" for text in facts.warnings)
         if errors:
             self._errors.append(errors)
         self._size, self._camera = result.depth.shape[::-1], result.camera
-        self._focal_scale = facts.focal_scale
         if self._film is not None:
             self._film.write(self._picture(name, result, truth, errors))
         self.frames += 1
 
     def finish(self, facts: dict) -> dict:
         """Write summary.json with what the caller knows and what the frames gave; returns it."""
-        stages = {stage: np.array(times) for stage, times in self._times.items()}
+        all_facts = self._facts
+        stages = {stage: np.array([f.times.get(stage, 0.0) for f in all_facts]) for stage in STAGES}
         if self.frames:
             stages["total"] = sum(stages.values())
-        temporal = np.array(self._temporal)[np.isfinite(self._temporal)]
         errors = None
         if self._errors:
             mean = mean_errors(self._errors)
@@ -107,14 +144,21 @@ class ResultFolder:
             "frames": self.frames,
             "depth_size": self._size,
             "camera": camera and {k: getattr(camera, k) for k in ("width", "height", "fx", "fy", "cx", "cy")},
-            "focal_scale": self._focal_scale,
+            "focal_scale": all_facts[-1].focal_scale if all_facts else 1.0,
             "times": {
                 stage: {"median": float(np.median(times)), "p95": float(np.percentile(times, 95))}
                 for stage, times in stages.items()
                 if times.size
             },
-            "valid_fraction": float(np.mean(self._valid)) if self._valid else 0.0,
-            "temporal_error": float(np.median(temporal)) if temporal.size else None,
+            "valid_fraction": float(np.mean([f.valid_fraction for f in all_facts])) if all_facts else 0.0,
+            "temporal_error": _known_median([f.temporal_error for f in all_facts]),
+            "resets": sum(f.reset for f in all_facts),
+            "motion": _parts([f.motion for f in all_facts]),
+            "flicker": _known_median(np.abs(np.log([f.flicker for f in all_facts]))),
+            "deviation": _known_median(self._deviations),
+            "scale": _last_scale(all_facts),
+            "floor": _floor([f.floor for f in all_facts if f.floor is not None]),
+            "warnings": self._warnings[:MAX_WARNINGS],
             "errors": errors,
             "film": "film.mp4" if self._film is not None and self.frames else None,
             "meaning": MEANING,
@@ -148,9 +192,13 @@ class ResultFolder:
     @staticmethod
     def _picture(name: str, result: DepthFrame, truth: np.ndarray | None, errors: dict | None) -> np.ndarray:
         columns = [("image", result.image), ("depth", result.depth)]
+        if result.raw is not None:
+            columns[1:] = [("the network's depth", result.raw), ("stable depth", result.depth)]
         if truth is not None:
             columns.append(("true depth", truth))
         caption = f"{name}   {sum(result.facts.times.values()) * 1e3:.0f} ms"
+        if result.facts.scale_source:
+            caption += f"   scale {result.facts.scale:.3f}"
         if errors:
             caption += f"   AbsRel {errors['abs_rel']:.3f}"
         return side_by_side(columns, caption=caption)
@@ -164,6 +212,44 @@ def _truth_for(frame: Frame, result: DepthFrame) -> np.ndarray | None:
     if frame.depth.shape == result.depth.shape:
         return frame.depth
     return cv2.resize(frame.depth, size, interpolation=cv2.INTER_NEAREST_EXACT)
+
+
+def _median(deviation: np.ndarray | None) -> float:
+    """Median over the known pixels of a deviation, NaN where there are none."""
+    if deviation is None:
+        return NAN
+    few = deviation[::DEVIATION_STEP, ::DEVIATION_STEP]
+    few = few[np.isfinite(few)]
+    return float(np.median(few)) if few.size else NAN
+
+
+def _known_median(numbers: Sequence[float] | np.ndarray) -> float | None:
+    known = np.asarray(numbers, np.float64)
+    known = known[np.isfinite(known)]
+    return float(np.median(known)) if known.size else None
+
+
+def _parts(words: list[str]) -> dict[str, float] | None:
+    """How large a part each word has; None where there is none."""
+    counts = Counter(word for word in words if word)
+    total = sum(counts.values())
+    return {word: count / total for word, count in sorted(counts.items())} if total else None
+
+
+def _last_scale(facts: list[FrameFacts]) -> dict | None:
+    """The scale at the end; None where nobody ever told it."""
+    if not facts or not facts[-1].scale_source:
+        return None
+    last = facts[-1]
+    return {"value": last.scale, "deviation": last.scale_deviation, "source": last.scale_source}
+
+
+def _floor(floors: list[Floor]) -> dict | None:
+    if not floors:
+        return None
+    names = ("height", "pitch", "roll")
+    medians = {name: float(np.median([getattr(floor, name) for floor in floors])) for name in names}
+    return medians | {"frames": len(floors)}
 
 
 def _text(number: float) -> str:

@@ -2,6 +2,7 @@
 """A camera that plays a simulated drive, a video, a folder or a recording, and depth from it.
 
     ros2 launch clip2depth_ros demo.launch.py rviz:=true
+    ros2 launch clip2depth_ros demo.launch.py odometry.topic:=camera/odometry
     ros2 launch clip2depth_ros demo.launch.py input:=/path/to/video.mp4 horizontal_fov:=1.2
 
 It takes the arguments of depth.launch.py too, and ends when one of its processes ends.

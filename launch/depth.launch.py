@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Depth and points from one camera.
+"""Depth, points and scan from one camera.
 
     ros2 launch clip2depth_ros depth.launch.py image_topic:=/camera/image_raw
+    ros2 launch clip2depth_ros depth.launch.py odometry.topic:=/odom scale.height:=0.31 mounting.pitch:=0.1
     ros2 launch clip2depth_ros depth.launch.py --show-args
 
 Every parameter of depth_node is an argument of the same name. An argument that is not given leaves its
@@ -32,7 +33,7 @@ ARGUMENTS = {
     "params_file": (str(CONFIG / "depth.yaml"), "File with the node's parameters."),
     "use_sim_time": ("", "true: the node's clock is /clock."),
     "log_level": ("info", "debug, info, warn, error or fatal."),
-    "rviz": ("false", "true: show camera, depth and points in RViz."),
+    "rviz": ("false", "true: show camera, depth, points and scan in RViz."),
     "fixed_frame": (
         "camera_optical_frame",
         "RViz's fixed frame: the images' frame_id, or a frame of a tf tree with it.",
@@ -80,7 +81,7 @@ def _start(context):
     if _flag("rviz", given["rviz"]):
         _require_rviz()
         # The configuration names the topics of a node /clip2depth; relative names follow RViz's namespace.
-        topics = ("depth/image_rect", "points")
+        topics = ("depth/image_rect", "depth/confidence", "points", "scan")
         actions.append(
             Node(
                 package="rviz2",

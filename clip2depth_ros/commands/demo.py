@@ -48,6 +48,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bundle", default="mini", help="name or path of the depth network (default: mini)")
     parser.add_argument("--engine", default="auto", help="what runs the network (default: auto)")
     parser.add_argument(
+        "--no-stabilize", action="store_true", help="every frame's depth on its own, as the network gives it"
+    )
+    parser.add_argument(
         "--range",
         type=float,
         nargs=2,
@@ -83,14 +86,19 @@ def run(args: argparse.Namespace) -> int:
             f"--view needs the rerun viewer: {_beside_python('pip')} install rerun-sdk (the extra 'view')"
         )
     bundle = find_bundle(args.bundle)
-    camera, described, length = _camera_parameters(args)
+    camera, described, length, moves = _camera_parameters(args)
     depth: dict[str, object] = {"bundle": str(bundle.resolve()), "engine": args.engine}
     _clear(args.output)
 
-    from clip2depth_ros.demo.live import LiveLine
+    from clip2depth_ros.demo.live import LiveLine, Topics
     from clip2depth_ros.demo.report import draw, summary, table
     from clip2depth_ros.demo.session import Plan, run_session
 
+    if args.no_stabilize:
+        depth["stabilizer.enabled"] = False
+    elif moves:
+        # A robot knows how far it drove, and so may the node that measures by it.
+        depth["odometry.topic"] = Topics().odometry
     print(f"{described}: camera_node and depth_node in processes of their own, watched from this one")
     line = LiveLine()
 
@@ -146,15 +154,16 @@ def _viewer() -> str | None:
     return str(beside) if os.access(beside, os.X_OK) else shutil.which("rerun")
 
 
-def _camera_parameters(args: argparse.Namespace) -> tuple[dict[str, object], str, float]:
-    """camera_node's parameters, the input in words, and its length in seconds (infinite if unknown).
+def _camera_parameters(args: argparse.Namespace) -> tuple[dict[str, object], str, float, bool]:
+    """camera_node's parameters, the input in words, its length in seconds (infinite if unknown), and whether
+    the node will publish odometry of it.
 
     Opens the input once: a mistake shows at once.
     """
     from clip2depth_ros.sources import open_source
 
     if args.input is None:
-        return {"source": f"sim:{args.seed}", "rate": args.rate}, f"simulated drive {args.seed}", DRIVE
+        return {"source": f"sim:{args.seed}", "rate": args.rate}, f"simulated drive {args.seed}", DRIVE, True
     if args.camera is not None:
         from clip2depth_ros.camera import Camera
 
@@ -168,6 +177,7 @@ def _camera_parameters(args: argparse.Namespace) -> tuple[dict[str, object], str
             raise Clip2DepthError(f"{args.input} holds no frame")
         height, width = frame.image.shape[:2]
         described, fps, length = f"{args.input} ({width}x{height})", source.fps, source.length
+        moves = frame.pose is not None
         if source.assumed:
             described += f", taken for {source.assumed}"
     every = max(1, math.ceil(fps / args.rate - 1e-6)) if fps else 1  # as fast as the scene was
@@ -179,7 +189,8 @@ def _camera_parameters(args: argparse.Namespace) -> tuple[dict[str, object], str
     }
     if args.camera is not None:
         parameters["camera"] = str(args.camera)
-    return parameters, described, length / every / parameters["rate"] if length else math.inf
+    seconds = length / every / parameters["rate"] if length else math.inf
+    return parameters, described, seconds, moves
 
 
 def _clear(output: Path) -> None:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import argparse
-import itertools
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -13,14 +12,18 @@ from pathlib import Path
 from tqdm import tqdm
 
 from clip2depth_ros.bundle import open_bundle
-from clip2depth_ros.bundle.library import DEFAULT_BUNDLE
-from clip2depth_ros.camera import Camera
-from clip2depth_ros.engines import ENGINE_NAMES, open_engine
-from clip2depth_ros.errors import Clip2DepthError
+from clip2depth_ros.commands._pipeline import (
+    add_engine_arguments,
+    add_input_arguments,
+    add_stage_arguments,
+    frames_of,
+    make_pipeline,
+    open_input,
+)
+from clip2depth_ros.engines import open_engine
 from clip2depth_ros.frame import Frame
-from clip2depth_ros.pipeline import Pipeline
 from clip2depth_ros.results import ResultFolder
-from clip2depth_ros.sources import KINDS, Source, open_source
+from clip2depth_ros.sources import Source
 
 HELP = "turn images into depth images, without ROS"
 
@@ -29,58 +32,38 @@ LINE_PERIOD = 5.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--input", required=True, metavar="PATH_OR_DEVICE", help=KINDS)
+    add_input_arguments(parser)
     parser.add_argument("--output", required=True, type=Path, metavar="DIR", help="folder for the results")
-    parser.add_argument(
-        "--bundle", default=DEFAULT_BUNDLE, metavar="NAME_OR_PATH", help="default: %(default)s"
-    )
-    parser.add_argument(
-        "--engine", default="auto", choices=("auto", *ENGINE_NAMES), help="default: %(default)s"
-    )
-    parser.add_argument(
-        "--threads", type=int, default=0, metavar="N", help="threads for inference; 0 = all cores"
-    )
-    camera = parser.add_mutually_exclusive_group()
-    camera.add_argument(
-        "--camera", type=Path, metavar="FILE", help="the camera: JSON (fx fy cx cy width height) or ROS YAML"
-    )
-    camera.add_argument(
-        "--horizontal-fov", type=float, metavar="RADIANS", help="assume an ideal camera where none is known"
-    )
-    parser.add_argument("--every", type=int, default=1, metavar="N", help="take every N-th frame")
-    parser.add_argument("--limit", type=int, metavar="N", help="stop after N frames")
+    add_engine_arguments(parser)
+    add_stage_arguments(parser)
     parser.add_argument(
         "--size", type=_size, metavar="WxH", help="size of the depth; default: the images' own"
     )
-    parser.add_argument("--topic", help="image topic, when a bag has several")
-    parser.add_argument("--depth-topic", help="topic of true depth in a bag, to measure errors against")
-    parser.add_argument("--video", action="store_true", help="also write film.mp4: image, depth, true depth")
+    parser.add_argument(
+        "--video",
+        action="store_true",
+        help="also write film.mp4: image, the network's depth, the stable depth, true depth",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    if args.limit is not None and args.limit < 1:
-        raise Clip2DepthError(f"--limit must be at least 1, it is {args.limit}.")
-    camera = Camera.from_file(args.camera) if args.camera else None
     bundle = open_bundle(args.bundle)
     with (
-        open_source(
-            args.input,
-            camera=camera,
-            horizontal_fov=args.horizontal_fov,
-            every=args.every,
-            topic=args.topic,
-            depth_topic=args.depth_topic,
-        ) as source,
+        open_input(args) as source,
         open_engine(bundle, args.engine, threads=args.threads) as engine,
         ResultFolder(args.output, fps=source.fps if args.video else None) as results,
     ):
-        pipeline = Pipeline(engine, depth_size=args.size)
+        pipeline = make_pipeline(args, engine, depth_size=args.size)
+        pipeline.keep_raw = args.video and not args.no_stabilize
         started = time.perf_counter()
         try:
-            for frame in _progress(itertools.islice(source, args.limit), source, args.limit):
+            for frame in _progress(frames_of(args, source), source, args.limit):
                 if results.frames == 0 and source.assumed:
                     print(f"Camera: {source.assumed}.", file=sys.stderr)
-                results.add(frame, pipeline.process(frame))
+                result = pipeline.process(frame)
+                for text in result.facts.warnings:
+                    tqdm.write(f"Frame {frame.name}: {text}", file=sys.stderr)
+                results.add(frame, result)
         except KeyboardInterrupt:
             # The usual end of a live camera; what was done is kept.
             print(f"Stopped after {results.frames} frames.", file=sys.stderr)
@@ -90,10 +73,12 @@ def run(args: argparse.Namespace) -> int:
             "bad_images": source.bad_images,
             "bundle": bundle.name,
             "engine": {"name": engine.name, "device": engine.device, "precision": engine.precision},
+            "stabilized": pipeline.stabilizer_settings is not None,
             "seconds": round(time.perf_counter() - started, 3),
         }
+        pipeline.close()
         summary = results.finish(facts)
-    print(_in_words(summary, args.output))
+    print(_in_words(summary, args))
     return 0
 
 
@@ -112,13 +97,24 @@ def _progress(frames: Iterable[Frame], source: Source, limit: int | None) -> Ite
             print(f"{count} of {total or '?'} frames", file=sys.stderr, flush=True)
 
 
-def _in_words(summary: dict, folder: Path) -> str:
+def _in_words(summary: dict, args: argparse.Namespace) -> str:
     total = summary["times"].get("total", {"median": 0.0, "p95": 0.0})
     lines = [
         f"{summary['frames']} frames of {summary['input']}: {total['median'] * 1e3:.1f} ms a frame (median; "
         "95th "
         f"percentile {total['p95'] * 1e3:.1f} ms), {summary['valid_fraction']:.0%} of the pixels known."
     ]
+    departs = summary["temporal_error"]
+    if departs is not None:
+        expected = "expected one" if summary["stabilized"] else "last one"
+        lines.append(f"From frame to frame depth departs from the {expected} by {departs:.2%} (median).")
+    scale = summary["scale"]
+    if scale:
+        lines.append(
+            f"Scale {scale['value']:.3f} (standard deviation {scale['deviation']:.1%}, by {scale['source']})."
+        )
+    elif args.scale_height or args.scale_odometry or args.scale_ranges:
+        lines.append("Nothing told the scale, so it stayed at 1: no floor, too little driven, or no ranges.")
     if summary["errors"]:
         e = summary["errors"]
         lines.append(
@@ -129,7 +125,7 @@ def _in_words(summary: dict, folder: Path) -> str:
     if summary["bad_images"]:
         lines.append(f"{summary['bad_images']} images could not be read.")
     lines.append(
-        f"Written to {folder}: depth/, quality.csv, summary.json"
+        f"Written to {args.output}: depth/, quality.csv, summary.json"
         + (", film.mp4." if summary["film"] else ".")
     )
     return "\n".join(lines)

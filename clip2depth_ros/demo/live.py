@@ -26,6 +26,7 @@ class Topics:
 
     image: str = "/camera/image_raw"
     camera_info: str = "/camera/camera_info"
+    odometry: str = "/camera/odometry"
     true_depth: str = "/camera/depth/image_rect"
     depth: str = "/clip2depth/depth/image_rect"
     depth_camera_info: str = "/clip2depth/depth/camera_info"

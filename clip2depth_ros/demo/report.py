@@ -19,7 +19,7 @@ from clip2depth_ros.training.metrics import mean_errors
 PANEL_HEIGHT = 240  # pixels of each picture in the film
 SHEET_PANELS = 8
 WAITING = 50  # frames that may be incomplete at the same time
-STAGES = ("rectify", "fit", "infer", "unfit", "publish")
+STAGES = ("rectify", "fit", "infer", "stabilize", "scale", "unfit", "publish")
 
 
 @dataclass(slots=True)
@@ -140,9 +140,36 @@ def summary(tally: Tally, errors: list[dict[str, float]]) -> dict[str, Any]:
             for stage in STAGES
             if tally.quality
         },
+        "steadiness": _steadiness(tally.quality),
+        "scale": _scale(last),
         "errors": mean_errors(errors) | {"frames": len(errors)} if errors else None,
     }
     return result
+
+
+def _steadiness(quality: list[Any]) -> dict[str, float | None]:
+    """How far depth departs from frame to frame, from the quality messages; None where nobody knows.
+
+    temporal_error: median; flicker: median of |log flicker|; motion_known: part of the frames after a frame.
+    """
+
+    def median(numbers: list[float]) -> float | None:
+        known = [n for n in numbers if np.isfinite(n)]
+        return float(np.median(known)) if known else None
+
+    later = [q.motion for q in quality if q.motion and np.isfinite(q.flicker)]
+    return {
+        "temporal_error": median([q.temporal_error for q in quality]),
+        "flicker": median([abs(float(np.log(q.flicker))) for q in quality if q.flicker > 0]),
+        "motion_known": sum(motion != "none" for motion in later) / len(later) if later else None,
+    }
+
+
+def _scale(last: Any) -> dict[str, Any] | None:
+    """The factor on the network's metres at the end; None where nothing told it."""
+    if last is None or not last.scale_source:
+        return None
+    return {"value": last.scale, "deviation": last.scale_deviation, "source": last.scale_source}
 
 
 def table(facts: dict[str, Any]) -> str:
@@ -167,6 +194,18 @@ def table(facts: dict[str, Any]) -> str:
     if facts["stage_times_median"]:
         stages = (f"{name} {1e3 * value:.1f}" for name, value in facts["stage_times_median"].items())
         rows.append(("stages, median ms", ", ".join(stages)))
+    steadiness = facts["steadiness"]
+    if steadiness["temporal_error"] is not None:
+        text = f"{steadiness['temporal_error']:.2%} from frame to frame"
+        if steadiness["flicker"] is not None:
+            text += f" after {steadiness['flicker']:.1%} of flicker was taken out"
+        if steadiness["motion_known"] is not None:
+            text += f"; camera motion known in {steadiness['motion_known']:.0%}"
+        rows.append(("depth departs by", text + "  (medians)"))
+    if facts["scale"]:
+        scale = facts["scale"]
+        text = f"{scale['value']:.2f} at the end, by {scale['source']}, standard deviation "
+        rows.append(("factor to metres", text + f"{scale['deviation']:.1%}"))
     if facts["errors"]:
         e = facts["errors"]
         rows.append(

@@ -18,6 +18,7 @@ from clip2depth_ros.errors import Clip2DepthError
 TYPES = {  # message type by the name of its field in Topics
     "image": "sensor_msgs/msg/Image",
     "camera_info": "sensor_msgs/msg/CameraInfo",
+    "odometry": "nav_msgs/msg/Odometry",
     "true_depth": "sensor_msgs/msg/Image",
     "depth": "sensor_msgs/msg/Image",
     "depth_camera_info": "sensor_msgs/msg/CameraInfo",

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from nav_msgs.msg import Odometry
 from rclpy.duration import Duration
 from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
@@ -18,7 +19,13 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from clip2depth_ros.camera import Camera
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.frame import Frame
-from clip2depth_ros.ros.outgoing import CameraInfoMessage, CompressedMessage, DepthMessage, RgbMessage
+from clip2depth_ros.ros.outgoing import (
+    CameraInfoMessage,
+    CompressedMessage,
+    DepthMessage,
+    OdometryMessage,
+    RgbMessage,
+)
 from clip2depth_ros.ros.parameters import ParameterTable
 from clip2depth_ros.ros.qos import volatile
 from clip2depth_ros.ros.settings import CameraSettings
@@ -27,6 +34,7 @@ from clip2depth_ros.sources import Source, open_source
 
 DEFAULT_RATE = 30.0
 DEFAULT_FRAME_ID = "camera_optical_frame"
+ODOMETRY_FRAME_ID = "odom"
 
 # A subscriber counts as soon as this side knows it; the other side may need a moment longer to know us, and
 # would miss Best Effort images until then. At the end, what was sent gets the same time to arrive.
@@ -34,7 +42,8 @@ SETTLING = 0.5
 
 
 class CameraNode(Node):
-    """The node `camera`: image_raw, camera_info; depth/image_rect, depth/camera_info where depth is known.
+    """The node `camera`: image_raw, camera_info; depth/image_rect, depth/camera_info where depth is known;
+    odometry (of the camera's own frame) where the pose is.
 
     Keyword arguments are those of rclpy's Node. A thread of its own plays the source from `play` on.
     Raises Clip2DepthError at construction if a parameter does not fit or the source cannot be opened.
@@ -73,9 +82,13 @@ class CameraNode(Node):
         if first.depth is not None:
             self._depth = self.create_publisher(Image, "depth/image_rect", qos)
             self._depth_info = self.create_publisher(CameraInfo, "depth/camera_info", qos)
+        self._odometry = None
+        if _pose(first) is not None:
+            self._odometry = self.create_publisher(Odometry, "odometry", qos)
         self._image_message = CompressedMessage() if self._compressed else RgbMessage()
         self._camera_info_message = CameraInfoMessage()
         self._depth_message = DepthMessage()
+        self._odometry_message = OdometryMessage()
 
     @property
     def settings(self) -> CameraSettings:
@@ -87,7 +100,7 @@ class CameraNode(Node):
         known = "no camera_info" if self._camera_info is None else "with camera_info"
         self.get_logger().info(
             f"Playing {self._source.name} on {self._image.topic_name}, {known}"
-            f"{', with true depth' if self._depth else ''}"
+            f"{', with true depth' if self._depth else ''}{', with odometry' if self._odometry else ''}"
         )
         self._go.set()
 
@@ -145,7 +158,10 @@ class CameraNode(Node):
         settings = self.settings
         stamp = frame.stamp if settings.stamps == "source" else self.get_clock().now().nanoseconds
         frame_id = settings.frame_id or frame.frame_id or DEFAULT_FRAME_ID
-        # camera_info goes first, so that whoever gets the image can use it at once.
+        # odometry and camera_info go first, so that whoever gets the image can use it at once.
+        pose = _pose(frame)
+        if self._odometry is not None and pose is not None:
+            self._odometry.publish(self._odometry_message.fill(pose, stamp, ODOMETRY_FRAME_ID, frame_id))
         if self._camera_info is not None and frame.camera is not None:
             self._camera_info.publish(self._camera_info_message.fill(frame.camera, stamp, frame_id))
         if self._compressed:
@@ -185,6 +201,11 @@ def _open(settings: CameraSettings) -> Source:
         # The simulator and a camera device then make their images at this rate, not only show them at it.
         fps=settings.rate * settings.every or None,
     )
+
+
+def _pose(frame: Frame) -> np.ndarray | None:
+    """What there is of the camera's pose: as the robot believes, else as it truly is."""
+    return frame.pose if frame.odometry is None else frame.odometry
 
 
 def _depth_camera(camera: Camera, depth: np.ndarray) -> Camera:

@@ -28,8 +28,11 @@ from clip2depth_ros.ros.diagnostics import FrameRates, camera_facts, diagnostic_
 from clip2depth_ros.ros.messages import ImageCodec, nanoseconds
 from clip2depth_ros.ros.notices import Notices
 from clip2depth_ros.ros.parameters import ParameterTable
+from clip2depth_ros.ros.sensor_hints import SensorHints
 from clip2depth_ros.ros.settings import DepthSettings
 from clip2depth_ros.ros.spinning import run_node
+from clip2depth_ros.ros.steering import Steering
+from clip2depth_ros.ros.trust import TrustWatch
 
 WATCH_PERIOD = 0.2
 DIAGNOSTICS_PERIOD = 1.0
@@ -58,12 +61,14 @@ class DepthNode(LifecycleNode):
         self._diagnostics_timer: Any = None
         self._reset_service: Any = None
         self._input: CameraInput | None = None
+        self._hints: SensorHints | None = None
         self._watch_timer: Any = None
         self._jump: Any = None
         self._worker: threading.Thread | None = None
         self._rates = FrameRates()
+        self._trust = TrustWatch(self._notices)
+        self._steering = Steering()
         self._codec = ImageCodec()
-        self._reset_asked = threading.Event()
 
     @property
     def settings(self) -> DepthSettings:
@@ -124,6 +129,7 @@ class DepthNode(LifecycleNode):
         self._bundle_name = bundle.name
         self._engine = open_engine(bundle, settings.engine, threads=settings.threads)
         self._pipeline = Pipeline(self._engine, depth_size=settings.depth.size)
+        self._steering = Steering()
         self._outputs = DepthPublishers(self, self._notices, self._watch)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self._diagnostics_timer = self.create_timer(
@@ -132,7 +138,7 @@ class DepthNode(LifecycleNode):
         self._reset_service = self.create_service(Trigger, "~/reset", self._on_reset)
         self._jump = self.get_clock().create_jump_callback(
             JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=True),
-            post_callback=lambda _jump: self._reset_asked.set(),
+            post_callback=lambda _jump: self._on_time_jump(),
         )
         self.get_logger().info(f"Bundle '{bundle.name}' on {_engine_text(self._engine)}")
 
@@ -147,6 +153,8 @@ class DepthNode(LifecycleNode):
             self.destroy_publisher(self._diagnostics)
         if self._outputs is not None:
             self._outputs.destroy()
+        if self._pipeline is not None:
+            self._pipeline.close()
         if self._engine is not None:
             self._engine.close()
         self._jump = self._reset_service = self._diagnostics_timer = self._diagnostics = None
@@ -155,8 +163,10 @@ class DepthNode(LifecycleNode):
     def _activate(self) -> None:
         self._notices.clear_all()
         self._rates = FrameRates()
+        self._trust = TrustWatch(self._notices)
         self._input = CameraInput(self, lambda: self.settings, self._notices)
-        self._reset_asked.set()  # whatever was seen before the pause is the past
+        self._hints = SensorHints(self, lambda: self.settings, self._notices)
+        self._steering.ask_new_start()
         self._worker = threading.Thread(target=self._work, name="clip2depth", daemon=True)
         self._worker.start()
         self._watch_timer = self.create_timer(WATCH_PERIOD, self._watch, clock=self._steady)
@@ -173,7 +183,9 @@ class DepthNode(LifecycleNode):
             self._input.mailbox.close()
         if self._worker is not None:
             self._worker.join()
-        self._watch_timer = self._input = self._worker = None
+        if self._hints is not None:
+            self._hints.close()
+        self._watch_timer = self._input = self._hints = self._worker = None
 
     # The executor's thread.
 
@@ -184,16 +196,26 @@ class DepthNode(LifecycleNode):
         if self._outputs.has_listeners() != self._input.is_open:
             if self._input.is_open:
                 self._input.close()
+                self._hints.close()
+                self._trust.restart()
             else:
-                self._reset_asked.set()
+                self._steering.ask_new_start()
+                self._trust.restart()
+                self._hints.open()
                 self._input.open()
         if self._input.is_open:
             self._input.watch()
+            self._hints.watch()
+
+    def _on_time_jump(self) -> None:
+        self._steering.ask_new_start()
+        if self._hints is not None:
+            self._hints.clear()
 
     def _on_reset(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        self._reset_asked.set()
+        self._steering.ask_reset()
         response.success = True
-        response.message = "The past is forgotten before the next image."
+        response.message = "The past is forgotten before the next image, its scale included."
         return response
 
     def _publish_diagnostics(self) -> None:
@@ -202,7 +224,8 @@ class DepthNode(LifecycleNode):
         rates: dict[str, float] = {}
         if source is not None:
             rates = self._rates.read(source.mailbox.counts)
-            facts |= camera_facts(source, rates)
+            facts |= camera_facts(source, rates) | self._hints.facts()
+            facts |= self._trust.summary() if source.is_open else {}
         level, message = judge(
             active=source is not None,
             listened_to=source is not None and source.is_open,
@@ -238,15 +261,14 @@ class DepthNode(LifecycleNode):
         camera = source.camera_for(image.shape[1], image.shape[0])
         if camera is None or not self._outputs.has_listeners():
             return "dropped"
-        reset = self._reset_asked.is_set()
-        if reset:
-            self._reset_asked.clear()
-            self._pipeline.reset()
-        frame = self._pipeline.process(
-            Frame(image, nanoseconds(message.header.stamp), message.header.frame_id, camera)
-        )
+        stamp, frame_id = nanoseconds(message.header.stamp), message.header.frame_id
+        settings = self.settings
+        reset = self._steering.steer(self._pipeline, settings, f"{self._bundle_name}/{frame_id}")
+        hints = self._hints.at(stamp, frame_id)
+        frame = self._pipeline.process(Frame(image, stamp, frame_id, camera, **hints))
         frame.facts.reset |= reset
-        latency, publish_time = self._outputs.publish(frame, self.settings)
+        self._trust.see(frame.facts, settings)
+        latency, publish_time = self._outputs.publish(frame, settings, hints.get("gravity"))
         self._rates.add(latency)
         counts = source.mailbox.counts
         counts.processed += 1  # this one

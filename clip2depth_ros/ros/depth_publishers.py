@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The depth node's four outputs: made only for those who listen."""
+"""The depth node's six outputs: made only for those who listen."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from typing import Any
 import numpy as np
 from rclpy.exceptions import ParameterException
 from rclpy.qos_overriding_options import QoSOverridingOptions
-from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2
 
 from clip2depth_ros.errors import Clip2DepthError
-from clip2depth_ros.frame import DepthFrame
+from clip2depth_ros.frame import NAN, DepthFrame
 from clip2depth_ros.msg import DepthQuality
 from clip2depth_ros.outputs import PointCloud
 from clip2depth_ros.ros.mailbox import Counts
 from clip2depth_ros.ros.notices import Notices
-from clip2depth_ros.ros.outgoing import CameraInfoMessage, DepthMessage, PointsMessage, filled_header
+from clip2depth_ros.ros.outgoing import CameraInfoMessage, DepthMessage, PointsMessage
 from clip2depth_ros.ros.qos import publisher_with_events, volatile
+from clip2depth_ros.ros.quality import fill_quality
+from clip2depth_ros.ros.scan_output import ScanOutput
 from clip2depth_ros.ros.settings import DepthSettings, PointsSettings
-
-NAN = float("nan")
 
 # How early a cloud may come under a rate limit, as a part of its period: stamps of real cameras jitter.
 RATE_TOLERANCE = 0.1
 
 
 class DepthPublishers:
-    """Publishes depth, its camera_info, points and quality.
+    """Publishes depth, its camera_info and confidence, points, scan and quality.
 
     Args:
         node: a lifecycle node.
@@ -40,15 +40,19 @@ class DepthPublishers:
     def __init__(self, node: Any, notices: Notices, on_matched: Callable[[], None]) -> None:
         self._node = node
         self._notices = notices
-
         self._on_matched = on_matched
         self._publishers: list[Any] = []
+        self._scan_output = ScanOutput(node, notices)
         self._depth = self._create(Image, "~/depth/image_rect", 2)
         self._camera_info = self._create(CameraInfo, "~/depth/camera_info", 2)
+        self._confidence = self._create(Image, "~/depth/confidence", 2)
         self._points = self._create(PointCloud2, "~/points", 2)
+        self._scan = self._create(LaserScan, "~/scan", 2)
         self._quality = self._create(DepthQuality, "~/quality", 10)
         self._depth_message = DepthMessage()
         self._camera_info_message = CameraInfoMessage()
+        self._confidence_message = DepthMessage()
+        self._unknown = np.empty((0, 0), np.float32)
         self._points_message = PointsMessage()
         self._quality_message = DepthQuality()
         self._cloud = PointCloud()
@@ -78,6 +82,7 @@ class DepthPublishers:
 
     def destroy(self) -> None:
         """Withdraw the topics."""
+        self._scan_output.destroy()
         while self._publishers:
             self._node.destroy_lifecycle_publisher(self._publishers.pop())
 
@@ -85,9 +90,12 @@ class DepthPublishers:
         """True if anybody subscribes to any of the outputs."""
         return any(map(_has_listeners, self._publishers))
 
-    def publish(self, frame: DepthFrame, settings: DepthSettings) -> tuple[float, float]:
-        """Publish depth, camera_info and points of a frame.
+    def publish(
+        self, frame: DepthFrame, settings: DepthSettings, gravity: np.ndarray | None = None
+    ) -> tuple[float, float]:
+        """Publish depth, camera_info, confidence, points and scan of a frame.
 
+        gravity: (3,) unit vector, down in the optical frame, where a sensor tells it; for the scan.
         Returns the latency from the image's stamp until depth was published (NaN for a zero stamp), by the
         node's clock, and what publishing cost; both in seconds.
         """
@@ -101,6 +109,14 @@ class DepthPublishers:
                 self._camera_info_message.fill(frame.camera, frame.stamp, frame.frame_id)
             )
         latency = (self._node.get_clock().now().nanoseconds - frame.stamp) * 1e-9 if frame.stamp else NAN
+        if _has_listeners(self._confidence):
+            self._confidence.publish(self._fill_confidence(frame))
+        if _has_listeners(self._scan):
+            scan = self._scan_output.make(frame, settings, gravity)
+            if scan is not None:
+                self._scan.publish(scan)
+        else:
+            self._scan_output.idle()
         if _has_listeners(self._points) and self._cloud_is_due(frame.stamp, settings.points.rate):
             self._points.publish(self._fill_points(frame, settings.points))
         return latency, time.perf_counter() - started
@@ -118,20 +134,22 @@ class DepthPublishers:
         """Publish what is known of a frame."""
         if not _has_listeners(self._quality):
             return
-        message, facts = self._quality_message, frame.facts
-        filled_header(message.header, frame.stamp, frame.frame_id)
+        message = self._quality_message
+        fill_quality(message, frame)
         message.engine, message.bundle = engine, bundle
         message.latency, message.publish_time = latency, publish_time
-        message.rectify_time = facts.times.get("rectify", 0.0)
-        message.fit_time = facts.times.get("fit", 0.0)
-        message.infer_time = facts.times.get("infer", 0.0)
-        message.unfit_time = facts.times.get("unfit", 0.0)
         message.images_received, message.frames_processed = counts.received, counts.processed
         message.frames_dropped, message.bad_images = counts.dropped, counts.bad
-        message.valid_fraction = facts.valid_fraction
-        message.temporal_error = facts.temporal_error
-        message.scale, message.reset = facts.focal_scale, facts.reset
         self._quality.publish(message)
+
+    def _fill_confidence(self, frame: DepthFrame) -> Image:
+        """The deviations; all unknown while nobody estimates them: a silent topic would explain nothing."""
+        deviation = frame.deviation
+        if deviation is None:
+            if self._unknown.shape != frame.depth.shape:
+                self._unknown = np.full(frame.depth.shape, NAN, np.float32)
+            deviation = self._unknown
+        return self._confidence_message.fill(deviation, "32FC1", frame.stamp, frame.frame_id)
 
     def _fill_points(self, frame: DepthFrame, settings: PointsSettings) -> PointCloud2:
         if settings != self._cloud_settings:

@@ -8,12 +8,14 @@ from typing import Any
 
 import cv2
 import numpy as np
+from nav_msgs.msg import Odometry
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2, PointField
 
 from clip2depth_ros.camera import Camera
 from clip2depth_ros.depth_images import Millimetres
 from clip2depth_ros.ros.camera_info import fill_camera_info
 from clip2depth_ros.ros.messages import set_stamp
+from clip2depth_ros.ros.transforms import quaternion_of
 
 POINT_BYTES = 16
 
@@ -108,6 +110,26 @@ class CameraInfoMessage:
             fill_camera_info(self.message, camera)
             self._camera = camera
         return self.message
+
+
+class OdometryMessage:
+    """A nav_msgs/Odometry of a pose; what is unknown, its velocity and how sure it is, stays zero."""
+
+    def __init__(self) -> None:
+        self.message = Odometry()
+
+    def fill(self, pose: np.ndarray, stamp: int, frame_id: str, child_frame_id: str) -> Odometry:
+        """Write pose, (4, 4): points of the child frame in the fixed frame, metres.
+
+        Returns the message, which is valid until the next call.
+        """
+        message, written = self.message, self.message.pose.pose
+        filled_header(message.header, stamp, frame_id)
+        message.child_frame_id = child_frame_id
+        written.position.x, written.position.y, written.position.z = map(float, pose[:3, 3])
+        q = written.orientation
+        q.x, q.y, q.z, q.w = map(float, quaternion_of(pose[:3, :3]))
+        return message
 
 
 class PointsMessage:

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every parameter of both nodes, each written once. See parameters.py for what is made from them."""
+"""Every parameter of both nodes, each written once. See parameters.py for what is made from them.
+
+Those of the robot around the camera are in robot_settings.py.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,13 @@ from dataclasses import dataclass
 
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.ros.parameters import group, setting
+from clip2depth_ros.ros.robot_settings import (
+    ImuSettings,
+    MountingSettings,
+    OdometrySettings,
+    RangesSettings,
+    ScaleParameters,
+)
 
 
 @dataclass(frozen=True)
@@ -31,8 +41,8 @@ class ImageSettings:
     )
     timeout: float = setting(
         5.0,
-        "When no image comes for this long, or images come without camera_info, the node says so once, with "
-        "the reason.",
+        "When no image (or no message of another sensor) comes for this long, or images come without "
+        "camera_info, the node says so once, with the reason.",
         unit="s",
         minimum=0.1,
         maximum=3600.0,
@@ -122,6 +132,115 @@ class PointsSettings:
 
 
 @dataclass(frozen=True)
+class ScanParameters:
+    """The published laser scan: obstacles in a band above the floor."""
+
+    min_height: float = setting(
+        0.1,
+        "Lower edge of the band above the floor: what the robot drives over is lower.",
+        unit="m",
+        minimum=0.0,
+        maximum=100.0,
+    )
+    max_height: float = setting(
+        1.0,
+        "Upper edge of the band above the floor: what the robot drives under is higher.",
+        unit="m",
+        minimum=0.0,
+        maximum=100.0,
+    )
+    min_range: float = setting(
+        0.1,
+        "Nearest obstacle, horizontally from the camera.",
+        unit="m",
+        minimum=0.0,
+        maximum=1000.0,
+    )
+    max_range: float = setting(
+        10.0,
+        "Farthest obstacle, and how far free space is seen.",
+        unit="m",
+        minimum=0.0,
+        maximum=1000.0,
+    )
+    resolution: float = setting(
+        0.00873, "Angle between two readings.", unit="rad", minimum=0.001, maximum=0.5
+    )
+    floor_tolerance: float = setting(
+        0.03,
+        "How much steeper than found the floor may be, metres up per metre of distance, before it is an "
+        "obstacle.",
+        minimum=0.0,
+        maximum=1.0,
+    )
+    frame_id: str = setting(
+        "",
+        "frame_id of the scan: level, at the camera, x where it looks. Empty: the image's with _level "
+        "behind.",
+    )
+    publish_tf: bool = setting(
+        True, "Publish the scan's frame on /tf, as a child of the images' frame. It needs tf2_msgs."
+    )
+
+    def __post_init__(self) -> None:
+        for low, high in (("min_height", "max_height"), ("min_range", "max_range")):
+            if getattr(self, low) >= getattr(self, high):
+                raise Clip2DepthError(
+                    f"Parameter 'scan.{low}' is {getattr(self, low):g} m, but must be less than "
+                    f"'scan.{high}', {getattr(self, high):g} m; set both at once."
+                )
+
+
+@dataclass(frozen=True)
+class StabilizerParameters:
+    """What makes depth hold still from image to image."""
+
+    enabled: bool = setting(True, "Fuse each image's depth with that of the images before it.")
+    memory: float = setting(
+        2.0,
+        "How long a surface's depth is averaged at most, while nothing about it changes. Longer is calmer, "
+        "shorter follows a network that changes its mind sooner.",
+        unit="s",
+        minimum=0.0,
+        maximum=60.0,
+    )
+    scale_memory: float = setting(
+        2.0,
+        "How long the scale of the whole image is averaged. A wrong scale is forgotten that fast.",
+        unit="s",
+        minimum=0.0,
+        maximum=600.0,
+    )
+    gate: float = setting(
+        3.0,
+        "Standard deviations from the expected depth beyond which a pixel takes the new measurement. Smaller "
+        "follows moving things sooner, larger is calmer.",
+        minimum=1.0,
+        maximum=20.0,
+    )
+    noise: float = setting(
+        0.1,
+        "Relative standard deviation of a single image's depth, until the images themselves have shown it.",
+        minimum=0.001,
+        maximum=1.0,
+    )
+    max_gap: float = setting(
+        1.0,
+        "Between two images farther apart than this the past is forgotten.",
+        unit="s",
+        minimum=0.01,
+        maximum=60.0,
+    )
+    flow_pixels: int = setting(
+        76800,
+        "Pixels of the image in which motion is sought; larger images are reduced to it.",
+        unit="pixels",
+        minimum=2000,
+        maximum=1000000,
+    )
+
+
+@dataclass(frozen=True)
 class DepthSettings:
     """Parameters of depth_node."""
 
@@ -166,6 +285,13 @@ class DepthSettings:
     image: ImageSettings = group(ImageSettings)  # noqa: RUF009
     depth: DepthImageSettings = group(DepthImageSettings)  # noqa: RUF009
     points: PointsSettings = group(PointsSettings)  # noqa: RUF009
+    scan: ScanParameters = group(ScanParameters)  # noqa: RUF009
+    stabilizer: StabilizerParameters = group(StabilizerParameters)  # noqa: RUF009
+    scale: ScaleParameters = group(ScaleParameters)  # noqa: RUF009
+    mounting: MountingSettings = group(MountingSettings)  # noqa: RUF009
+    odometry: OdometrySettings = group(OdometrySettings)  # noqa: RUF009
+    imu: ImuSettings = group(ImuSettings)  # noqa: RUF009
+    ranges: RangesSettings = group(RangesSettings)  # noqa: RUF009
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from clip2depth_ros.camera import Camera
@@ -24,21 +25,48 @@ def open_source(
     every: int = 1,
     topic: str | None = None,
     depth_topic: str | None = None,
+    odometry: bool = False,
+    odometry_topic: str | None = None,
+    mounting: Sequence[float] | None = None,
 ) -> Source:
     """Open whatever `spec` names: KINDS says what there is.
 
     camera: takes the place of what the source knows about its camera. horizontal_fov: radians; makes an ideal
     camera where nothing better is known. fps: frames a second, where the source has none of its own or
-    another one. every: keep every n-th frame. topic, depth_topic: of a bag; the first is guessed when there
-    is no doubt.
+    another one. every: keep every n-th frame. topic, depth_topic, odometry_topic: of a bag; the first and the
+    last are guessed when there is no doubt.
+    odometry: give frames their odometry: a bag's, or the true poses of a folder or of the simulator, which
+    are as good. mounting: x, y, z (metres) and roll, pitch, yaw (radians) of the camera, looking along x, in
+    the frame that a bag's odometry moves.
 
-    Raises Clip2DepthError when there is no such thing or nothing in it can be read.
+    Raises Clip2DepthError when there is no such thing, nothing in it can be read, or odometry is asked of an
+    input that has none.
     """
+    source = _open(
+        spec,
+        topics=(topic, depth_topic, odometry_topic),
+        mounting=mounting,
+        camera=camera,
+        horizontal_fov=horizontal_fov,
+        fps=fps,
+        every=every,
+        odometry=odometry,
+    )
+    if odometry and not source.has_odometry:
+        source.close()
+        raise Clip2DepthError(
+            f"{source.name} tells nothing about the camera's motion; odometry needs a folder with poses.txt, "
+            "a bag with a nav_msgs/Odometry topic, or the simulator."
+        )
+    return source
+
+
+def _open(spec: str | Path, topics: tuple, mounting: Sequence[float] | None, **common) -> Source:
+    every, fps = common["every"], common["fps"]
     if every < 1:
         raise Clip2DepthError(f"'every' must be at least 1, it is {every}.")
     if fps is not None and not 0 < fps < 10_000:
         raise Clip2DepthError(f"The frame rate must be positive, it is {fps:g}.")
-    common = {"camera": camera, "horizontal_fov": horizontal_fov, "fps": fps, "every": every}
     text = str(spec)
     if text.startswith("sim:"):
         from clip2depth_ros.sources.simulated import SimulatedSource
@@ -54,8 +82,16 @@ def open_source(
     if (path / "metadata.yaml").is_file() or path.suffix in (".mcap", ".db3"):
         from clip2depth_ros.sources.bag import BagSource
 
-        return BagSource(path, topic=topic, depth_topic=depth_topic, **common)
-    if topic or depth_topic:
+        topic, depth_topic, odometry_topic = topics
+        return BagSource(
+            path,
+            topic=topic,
+            depth_topic=depth_topic,
+            odometry_topic=odometry_topic,
+            mounting=mounting,
+            **common,
+        )
+    if any(topics):
         raise Clip2DepthError(f"A topic was given, but {path} is no bag.")
     if path.is_dir() and (path / "rgb").is_dir():
         from clip2depth_ros.sources.images import RgbdSource

@@ -5,17 +5,19 @@ from __future__ import annotations
 
 import contextlib
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from clip2depth_ros.depth_images import read_depth
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.frame import Frame
+from clip2depth_ros.sources.bag_odometry import BagOdometry
 from clip2depth_ros.sources.base import DEFAULT_FPS, Source
 
 IMAGE_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
 INFO_TYPE = "sensor_msgs/msg/CameraInfo"
+ODOMETRY_TYPE = "nav_msgs/msg/Odometry"
 
 # Topics whose name says that their images are no pictures of the scene.
 NO_PICTURE = ("depth", "disparity", "mask", "label", "segment", "confidence", "infra", "theora")
@@ -25,15 +27,24 @@ PATIENCE = 8
 
 
 class BagSource(Source):
-    """The images of one topic of a bag, with camera_info, and with depth where a depth topic is named.
+    """The images of one topic of a bag, with camera_info, with depth where a depth topic is named, and with
+    odometry where that is asked for.
 
     topic: of Image or CompressedImage messages; None takes the only one that looks like a colour camera.
     depth_topic: of Image messages, 32FC1 metres or 16UC1 millimetres, with the same stamps and size.
+    odometry_topic: of nav_msgs/Odometry; None takes the only one. mounting: of the camera, see BagOdometry.
     Stamps and frame_id are the messages' own.
     """
 
     def __init__(
-        self, path: Path, *, topic: str | None = None, depth_topic: str | None = None, **common
+        self,
+        path: Path,
+        *,
+        topic: str | None = None,
+        depth_topic: str | None = None,
+        odometry_topic: str | None = None,
+        mounting: Sequence[float] | None = None,
+        **common,
     ) -> None:
         super().__init__(**common)
         self.name = str(path)
@@ -57,6 +68,10 @@ class BagSource(Source):
             raise Clip2DepthError(
                 f"The bag {path} has no depth images on {depth_topic}; {self._topics(connections)}"
             )
+        self.has_depth = bool(self._depths)
+        self._odometries = self._choose_odometry(connections, odometry_topic)
+        self.has_odometry = bool(self._odometries)
+        self._mounting = mounting or (0.0,) * 6
         count = sum(c.msgcount for c in self._images)
         self.length = -(-count // self.every)
         seconds = self._reader.duration / 1e9
@@ -73,6 +88,7 @@ class BagSource(Source):
         self.bad_images = 0
         index = frames = 0
         info = self._first(self._infos)
+        odometry = self._read_odometry()
         waiting: deque[Frame] = deque()
         depths: dict[int, Any] = {}
         used = self._images + self._infos + self._depths
@@ -103,6 +119,7 @@ class BagSource(Source):
             camera = self._resolve_camera(image.shape[1], image.shape[0], known)
             stamp = nanoseconds(message.header.stamp)
             frame = Frame(image, stamp, message.header.frame_id, camera, f"{index - 1:06d}")
+            frame.odometry = odometry and odometry.at(stamp, frame.frame_id)
             frames += 1
             if not self._depths:
                 yield frame
@@ -135,6 +152,33 @@ class BagSource(Source):
         for connection, _, raw in self._reader.messages(connections):
             return self._reader.deserialize(raw, connection.msgtype)
         return None
+
+    def _read_odometry(self) -> BagOdometry | None:
+        """All of the odometry, before the first image: it is recorded late, and small beside images."""
+        if not (self.wants_odometry and self._odometries):
+            return None
+        messages = (
+            self._reader.deserialize(raw, connection.msgtype)
+            for connection, _, raw in self._reader.messages(self._odometries)
+        )
+        return BagOdometry(messages, self._mounting)
+
+    def _choose_odometry(self, connections: list, topic: str | None) -> list:
+        """All connections of the odometry topic; none where there is none or nobody asks."""
+        there = sorted({c.topic for c in connections if c.msgtype == ODOMETRY_TYPE and c.msgcount})
+        if topic is None and len(there) == 1:
+            topic = there[0]
+        elif topic is None and there and self.wants_odometry:
+            raise Clip2DepthError(
+                f"The bag {self.name} has several odometry topics; name one with --odometry-topic: "
+                f"{', '.join(there)}."
+            )
+        elif topic is not None and topic not in there:
+            raise Clip2DepthError(
+                f"The bag {self.name} has no odometry on {topic}; odometry topics: "
+                f"{', '.join(there) or 'none'}."
+            )
+        return [c for c in connections if c.topic == topic and c.msgtype == ODOMETRY_TYPE]
 
     def _choose_topic(self, connections: list, topic: str | None) -> list:
         """All connections of the image topic."""

@@ -24,7 +24,7 @@ class Source(ABC):
     unknown.
     assumed: what was assumed about the camera, in words, "" when nothing was. bad_images: how many images of
     the last iteration could not be read; each costs its own frame only. live: True for a camera that does not
-    wait.
+    wait. has_depth, has_odometry: whether frames come with true depth, and could come with odometry.
 
     A frame's arrays hold until the next frame is asked for.
     """
@@ -33,6 +33,8 @@ class Source(ABC):
     fps: float | None = None
     length: int | None = None
     live = False
+    has_depth = False
+    has_odometry = False
 
     def __init__(
         self,
@@ -41,8 +43,10 @@ class Source(ABC):
         horizontal_fov: float | None = None,
         fps: float | None = None,
         every: int = 1,
+        odometry: bool = False,
     ) -> None:
         self.every = every
+        self.wants_odometry = odometry
         self.bad_images = 0
         self.assumed = ""
         self.camera: Camera | None = None

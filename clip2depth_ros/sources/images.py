@@ -91,7 +91,9 @@ class RgbdSource(ImageSource):
             raise Clip2DepthError(
                 f"{path / 'camera.json'}: depth_scale must be positive, it is {self._scale!r}."
             )
-        self._poses = _read_poses(path / "poses.txt")
+        self._poses = read_poses(path / "poses.txt")
+        self.has_depth = (path / "depth").is_dir()
+        self.has_odometry = bool(self._poses)
         super().__init__(path, **common)
 
     def _image_folder(self, path: Path) -> Path:
@@ -109,6 +111,7 @@ class RgbdSource(ImageSource):
             frame.depth[raw == 0] = NAN
         if frame.name.isdigit():
             frame.pose = self._poses.get(int(frame.name))
+            frame.odometry = frame.pose if self.wants_odometry else None
         return frame
 
 
@@ -145,7 +148,8 @@ def _read_facts(path: Path) -> dict:
     return facts
 
 
-def _read_poses(path: Path) -> dict[int, np.ndarray]:
+def read_poses(path: Path) -> dict[int, np.ndarray]:
+    """Camera-to-world (4, 4) by frame number, of lines of a number and a 3x4 matrix; empty without a file."""
     if not path.is_file():
         return {}
     try:

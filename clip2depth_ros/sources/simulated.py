@@ -13,6 +13,9 @@ from clip2depth_ros.sources.base import Source
 class SimulatedSource(Source):
     """sim:SEED, with true depth and pose; the same seed gives the same frames."""
 
+    has_depth = True
+    has_odometry = True
+
     def __init__(self, spec: str, **common) -> None:
         super().__init__(**common)
         self.name = spec
@@ -37,4 +40,5 @@ class SimulatedSource(Source):
     def __iter__(self) -> Iterator[Frame]:
         for index, frame in enumerate(self._drive):
             if index % self.every == 0:
+                frame.odometry = frame.pose if self.wants_odometry else None
                 yield frame

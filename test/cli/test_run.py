@@ -6,9 +6,11 @@ import cv2
 import numpy as np
 import pytest
 
+from clip2depth_ros.bundle import open_bundle
 from clip2depth_ros.camera import Camera
 from clip2depth_ros.cli import main
 from clip2depth_ros.depth_images import Millimetres
+from clip2depth_ros.results import COLUMNS, ERRORS
 
 
 @pytest.fixture
@@ -44,11 +46,15 @@ def test_writes_depth_rows_and_summary(room, tmp_path, tiny_bundle, capsys):
         rows = list(csv.DictReader(file))
     assert [row["frame"] for row in rows] == names
     assert float(rows[1]["abs_rel"]) == pytest.approx(0.25, abs=0.01)
-    assert (
-        float(rows[1]["infer"]) > 0 and rows[0]["temporal_error"] == "" and rows[1]["temporal_error"] == "0"
-    )
+    assert list(rows[0]) == [*COLUMNS, *ERRORS]
+    assert float(rows[1]["infer_time"]) > 0 and float(rows[1]["stabilize_time"]) > 0
+    assert rows[0]["temporal_error"] == rows[0]["flicker"] == ""
+    assert (rows[0]["scale"], rows[0]["scale_source"], rows[0]["floor_height"]) == ("1", "", "")
+    assert 0 < float(rows[3]["deviation"]) < float(rows[0]["deviation"])
     summary = json.loads((out / "summary.json").read_text())
-    assert summary["frames"] == 4 and summary["bad_images"] == 0
+    assert summary["frames"] == 4 and summary["bad_images"] == 0 and summary["stabilized"]
+    assert summary["scale"] is None and summary["floor"] is None and summary["warnings"] == []
+    assert 0 < summary["deviation"] < 0.2 and summary["resets"] == 0
     assert summary["bundle"] == "tiny" and summary["engine"]["name"] == "openvino"
     assert summary["depth_size"] == [64, 48] and summary["valid_fraction"] == 1.0
     assert summary["errors"]["frames"] == 4
@@ -80,8 +86,74 @@ def test_the_film_shows_every_frame(room, tmp_path, tiny_bundle):
         count += 1
     assert count == 4
     _, picture = cv2.VideoCapture(str(out / "film.mp4")).read()
-    assert picture.shape[1] >= 3 * 64  # image, depth, true depth
+    assert picture.shape[1] >= 4 * 64  # image, the network's depth, stable depth, true depth
     assert json.loads((out / "summary.json").read_text())["film"] == "film.mp4"
+
+
+def test_without_stabilizer(room, tmp_path, tiny_bundle, capsys):
+    out = tmp_path / "out"
+    assert run(room, out, tiny_bundle, "--no-stabilize", "--video") == 0
+    with open(out / "quality.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert rows[1]["temporal_error"] == "0" and rows[0]["temporal_error"] == ""
+    assert all(row["motion"] == row["flicker"] == row["deviation"] == "" for row in rows)
+    summary = json.loads((out / "summary.json").read_text())
+    assert not summary["stabilized"] and summary["motion"] is None and summary["deviation"] is None
+    assert summary["temporal_error"] == 0.0
+    _, picture = cv2.VideoCapture(str(out / "film.mp4")).read()
+    assert 3 * 64 <= picture.shape[1] < 4 * 64
+    assert "departs from the last one by 0.00%" in capsys.readouterr().out
+
+
+def test_scale_from_sparse_true_ranges(room, tmp_path, tiny_bundle, capsys):
+    """The network says 2.5 m where 2 m are true."""
+    out = tmp_path / "out"
+    assert run(room, out, tiny_bundle, "--scale-ranges", "50", "--seed", "3") == 0
+    summary = json.loads((out / "summary.json").read_text())
+    scale = summary["scale"]
+    assert scale["source"] == "ranges" and scale["value"] == pytest.approx(0.8, rel=0.03)
+    assert summary["errors"]["abs_rel"] < 0.03
+    assert f"Scale {scale['value']:.3f} (standard deviation" in capsys.readouterr().out
+    with open(out / "quality.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert rows[-1]["scale_source"] == "ranges" and 0 < float(rows[-1]["scale_deviation"]) < 0.2
+    again = tmp_path / "again"
+    assert run(room, again, tiny_bundle, "--scale-ranges", "50", "--seed", "3") == 0
+    depth = [cv2.imread(str(o / "depth/000008.png"), cv2.IMREAD_UNCHANGED) for o in (out, again)]
+    np.testing.assert_array_equal(*depth)
+
+
+def test_ranges_of_a_distorted_camera(room, tmp_path, tiny_bundle):
+    """Its true depth is rectified like its images before ranges are drawn from it."""
+    camera = Camera(64, 48, 60, 60, 31.5, 23.5, (-0.1, 0.02, 0, 0, 0))
+    camera.to_file(room / "camera.json")
+    assert run(room, tmp_path / "out", tiny_bundle, "--scale-ranges", "50") == 0
+    scale = json.loads((tmp_path / "out/summary.json").read_text())["scale"]
+    assert scale["source"] == "ranges" and scale["value"] == pytest.approx(0.8, rel=0.03)
+
+
+def test_ranges_need_true_depth(room, tmp_path, tiny_bundle, capsys):
+    assert run(room / "rgb", tmp_path / "out", tiny_bundle, "--scale-ranges", "50") == 2
+    assert "--scale-ranges draws from true depth" in capsys.readouterr().err
+
+
+def test_a_scale_that_nobody_told_is_said(room, tmp_path, tiny_bundle, capsys):
+    """A still camera drives nowhere."""
+    poses = "".join(f"{i + 5} 1 0 0 0 0 1 0 0 0 0 1 0\n" for i in range(4))
+    (room / "poses.txt").write_text(poses)
+    assert run(room, tmp_path / "out", tiny_bundle, "--scale-odometry") == 0
+    assert "Nothing told the scale, so it stayed at 1" in capsys.readouterr().out
+    assert json.loads((tmp_path / "out/summary.json").read_text())["scale"] is None
+
+
+def test_what_is_wrong_with_the_odometry_is_said(room, tmp_path, tiny_bundle, capsys):
+    lines = [f"{i + 5} 1 0 0 {40 * i} 0 1 0 0 0 0 1 0\n" for i in range(4)]
+    (room / "poses.txt").write_text("".join(lines))
+    assert run(room, tmp_path / "out", tiny_bundle, "--scale-odometry") == 0
+    error = capsys.readouterr().err
+    assert "Frame 000006: Odometry" in error and "40.0" in error
+    warnings = json.loads((tmp_path / "out/summary.json").read_text())["warnings"]
+    assert len(warnings) == 1 and warnings[0].startswith("000006: Odometry")
 
 
 def test_images_without_camera(room, tmp_path, make_bundle, capsys):
@@ -123,6 +195,14 @@ def test_two_images_of_one_stem_leave_two_results(tmp_path, tiny_bundle):
         (["--camera", "nothing.yaml"], "Cannot read the camera file"),
         (["--topic", "/camera"], "is no bag"),
         (["--horizontal-fov", "60"], "radians"),
+        (["--odometry-topic", "/odom"], "is no bag"),
+        (["--scale-height", "0"], "--scale-height must be positive"),
+        (["--scale-height", "nan"], "--scale-height must be positive"),
+        (["--scale-height", "1500"], "metres above the floor"),
+        (["--scale-ranges", "0"], "--scale-ranges must be at least 1"),
+        (["--scale-odometry"], "tells nothing about the camera's motion"),
+        (["--scale-odometry", "--no-stabilize"], "--scale-odometry needs the stabilizer"),
+        (["--scale-height", "1", "--mounting", "0", "0", "0", "0", "30", "0"], "radians"),
     ],
 )
 def test_mistakes_are_one_line(room, tmp_path, tiny_bundle, capsys, options, message):
@@ -159,3 +239,15 @@ def test_real_frames(rgbd, tmp_path, tiny_bundle, name):
     assert summary["frames"] == 2 and summary["errors"]["frames"] == 2
     camera = Camera.from_file(rgbd / name / "camera.json")
     assert summary["depth_size"] == [camera.width, camera.height]
+
+
+def test_real_frames_with_a_scale(rgbd, tmp_path):
+    """With 60 true ranges a frame the shipped bundle's metric error is hardly more than its shape's."""
+    errors = {}
+    for key, more in (("without", []), ("with", ["--scale-ranges", "60"])):
+        out = tmp_path / key
+        options = ["--every", "8", "--size", "160x120", *more]
+        assert run(rgbd / "kitchen", out, open_bundle("mini"), *options) == 0
+        errors[key] = json.loads((out / "summary.json").read_text())["errors"]
+    assert errors["with"]["abs_rel"] < 0.9 * errors["without"]["abs_rel"]
+    assert errors["with"]["abs_rel"] < 1.25 * errors["with"]["abs_rel_scaled"]

@@ -47,12 +47,11 @@ class Wire:
         return self.encode(self.image_message(stamp, picture, encoding))
 
     def quality(self, stamp: int, **changes) -> tuple[str, bytes]:
-        names = ["latency", "valid_fraction", "temporal_error", "scale"]
-        names += [f"{stage}_time" for stage in ("rectify", "fit", "infer", "unfit", "publish")]
-        fields: dict = dict.fromkeys(names, 0.25)
-        counts = ("images_received", "frames_processed", "frames_dropped", "bad_images")
-        fields |= dict.fromkeys(counts, 3) | {"engine": "openvino", "bundle": "tiny", "reset": False}
-        return self.encode(self.message(QUALITY, header=self.header(stamp), **(fields | changes)))
+        values = {"float": 0.25, "int": 3, "bool": False, "str": ""}
+        types = self.store.types[QUALITY].__dataclass_fields__
+        fields: dict = {name: values[field.type] for name, field in types.items() if field.type in values}
+        fields |= {"header": self.header(stamp), "engine": "openvino", "bundle": "tiny"}
+        return self.encode(self.message(QUALITY, **(fields | changes)))
 
     def encode(self, message, little_endian: bool = True) -> tuple[str, bytes]:
         raw = self.store.serialize_cdr(message, message.__msgtype__, little_endian=little_endian)

@@ -16,6 +16,9 @@ import cv2
 import numpy as np
 import pytest
 
+from clip2depth_ros.demo.live import Topics
+from clip2depth_ros.demo.recording import read_recording
+
 pytest.importorskip("rclpy", reason="needs ROS 2")
 pytestmark = [pytest.mark.ros, pytest.mark.slow]
 
@@ -57,7 +60,10 @@ def pictures(tmp_path):
 def test_a_folder_of_pictures_becomes_depth(tmp_path, pictures, tiny_bundle, left_behind):
     output = tmp_path / "out"
     code, out, err = finish(
-        demo("--input", pictures, "--bundle", tiny_bundle.path, "--output", output, "--rate", 5)
+        demo(
+            *("--input", pictures, "--bundle", tiny_bundle.path, "--output", output, "--rate", 5),
+            "--no-stabilize",  # to find the network's own formula again
+        )
     )
     assert code == 0, err
     assert "\x1b" not in out and "\r" not in out  # not a terminal: plain lines
@@ -75,7 +81,6 @@ def test_a_folder_of_pictures_becomes_depth(tmp_path, pictures, tiny_bundle, lef
     assert left_behind(output) == []
 
     # The recording: every depth with its image, and the network's own formula in it.
-    from clip2depth_ros.demo.live import Topics
     from clip2depth_ros.demo.report import matches
 
     found = list(matches(output / "recording", Topics(), has_truth=False))
@@ -100,6 +105,7 @@ def test_frames_with_true_depth_are_measured_and_a_second_run_replaces_the_first
         cv2.imwrite(str(folder / "depth" / f"{i:06d}.png"), np.full((60, 80), 1600, np.uint16))
     camera = dict(fx=70, fy=70, cx=39.5, cy=29.5, width=80, height=60, depth_scale=1000, fps=10)
     (folder / "camera.json").write_text(json.dumps(camera))
+    (folder / "poses.txt").write_text("".join(f"{i} 1 0 0 0 0 1 0 0 0 0 1 0\n" for i in range(8)))
     arguments = ("--input", folder, "--bundle", tiny_bundle.path, "--output", output)
     for _ in range(2):
         code, out, err = finish(demo(*arguments))
@@ -109,6 +115,9 @@ def test_frames_with_true_depth_are_measured_and_a_second_run_replaces_the_first
         assert facts["errors"]["abs_rel"] == pytest.approx(0.25, abs=0.01)
         assert facts["errors"]["abs_rel_scaled"] == pytest.approx(0, abs=1e-3)
         assert "AbsRel 0.25" in out and "true depth" in out
+        # The camera's motion went along; standing still, it tells no scale.
+        poses = [raw for topic, *raw in read_recording(output / "recording") if topic == Topics().odometry]
+        assert len(poses) == 8 and facts["scale"] is None
     assert left_behind(output) == []
 
 

@@ -103,16 +103,18 @@ def rviz():
     return yaml.safe_load((ROOT / "config" / "depth.rviz").read_text())["Visualization Manager"]
 
 
-def test_rviz_shows_camera_depth_and_points(rviz):
+def test_rviz_shows_the_camera_and_every_output_that_can_be_seen(rviz):
     topics = {display["Name"]: display["Topic"] for display in rviz["Displays"] if "Topic" in display}
     assert {name: topic["Value"] for name, topic in topics.items()} == {
         "Image": "/image",
         "Depth": "/clip2depth/depth/image_rect",
+        "Confidence": "/clip2depth/depth/confidence",
         "Points": "/clip2depth/points",
+        "Scan": "/clip2depth/scan",
     }
     # Cameras may be Best Effort, and a Reliable display would get nothing from them. Ours are Reliable.
     assert topics["Image"]["Reliability Policy"] == "Best Effort"
-    assert {topics[name]["Reliability Policy"] for name in ("Depth", "Points")} == {"Reliable"}
+    assert {topic["Reliability Policy"] for name, topic in topics.items() if name != "Image"} == {"Reliable"}
     assert all(display["Enabled"] for display in rviz["Displays"])
 
 
@@ -129,7 +131,7 @@ def test_the_topics_in_rviz_are_those_that_depth_launch_maps(rviz):
 
 def test_rviz_uses_only_what_every_distribution_has(rviz):
     classes = [display["Class"] for display in rviz["Displays"]] + [rviz["Views"]["Current"]["Class"]]
-    known = ("Axes", "PointCloud2", "Image", "Orbit")
+    known = ("Axes", "PointCloud2", "LaserScan", "Image", "Orbit")
     assert set(classes) == {f"rviz_default_plugins/{name}" for name in known}
 
 

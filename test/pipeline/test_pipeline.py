@@ -38,11 +38,13 @@ def plane_depth(camera: Camera, normal: np.ndarray, distance: float) -> np.ndarr
 def test_depth_is_the_networks_own(exact_engine, tiny_depth):
     """With image and network of one size, depth is bit for bit what the engine gave."""
     image = smooth_image(64, 48)
-    result = Pipeline(exact_engine()).process(frame_of(image, Camera.from_fov(64, 48, 1.0), 17))
+    pipeline = Pipeline(exact_engine(), stabilizer=None)
+    result = pipeline.process(frame_of(image, Camera.from_fov(64, 48, 1.0), 17))
+    assert result.deviation is None and result.raw is None
     np.testing.assert_array_equal(result.depth, tiny_depth(image))
     np.testing.assert_array_equal(result.image, image)
     assert (result.stamp, result.frame_id) == (17, "optical")
-    assert list(result.facts.times) == ["rectify", "fit", "infer", "unfit"]
+    assert list(result.facts.times) == ["rectify", "fit", "infer", "stabilize", "scale", "unfit"]
     assert all(seconds >= 0 for seconds in result.facts.times.values())
     assert result.facts.valid_fraction == 1.0
 
@@ -183,9 +185,9 @@ def test_what_a_distorted_camera_never_saw_is_unknown(exact_engine):
     assert 0.5 < result.facts.valid_fraction < 1.0
 
 
-def test_temporal_error(exact_engine):
+def test_temporal_error_without_stabilizer(exact_engine):
     engine = exact_engine(np.full((48, 64), 2.0))
-    pipeline = Pipeline(engine)
+    pipeline = Pipeline(engine, stabilizer=None)
     image = np.zeros((240, 320, 3), np.uint8)
     assert np.isnan(pipeline.process(frame_of(image, stamp=0)).facts.temporal_error)
     assert pipeline.process(frame_of(image, stamp=1)).facts.temporal_error == 0.0

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("rclpy")
+from nav_msgs.msg import Odometry
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
@@ -18,6 +19,7 @@ from clip2depth_ros.camera import Camera
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.ros.camera_node import CameraNode
 from clip2depth_ros.ros.messages import ImageCodec
+from clip2depth_ros.ros.sensor_messages import odometry_pose
 
 pytestmark = pytest.mark.ros
 COUNT = 6
@@ -29,7 +31,7 @@ def colour(number: int) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def room(tmp_path_factory):
-    """Six frames in the rgbd layout, with depth, at 20 Hz."""
+    """Six frames in the rgbd layout, with depth and poses, at 20 Hz."""
     folder = tmp_path_factory.mktemp("room")
     (folder / "rgb").mkdir()
     (folder / "depth").mkdir()
@@ -38,6 +40,10 @@ def room(tmp_path_factory):
         depth = np.full((48, 64), 1000 + number, np.uint16)
         depth[0] = 0
         cv2.imwrite(str(folder / f"depth/{number:06d}.png"), depth)
+    # Along x, turned by half a right angle about z.
+    turn = f"{0.5**0.5} {-(0.5**0.5)} 0 {{}} {0.5**0.5} {0.5**0.5} 0 2 0 0 1 3"
+    poses = [f"{number:06d} {turn.format(0.1 * number)}" for number in range(COUNT)]
+    (folder / "poses.txt").write_text("\n".join(poses))
     facts = dict(width=64, height=48, fx=60.0, fy=60.0, cx=31.5, cy=23.5, depth_scale=1000, fps=20)
     (folder / "camera.json").write_text(json.dumps(facts))
     return folder
@@ -90,6 +96,19 @@ def test_every_frame_is_published_with_its_camera_and_depth(graph, make_camera_n
     assert images[0].header.frame_id
     gaps = np.diff(stamps) * 1e-9
     assert gaps.min() > 0.03, "no two images at once, however late the first was"
+
+
+def test_known_poses_are_odometry_of_the_cameras_frame(graph, make_camera_node):
+    images, odometry = graph.listen(Image, "/image_raw"), graph.listen(Odometry, "/odometry")
+    node = make_camera_node(rate=200.0, frame_id="lens")
+    node.play()
+    graph.wait(lambda: len(images) == len(odometry) == COUNT, "every frame")
+    for number, (image, message) in enumerate(zip(images, odometry, strict=True)):
+        assert message.header.stamp == image.header.stamp
+        assert (message.header.frame_id, message.child_frame_id) == ("odom", "lens")
+        position, turn = odometry_pose(message)
+        np.testing.assert_allclose(position, [0.1 * number, 2, 3])
+        np.testing.assert_allclose(turn, [0, 0, np.sin(np.pi / 8), np.cos(np.pi / 8)], atol=1e-9)
 
 
 def test_stamps_and_frame_of_choice(graph, make_camera_node):

@@ -18,7 +18,9 @@ pytestmark = pytest.mark.ros
 OUTPUTS = {
     "/clip2depth/depth/image_rect",
     "/clip2depth/depth/camera_info",
+    "/clip2depth/depth/confidence",
     "/clip2depth/points",
+    "/clip2depth/scan",
     "/clip2depth/quality",
 }
 

@@ -15,7 +15,7 @@ import pytest
 
 pytest.importorskip("rclpy")
 from clip2depth_ros.msg import DepthQuality
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, LaserScan, PointCloud2
 
 from clip2depth_ros.camera import Camera
 
@@ -99,6 +99,59 @@ def test_one_of_each_output_for_every_image_and_nothing_lost(
         f"{np.median(latencies):.1f} ms, maximum {latencies.max():.1f} ms"
     )
     assert node.end() == 0
+
+
+def test_steady_metric_depth_of_a_drive(graph, start_process):
+    pytest.importorskip("mujoco")
+    node = start_process(
+        "depth_node", {"bundle": "mini", "odometry.topic": "odometry"}, "-r", "image:=image_raw"
+    )
+    graph.wait(lambda: graph.tester.count_publishers("/clip2depth/scan"), "the depth node")
+    camera = start_process("camera_node", {"source": "sim:1", "rate": 8.0, "wait_for_subscribers": 1})
+    depth = graph.listen(Image, "/clip2depth/depth/image_rect")
+    confidence = graph.listen(Image, "/clip2depth/depth/confidence")
+    scan = graph.listen(LaserScan, "/clip2depth/scan")
+    quality = graph.listen(DepthQuality, "/clip2depth/quality")
+
+    def told_by_odometry() -> bool:
+        return any(message.scale_source == "odometry" for message in quality)
+
+    graph.wait(lambda: len(scan) > 10 and len(confidence) > 10 and told_by_odometry(), "a scale and scans")
+    assert camera.end() == 0
+    graph.spin(0.5)
+    for messages in (scan, confidence):
+        assert set(graph.stamps(messages)) <= set(graph.stamps(depth))
+    assert {message.header.frame_id for message in scan} == {"camera_optical_frame_level"}
+    assert {message.motion for message in quality} <= {"vision", "odometry", "none"}
+    assert {message.motion for message in quality} & {"vision", "odometry"}
+    steps = np.diff(np.log([message.scale for message in quality]))
+    assert np.abs(steps).max() < 0.0205
+    deviations = np.frombuffer(confidence[-1].data, "<f4")
+    known = np.isfinite(np.frombuffer(depth[-1].data, "<f4"))
+    assert (deviations[known] > 0).all() and np.isnan(deviations[~known]).all()
+    readings = np.concatenate([message.ranges for message in scan])
+    assert np.isfinite(readings).any(), "no obstacle in any scan of a furnished room"
+    print([(round(m.scale, 3), m.scale_source, m.motion, round(m.floor_height, 2)) for m in quality[::5]])
+    assert node.end() == 0
+
+
+def test_odometry_tells_the_scale_of_a_real_kitchen(graph, start_process, rgbd):
+    """The true poses, played as odometry of a camera that is carried through a kitchen."""
+    node = start_process(
+        "depth_node", {"bundle": "mini", "odometry.topic": "odometry"}, "-r", "image:=image_raw"
+    )
+    graph.wait(lambda: graph.tester.count_publishers("/clip2depth/quality"), "the depth node")
+    quality = graph.listen(DepthQuality, "/clip2depth/quality")
+    camera = start_process(
+        "camera_node", {"source": rgbd / "kitchen", "rate": 10.0, "wait_for_subscribers": 1}
+    )
+    graph.wait(lambda: quality and quality[-1].motion == "odometry", "a motion by odometry")
+    assert camera.end() == 0 and node.end() == 0
+    last = quality[-1]
+    assert last.scale_source == "odometry" and 0 < last.scale_deviation < 0.5
+    assert 0.5 < last.scale < 1.2, "the right one is about 0.9"
+    assert last.images_received > len(quality) / 2
+    assert "is not used" not in node.text() and "jumped" not in node.text(), node.text()
 
 
 def test_compressed_images_between_two_processes(graph, start_process, tiny_bundle, drive):

@@ -180,3 +180,19 @@ def test_real_frames(rgbd):
         assert 0.5 < np.nanmedian(frame.depth) < 5
         rotation = frame.pose[:3, :3]
         np.testing.assert_allclose(rotation @ rotation.T, np.eye(3), atol=1e-3)
+
+
+def test_poses_are_odometry_on_request(rgbd_folder):
+    poses = ["000000 1 0 0 0 0 1 0 0 0 0 1 0", "000001 1 0 0 0.5 0 1 0 0 0 0 1 0"]
+    (rgbd_folder / "poses.txt").write_text("\n".join(poses) + "\n")
+    with open_source(rgbd_folder) as source:
+        assert source.has_odometry and source.has_depth
+        assert all(frame.odometry is None for frame in source)
+    frames = list(open_source(rgbd_folder, odometry=True))
+    np.testing.assert_array_equal(frames[1].odometry, frames[1].pose)
+    assert frames[1].odometry[0, 3] == 0.5 and all(frame.odometry is None for frame in frames[2:])
+    (rgbd_folder / "poses.txt").unlink()
+    with pytest.raises(Clip2DepthError, match="tells nothing about the camera's motion; odometry needs"):
+        open_source(rgbd_folder, odometry=True)
+    with pytest.raises(Clip2DepthError, match="tells nothing about the camera's motion"):
+        open_source(rgbd_folder / "rgb", odometry=True)

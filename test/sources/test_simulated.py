@@ -21,6 +21,10 @@ def test_frames_with_truth():
     for frame in frames:
         assert frame.image.shape[:2] == frame.depth.shape == frame.camera.size[::-1]
         assert np.isfinite(frame.depth).mean() > 0.9 and frame.pose.shape == (4, 4)
+        assert frame.odometry is None
+    with open_source("sim:3", odometry=True) as source:
+        first = next(iter(source))
+        np.testing.assert_array_equal(first.odometry, first.pose)
 
 
 @pytest.mark.parametrize("spec", ["sim:", "sim:abc", "sim:-1", "sim:1.5"])

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The camera's motion from one frame to the next, by odometry."""
+
+from __future__ import annotations
+
+import numpy as np
+
+NO_POSE = "Odometry is not used: its pose is not a rotation and a place in finite numbers."
+
+
+class DrivenMotion:
+    """Compares consecutive poses. A frame without one, or with a broken one, breaks the chain."""
+
+    def __init__(self) -> None:
+        self._past: np.ndarray | None = None
+        self.complaint = ""
+
+    def reset(self) -> None:
+        """Forget the last pose."""
+        self._past = None
+
+    def update(self, pose: np.ndarray | None) -> np.ndarray | None:
+        """Motion (4, 4) float64: points of the last frame's optical frame into this one's, odometry's metres.
+
+        pose: (4, 4), optical frame to odometry's fixed frame, or None. Returns None where the motion is
+        unknown; `complaint` says so of a broken pose, and is "" otherwise.
+        """
+        self.complaint = NO_POSE if pose is not None and not is_pose(pose) else ""
+        if self.complaint:
+            pose = None
+        past, self._past = self._past, pose
+        return None if past is None or pose is None else np.linalg.inv(pose) @ past
+
+
+def is_pose(matrix: np.ndarray) -> bool:
+    """Whether a matrix is a rigid motion, (4, 4)."""
+    if np.shape(matrix) != (4, 4) or not np.isfinite(matrix).all():
+        return False
+    rotation = matrix[:3, :3]
+    return np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-3) and np.linalg.det(rotation) > 0

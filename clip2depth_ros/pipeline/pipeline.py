@@ -1,0 +1,252 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The pipeline: what happens to a frame, stage by stage, and in which order."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+
+from clip2depth_ros.engines import Engine
+from clip2depth_ros.errors import Clip2DepthError
+from clip2depth_ros.frame import NAN, DepthFrame, Frame, FrameFacts
+from clip2depth_ros.pipeline.driven import DrivenMotion
+from clip2depth_ros.pipeline.geometry import Geometry
+from clip2depth_ros.scale import Scale, ScaleEstimator, ScaleSettings
+from clip2depth_ros.stabilizer import Stabilizer, StabilizerSettings, Stable
+
+DEFAULT_STABILIZER = StabilizerSettings()
+
+# The temporal error without the stabilizer is measured on this many samples per axis; depth is smooth enough.
+GRID = 24
+
+
+class Pipeline:
+    """Turns frames into depth frames: rectify, fit, infer, stabilize, scale, unfit.
+
+    engine: opened; its manifest says the input size, the canonical focal length and the depth range.
+    depth_size: (width, height) of the depth, or None for the input's own resolution.
+    stabilizer, scale: what these two are to do; None leaves one out. Both work on the network's own pixels,
+    the letterbox's border left behind. Afterwards they are the attributes `stabilizer_settings` and
+    `scale_settings`, which may be set from any thread at any time and are taken up before the next frame.
+    The attribute keep_raw: return the network's own depth as well.
+
+    The arrays of the returned DepthFrame belong to the pipeline and hold until its next call (the image may
+    be the frame's own). One pipeline serves one stream and one thread.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        depth_size: tuple[int, int] | None = None,
+        stabilizer: StabilizerSettings | None = DEFAULT_STABILIZER,
+        scale: ScaleSettings | None = None,
+    ) -> None:
+        if depth_size is not None and min(depth_size) <= 0:
+            raise Clip2DepthError(
+                f"The depth's size must be positive, it is {depth_size[0]}x{depth_size[1]}."
+            )
+        self.engine = engine
+        self.depth_size = depth_size
+        self.stabilizer_settings = stabilizer
+        self.scale_settings = scale
+        self.keep_raw = False
+        manifest = engine.manifest
+        net = (manifest.input_height, manifest.input_width)
+        self._input = np.empty((*net, 3), np.uint8)
+        self._metres = np.empty(net, np.float32)
+        self._raw = np.empty(net, np.float32)
+        self._geometry: Geometry | None = None
+        self._stabilizer: Stabilizer | None = None
+        self._estimator: ScaleEstimator | None = None
+        self._scale: Scale | None = None
+        self._driven = DrivenMotion()
+        self._stamp: int | None = None
+        self._was_reset = False
+        self._grid: np.ndarray | None = None
+        # One part in a thousand, so that a network that saturates at the end of its range still measures it.
+        self._range = (manifest.depth_min * 0.999, manifest.depth_max * 1.001)
+
+    @property
+    def needs_camera(self) -> bool:
+        """True when depth itself, not only points, needs a camera."""
+        return self.engine.manifest.canonical_focal_px is not None
+
+    def reset(self, *, keep_scale: bool = False) -> None:
+        """Forget the past. The next frame's facts say so, if there was one.
+
+        keep_scale: a pause, a loop or a cut is no reason to forget what is true of the camera.
+        """
+        self._was_reset |= self._stamp is not None
+        self._stamp = None
+        self._grid = None
+        self._driven.reset()
+        if self._stabilizer is not None:
+            self._stabilizer.reset()
+        if self._estimator is not None and not keep_scale:
+            self._estimator.reset()
+            self._scale = None
+
+    def close(self) -> None:
+        """Write down the scale, if a file was named for it. Closing twice is allowed."""
+        if self._estimator is not None:
+            self._estimator.close()
+
+    def process(self, frame: Frame) -> DepthFrame:
+        """Depth of one frame.
+
+        The past is forgotten when time runs backwards or when the image's size or camera changes; the
+        stabilizer forgets it at a cut or a long gap, too. Depth that is not finite, outside the manifest's
+        range or outside the camera's view is NaN. Odometry, gravity or ranges that are broken are not used,
+        and the facts' warnings say so.
+        Raises Clip2DepthError for an image that is not (H, W, 3) uint8, a camera of another size, and a frame
+        without camera when the bundle needs one.
+        """
+        started = time.perf_counter()
+        image = frame.image
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+            raise Clip2DepthError(f"Frames hold (H, W, 3) uint8 images, not {image.dtype} {image.shape}.")
+        size = (image.shape[1], image.shape[0])
+        facts = FrameFacts()
+        geometry = self._geometry
+        if geometry is None or geometry.size != size or geometry.camera != frame.camera:
+            self._geometry = geometry = Geometry(self.engine.manifest, size, frame.camera, self.depth_size)
+            self.reset(keep_scale=True)
+        if self._stamp is not None and frame.stamp < self._stamp:
+            self.reset(keep_scale=True)
+        self._take_up_settings()
+        self._stamp = frame.stamp
+        facts.reset, self._was_reset = self._was_reset, False
+        facts.focal_scale = geometry.focal_scale
+        clock = _Clock(facts.times, started)
+
+        image = geometry.rectify(image)
+        clock.lap("rectify")
+        geometry.letterbox.fit(image, self._input)
+        clock.lap("fit")
+        net_depth = self.engine.infer(self._input)
+        clock.lap("infer")
+        self._to_metres(net_depth, geometry.focal_scale)
+        keep_raw = self.keep_raw
+        if keep_raw:
+            np.copyto(self._raw, self._metres)
+        stable = self._stabilize(frame, geometry, facts)
+        clock.lap("stabilize")
+        self._apply_scale(frame, geometry, stable, facts)
+        clock.lap("scale")
+        depth, facts.valid_fraction = geometry.unfit(self._metres)
+        deviation = None
+        if stable is not None:
+            deviation = geometry.unfit_deviation(stable.deviation, facts.scale_deviation)
+        image = geometry.resize(image)
+        clock.lap("unfit")
+        result = DepthFrame(
+            depth, image, geometry.depth_camera, frame.stamp, frame.frame_id, facts, deviation
+        )
+        if keep_raw:
+            result.raw = geometry.unfit_raw(self._raw)
+        return result
+
+    def _take_up_settings(self) -> None:
+        """Make, tell or drop stabilizer and scale as the settings now have it."""
+        stabilizer, scale = self.stabilizer_settings, self.scale_settings
+        if stabilizer is None:
+            self._stabilizer = None
+        elif self._stabilizer is None:
+            self._stabilizer = Stabilizer(stabilizer)
+        elif self._stabilizer.settings != stabilizer:
+            self._stabilizer.settings = stabilizer
+        if scale is None:
+            self.close()
+            self._estimator = self._scale = None
+        elif self._estimator is None:
+            self._estimator = ScaleEstimator(scale)
+        elif self._estimator.settings != scale:
+            self._estimator.settings = scale
+
+    def _to_metres(self, net_depth: np.ndarray, focal_scale: float) -> None:
+        """Fill self._metres with the camera's metres; NaN where the network's own are out of their range."""
+        low, high = self._range
+        np.multiply(net_depth, np.float32(focal_scale), out=self._metres)
+        with np.errstate(invalid="ignore"):
+            unknown = ~((net_depth >= low) & (net_depth <= high) & (net_depth > 0))
+        np.copyto(self._metres, NAN, where=unknown)
+
+    def _stabilize(self, frame: Frame, geometry: Geometry, facts: FrameFacts) -> Stable | None:
+        """Replace what the image covers of self._metres by the stable depth; None while that is off."""
+        depth = geometry.letterbox.inner(self._metres)
+        motion = self._outside_motion(frame, facts)
+        if self._stabilizer is None:
+            facts.temporal_error = self._compare_with_past(depth)
+            return None
+        self._grid = None
+        seen = geometry.letterbox.inner(self._input)
+        stable = self._stabilizer.update(depth, seen, geometry.inner_camera, frame.stamp, motion=motion)
+        np.copyto(depth, stable.depth)
+        facts.motion, facts.flicker = stable.source, stable.flicker
+        facts.temporal_error = stable.temporal_error
+        # A first frame has no past to forget, and what was asked of the pipeline is in the facts already.
+        facts.reset |= stable.reset not in ("", "first frame", "asked")
+        return stable
+
+    def _outside_motion(self, frame: Frame, facts: FrameFacts) -> np.ndarray | None:
+        """Motion (4, 4) since the last frame by odometry, in the depth's own metres; None where unknown."""
+        motion = self._driven.update(frame.odometry)
+        if self._estimator is None:
+            if self._driven.complaint:
+                facts.warnings += (self._driven.complaint,)
+            return motion
+        # The robot's metres and the depth's may differ by any factor until somebody has said which; and of
+        # a broken pose the estimator complains by itself.
+        if motion is None or self._scale is None or not self._scale.source:
+            return None
+        motion[:3, 3] /= self._scale.value
+        return motion
+
+    def _apply_scale(
+        self, frame: Frame, geometry: Geometry, stable: Stable | None, facts: FrameFacts
+    ) -> None:
+        """Bring self._metres to the robot's metres."""
+        if self._estimator is None:
+            return
+        depth = geometry.letterbox.inner(self._metres)
+        self._scale = scale = self._estimator.update(
+            depth,
+            geometry.inner_camera,
+            frame.stamp,
+            vision=None if stable is None else stable.vision,
+            vision_deviation=NAN if stable is None else stable.vision_deviation,
+            odometry=frame.odometry,
+            gravity=frame.gravity,
+            ranges=frame.ranges,
+        )
+        depth *= np.float32(scale.value)
+        facts.scale, facts.scale_deviation, facts.scale_source = scale.value, scale.deviation, scale.source
+        facts.scale_age = scale.age
+        facts.floor = scale.floor
+        facts.warnings += tuple(scale.warnings)
+
+    def _compare_with_past(self, depth: np.ndarray) -> float:
+        """Median |log depth - log previous depth| on a coarse grid; NaN without a past."""
+        step_y, step_x = (max(1, n // GRID) for n in depth.shape)
+        grid = np.log(depth[step_y // 2 :: step_y, step_x // 2 :: step_x])
+        past, self._grid = self._grid, grid
+        if past is None:
+            return NAN
+        change = np.abs(grid - past)
+        change = change[np.isfinite(change)]
+        return float(np.median(change)) if change.size else NAN
+
+
+class _Clock:
+    """Writes the time since the last lap under a stage's name."""
+
+    def __init__(self, times: dict[str, float], started: float) -> None:
+        self._times = times
+        self._last = started
+
+    def lap(self, stage: str) -> None:
+        now = time.perf_counter()
+        self._times[stage] = now - self._last
+        self._last = now

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A frame's facts as clip2depth_ros/DepthQuality."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from clip2depth_ros.frame import NAN, DepthFrame
+from clip2depth_ros.ros.outgoing import filled_header
+
+STAGES = ("rectify", "fit", "infer", "stabilize", "scale", "unfit")
+
+# The median of the deviations is taken from every n-th pixel of every n-th row: it varies slowly.
+STEP = 8
+
+
+def fill_quality(message: Any, frame: DepthFrame) -> None:
+    """Write what is known of a frame; engine, bundle, latency, publish_time and counts stay as they are."""
+    facts = frame.facts
+    filled_header(message.header, frame.stamp, frame.frame_id)
+    for stage in STAGES:
+        setattr(message, f"{stage}_time", facts.times.get(stage, 0.0))
+    message.valid_fraction = facts.valid_fraction
+    message.motion, message.flicker = facts.motion, facts.flicker
+    message.temporal_error = facts.temporal_error
+    message.deviation = _median(frame.deviation)
+    message.focal_scale, message.scale = facts.focal_scale, facts.scale
+    message.scale_deviation, message.scale_age = facts.scale_deviation, facts.scale_age
+    message.scale_source = facts.scale_source
+    floor = facts.floor
+    message.floor_height = floor.height if floor else NAN
+    message.floor_pitch, message.floor_roll = (floor.pitch, floor.roll) if floor else (NAN, NAN)
+    message.reset = facts.reset
+
+
+def _median(deviation: np.ndarray | None) -> float:
+    if deviation is None:
+        return NAN
+    sample = deviation[STEP // 2 :: STEP, STEP // 2 :: STEP]
+    known = sample[np.isfinite(sample)]
+    return float(np.median(known)) if known.size else NAN

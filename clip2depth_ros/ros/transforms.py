@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rotations and poses as ROS writes them (REP 103), as arrays. No ROS."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from clip2depth_ros.errors import Clip2DepthError
+
+OPTICAL_IN_BODY = np.array([[0, 0, 1, 0], [-1, 0, 0, 0], [0, -1, 0, 0], [0, 0, 0, 1]], np.float64)
+"""(4, 4): points of an optical frame (z forward, x right, y down) in a body frame (x forward, z up)."""
+
+# Below this a quaternion has no direction left; drivers that never fill it send zeros.
+SMALLEST_QUATERNION = 1e-3
+
+
+def pose_matrix(x: float, y: float, z: float, roll: float, pitch: float, yaw: float) -> np.ndarray:
+    """(4, 4) float64: points of a child frame in its parent's.
+
+    x, y, z: metres; roll, pitch, yaw: radians about the parent's fixed x, y and z, in that order, as in URDF
+    and static_transform_publisher. Positive pitch looks down.
+    """
+    (sr, cr), (sp, cp), (sy, cy) = ((math.sin(a), math.cos(a)) for a in (roll, pitch, yaw))
+    return np.array(
+        [
+            [cy * cp, cy * sp * sr - sy * cr, cy * sp * cr + sy * sr, x],
+            [sy * cp, sy * sp * sr + cy * cr, sy * sp * cr - cy * sr, y],
+            [-sp, cp * sr, cp * cr, z],
+            [0.0, 0.0, 0.0, 1.0],
+        ]
+    )
+
+
+def inverse_pose(pose: np.ndarray) -> np.ndarray:
+    """(4, 4) inverse of a rigid (4, 4) pose."""
+    result = np.eye(4)
+    result[:3, :3] = pose[:3, :3].T
+    result[:3, 3] = -pose[:3, :3].T @ pose[:3, 3]
+    return result
+
+
+def unit_quaternion(x: float, y: float, z: float, w: float) -> np.ndarray:
+    """(4,) x, y, z, w of length 1. Raises Clip2DepthError for zeros and for what is not finite."""
+    quaternion = np.array([x, y, z, w], np.float64)
+    length = float(np.linalg.norm(quaternion))
+    if not math.isfinite(length) or length < SMALLEST_QUATERNION:
+        raise Clip2DepthError(f"its orientation ({x:g}, {y:g}, {z:g}, {w:g}) is no rotation")
+    return quaternion / length
+
+
+def rotation_of(quaternion: np.ndarray) -> np.ndarray:
+    """(3, 3) rotation of a unit quaternion (x, y, z, w)."""
+    x, y, z, w = quaternion
+    return np.array(
+        [
+            [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
+            [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
+            [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
+        ]
+    )
+
+
+def quaternion_of(rotation: np.ndarray) -> np.ndarray:
+    """(4,) unit quaternion (x, y, z, w), w >= 0, of a (3, 3) rotation."""
+    m = rotation
+    # The largest of the four is computed from the diagonal, the others from it: never a division by zero.
+    squares = np.array(
+        [
+            1 + m[0, 0] - m[1, 1] - m[2, 2],
+            1 - m[0, 0] + m[1, 1] - m[2, 2],
+            1 - m[0, 0] - m[1, 1] + m[2, 2],
+            1 + m[0, 0] + m[1, 1] + m[2, 2],
+        ]
+    )
+    largest = int(np.argmax(squares))
+    xy, xz, yz = m[0, 1] + m[1, 0], m[0, 2] + m[2, 0], m[1, 2] + m[2, 1]
+    xw, yw, zw = m[2, 1] - m[1, 2], m[0, 2] - m[2, 0], m[1, 0] - m[0, 1]
+    products = np.array([[0, xy, xz, xw], [xy, 0, yz, yw], [xz, yz, 0, zw], [xw, yw, zw, 0]])
+    quaternion = (products + np.diag(squares))[largest] / (2 * math.sqrt(squares[largest]))
+    return -quaternion if quaternion[3] < 0 else quaternion
+
+
+def slerp(first: np.ndarray, second: np.ndarray, part: float) -> np.ndarray:
+    """(4,) unit quaternion at `part` of the way from one to the other, on the shorter way.
+
+    part: 0..1; a little outside it goes on at the same rate of turning.
+    """
+    cosine = float(first @ second)
+    if cosine < 0:
+        second, cosine = -second, -cosine
+    if cosine > 0.9999:  # straight and round are the same there, and the division below would lose digits
+        mixed = first + part * (second - first)
+    else:
+        angle = math.acos(cosine)
+        mixed = math.sin((1 - part) * angle) * first + math.sin(part * angle) * second
+    return mixed / np.linalg.norm(mixed)

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rotations and poses as ROS writes them."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clip2depth_ros.errors import Clip2DepthError
+from clip2depth_ros.frame import Floor
+from clip2depth_ros.ros.mounting import gravity_of_mounting, optical_in_base
+from clip2depth_ros.ros.robot_settings import MountingSettings
+from clip2depth_ros.ros.transforms import (
+    inverse_pose,
+    pose_matrix,
+    quaternion_of,
+    rotation_of,
+    slerp,
+    unit_quaternion,
+)
+
+ANGLES = st.floats(-3.1, 3.1)
+QUARTER = math.pi / 2
+
+
+def test_roll_pitch_and_yaw_turn_as_in_rep_103():
+    forward, left, up = np.eye(3)
+    turned = pose_matrix(0, 0, 0, 0, 0, QUARTER)[:3, :3]
+    np.testing.assert_allclose(turned @ forward, left, atol=1e-12)
+    turned = pose_matrix(0, 0, 0, 0, QUARTER, 0)[:3, :3]
+    np.testing.assert_allclose(turned @ forward, -up, atol=1e-12)
+    turned = pose_matrix(0, 0, 0, QUARTER, 0, 0)[:3, :3]
+    np.testing.assert_allclose(turned @ left, up, atol=1e-12)
+
+
+def test_the_order_is_roll_then_pitch_then_yaw_about_fixed_axes():
+    alone = [pose_matrix(0, 0, 0, *angles) for angles in ((0.3, 0, 0), (0, -0.5, 0), (0, 0, 1.1))]
+    np.testing.assert_allclose(
+        pose_matrix(0, 0, 0, 0.3, -0.5, 1.1), alone[2] @ alone[1] @ alone[0], atol=1e-12
+    )
+
+
+@given(ANGLES, st.floats(-1.5, 1.5), ANGLES)
+def test_rotation_and_quaternion_there_and_back(roll, pitch, yaw):
+    rotation = pose_matrix(0, 0, 0, roll, pitch, yaw)[:3, :3]
+    quaternion = quaternion_of(rotation)
+    assert quaternion[3] >= 0 and np.linalg.norm(quaternion) == pytest.approx(1)
+    np.testing.assert_allclose(rotation_of(quaternion), rotation, atol=1e-9)
+
+
+def test_half_turns_have_quaternions_too():
+    for axis in np.eye(3):
+        rotation = 2 * np.outer(axis, axis) - np.eye(3)
+        np.testing.assert_allclose(rotation_of(quaternion_of(rotation)), rotation, atol=1e-12)
+
+
+@given(ANGLES, ANGLES, st.floats(0, 1))
+def test_slerp_turns_at_an_even_rate_on_the_shorter_way(first, second, part):
+    def about_z(angle):
+        return np.array([0, 0, math.sin(angle / 2), math.cos(angle / 2)])
+
+    way = (second - first + math.pi) % (2 * math.pi) - math.pi
+    if abs(abs(way) - math.pi) < 1e-3:
+        return  # both ways are as short
+    between = rotation_of(slerp(about_z(first), about_z(second), part))
+    np.testing.assert_allclose(between, rotation_of(about_z(first + part * way)), atol=1e-6)
+
+
+def test_quaternions_are_made_unit_ones_or_refused():
+    np.testing.assert_allclose(unit_quaternion(0, 0, 3, 4), [0, 0, 0.6, 0.8])
+    for wrong in ((0, 0, 0, 0), (0, 0, 0, math.nan), (math.inf, 0, 0, 1)):
+        with pytest.raises(Clip2DepthError, match="is no rotation"):
+            unit_quaternion(*wrong)
+
+
+@given(ANGLES, st.floats(-1.5, 1.5), ANGLES)
+def test_an_inverse_undoes_a_pose(roll, pitch, yaw):
+    pose = pose_matrix(1, -2, 3, roll, pitch, yaw)
+    np.testing.assert_allclose(inverse_pose(pose) @ pose, np.eye(4), atol=1e-9)
+
+
+def test_a_mounted_camera_sees_where_it_looks():
+    mounted = optical_in_base(MountingSettings(x=0.2, y=0.1, z=0.5))
+    np.testing.assert_allclose(mounted @ [1, 2, 3, 1], [3.2, -0.9, -1.5, 1])  # right, below, ahead
+    to_the_left = optical_in_base(MountingSettings(yaw=QUARTER))
+    np.testing.assert_allclose(to_the_left @ [0, 0, 1, 1], [0, 1, 0, 1], atol=1e-12)
+
+
+@pytest.mark.parametrize(("roll", "pitch"), [(0, 0), (0.2, 0), (0, 0.3), (-0.1, -0.4)])
+def test_down_by_the_mounting_agrees_with_the_floor_by_the_mounting(roll, pitch):
+    down = gravity_of_mounting(MountingSettings(roll=roll, pitch=pitch, yaw=0.7))
+    np.testing.assert_allclose(down, -Floor.from_mounting(1.0, pitch, roll).normal, atol=1e-9)
+
+
+def test_a_camera_that_looks_down_sees_down_ahead():
+    assert gravity_of_mounting(MountingSettings(pitch=0.3))[2] == pytest.approx(math.sin(0.3))
