@@ -4,10 +4,16 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
+import json
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
+
+from clip2depth_ros.camera import Letterbox
 from clip2depth_ros.errors import Clip2DepthError
+from clip2depth_ros.sources.images import read_image
 
 HELP = "write a trained checkpoint as a bundle that every engine runs"
 
@@ -23,14 +29,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--licence", help="licence of the weights (default: the backbone's)")
     parser.add_argument(
+        "--report",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="output of `clip2depth evaluate` on this checkpoint, for the manifest; may be repeated",
+    )
+    parser.add_argument(
         "--evaluate",
         type=int,
         default=0,
         metavar="VIEWS",
         help="measure the exported model on so many views of unseen simulated rooms, for the manifest",
     )
-    parser.add_argument(
-        "--check-seed", type=int, default=2_000_000, help="simulated room of the check sample"
+    check = parser.add_mutually_exclusive_group()
+    check.add_argument("--check-seed", type=int, default=2_000_000, help="simulated room of the check sample")
+    check.add_argument(
+        "--check-image",
+        type=Path,
+        metavar="FILE",
+        help="a photograph for the check sample; needs no simulator",
     )
 
 
@@ -40,7 +59,6 @@ def run(args: argparse.Namespace) -> int:
     from clip2depth_ros.bundle.export import export_bundle
     from clip2depth_ros.network import load_checkpoint
     from clip2depth_ros.network.checkpoint import checkpoint_facts
-    from clip2depth_ros.training import evaluation
 
     network = load_checkpoint(args.checkpoint)
     notes = checkpoint_facts(args.checkpoint)["notes"]
@@ -49,23 +67,69 @@ def run(args: argparse.Namespace) -> int:
         raise Clip2DepthError(
             f"{args.checkpoint} does not say what it was trained on: say it with --trained-on"
         )
-    errors = {}
+    errors = dict(_measured(report, args.checkpoint) for report in args.report)
     if args.evaluate:
-        errors["unseen simulated rooms"] = evaluation.evaluate_rooms(network, args.evaluate)
-    sample = evaluation.held_out_views(
-        1, network.size, network.canonical_focal_px, first_room=args.check_seed
-    )
+        errors["unseen simulated rooms"] = _rooms().evaluate_rooms(network, args.evaluate)
+    if args.check_image is not None:
+        check_image = _photograph(args.check_image, network.size)
+    else:
+        views = _rooms().held_out_views(
+            1, network.size, network.canonical_focal_px, first_room=args.check_seed
+        )
+        check_image = views.image[0]
     bundle = export_bundle(
         network,
         args.output,
         name=args.name or args.output.resolve().name,
         trained_on=trained_on,
-        check_image=sample.image[0],
+        check_image=check_image,
         errors=errors,
         licence=args.licence,
     )
     size = (args.output / "model.onnx").stat().st_size / 1e6
     print(f"{args.output}: bundle '{bundle.name}', model.onnx {size:.1f} MB")
     for place, measured in errors.items():
-        print(f"  {place}: " + ", ".join(f"{k} {v:.3g}" for k, v in measured.items()))
+        numbers = (f"{k} {v:.3g}" for k, v in measured.items() if isinstance(v, (int, float)))
+        print(f"  {place}: " + ", ".join(numbers))
     return 0
+
+
+def _rooms():
+    """The simulated rooms, which need MuJoCo."""
+    if find_spec("mujoco") is None:
+        raise Clip2DepthError(
+            "simulated rooms need MuJoCo: pip install 'clip2depth_ros[sim]', or leave --evaluate out and "
+            "give a photograph for the check sample with --check-image."
+        )
+    from clip2depth_ros.training import evaluation
+
+    return evaluation
+
+
+def _measured(report: Path, checkpoint: Path) -> tuple[str, dict]:
+    """What was judged, and the errors, of an evaluation's folder; refused when it is of other weights."""
+    path = report / "metrics.json"
+    try:
+        metrics = json.loads(path.read_text(encoding="utf-8"))
+        what, weights = metrics["input"], metrics["network"]["sha256"]
+        errors = {"images": metrics["images"]["judged"], "rule": metrics["rule"]["name"], **metrics["errors"]}
+        marks = metrics["marks"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise Clip2DepthError(f"{path} is no result of `clip2depth evaluate`.") from None
+    if weights != hashlib.sha256(checkpoint.read_bytes()).hexdigest():
+        raise Clip2DepthError(
+            f"{report} is the evaluation of other weights than {checkpoint}: evaluate this checkpoint."
+        )
+    # A manifest travels; the folder of the data on this machine says nothing elsewhere.
+    name = what.partition(" of ")[0] if " of " in what else Path(what).name
+    return name, errors | ({"with": "; ".join(marks)} if marks else {})
+
+
+def _photograph(path: Path, size: tuple[int, int]) -> np.ndarray:
+    """(height, width, 3) uint8 RGB: the whole photograph, letterboxed into the network's input."""
+    image = read_image(path)
+    if image is None:
+        raise Clip2DepthError(f"{path} is no image that can be read.")
+    height, width = size
+    box = Letterbox((image.shape[1], image.shape[0]), width, height)
+    return box.fit(image, np.empty((height, width, 3), np.uint8))

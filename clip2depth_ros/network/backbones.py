@@ -26,6 +26,7 @@ class Backbone:
     clip            open_clip's name of the architecture
     pretrained      open_clip's tag of the weights, or None where the weights are a local file of our own
     taps            feature maps of the image tower, shallow to deep
+    stride          of the deepest tap: input pixels per feature cell, the patch size of a plain ViT
     decoder_widths  decoder channels at each tap, deepest first
     input_height, input_width   default network input in pixels
     mean, std       normalisation of RGB in 0..1
@@ -35,6 +36,7 @@ class Backbone:
     clip: str
     pretrained: str | None
     taps: tuple[str, ...]
+    stride: int
     decoder_widths: tuple[int, ...]
     input_height: int
     input_width: int

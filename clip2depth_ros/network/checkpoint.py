@@ -53,8 +53,9 @@ def save_checkpoint(
         "size": list(model.size),
         "depth_range": list(model.depth_range),
         "canonical_focal_px": model.canonical_focal_px,
-        "mirror_tokens": model.mirror.tokens.shape[0],
+        "mirror_tokens": 0 if model.mirror is None else model.mirror.tokens.shape[0],
         "skips": model.decoder.skips,
+        "condition": model.condition,
         "notes": notes or {},
     }
     write_tensors(path, model.trainable_state(), {"format": FORMAT, "facts": json.dumps(facts)})
@@ -84,6 +85,7 @@ def load_checkpoint(path: str | Path) -> Clip2Depth:
         canonical_focal_px=facts["canonical_focal_px"],
         mirror_tokens=facts["mirror_tokens"],
         skips=facts["skips"],
+        condition=facts.get("condition", "mirror"),
     )
     if model.clip_sha256 != facts["clip_sha256"]:
         raise Clip2DepthError(

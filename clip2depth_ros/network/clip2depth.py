@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import open_clip
 import torch
 from torch import nn
 
@@ -13,7 +14,10 @@ from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.network.backbones import Backbone, clip_fingerprint
 from clip2depth_ros.network.decoder import Decoder
 from clip2depth_ros.network.image_tower import create_image_tower
-from clip2depth_ros.network.mirror import MIRROR_TOKENS, Mirror, TextTower
+from clip2depth_ros.network.mirror import MIRROR_TOKENS, Mirror, TextTower, word_embeddings
+
+CONDITIONS = ("mirror", "random", "sentence", "none")
+SENTENCE = "How far is this location from the camera?"
 
 
 class Preprocess(nn.Module):
@@ -38,6 +42,9 @@ class Clip2Depth(nn.Module):
     depth_range     (min, max) metres that the network can say
     canonical_focal_px  focal length in input pixels that all depth belongs to, at any input size: what is so
                     many pixels large is so far away, as a convolution sees it. None: depth as it is
+    skips           False leaves out all taps but the deepest
+    condition       "mirror", as the paper has it; or, to compare, "random" (a mirror that stays as it began),
+                    "sentence" (the words of SENTENCE instead) or "none" (a decoder without condition)
     frozen          False leaves CLIP trainable (to pretrain a small CLIP with depth beside captions)
 
     Trainable are the mirror and the decoder only (`trainable_state`).
@@ -53,9 +60,12 @@ class Clip2Depth(nn.Module):
         canonical_focal_px: float | None = None,
         mirror_tokens: int = MIRROR_TOKENS,
         skips: bool = True,
+        condition: str = "mirror",
         frozen: bool = True,
     ) -> None:
         super().__init__()
+        if condition not in CONDITIONS:
+            raise Clip2DepthError(f"unknown condition '{condition}': known ones are {', '.join(CONDITIONS)}")
         if not 0 < depth_range[0] < depth_range[1]:
             raise Clip2DepthError(f"depth range {depth_range} must be positive and increasing")
         self.backbone = backbone
@@ -65,23 +75,32 @@ class Clip2Depth(nn.Module):
         self.clip_sha256 = clip_fingerprint(clip) if frozen else ""
         self.preprocess = Preprocess(backbone.mean, backbone.std)
         self.image_tower = create_image_tower(clip.visual, backbone.taps, self.size)
-        self.text_tower: TextTower | None = TextTower(clip)
-        self.mirror: Mirror | None = Mirror(self.text_tower, mirror_tokens)
+        self.condition = condition
+        text_tower = TextTower(clip)
         self.decoder = Decoder(
             self.image_tower.channels,
             self.image_tower.strides,
             backbone.decoder_widths,
-            self.text_tower.embedding_dim,
+            text_tower.embedding_dim,
             skips=skips,
+            film=condition != "none",
         )
+        words = None
+        if condition == "sentence":
+            words = word_embeddings(clip, open_clip.get_tokenizer(backbone.clip), SENTENCE)
+        self.text_tower: TextTower | None = None
+        self.mirror: Mirror | None = None
+        if condition != "none":  # after the decoder, which so begins the same whatever the condition
+            self.text_tower = text_tower
+            self.mirror = Mirror(text_tower, mirror_tokens, trained=condition == "mirror", words=words)
         if frozen:
             self.image_tower.freeze()
-            self.text_tower.freeze()
+            text_tower.freeze()
 
     def embedding(self) -> torch.Tensor:
         """The mirror's (embedding_dim,) embedding, live through the text tower."""
         if self.text_tower is None or self.mirror is None:
-            raise Clip2DepthError("the mirror of this network is frozen: its text tower is no longer held")
+            raise Clip2DepthError("this network has no mirror, or its text tower is no longer held")
         return self.mirror(self.text_tower)
 
     @torch.no_grad()

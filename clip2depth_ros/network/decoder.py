@@ -78,6 +78,7 @@ class Decoder(nn.Module):
     channels, strides  of the taps, shallow to deep, as the image tower gives them
     widths             decoder channels at each tap, deepest first
     skips              False leaves out all taps but the deepest (an ablation)
+    film               False leaves out the embedding (an ablation)
     """
 
     OUTPUT_STRIDE = 2
@@ -90,6 +91,7 @@ class Decoder(nn.Module):
         embedding_dim: int,
         *,
         skips: bool = True,
+        film: bool = True,
     ) -> None:
         super().__init__()
         if len(widths) != len(channels):
@@ -101,7 +103,6 @@ class Decoder(nn.Module):
             for i, (c, w) in enumerate(zip(channels, widths, strict=True))
             if skips or i == 0
         )
-        self.film = Film(embedding_dim, widths[0])
         self.refine = nn.ModuleList(_Refine(w) for w in widths)
         self.step = nn.ModuleList()
         for i in range(1, len(widths)):
@@ -115,11 +116,19 @@ class Decoder(nn.Module):
             width, stride = narrower, stride // 2
         self.head = nn.Sequential(*head, nn.Conv2d(width, 1, 3, padding=1))
         self.upsample = stride
+        # last, so that with and without it the rest begins with the same random weights
+        self.film = Film(embedding_dim, widths[0]) if film else None
 
     def forward(self, taps: Sequence[torch.Tensor], embedding: torch.Tensor | None) -> torch.Tensor:
-        """taps: shallow to deep; embedding: (embedding_dim,), or None once held. Returns (B, 1, H, W)."""
+        """taps: shallow to deep; embedding: (embedding_dim,), or None once held or without FiLM.
+
+        Returns (B, 1, H, W).
+        """
         taps = list(taps)[::-1]
-        x = self.refine[0](self.film(self.reduce[0](taps[0]), embedding))
+        x = self.reduce[0](taps[0])
+        if self.film is not None:
+            x = self.film(x, embedding)
+        x = self.refine[0](x)
         for i, step in enumerate(self.step, start=1):
             x = step(x)
             if self.skips:

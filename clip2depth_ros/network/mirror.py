@@ -77,17 +77,36 @@ class TextTower(Freezable):
         )
 
 
+def word_embeddings(clip: nn.Module, tokenizer, sentence: str) -> torch.Tensor:
+    """(n, width): what `clip` puts in for the words of `sentence`, start and end left out."""
+    ids = tokenizer(sentence)[0]
+    words = ids[1 : ids.argmax()]  # open_clip's end of text has the highest number
+    return getattr(clip, "text", clip).token_embedding.weight.detach()[words]
+
+
 class Mirror(nn.Module):
-    """The learned token matrix. forward() runs it through the given text tower and normalises the result.
+    """The token matrix. forward() runs it through the given text tower and normalises the result.
 
     The embedding is scaled to unit mean square, whatever the CLIP's own output scale, since only its
     direction means anything to CLIP and FiLM wants inputs of order one.
+
+    The matrix is learned from random values on; to compare with that, it stays random (`trained` False), or
+    is a sentence's own token embeddings (`words`, (n, width)), which never change.
     """
 
-    def __init__(self, tower: TextTower, count: int = MIRROR_TOKENS, std: float = 0.02) -> None:
+    def __init__(
+        self,
+        tower: TextTower,
+        count: int = MIRROR_TOKENS,
+        std: float = 0.02,
+        *,
+        trained: bool = True,
+        words: torch.Tensor | None = None,
+    ) -> None:
         super().__init__()
         count = min(count, tower.tokens)
-        self.tokens = nn.Parameter(torch.randn(count, tower.width) * std)
+        start = torch.randn(count, tower.width) * std if words is None else words.detach().clone()
+        self.tokens = nn.Parameter(start, requires_grad=trained and words is None)
 
     def forward(self, tower: TextTower) -> torch.Tensor:
         """Returns the (embedding_dim,) embedding; gradients reach the tokens through the tower."""

@@ -15,63 +15,103 @@ from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.training.augmentation import Augmentation
 from clip2depth_ros.training.losses import DepthLoss
 
+PRECISIONS = ("bf16", "fp16", "no")
+
+
+def _require(holds: bool, what: str) -> None:
+    if not holds:
+        raise Clip2DepthError(what)
+
 
 @dataclass(frozen=True)
 class Network:
-    """What is trained. size: (height, width) that the bundle will have, also used in validation."""
+    """What is trained. size: (height, width) that the bundle will have, also used in validation.
+
+    weights     CLIP's: "pretrained", "random" (to try things out), or a safetensors file; not read where the
+                recipe pretrains a CLIP of its own
+    condition   what stands where the mirror does: see Clip2Depth
+    """
 
     backbone: str
     size: tuple[int, int]
     canonical_focal_px: float | None = None
     depth_range: tuple[float, float] = (0.1, 30.0)
     mirror_tokens: int = 64
+    weights: str = "pretrained"
+    condition: str = "mirror"
+    skips: bool = True
 
 
 @dataclass(frozen=True)
-class Views:
-    """Simulated views. size: (height, width) as rendered. Room seeds count up from `training_seed` and, for
-    the rooms that are held out, from `validation_seed`."""
+class Data:
+    """Entries for `open_data_set`; `weight` in an entry says how often it is drawn from, 1 by default.
 
-    size: tuple[int, int]
-    training_rooms: int
-    validation_rooms: int
-    views_per_room: int
-    training_seed: int = 0
-    validation_seed: int = 1_000_000_000
+    validation chooses the checkpoint, `validation_views` of it, evenly picked; test is for tables alone.
+    workers make the batches, per device.
+    """
+
+    training: tuple[dict, ...]
+    validation: tuple[dict, ...]
+    test: tuple[dict, ...] = ()
+    validation_views: int = 256
     workers: int = 2
+
+    def __post_init__(self) -> None:
+        _require(self.validation_views > 0, "validation_views must be at least 1")
+        _require(self.workers >= 0, "workers must not be negative")
 
 
 @dataclass(frozen=True)
 class Phase:
-    """A stretch of a stage: its share of the stage's budget, image size (height, width) and batch size."""
+    """A stretch of a stage.
+
+    share   of the stage's images
+    size    (height, width)
+    batch   images a step, over all devices
+    """
 
     share: float
     size: tuple[int, int]
     batch: int
 
+    def __post_init__(self) -> None:
+        smallest = min(self.share, self.batch, *self.size)
+        _require(smallest > 0, "share, size and batch must be above 0")
+
 
 @dataclass(frozen=True)
 class Stage:
-    """One optimisation: AdamW, linear warm-up, cosine to `final_learning_rate`.
+    """One optimisation over `images` images: AdamW, linear warm-up, cosine to `final_learning_rate`.
 
-    The budget ends at `images` seen or after `minutes` of training, whichever is first; the learning rate
-    follows whichever is further on, so that it has come down when the stage ends, however slow the machine.
+    average          decay of the moving average of the weights, which is what is validated and kept
+    caption_weight   of the caption loss, where a CLIP is trained; it is computed every `caption_every` steps
+    validate_images, report_steps   how often to validate, and to write a row of the log
+    save_minutes     how often to save the state; has no influence on the result
     """
 
     images: int
-    minutes: float
     learning_rate: float
     phases: tuple[Phase, ...]
     final_learning_rate: float = 1e-6
     weight_decay: float = 0.05
     warmup_share: float = 0.03
     clip_norm: float = 5.0
+    average: float = 0.999
     caption_weight: float = 0.0
     caption_every: int = 1
-    validate_minutes: float = 3.0
+    validate_images: int = 10_000
+    report_steps: int = 25
     save_minutes: float = 2.0
     augmentation: Augmentation = field(default_factory=Augmentation)
     loss: DepthLoss = field(default_factory=DepthLoss)
+
+    def __post_init__(self) -> None:
+        _require(bool(self.phases), "phases must have an entry")
+        every = ("caption_every", "validate_images", "report_steps")
+        for name in ("images", "learning_rate", "clip_norm", *every):
+            _require(getattr(self, name) > 0, f"{name} must be above 0")
+        for name in ("warmup_share", "average"):
+            _require(0 <= getattr(self, name) < 1, f"{name} must be at least 0 and below 1")
 
 
 @dataclass(frozen=True)
@@ -79,19 +119,26 @@ class Recipe:
     """Everything that `clip2depth train` does.
 
     trained_on  what the bundle's manifest will say about it, in words
-    pretrain    makes a CLIP of our own from captions and depth; None where the backbone has published weights
+    pretrain    makes a CLIP of our own from captions and depth; None where the CLIP's weights are given
     depth       the paper's training: mirror and decoder on the frozen CLIP
+    threads     of PyTorch on a CPU; another number rounds differently
+    precision   "bf16" or "fp16" mixed with float32, or "no" for float32 alone
     """
 
     name: str
     trained_on: str
     network: Network
-    views: Views
+    data: Data
     depth: Stage
     pretrain: Stage | None = None
     seed: int = 0
     threads: int = 2
-    bfloat16: bool = True
+    precision: str = "bf16"
+
+    def __post_init__(self) -> None:
+        _require(self.threads > 0, "threads must be at least 1")
+        _require(self.seed >= 0, "seed must not be negative")
+        _require(self.precision in PRECISIONS, f"precision must be one of {', '.join(PRECISIONS)}")
 
 
 def read_recipe(path: str | Path) -> Recipe:
@@ -144,4 +191,8 @@ def _build_dataclass(kind, value, where: str):
     missing = [name for name in required if name not in value]
     if missing:
         raise Clip2DepthError(f"{where} lacks '{missing[0]}'")
-    return kind(**{name: _build(hints[name], entry, f"{where}: {name}") for name, entry in value.items()})
+    built = {name: _build(hints[name], entry, f"{where}: {name}") for name, entry in value.items()}
+    try:
+        return kind(**built)
+    except Clip2DepthError as error:  # a value of the right type that makes no sense
+        raise Clip2DepthError(f"{where}: {error}") from None

@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from clip2depth_ros.camera.letterbox import BORDER
 from clip2depth_ros.network import Clip2Depth
 from clip2depth_ros.simulation import sample_views
 from clip2depth_ros.training.augmentation import Augmentation
+from clip2depth_ros.training.batches import Batch, collate
+from clip2depth_ros.training.datasets import Sample
 from clip2depth_ros.training.metrics import depth_errors, mean_errors
 from clip2depth_ros.training.objectives import network_depth
-from clip2depth_ros.training.views import Batch, ViewSet
 
 TEST_SEED = 3_000_000  # far from training's (0 and up) and validation's (1,000,000 and up)
 
@@ -21,17 +21,12 @@ def held_out_views(
 ) -> Batch:
     """`count` centred views of unseen rooms at `size` (height, width), with canonical depth in metres."""
     height, width = size
-    views = ViewSet()
-    for view in sample_views(first_room, count, width, height):
-        views.add(view.image, view.depth, view.camera.fx, view.caption)
-    return views.batch(
-        range(len(views)),
-        Augmentation(),
-        np.random.default_rng(0),
-        size=size,
-        canonical_focal_px=canonical_focal_px,
-        border_colour=BORDER,
-    )
+    centred, rng = Augmentation(), np.random.default_rng(0)
+    views = []
+    for number, view in enumerate(sample_views(first_room, count, width, height)):
+        sample = Sample(view.image, view.depth, view.camera, f"{number}", view.caption)
+        views.append(centred.apply(sample, size=size, canonical_focal_px=canonical_focal_px, rng=rng))
+    return collate(views)
 
 
 def evaluate_rooms(network: Clip2Depth, count: int) -> dict[str, float]:

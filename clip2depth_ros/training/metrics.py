@@ -12,11 +12,13 @@ def depth_errors(
     """Errors over the pixels whose truth lies in (depth_min, depth_max). Both (H, W) in metres.
 
     abs_rel         mean |prediction - truth| / truth
+    sq_rel          mean (prediction - truth)^2 / truth, metres
     rmse            metres
     rmse_log        of natural logarithms
-    delta1          share of pixels within a factor of 1.25
+    log10           mean |log10 prediction - log10 truth|
+    delta1          share of pixels within a factor of 1.25; delta2 of 1.25^2, delta3 of 1.25^3
     abs_rel_scaled  abs_rel after scaling by the median of truth / prediction
-    None if the truth has no such pixel.
+    Pixels without a positive, finite prediction do not count. None if no pixel does.
     """
     known = (
         np.isfinite(truth)
@@ -29,12 +31,17 @@ def depth_errors(
         return None
     p, t = prediction[known].astype(np.float64), truth[known].astype(np.float64)
     ratio = np.maximum(p / t, t / p)
+    log_ratio = np.log(p / t)
     scale = np.median(t / p)
     return {
         "abs_rel": float(np.mean(np.abs(p - t) / t)),
+        "sq_rel": float(np.mean((p - t) ** 2 / t)),
         "rmse": float(np.sqrt(np.mean((p - t) ** 2))),
-        "rmse_log": float(np.sqrt(np.mean((np.log(p) - np.log(t)) ** 2))),
+        "rmse_log": float(np.sqrt(np.mean(log_ratio**2))),
+        "log10": float(np.mean(np.abs(log_ratio)) / np.log(10.0)),
         "delta1": float(np.mean(ratio < 1.25)),
+        "delta2": float(np.mean(ratio < 1.25**2)),
+        "delta3": float(np.mean(ratio < 1.25**3)),
         "abs_rel_scaled": float(np.mean(np.abs(scale * p - t) / t)),
     }
 

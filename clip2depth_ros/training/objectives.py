@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from open_clip.timm_model import TimmModel
@@ -11,10 +13,10 @@ from torch.nn import functional
 
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.network import Clip2Depth
+from clip2depth_ros.training.batches import Batch
 from clip2depth_ros.training.configuration import Stage
-from clip2depth_ros.training.losses import DepthLoss
+from clip2depth_ros.training.losses import DepthLoss, temporal_difference
 from clip2depth_ros.training.metrics import depth_errors, mean_errors
-from clip2depth_ros.training.views import Batch
 
 LARGEST_LOGIT_SCALE = 100.0
 
@@ -46,7 +48,8 @@ class ClipWithDepth(nn.Module):
         visual = self.clip.visual
         pooled = visual.head(visual.trunk.forward_head(taps[-1], pre_logits=True))
         images = functional.normalize(pooled.float(), dim=-1)
-        texts = functional.normalize(encode_captions(self.clip, self._tokenizer(captions)).float(), dim=-1)
+        tokens = self._tokenizer(captions).to(image.device)
+        texts = functional.normalize(encode_captions(self.clip, tokens).float(), dim=-1)
         scale = self.clip.logit_scale.exp().clamp(max=LARGEST_LOGIT_SCALE)
         return depth, caption_loss(scale * images @ texts.T, captions)
 
@@ -63,47 +66,75 @@ def encode_captions(clip: nn.Module, tokens: torch.Tensor) -> torch.Tensor:
 def caption_loss(logits: torch.Tensor, captions: list[str]) -> torch.Tensor:
     """Symmetric cross entropy of (B, B) image-to-text logits; equal captions count as one another's match."""
     same = torch.tensor([[a == b for b in captions] for a in captions], dtype=logits.dtype)
-    target = same / same.sum(1, keepdim=True)
+    target = (same / same.sum(1, keepdim=True)).to(logits.device)
     return 0.5 * (functional.cross_entropy(logits, target) + functional.cross_entropy(logits.T, target))
 
 
-def pretrain_objective(module: ClipWithDepth, stage: Stage, bfloat16: bool):
+class PretrainObjective(nn.Module):
     """The first stage's: depth in every step, captions beside it in every `caption_every`th."""
 
-    def objective(batch: Batch, step: int) -> tuple[torch.Tensor, dict[str, float]]:
-        captions = batch.captions if step % stage.caption_every == 0 else None
-        with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
-            depth, caption = module(torch.from_numpy(batch.image), captions)
-        loss = stage.loss(depth, torch.from_numpy(batch.depth))
-        parts = {"depth": loss.item()}
+    def __init__(self, module: ClipWithDepth, stage: Stage) -> None:
+        super().__init__()
+        self.module = module
+        self._stage = stage
+
+    def forward(self, batch: Batch, step: int) -> tuple[torch.Tensor, dict[str, float]]:
+        device = self.module.clip.logit_scale.device
+        captions = batch.captions if step % self._stage.caption_every == 0 else None
+        depth, caption = self.module(_tensor(batch.image, device), captions)
+        with torch.autocast(device.type, enabled=False):
+            loss = self._stage.loss(depth, _tensor(batch.depth, device))
+        parts = {"depth": loss.item(), "caption": math.nan}
         if caption is not None:
-            loss = loss + stage.caption_weight * caption
+            loss = loss + self._stage.caption_weight * caption
             parts["caption"] = caption.item()
         return loss, parts
 
-    return objective
+
+class DepthObjective(nn.Module):
+    """The paper's: depth alone, through mirror and decoder; over pairs of frames also that it holds still."""
+
+    def __init__(self, network: Clip2Depth, loss: DepthLoss) -> None:
+        super().__init__()
+        self.network = network
+        self._loss = loss
+
+    def forward(self, batch: Batch, step: int) -> tuple[torch.Tensor, dict[str, float]]:
+        device = self.network.preprocess.factor.device
+        image, truth = _tensor(batch.image, device), _tensor(batch.depth, device)
+        if not self._loss.temporal:
+            depth = self.network(image)
+            with torch.autocast(device.type, enabled=False):
+                return self._loss(depth, truth), {}
+        # both frames in one pass: one set of batch statistics, and one pass is what several devices allow
+        next_truth = _tensor(batch.next_depth, device)
+        depth = self.network(torch.cat([image, _tensor(batch.next_image, device)]))
+        with torch.autocast(device.type, enabled=False):
+            loss = self._loss(depth, torch.cat([truth, next_truth]))
+            difference = temporal_difference(
+                *depth.chunk(2),
+                truth,
+                next_truth,
+                _tensor(batch.motion, device),
+                _tensor(batch.intrinsics, device),
+                None if batch.flow is None else _tensor(batch.flow, device),
+            )
+        parts = {"depth": loss.item(), "temporal": difference.item()}
+        return loss + self._loss.temporal * difference, parts
 
 
-def depth_objective(network: Clip2Depth, loss: DepthLoss, bfloat16: bool):
-    """The paper's: depth alone, through mirror and decoder."""
-
-    def objective(batch: Batch, step: int) -> tuple[torch.Tensor, dict[str, float]]:
-        image = network.preprocess(torch.from_numpy(batch.image)).contiguous(
-            memory_format=torch.channels_last
-        )
-        with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
-            depth = network(image)
-        return loss(depth, torch.from_numpy(batch.depth)), {}
-
-    return objective
+def _tensor(array: np.ndarray, device: torch.device) -> torch.Tensor:
+    return torch.from_numpy(array).to(device, non_blocking=True)
 
 
 @torch.no_grad()
 def network_depth(network: Clip2Depth, images: np.ndarray, batch: int = 16) -> np.ndarray:
     """Depth (N, H, W) float32 of images (N, H, W, 3) uint8, in evaluation mode and float32."""
     network.eval()
+    device = next(iter(network.parameters()), torch.empty(0)).device
     parts = [
-        network(torch.from_numpy(images[start : start + batch])) for start in range(0, len(images), batch)
+        network(torch.from_numpy(images[start : start + batch]).to(device)).cpu()
+        for start in range(0, len(images), batch)
     ]
     return torch.cat(parts).numpy()
 

@@ -1,106 +1,167 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A recipe from end to end: views, a CLIP of our own where one is needed, then mirror and decoder on it.
+"""A recipe from end to end: data, a CLIP of our own where one is needed, then mirror and decoder on it.
 
-A run's folder holds, for the backbone `mini`: pretrain.safetensors and depth.safetensors (to resume),
-clip.safetensors (the CLIP, frozen from then on), checkpoint.safetensors (best mirror and decoder by
-validation) and the CSV logs.
+A run's folder holds pretrain.safetensors and depth.safetensors (to resume), checkpoint.safetensors (mirror
+and decoder at the best validation), the logs, and clip.safetensors (the CLIP, frozen from then on) where the
+run made one.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import os
 import time
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import cv2
 import numpy as np
 import open_clip
 import torch
+from accelerate import Accelerator
+from accelerate.utils import DistributedDataParallelKwargs
 
-from clip2depth_ros.camera.letterbox import BORDER
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.network import Clip2Depth, create_clip, find_backbone, save_checkpoint
 from clip2depth_ros.network.checkpoint import write_tensors
-from clip2depth_ros.training.augmentation import Augmentation
+from clip2depth_ros.training.batches import Batch, BatchMaker, fixed_batch
 from clip2depth_ros.training.configuration import Phase, Recipe, Stage
+from clip2depth_ros.training.datasets import DataSet, below, open_data_set
+from clip2depth_ros.training.flow import checked_flow
 from clip2depth_ros.training.objectives import (
     ClipWithDepth,
-    depth_objective,
-    pretrain_objective,
+    DepthObjective,
+    PretrainObjective,
     validation_errors,
 )
-from clip2depth_ros.training.rooms import RoomViews
+from clip2depth_ros.training.state import read_facts
 from clip2depth_ros.training.trainer import Trainer
-from clip2depth_ros.training.views import Batch, ViewSet
 
-VALIDATION_VIEWS = 256
-EVALUATION_DEPTHS = (0.2, 15.0)  # canonical metres that count in validation
+NO_INFLUENCE = ("report_steps", "save_minutes")  # entries of a stage that may change when a run goes on
 
 
 class Run:
-    """One recipe in one folder. Call `train()`; call it again after an interruption."""
+    """One recipe in one folder. Call `train()`; call it again after an interruption.
 
-    def __init__(self, recipe: Recipe, directory: Path, rooms: RoomViews) -> None:
-        self.recipe, self.directory, self.rooms = recipe, Path(directory), rooms
+    root   folder that the data sets' own are below, where those are not absolute
+    cache  folder for rendered views; ~/.cache/clip2depth if None
+    """
+
+    def __init__(
+        self, recipe: Recipe, directory: Path, *, root: Path | None = None, cache: Path | None = None
+    ) -> None:
+        self.recipe, self.directory = recipe, Path(directory)
+        self._root, self._cache = root, cache
+        self.trainable = 0  # parameters of the depth stage, once it has run
         self.backbone = find_backbone(recipe.network.backbone)
         torch.set_num_threads(recipe.threads)
         cv2.setNumThreads(1)
 
+    @cached_property
+    def accelerator(self) -> Accelerator:
+        """Devices and precision; made on first use, for it joins the other processes."""
+        # with captions only in some steps, the text tower takes no part in the others
+        some_unused = DistributedDataParallelKwargs(find_unused_parameters=self.recipe.pretrain is not None)
+        try:
+            return Accelerator(mixed_precision=self.recipe.precision, kwargs_handlers=[some_unused])
+        except ValueError as error:
+            raise Clip2DepthError(
+                f"precision {self.recipe.precision} does not work here ({error}): set another in the recipe"
+            ) from None
+
     @property
     def clip_file(self) -> Path:
+        """The CLIP that the depth stage stands on, where that is a file."""
+        if self.recipe.pretrain is None:
+            return Path(self.recipe.network.weights)
         return self.directory / "clip.safetensors"
 
     @property
     def checkpoint_file(self) -> Path:
         return self.directory / "checkpoint.safetensors"
 
-    def train(self) -> Path:
-        """Train whatever is not trained yet; returns the checkpoint's path."""
+    @cached_property
+    def training_sets(self) -> tuple[DataSet, ...]:
+        return self.open(self.recipe.data.training)
+
+    @cached_property
+    def validation_sets(self) -> tuple[DataSet, ...]:
+        return self.open(self.recipe.data.validation)
+
+    def open(self, entries: tuple[dict, ...]) -> tuple[DataSet, ...]:
+        """Data sets of the configuration, with their folders below the data's."""
+        if not entries:
+            raise Clip2DepthError(
+                f"the recipe {self.recipe.name} names no data set: see data in its configuration"
+            )
+        return tuple(open_data_set(below(entry, self._root), cache=self._cache) for entry in entries)
+
+    def prepare(self) -> None:
+        """Make what the data sets can make by themselves and have not yet: rooms are rendered."""
+        for data_set in (*self.validation_sets, *self.training_sets):
+            data_set.prepare()
+
+    def train(self, limit: int | None = None) -> Path:
+        """Train whatever is not trained yet, at most `limit` steps of each stage; returns the checkpoint's
+        path.
+        """
         self.directory.mkdir(parents=True, exist_ok=True)
-        if self.recipe.pretrain is not None:
-            self._pretrain(self.recipe.pretrain)
-        self._train_depth(self.recipe.depth)
+        started = time.monotonic()
+        with self.accelerator.main_process_first():
+            self.prepare()
+        self.pretrain(limit)
+        self._train_depth(self.recipe.depth, limit)
+        if self.accelerator.is_main_process:
+            self._write_summary(time.monotonic() - started)
         return self.checkpoint_file
 
-    def _pretrain(self, stage: Stage) -> None:
+    def pretrain(self, limit: int | None = None) -> None:
+        """Make the CLIP, where the recipe makes one and it is not made yet."""
+        stage = self.recipe.pretrain
+        if stage is None:
+            return
+        state = self.directory / "pretrain.safetensors"
+        if self.clip_file.exists() and (not state.exists() or read_facts(state)["finished"]):
+            return
         torch.manual_seed(self.recipe.seed)
         clip = create_clip(self.backbone)
         network = self._network(clip, frozen=False)
         module = ClipWithDepth(clip, network, open_clip.get_tokenizer(self.backbone.clip))
         module = module.to(memory_format=torch.channels_last)
-        trainer = self._trainer(
-            "pretrain",
-            module,
-            network,
-            stage,
-            pretrain_objective(module, stage, self.recipe.bfloat16),
-            keep_best=lambda errors: None,
-        )
-        trainer.run()
-        if not self.clip_file.exists():
-            write_tensors(self.clip_file, clip.state_dict(), {"clip": self.backbone.clip})
+        trainer = self._trainer("pretrain", PretrainObjective(module, stage), network, stage)
+        trainer.run(limit)
+        if self.accelerator.is_main_process:
+            with trainer.average.applied():
+                write_tensors(self.clip_file, clip.state_dict(), {"clip": self.backbone.clip})
+        self.accelerator.wait_for_everyone()
+        self.accelerator.free_memory()
 
-    def _train_depth(self, stage: Stage) -> None:
+    def _train_depth(self, stage: Stage, limit: int | None) -> None:
+        weights = self.recipe.network.weights
+        kept = weights  # what the checkpoint says about its CLIP
+        if self.recipe.pretrain is not None or weights not in ("pretrained", "random"):
+            weights, kept = self.clip_file, os.path.relpath(self.clip_file, self.directory)
         torch.manual_seed(self.recipe.seed + 1)
-        weights = "pretrained" if self.recipe.pretrain is None else self.clip_file
-        network = self._network(create_clip(self.backbone, weights), frozen=True)
-        network = network.to(memory_format=torch.channels_last)
+        clip = create_clip(self.backbone, None if weights == "random" else weights)
+        network = self._network(clip, frozen=True).to(memory_format=torch.channels_last)
 
         def keep_best(errors: dict[str, float]) -> None:
-            save_checkpoint(
-                self.checkpoint_file,
-                network,
-                clip_weights="pretrained" if self.recipe.pretrain is None else self.clip_file.name,
-                notes={
-                    "recipe": self.recipe.name,
-                    "trained_on": self.recipe.trained_on,
-                    "seed": self.recipe.seed,
-                    "validation": errors,
-                },
-            )
+            notes = {
+                "recipe": self.recipe.name,
+                "trained_on": self.recipe.trained_on,
+                "seed": self.recipe.seed,
+                "validation": errors,
+            }
+            save_checkpoint(self.checkpoint_file, network, clip_weights=kept, notes=notes)
 
-        objective = depth_objective(network, stage.loss, self.recipe.bfloat16)
-        self._trainer("depth", network, network, stage, objective, keep_best=keep_best).run()
+        objective = DepthObjective(network, stage.loss)
+        trainer = self._trainer("depth", objective, network, stage, keep_best=keep_best)
+        self.trainable = sum(map(torch.numel, trainer.parameters))
+        trainer.run(limit)
+        self.accelerator.wait_for_everyone()
+        self.accelerator.free_memory()
 
     def _network(self, clip, *, frozen: bool) -> Clip2Depth:
         wanted = self.recipe.network
@@ -111,57 +172,91 @@ class Run:
             depth_range=wanted.depth_range,
             canonical_focal_px=wanted.canonical_focal_px,
             mirror_tokens=wanted.mirror_tokens,
+            skips=wanted.skips,
+            condition=wanted.condition if frozen else "mirror",
             frozen=frozen,
         )
 
-    def _trainer(self, name, module, network, stage: Stage, objective, *, keep_best) -> Trainer:
-        views = self.rooms.training()
+    def _trainer(
+        self, name: str, objective, network: Clip2Depth, stage: Stage, keep_best=lambda errors: None
+    ) -> Trainer:
+        recipe = self.recipe
         validation = self.validation_batch()
-        stage_number = 0 if name == "pretrain" else 1
-
-        def make_batch(step: int, phase: Phase) -> Batch:
-            seed = (self.recipe.seed, stage_number, step)
-            return views.random_batch(phase.batch, stage.augmentation, seed, **self._geometry(phase.size))
-
-        def validate() -> dict[str, float]:
-            self.rooms.training()  # takes in what was rendered meanwhile
-            return validation_errors(network, validation, EVALUATION_DEPTHS)
-
         return Trainer(
             name,
-            module,
+            objective,
             stage,
             self.directory,
-            objective=objective,
-            make_batch=make_batch,
-            validate=validate,
+            accelerator=self.accelerator,
+            make_batch=self._batches(stage, 0 if name == "pretrain" else 1),
+            validate=lambda: validation_errors(network, validation, recipe.network.depth_range),
             keep_best=keep_best,
+            identity={
+                "CLIP": network.clip_sha256[:12],
+                "seed": recipe.seed,
+                "precision": recipe.precision,
+                "network": dataclasses.asdict(recipe.network) | {"weights": None},
+            }
+            | {k: v for k, v in dataclasses.asdict(stage).items() if k not in NO_INFLUENCE},
+            seed=recipe.seed,
+            workers=recipe.data.workers,
+            spawn=any(data_set.draws for data_set in self.training_sets),
         )
 
-    def validation_batch(self, count: int = VALIDATION_VIEWS) -> Batch:
-        """Views of the held-out rooms, evenly picked, centred, not augmented, at the bundle's size."""
-        views: ViewSet = self.rooms.validation()
-        if not len(views):
-            raise Clip2DepthError("there are no validation views: render some first")
-        indices = np.unique(np.linspace(0, len(views) - 1, min(count, len(views))).round().astype(int))
-        geometry = self._geometry(self.recipe.network.size)
-        return views.batch(indices, Augmentation(), np.random.default_rng(0), **geometry)
+    def _batches(self, stage: Stage, number: int) -> StageBatches:
+        entries, canonical = self.recipe.data.training, self.recipe.network.canonical_focal_px
+        maker = BatchMaker(
+            self.training_sets,
+            tuple(float(entry.get("weight", 1.0)) for entry in entries),
+            stage.augmentation,
+            (self.recipe.seed, number),
+            canonical,
+        )
+        pairs = stage.loss.temporal > 0
+        return StageBatches(maker, pairs, self.accelerator.process_index, self.accelerator.num_processes)
 
-    def _geometry(self, size: tuple[int, int]) -> dict:
-        return {
-            "size": size,
-            "canonical_focal_px": self.recipe.network.canonical_focal_px,
-            "border_colour": BORDER,
+    def validation_batch(self) -> Batch:
+        """Views of the validation sets, evenly picked, centred, not augmented, at the bundle's size."""
+        wanted = self.recipe.network
+        return fixed_batch(
+            self.validation_sets,
+            self.recipe.data.validation_views,
+            size=wanted.size,
+            canonical_focal_px=wanted.canonical_focal_px,
+        )
+
+    def _write_summary(self, seconds: float) -> None:
+        facts = {
+            "recipe": self.recipe.name,
+            "seed": self.recipe.seed,
+            "training_views": sum(len(data_set) for data_set in self.training_sets),
+            "seconds_of_this_call": round(seconds),
+            "written": time.strftime("%Y-%m-%d"),
         }
+        (self.directory / "summary.json").write_text(json.dumps(facts, indent=2) + "\n")
 
 
-def write_summary(run: Run, seconds: float) -> None:
-    """summary.json beside the checkpoint: recipe, views, time."""
-    facts = {
-        "recipe": run.recipe.name,
-        "seed": run.recipe.seed,
-        "training_views": len(run.rooms.training()),
-        "seconds_of_this_call": round(seconds),
-        "written": time.strftime("%Y-%m-%d"),
-    }
-    (run.directory / "summary.json").write_text(json.dumps(facts, indent=2) + "\n")
+@dataclass(frozen=True)
+class StageBatches:
+    """(step, phase) -> Batch of this process, with the flow of pairs whose motion nobody knows."""
+
+    maker: BatchMaker
+    pairs: bool
+    rank: int
+    processes: int
+
+    def __call__(self, step: int, phase: Phase) -> Batch:
+        batch = self.maker(
+            step,
+            size=phase.size,
+            count=phase.batch // self.processes,
+            pairs=self.pairs,
+            rank=self.rank,
+            world=self.processes,
+        )
+        if self.pairs:
+            unknown = ~np.isfinite(batch.motion).all((1, 2))
+            if unknown.any():
+                batch.flow = np.full((*batch.depth.shape, 2), np.nan, np.float32)
+                batch.flow[unknown] = checked_flow(batch.image[unknown], batch.next_image[unknown])
+        return batch

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 # nothing of ours is imported where PyTorch is missing
+import copy
 import dataclasses
 
 import pytest
 
 pytest.importorskip("torch", reason="the network needs PyTorch")
 
+import open_clip
 import torch
 
 from clip2depth_ros.errors import Clip2DepthError
@@ -18,6 +20,7 @@ from clip2depth_ros.network import (
     save_checkpoint,
 )
 from clip2depth_ros.network.checkpoint import checkpoint_facts, write_tensors
+from clip2depth_ros.network.clip2depth import CONDITIONS, SENTENCE
 
 pytestmark = pytest.mark.torch
 
@@ -152,6 +155,7 @@ def test_the_papers_network_trains_about_1_2_million_parameters():
     trainable = sum(p.numel() for p in network.parameters() if p.requires_grad)
     assert network.mirror.tokens.shape == (64, 512)
     assert 0.9e6 < trainable < 1.3e6
+    assert network.image_tower.strides[-1] == network.backbone.stride == 16
     take_steps(network, 1)
     assert network.eval()(some_images(1)).shape == (1, 64, 96)
 
@@ -190,3 +194,48 @@ def test_impossible_depth_range_is_refused(network):
     clip = create_clip(network.backbone)
     with pytest.raises(Clip2DepthError, match="depth range"):
         type(network)(clip, dataclasses.replace(network.backbone), depth_range=(2.0, 1.0))
+
+
+def test_the_sentence_stands_where_the_mirror_does(network):
+    """That is, its own embedding, scaled as the mirror's is, and never trained."""
+    clip = create_clip(network.backbone).eval()
+    told = type(network)(clip, network.backbone, size=SIZE, condition="sentence")
+    with torch.no_grad():
+        expected = clip.encode_text(open_clip.get_tokenizer("clip2depth-mini")([SENTENCE]))[0]
+        expected = expected / expected.square().mean().sqrt()
+        torch.testing.assert_close(told.embedding(), expected, atol=1e-4, rtol=1e-4)
+    before = told.mirror.tokens.clone()
+    take_steps(told)
+    assert torch.equal(told.mirror.tokens, before) and "mirror.tokens" in told.trainable_state()
+
+
+def test_a_random_mirror_stays_as_it_began(network):
+    frozen = create_network("mini", weights=None, size=SIZE, condition="random")
+    before = frozen.mirror.tokens.clone()
+    take_steps(frozen)
+    assert torch.equal(frozen.mirror.tokens, before)
+    assert frozen.mirror.tokens.shape == network.mirror.tokens.shape
+
+
+def test_without_condition_there_is_no_film(network):
+    plain = create_network("mini", weights=None, size=SIZE, condition="none")
+    take_steps(plain, 1)
+    assert not any("film" in name or "mirror" in name for name in plain.trainable_state())
+    held = copy.deepcopy(plain).eval()
+    assert torch.equal(held.freeze_mirror()(some_images(1)[:0]), torch.empty(0, *SIZE))
+
+
+def test_conditions_begin_with_the_same_decoder():
+    first = {}
+    for condition in CONDITIONS:
+        torch.manual_seed(11)
+        network = create_network("mini", weights=None, size=SIZE, condition=condition)
+        for name, value in network.decoder.state_dict().items():
+            assert torch.equal(value, first.setdefault(name, value)), (condition, name)
+
+
+def test_an_unknown_condition_is_refused():
+    with pytest.raises(
+        Clip2DepthError, match="unknown condition 'words': known ones are mirror, random, sentence, none"
+    ):
+        create_network("mini", weights=None, size=SIZE, condition="words")

@@ -120,7 +120,7 @@ def test_timm_pyramid_taps():
 def test_mobileclip2_taps_at_a_size_that_is_not_square():
     backbone = find_backbone("MobileCLIP2-S0")
     tower = create_image_tower(create_clip(backbone).visual, backbone.taps, (64, 96)).freeze()
-    assert tower.strides == (4, 8, 16, 32)
+    assert tower.strides == (4, 8, 16, 32) and backbone.stride == 32
     assert shapes(tower(torch.rand(1, 3, 64, 96))) == [
         (1, 64, 16, 24), (1, 128, 8, 12), (1, 256, 4, 6), (1, 512, 2, 3)
     ]  # fmt: skip

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-TORCH = {"torch", "torchvision", "open_clip", "safetensors"}
+TORCH = {"torch", "torchvision", "open_clip", "safetensors", "accelerate", "tensorboard"}
 TORCH_ROOMS = ("network/", "training/", "bundle/export.py")
 ROS = {"rclpy", "cv_bridge", "ament_index_python", "rosidl_runtime_py", "std_msgs", "sensor_msgs"}
 # A bag holds messages: its reader borrows the node's codec, which imports no ROS itself.

@@ -2,17 +2,22 @@
 # ruff: noqa: E402  # nothing of ours is imported where PyTorch is missing
 """`clip2depth train` and `clip2depth export` as a person types them."""
 
+import json
+
+import cv2
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="training needs PyTorch")
 
 from clip2depth_ros.bundle.library import Bundle
+from clip2depth_ros.camera import Camera
 from clip2depth_ros.cli import main
 from clip2depth_ros.commands import export
 from clip2depth_ros.network import Clip2Depth, create_clip, find_backbone, save_checkpoint
 from clip2depth_ros.network.checkpoint import write_tensors
 from clip2depth_ros.training import evaluation
-from clip2depth_ros.training.views import Batch
+from clip2depth_ros.training.batches import Batch
 
 pytestmark = pytest.mark.torch
 
@@ -56,6 +61,39 @@ def test_export_writes_a_bundle_with_its_measured_errors(checkpoint, made_up_roo
     assert "bundle 'small'" in capsys.readouterr().out
 
 
+def test_an_evaluation_of_the_checkpoint_goes_into_the_manifest(checkpoint, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(export, "find_spec", lambda name: None if name == "mujoco" else True)
+    room, report = tmp_path / "room", tmp_path / "report"
+    for name, picture in (
+        ("rgb", np.full((48, 64, 3), 90, np.uint8)),
+        ("depth", np.full((48, 64), 2000, np.uint16)),
+    ):
+        (room / name).mkdir(parents=True)
+        cv2.imwrite(str(room / name / "000000.png"), picture)
+    Camera.from_fov(64, 48, 1.0).to_file(room / "camera.json")
+    call = ["evaluate", "--data", "rgbd", "--root", str(room), "--split", "all", "--output", str(report)]
+    assert main([*call, "--checkpoint", str(checkpoint), "--flip", "--no-temporal"]) == 0
+    command = ["export", "--checkpoint", str(checkpoint), "--trained-on", "nothing", "--report", str(report)]
+    command += ["--check-image", str(room / "rgb/000000.png"), "--output", str(tmp_path / "b")]
+    assert main(command) == 0
+    bundle = Bundle(tmp_path / "b")
+    errors = bundle.manifest.errors["rgbd all"]
+    assert errors["images"] == 1 and errors["rule"] == "none" and errors["with"] == "flip averaging"
+    assert 0 < errors["abs_rel"] < 100
+    # the photograph in the middle of the network's input, and the border above and below it
+    image, _ = bundle.check()
+    assert image[32, 48].tolist() == [90, 90, 90] and image[0, 0].tolist() != [90, 90, 90]
+
+    facts = json.loads((report / "metrics.json").read_text())
+    facts["network"]["sha256"] = "0" * 64
+    (report / "metrics.json").write_text(json.dumps(facts))
+    assert main(command) == 2 and "evaluation of other weights" in capsys.readouterr().err
+    (report / "metrics.json").write_text("[]")
+    assert main(command) == 2 and "is no result of" in capsys.readouterr().err
+    assert main([*command[:-6], "--output", str(tmp_path / "c")]) == 2
+    assert "simulated rooms need MuJoCo" in capsys.readouterr().err
+
+
 def test_export_wants_to_know_what_it_was_trained_on(checkpoint, tmp_path, capsys):
     assert main(["export", "--checkpoint", str(checkpoint), "--output", str(tmp_path / "b")]) == 2
     assert "say it with --trained-on" in capsys.readouterr().err
@@ -75,4 +113,5 @@ def test_without_pytorch_both_say_what_to_install(checkpoint, tmp_path, capsys, 
 def test_an_unknown_configuration_answers_with_those_that_ship(tmp_path, capsys):
     assert main(["train", "--config", "none.yaml", "--output", str(tmp_path)]) == 2
     said = capsys.readouterr().err
-    assert "no configuration none.yaml: give a file, or one that ships: mini_sim.yaml, rooms_v" in said
+    assert "no configuration none.yaml: give a file, or one that ships: " in said
+    assert "mini_sim.yaml, nyu_vitb16.yaml" in said

@@ -11,6 +11,7 @@ import clip2depth_ros.training as training
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.network import find_backbone
 from clip2depth_ros.training.configuration import read_recipe
+from clip2depth_ros.training.datasets import KINDS
 
 pytestmark = pytest.mark.torch
 
@@ -21,10 +22,18 @@ CONFIGS = Path(training.__file__).parent / "configs"
 def test_shipped_recipes_are_readable_and_fit_their_backbone(path):
     recipe = read_recipe(path)
     backbone = find_backbone(recipe.network.backbone)
-    assert (recipe.pretrain is None) == (backbone.pretrained is not None)
+    if backbone.pretrained is None:  # then the CLIP is made by the recipe, or given as a file
+        assert recipe.pretrain is not None or recipe.network.weights.endswith(".safetensors")
+    else:
+        assert recipe.pretrain is None and recipe.network.weights == "pretrained"
+    assert recipe.data.training and recipe.data.validation
+    for entry in (*recipe.data.training, *recipe.data.validation, *recipe.data.test):
+        assert entry["kind"] in KINDS
+    assert "test" not in {entry.get("split") for entry in (*recipe.data.training, *recipe.data.validation)}
+    assert not {"test", "all"} & {entry["split"] for entry in recipe.data.validation}
     for stage in filter(None, (recipe.pretrain, recipe.depth)):
         assert sum(phase.share for phase in stage.phases) == pytest.approx(1.0)
-        assert all(side % 32 == 0 for phase in stage.phases for side in phase.size)
+        assert all(side % backbone.stride == 0 for phase in stage.phases for side in phase.size)
 
 
 def changed(tmp_path, *path_and_value):
@@ -48,7 +57,16 @@ def changed(tmp_path, *path_and_value):
     (("depth", "images", "many"), "depth: images must be of type int, not 'many'"),
     (("network", "size", [1, 2, 3]), r"network: size must have 2 entries, not 3"),
     (("depth", "phases", 0, "share", "half"), r"depth: phases\[0\]: share must be of type float"),
-    (("views", 3), "views must be a mapping, not 3"),
+    (("data", 3), "data must be a mapping, not 3"),
+    (("precision", "bfloat"), "recipe.yaml: precision must be one of bf16, fp16, no"),
+    (("depth", "phases", 0, "batch", 0), r"depth: phases\[0\]: share, size and batch must be above 0"),
+    (("depth", "phases", []), "depth: phases must have an entry"),
+    (("depth", "images", 0), "depth: images must be above 0"),
+    (("depth", "average", 1.0), "depth: average must be at least 0 and below 1"),
+    (("data", "workers", -1), "data: workers must not be negative"),
+    (("threads", 0), "threads must be at least 1"),
+    (("data", "training", 0, "rooms"), r"data: training\[0\] must be of type dict, not 'rooms'"),
+    (("depth", "minutes", 16.0), "depth has no entry 'minutes'"),
 ])  # fmt: skip
 def test_a_mistake_is_named_with_its_place(tmp_path, change, message):
     with pytest.raises(Clip2DepthError, match=message):

@@ -7,7 +7,7 @@ torch = pytest.importorskip("torch", reason="training needs PyTorch")
 
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.training import evaluation, objectives
-from clip2depth_ros.training.views import Batch
+from clip2depth_ros.training.batches import Batch
 
 pytestmark = pytest.mark.torch
 

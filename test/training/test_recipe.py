@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # ruff: noqa: E402  # nothing of ours is imported where PyTorch is missing
-"""The whole recipe at toy size: render, pretrain, train, checkpoint, resume."""
+"""The whole recipe at toy size: pretrain, train, checkpoint, resume; and what it refuses."""
 
 import dataclasses
 from pathlib import Path
@@ -15,60 +15,54 @@ import open_clip
 import clip2depth_ros.training as training
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.network import create_clip, find_backbone, load_checkpoint
-from clip2depth_ros.network.checkpoint import checkpoint_facts
-from clip2depth_ros.simulation.shards import SCENES_PER_SHARD, shard_path
-from clip2depth_ros.training.configuration import Phase, read_recipe
-from clip2depth_ros.training.objectives import caption_loss, encode_captions
+from clip2depth_ros.network.checkpoint import checkpoint_facts, read_tensors, write_tensors
+from clip2depth_ros.training import recipe as recipe_file
+from clip2depth_ros.training.configuration import Data, Phase, read_recipe
+from clip2depth_ros.training.objectives import DepthObjective, caption_loss, encode_captions
 from clip2depth_ros.training.recipe import Run
-from clip2depth_ros.training.rooms import RoomViews
 
 pytestmark = pytest.mark.torch
 
 SIZE = (64, 96)
-
-
-def write_shards(folder: Path, seed: int, rooms: int):
-    """Shards as the simulator's, filled with walls whose brightness says their distance."""
-    rng = np.random.default_rng(seed)
-    folder.mkdir(parents=True, exist_ok=True)
-    for first in range(seed, seed + rooms, SCENES_PER_SHARD):
-        distance = rng.uniform(1, 5, SCENES_PER_SHARD)
-        light = (250 / distance).astype(np.uint8)
-        np.savez(
-            shard_path(folder, first, SCENES_PER_SHARD, 1, 128, 96),
-            image=np.broadcast_to(light[:, None, None, None], (SCENES_PER_SHARD, 96, 128, 3)),
-            depth=np.broadcast_to(
-                (1000 * distance).astype(np.uint16)[:, None, None], (SCENES_PER_SHARD, 96, 128)
-            ),
-            fx=np.full(SCENES_PER_SHARD, 100, np.float32),
-            caption=np.array([f"a wall {d:.1f} metres away" for d in distance]),
-        )
+VALIDATION_SEED = 500
 
 
 @pytest.fixture
-def run(tmp_path):
-    recipe = read_recipe(Path(training.__file__).parent / "configs" / "mini_sim.yaml")
-    phases = (Phase(1.0, SIZE, 4),)
-    stage = {"images": 8, "minutes": 10.0, "phases": phases}
-    recipe = dataclasses.replace(
-        recipe,
-        network=dataclasses.replace(recipe.network, size=SIZE),
-        views=dataclasses.replace(
-            recipe.views, size=(96, 128), training_rooms=64, validation_rooms=32, views_per_room=1
-        ),
-        pretrain=dataclasses.replace(recipe.pretrain, **stage),
-        depth=dataclasses.replace(recipe.depth, **stage),
-        threads=1,
-        bfloat16=False,
-    )
-    rooms = RoomViews(recipe.views, tmp_path / "cache")
-    write_shards(rooms.folder, recipe.views.training_seed, 64)
-    write_shards(rooms.folder, recipe.views.validation_seed, 32)
-    return Run(recipe, tmp_path / "run", rooms)
+def make_run(tmp_path, write_rooms):
+    write_rooms(tmp_path / "cache", 0, 32)
+    write_rooms(tmp_path / "cache", VALIDATION_SEED, 32)
+
+    def make(name="run", network=None, depth=None, **changes):
+        recipe = read_recipe(Path(training.__file__).parent / "configs" / "mini_sim.yaml")
+        stage = {"images": 8, "phases": (Phase(1.0, SIZE, 4),), "report_steps": 1}
+        rooms = {
+            "kind": "rooms", "size": [96, 128], "rooms": 32, "validation_rooms": 32, "views_per_room": 1,
+            "validation_seed": VALIDATION_SEED,
+        }  # fmt: skip
+        recipe = dataclasses.replace(
+            recipe,
+            network=dataclasses.replace(recipe.network, size=SIZE, **(network or {})),
+            data=Data((rooms,), (rooms | {"split": "validation"},), validation_views=8, workers=0),
+            pretrain=dataclasses.replace(recipe.pretrain, **stage),
+            depth=dataclasses.replace(recipe.depth, **stage, **(depth or {})),
+            threads=1,
+            precision="no",
+        )
+        return Run(dataclasses.replace(recipe, **changes), tmp_path / name, cache=tmp_path / "cache")
+
+    return make
+
+
+@pytest.fixture
+def clip_file(tmp_path):
+    torch.manual_seed(5)
+    write_tensors(tmp_path / "clip.safetensors", create_clip(find_backbone("mini")).state_dict(), {})
+    return tmp_path / "clip.safetensors"
 
 
 @pytest.mark.slow
-def test_recipe_ends_in_a_checkpoint_on_the_clip_it_made(run):
+def test_recipe_ends_in_a_checkpoint_on_the_clip_it_made(make_run):
+    run = make_run()
     checkpoint = run.train()
     network = load_checkpoint(checkpoint)
     assert network.size == SIZE and network.canonical_focal_px == run.recipe.network.canonical_focal_px
@@ -76,40 +70,93 @@ def test_recipe_ends_in_a_checkpoint_on_the_clip_it_made(run):
     assert facts["clip_weights"] == "clip.safetensors"
     assert facts["notes"]["validation"]["abs_rel"] > 0
     assert sorted(p.suffix for p in run.directory.iterdir() if p.suffix == ".part") == []
+    names = read_tensors(checkpoint)[0].keys() | read_tensors(run.directory / "depth.safetensors")[0].keys()
+    assert not any("image_tower" in name or "text_tower" in name for name in names)
 
     weights = checkpoint.read_bytes()
-    Run(run.recipe, run.directory, run.rooms).train()  # everything is done: nothing changes
+    make_run().train()  # everything is done: nothing changes
     assert checkpoint.read_bytes() == weights
 
 
-def test_views_that_are_not_rendered_are_an_error(run, tmp_path):
-    empty = Run(run.recipe, tmp_path / "other", RoomViews(run.recipe.views, tmp_path / "nothing"))
-    with pytest.raises(Clip2DepthError, match="no validation views: render some first"):
-        empty.validation_batch()
+@pytest.mark.parametrize("condition", ["random", "sentence", "none"])
+def test_other_conditions_train_what_is_left_and_come_back(make_run, clip_file, condition):
+    run = make_run(
+        condition, {"weights": str(clip_file), "condition": condition}, pretrain=None
+    )
+    network = load_checkpoint(run.train())
+    assert network.condition == condition and network.size == SIZE
+    trained = read_tensors(run.directory / "depth.safetensors")[0]
+    assert not any("mirror" in name for name in trained)
+    assert any("decoder" in name for name in trained)
 
 
-def test_training_takes_in_shards_that_come_later(run):
-    views = run.rooms.training()
-    assert len(views) == 64
-    (run.rooms.folder / "x").mkdir()
-    late = shard_path(run.rooms.folder, 32, 32, 1, 128, 96)
-    moved = late.rename(run.rooms.folder / "x" / "late")
-    fresh = RoomViews(run.recipe.views, run.rooms.folder.parent)
-    assert len(fresh.training()) == 32
-    moved.rename(late)
-    assert len(fresh.training()) == 64 and fresh.training() is fresh.training()
+def test_pairs_train_with_the_temporal_loss(make_run, clip_file):
+    run = make_run(
+        "pairs", {"weights": str(clip_file)}, {"loss": dataclasses.replace(
+            make_run().recipe.depth.loss, temporal=1.0)}, pretrain=None,
+    )  # fmt: skip
+    run.train()
+    header, first, *_ = (run.directory / "depth-training.csv").read_text().splitlines()
+    row = dict(zip(header.split(","), map(float, first.split(",")), strict=True))
+    assert row["temporal"] > 0 and row["loss"] == pytest.approx(row["depth"] + row["temporal"], rel=1e-4)
 
 
-def test_validation_is_fixed_and_unaugmented(run):
-    first, second = run.validation_batch(), run.validation_batch()
+def test_unknown_motion_goes_by_flow(make_run, clip_file, monkeypatch):
+    """Both frames of a pair are the same room: with the motion taken away, flow finds that nothing moved."""
+    loss = dataclasses.replace(make_run().recipe.depth.loss, temporal=1.0)
+    run = make_run("flow", {"weights": str(clip_file)}, {"loss": loss}, pretrain=None)
+    batches = run._batches(run.recipe.depth, 1)
+    batch = batches(0, run.recipe.depth.phases[0])
+    assert batch.flow is None and np.isfinite(batch.motion).all()
+    batch.motion[1:] = np.nan
+    batch.image[:] = batch.next_image[:] = np.random.default_rng(0).integers(0, 256, batch.image.shape)
+    monkeypatch.setattr(type(batches.maker), "__call__", lambda *_, **__: batch)
+    flowing = batches(0, run.recipe.depth.phases[0])
+    assert np.isnan(flowing.flow[0]).all()
+    assert np.nanmax(np.abs(flowing.flow[1:])) < 0.5 and np.isfinite(flowing.flow[1:]).mean() > 0.9
+    network = run._network(create_clip(run.backbone, clip_file), frozen=True)
+    _, parts = DepthObjective(network, loss)(flowing, 0)
+    assert parts["temporal"] > 0
+
+
+def test_random_weights_are_for_trying_out(make_run):
+    checkpoint = make_run("random", {"weights": "random"}, pretrain=None).train(limit=1)
+    with pytest.raises(Clip2DepthError, match="random weights that were not kept"):
+        load_checkpoint(checkpoint)
+
+
+def test_a_run_refuses_to_go_on_with_another_clip_or_another_recipe(make_run, clip_file):
+    make_run("one", {"weights": str(clip_file)}, pretrain=None).train(limit=1)
+    faster = {"learning_rate": 0.5}
+    with pytest.raises(Clip2DepthError, match=r"with learning_rate 0\.002 and cannot go on with 0\.5"):
+        make_run("one", {"weights": str(clip_file)}, faster, pretrain=None).train()
+    torch.manual_seed(6)
+    write_tensors(clip_file, create_clip(find_backbone("mini")).state_dict(), {})
+    with pytest.raises(Clip2DepthError, match="was begun with CLIP"):
+        make_run("one", {"weights": str(clip_file)}, pretrain=None).train()
+
+
+def test_validation_is_fixed_and_unaugmented(make_run):
+    first, second = make_run().validation_batch(), make_run().validation_batch()
     assert np.array_equal(first.image, second.image)
-    assert first.image.shape == (32, *SIZE, 3)
+    assert first.image.shape == (8, *SIZE, 3)
 
 
-def test_training_and_validation_rooms_may_not_overlap(run, tmp_path):
-    views = dataclasses.replace(run.recipe.views, validation_seed=10)
-    with pytest.raises(Clip2DepthError, match="overlap"):
-        RoomViews(views, tmp_path)
+def test_data_are_below_the_root(make_run, tmp_path):
+    data = Data(({"kind": "kitti", "root": "kitti/raw", "split": "train"},), ())
+    with pytest.raises(Clip2DepthError, match=f"{tmp_path}/elsewhere/kitti/raw"):
+        Run(make_run(data=data).recipe, tmp_path, root=tmp_path / "elsewhere").training_sets  # noqa: B018
+    with pytest.raises(Clip2DepthError, match="mini_sim names no data set"):
+        make_run(data=Data((), ())).prepare()
+
+
+def test_a_precision_that_the_machine_lacks_is_an_error_in_words(make_run, monkeypatch):
+    def refuse(**_):
+        raise ValueError("bf16 mixed precision requires a newer GPU")
+
+    monkeypatch.setattr(recipe_file, "Accelerator", refuse)
+    with pytest.raises(Clip2DepthError, match="precision bf16 does not work here"):
+        make_run(precision="bf16").train()
 
 
 def test_captions_cut_short_are_the_same_captions():

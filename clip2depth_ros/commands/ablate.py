@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`clip2depth ablate`: a recipe over and over with one thing changed, and one table of what that costs.
+
+Every row gets the same images, steps and seeds, and is judged on the recipe's test data (its validation data
+where it names none). Run again with the same arguments, it goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from clip2depth_ros.commands.train import add_recipe_arguments, read_chosen_recipe
+
+HELP = "train without mirror, with other conditions, without skips, over seeds: one table"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_recipe_arguments(parser)
+    parser.add_argument("--output", type=Path, required=True, help="folder for all runs and the table")
+    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="runs of each row (default: 3)")
+    parser.add_argument(
+        "--rows", nargs="+", metavar="ROW", help="mirror, random, sentence, none, no-skips (default: all)"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    recipe = read_chosen_recipe(args)
+    from clip2depth_ros.training.ablation import ROWS, Ablation, write_tables
+    from clip2depth_ros.training.recipe import Run
+
+    def make_run(recipe, directory: Path) -> Run:
+        return Run(recipe, directory, root=args.root, cache=args.cache)
+
+    judged = make_run(recipe, args.output).open(recipe.data.test or recipe.data.validation)
+    for data_set in judged:
+        data_set.prepare()
+    ablation = Ablation(
+        recipe,
+        args.output,
+        rows=args.rows or tuple(ROWS),
+        seeds=args.seeds,
+        judge=lambda checkpoint, folder: _judge(checkpoint, folder, judged),
+        make_run=make_run,
+    )
+    table = write_tables(args.output, ablation.run())
+    print(f"{table}\nWritten to {args.output}: ablation.md, ablation.csv, ablation.json.")
+    return 0
+
+
+def _judge(checkpoint: Path, folder: Path, data_sets) -> dict[str, float]:
+    """Mean errors of a checkpoint over the data sets, by the rule of the first one's benchmark."""
+    from clip2depth_ros.evaluation.engines import Watched
+    from clip2depth_ros.evaluation.evaluation import Evaluation
+    from clip2depth_ros.evaluation.frames import data_frames
+    from clip2depth_ros.pipeline import Pipeline
+    from clip2depth_ros.training.ablation import ERRORS
+    from clip2depth_ros.training.benchmarks import find_rule
+    from clip2depth_ros.training.network_engine import NetworkEngine
+
+    rule = find_rule(data_sets[0].benchmark)
+    with NetworkEngine(checkpoint) as engine:
+        watched = Watched(engine)
+        pipeline = Pipeline(watched, stabilizer=None)
+        try:
+            with Evaluation(pipeline, watched, rule, folder / "evaluation", temporal=False) as evaluation:
+                for data_set in data_sets:
+                    for frame, _ in data_frames(data_set):
+                        evaluation.add(frame, follows=False)
+                metrics = evaluation.finish({})
+        finally:
+            pipeline.close()
+    errors = {name: metrics["errors"][name] for name in ERRORS}
+    if metrics["blockiness"]:
+        errors["blockiness"] = metrics["blockiness"]["ratio"]
+    return errors

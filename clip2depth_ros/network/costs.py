@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a network costs: parameters by part, and multiplications by PyTorch's own counter."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from clip2depth_ros.network.clip2depth import Clip2Depth
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Parameters, and multiply-accumulates (MACs) for one image.
+
+    mirror, decoder           what is trained
+    image_tower, text_tower   frozen; the text tower without its vocabulary, and only while training
+    tower_macs, decoder_macs  at run time, when text tower and mirror have become constants
+    """
+
+    mirror: int
+    decoder: int
+    image_tower: int
+    text_tower: int
+    tower_macs: int
+    decoder_macs: int
+
+    @property
+    def trained(self) -> int:
+        return self.mirror + self.decoder
+
+    @property
+    def running(self) -> int:
+        """Parameters that are held at run time."""
+        return self.image_tower + self.decoder
+
+    @property
+    def macs(self) -> int:
+        return self.tower_macs + self.decoder_macs
+
+
+def costs(network: Clip2Depth) -> Costs:
+    """Costs of `network` at its own input size. Convolutions and matrix products count, the rest does not."""
+    parameters = {
+        name: sum(p.numel() for p in part.parameters()) if part is not None else 0
+        for name, part in (
+            ("mirror", network.mirror),
+            ("decoder", network.decoder),
+            ("image_tower", network.image_tower),
+            ("text_tower", network.text_tower),
+        )
+    }
+    held = copy.deepcopy(network).freeze_mirror().eval().to("meta")  # shapes are enough: nothing is computed
+    image = torch.empty(1, 3, *network.size, device="meta")
+    fused = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)  # the counter does not know its one fused operator
+    try:
+        with torch.no_grad():
+            taps, tower_macs = _macs(held.image_tower, image)
+            _, decoder_macs = _macs(held.decoder, taps, None)
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fused)
+    return Costs(**parameters, tower_macs=tower_macs, decoder_macs=decoder_macs)
+
+
+def _macs(module: nn.Module, *arguments):
+    """What the module returns, and its MACs: half the floating-point operations."""
+    with FlopCounterMode(display=False) as counter:
+        result = module(*arguments)
+    return result, counter.get_total_flops() // 2

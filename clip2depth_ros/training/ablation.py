@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The ablations of the paper: the same training with one thing changed, over several seeds, in one table."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from clip2depth_ros.errors import Clip2DepthError
+from clip2depth_ros.training.configuration import Recipe
+from clip2depth_ros.training.recipe import Run
+
+ERRORS = ("abs_rel", "rmse", "log10", "delta1", "delta2", "delta3")
+DECIMALS = 4
+COMPARED = "abs_rel"  # seed by seed with the first row, which takes out what a seed is good or bad for
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row: what it is, and what it changes in the recipe's network."""
+
+    meaning: str
+    changes: dict
+
+
+ROWS = {
+    "mirror": Row("mirror, trained (the paper)", {}),
+    "random": Row("mirror, random and frozen", {"condition": "random"}),
+    "sentence": Row('"How far is this location from the camera?"', {"condition": "sentence"}),
+    "none": Row("no text condition", {"condition": "none"}),
+    "no-skips": Row("mirror, trained; decoder without skips", {"skips": False}),
+}
+
+
+class Ablation:
+    """Trains and judges every row with every seed, each in a folder of its own. What is done is not repeated.
+
+    recipe     of every row but for what it changes; a CLIP of its own is trained once, for all of them
+    judge      (checkpoint, folder) -> errors, with ERRORS and perhaps more; on images that chose nothing
+    make_run   (recipe, directory) -> Run
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        directory: Path,
+        *,
+        rows: Sequence[str],
+        seeds: int,
+        judge: Callable[[Path, Path], dict[str, float]],
+        make_run: Callable[[Recipe, Path], Run],
+    ) -> None:
+        unknown = [name for name in rows if name not in ROWS]
+        if unknown:
+            raise Clip2DepthError(f"no ablation '{unknown[0]}': known ones are {', '.join(ROWS)}")
+        if seeds < 1:
+            raise Clip2DepthError(f"an ablation needs at least one seed, not {seeds}")
+        self.recipe, self.directory = recipe, Path(directory)
+        self.rows = tuple(rows)
+        self.seeds = tuple(range(recipe.seed, recipe.seed + seeds))
+        self._judge, self._make_run = judge, make_run
+
+    def run(self) -> list[dict]:
+        """All results, in order of seed, then row; whatever is missing is trained first."""
+        recipe = self._on_one_clip()
+        return [self._result(recipe, name, seed) for seed in self.seeds for name in self.rows]
+
+    def _on_one_clip(self) -> Recipe:
+        """The recipe with its CLIP as given weights: rows differ in nothing below mirror and decoder."""
+        if self.recipe.pretrain is None:
+            return self.recipe
+        run = self._make_run(self.recipe, self.directory / "clip")
+        run.pretrain()
+        network = dataclasses.replace(self.recipe.network, weights=str(run.clip_file.resolve()))
+        return dataclasses.replace(self.recipe, network=network, pretrain=None)
+
+    def _result(self, recipe: Recipe, name: str, seed: int) -> dict:
+        folder = self.directory / name / f"seed-{seed}"
+        file = folder / "result.json"
+        network = dataclasses.replace(recipe.network, **ROWS[name].changes)
+        recipe = dataclasses.replace(recipe, network=network, seed=seed)
+        budget = {"recipe": recipe.name, "images": recipe.depth.images, "size": list(network.size)}
+        if file.exists():
+            result = json.loads(file.read_text())
+            if result["budget"] != budget:
+                raise Clip2DepthError(
+                    f"{file} had the budget {result['budget']}, not {budget}: ablate in another folder"
+                )
+            return result
+        run = self._make_run(recipe, folder)
+        checkpoint = run.train()
+        result = {
+            "row": name,
+            "seed": seed,
+            "budget": budget,
+            "trainable": run.trainable,
+            "errors": self._judge(checkpoint, folder),
+        }
+        part = file.with_suffix(".part")
+        part.write_text(json.dumps(result, indent=2) + "\n")
+        os.replace(part, file)
+        return result
+
+
+def summarise(results: Sequence[dict]) -> list[dict]:
+    """A dictionary a row, in order of first appearance: mean and sample standard deviation over seeds.
+
+    "difference" is that of COMPARED to the first row's of the same seed; None in the first row itself.
+    """
+    rows = []
+    first = {r["seed"]: r["errors"][COMPARED] for r in results if r["row"] == results[0]["row"]}
+    for name in dict.fromkeys(result["row"] for result in results):
+        ours = [result for result in results if result["row"] == name]
+        errors = dict.fromkeys(error for result in ours for error in result["errors"])
+        apart = [r["errors"][COMPARED] - first[r["seed"]] for r in ours if r["seed"] in first]
+        rows.append(
+            {
+                "row": name,
+                "meaning": ROWS[name].meaning,
+                "seeds": [result["seed"] for result in ours],
+                "trainable": ours[0]["trainable"],
+                "errors": {error: _spread([r["errors"][error] for r in ours]) for error in errors},
+                "difference": _spread(apart) if rows and apart else None,
+            }
+        )
+    return rows
+
+
+def _spread(values: Sequence[float]) -> dict[str, float | None]:
+    deviation = float(np.std(values, ddof=1)) if len(values) > 1 else None
+    return {"mean": float(np.mean(values)), "deviation": deviation}
+
+
+def markdown(rows: Sequence[dict]) -> str:
+    """The table, mean ± sample standard deviation."""
+    errors = list(rows[0]["errors"])
+    lines = [
+        f"| | trainable | {' | '.join(errors)} | {COMPARED} against the first row, seed by seed |",
+        "|---|" + "---:|" * (len(errors) + 2),
+    ]
+    for row in rows:
+        cells = [_cell(**row["errors"][error]) for error in errors]
+        cells.append("" if row["difference"] is None else _cell(**row["difference"], sign="+"))
+        lines.append(f"| {row['meaning']} | {row['trainable']:,} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _cell(mean: float, deviation: float | None, sign: str = "") -> str:
+    spread = "" if deviation is None else f" ± {deviation:.{DECIMALS}f}"
+    return f"{mean:{sign}.{DECIMALS}f}{spread}"
+
+
+def write_tables(folder: Path, results: Sequence[dict]) -> str:
+    """Write ablation.md (mean and spread), ablation.csv (every run) and ablation.json (both); returns the
+    first.
+    """
+    rows = summarise(results)
+    text = markdown(rows)
+    (folder / "ablation.md").write_text(text)
+    with (folder / "ablation.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        errors = list(results[0]["errors"])
+        writer.writerow(["row", "seed", "trainable", *errors])
+        for result in results:
+            numbers = [f"{result['errors'][error]:.6g}" for error in errors]
+            writer.writerow([result["row"], result["seed"], result["trainable"], *numbers])
+    (folder / "ablation.json").write_text(json.dumps({"rows": rows, "runs": list(results)}, indent=2) + "\n")
+    return text

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""KITTI: raw drives, annotated depth, and a split's file list (Eigen's is the usual one)."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+from clip2depth_ros.camera import Camera
+from clip2depth_ros.errors import Clip2DepthError
+
+from .base import DataSet, Sample, Succession, check_sizes, read_depth_png
+from .kitti_calibration import camera_of, pose_of
+from .listed import find_list, read_colour, read_list
+from .splits import check_split, split_frames
+
+SOURCE = (
+    "get the raw drives (synced+rectified data and calibration) from "
+    "https://www.cvlibs.net/datasets/kitti/raw_data.php , data_depth_annotated.zip from "
+    "https://www.cvlibs.net/datasets/kitti/eval_depth.php?benchmark=depth_prediction and Eigen's lists from "
+    "https://github.com/cleinc/bts (train_test_inputs)."
+)
+LISTS = {
+    "train": "eigen_train_files_with_gt.txt",
+    "validation": "eigen_train_files_with_gt.txt",
+    "all": "eigen_train_files_with_gt.txt",
+    "test": "eigen_test_files_with_gt.txt",
+}
+KB_SIZE = (1216, 352)
+"""Width and height of the crop that the KITTI depth benchmark gave its name to."""
+
+
+class Kitti(DataSet):
+    """The frames of a list, whose lines are `date/drive/image_02/data/N.png depth_path focal`.
+
+    root: folder of the dates. depth_root: of the annotated depth, where drives lie directly or under train/
+    and val/; None is the root. list: a path, or a file in the root; None takes the usual name for the split.
+    kb_crop: take the lower middle 1216x352 of every image, where all of its lidar points are; None does so
+    for training and validation. Validation frames are those of a `validation_share` of the list's drives.
+    Lines without depth are left out. Frames have poses where the drive's oxts/ is there.
+    """
+
+    benchmark = "kitti"
+
+    def __init__(
+        self,
+        root: Path,
+        split: str = "train",
+        depth_root: Path | None = None,
+        list: str | None = None,
+        kb_crop: bool | None = None,
+        validation_share: float = 0.05,
+        seed: int = 0,
+    ) -> None:
+        check_split("kitti", split, official_test=True)
+        self.name = f"kitti {split} of {root}"
+        self._root, self._depth_root = root, depth_root or root
+        self._crop = split in ("train", "validation") if kb_crop is None else kb_crop
+        path = find_list(list or LISTS[split], root, SOURCE)
+        entries = [entry for entry in read_list(path, SOURCE) if entry.depth is not None]
+        for entry in entries:
+            if len(Path(entry.image).parts) != 5 or not Path(entry.image).stem.isdigit():
+                raise Clip2DepthError(
+                    f"{path} names {entry.image}; a line begins with date/drive/image_02/data/number.png; "
+                    f"{SOURCE}"
+                )
+        drives = ["/".join(Path(entry.image).parts[:2]) for entry in entries]
+        chosen = split_frames(drives, split, validation_share, seed, str(path))
+        self._entries = [entries[i] for i in chosen]
+        self._succession = Succession(
+            [(str(Path(e.image).parent), int(Path(e.image).stem)) for e in self._entries]
+        )
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def following(self, index: int) -> int | None:
+        return self._succession.after(index)
+
+    def __getitem__(self, index: int) -> Sample:
+        entry = self._entries[index]
+        date, drive, stream, _, name = Path(entry.image).parts
+        image = read_colour(_with_suffix_found(self._root / entry.image), SOURCE)
+        depth = read_depth_png(self._find_depth(entry.depth), 256.0, SOURCE)
+        camera = _camera(self._root / date, stream)
+        check_sizes(image, depth, camera, self._root / entry.image)
+        if self._crop:
+            x, y = (camera.width - KB_SIZE[0]) // 2, camera.height - KB_SIZE[1]
+            if min(x, y) < 0:
+                raise Clip2DepthError(
+                    f"{self._root / entry.image} is smaller than {KB_SIZE[0]}x{KB_SIZE[1]}; set kb_crop: "
+                    "false."
+                )
+            image = image[y:, x : x + KB_SIZE[0]]
+            depth = depth[y:, x : x + KB_SIZE[0]]
+            camera = camera.cropped(x, y, *KB_SIZE)
+        pose = pose_of(self._root / date, drive, stream, int(Path(name).stem))
+        return Sample(image, depth, camera, str(Path(entry.image).with_suffix("")), pose=pose)
+
+    def _find_depth(self, path: str) -> Path:
+        """Where the depth image lies: the archive sorts drives into train/ and val/, most lists do not."""
+        places = [self._depth_root / path, self._depth_root / "train" / path, self._depth_root / "val" / path]
+        return next((place for place in places if place.is_file()), places[0])
+
+
+def _with_suffix_found(path: Path) -> Path:
+    """The image itself, or the same as JPEG or PNG: many keep the raw drives as JPEG."""
+    if path.is_file():
+        return path
+    others = (path.with_suffix(suffix) for suffix in (".png", ".jpg"))
+    return next((other for other in others if other.is_file()), path)
+
+
+@lru_cache(maxsize=32)
+def _camera(date: Path, stream: str) -> Camera:
+    return camera_of(date, stream, SOURCE)

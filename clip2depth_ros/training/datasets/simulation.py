@@ -1,0 +1,269 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Simulated rooms and drives: rendered once to shards on disk, or on the fly."""
+
+from __future__ import annotations
+
+import os
+from abc import abstractmethod
+from bisect import bisect_right
+from functools import cached_property, lru_cache
+from itertools import accumulate
+from pathlib import Path
+
+import numpy as np
+
+from clip2depth_ros.camera import Camera
+from clip2depth_ros.errors import Clip2DepthError
+from clip2depth_ros.simulation import make_room, render_drives, render_shards
+from clip2depth_ros.simulation.mapped import MappedShard
+from clip2depth_ros.simulation.shards import (
+    SCENES_PER_SHARD,
+    drive_caption,
+    drive_path,
+    make_drive,
+    shard_path,
+)
+from clip2depth_ros.simulation.views import views_of_room
+
+from .base import DataSet, Sample
+from .splits import check_split
+
+VALIDATION_SEED = 1_000_000_000
+
+
+def default_cache() -> Path:
+    """~/.cache/clip2depth, or under $XDG_CACHE_HOME."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "clip2depth"
+
+
+class _Simulated(DataSet):
+    """What rooms and drives share: seeds kept apart, and shards.
+
+    `first` and `count` are the seeds of the split: validation has its own, and "all" is what training has.
+    """
+
+    def __init__(
+        self, kind: str, split: str, counts: tuple[int, int], seeds: tuple[int, int], size: tuple[int, int]
+    ) -> None:
+        check_split(kind, split, official_test=False)
+        if min(*counts, *size) < 1 or min(seeds) < 0:
+            raise Clip2DepthError(f"{kind}: counts and sizes must be positive, and seeds not negative.")
+        if abs(seeds[1] - seeds[0]) < max(counts):
+            raise Clip2DepthError(
+                f"training {kind} from seed {seeds[0]} and validation {kind} from seed {seeds[1]} overlap: "
+                "set validation_seed apart."
+            )
+        held_out = split == "validation"
+        self.first, self.count = seeds[held_out], counts[held_out]
+        self.height, self.width = size
+        self.name = f"{self.count} simulated {kind} from seed {self.first}"
+
+    @abstractmethod
+    def paths(self) -> list[Path]:
+        """The shards, whether they are there or not."""
+
+    @cached_property
+    def _shards(self) -> list[MappedShard]:
+        missing = [path for path in self.paths() if not path.exists()]
+        if missing:
+            raise Clip2DepthError(
+                f"{self.name}: {len(missing)} of {len(self.paths())} shards are not rendered, the first of "
+                f"them {missing[0]}; 'clip2depth train' renders them, --only render does no more than that."
+            )
+        return [MappedShard(path) for path in self.paths()]
+
+    @cached_property
+    def _ends(self) -> list[int]:
+        return list(accumulate(len(shard) for shard in self._shards))
+
+    def __getstate__(self) -> dict:
+        return {k: v for k, v in self.__dict__.items() if k not in ("_shards", "_ends", "_views", "_drive")}
+
+    def _stored(self, index: int) -> tuple[MappedShard, int]:
+        """Shard, and place in it."""
+        number = bisect_right(self._ends, index)
+        shard = self._shards[number]
+        return shard, index - (self._ends[number] - len(shard))
+
+    def _read(self, index: int) -> Sample:
+        shard, place = self._stored(index)
+        depth = shard.depth[place].astype(np.float32)
+        depth *= np.float32(1e-3)
+        depth[depth == 0] = np.nan
+        fx = float(shard.fx[place])
+        camera = Camera(self.width, self.height, fx, fx, (self.width - 1) / 2, (self.height - 1) / 2)
+        return Sample(
+            np.array(shard.image[place]),
+            depth,
+            camera,
+            f"{shard.path.stem}/{place:06d}",
+            str(shard.caption[place]),
+            None if shard.pose is None else shard.pose[place],
+            None if shard.stamp is None else int(shard.stamp[place]),
+        )
+
+
+class SimulatedRooms(_Simulated):
+    """Single views of rooms, `views_per_room` of each, with captions.
+
+    size: (height, width) as rendered. Room seeds count up from `seed`, for validation from `validation_seed`.
+    workers: processes that render. on_the_fly: render every view when it is asked for; slower, but nothing is
+    on disk. The views are the same.
+    """
+
+    def __init__(
+        self,
+        size: tuple[int, int],
+        rooms: int,
+        split: str = "train",
+        validation_rooms: int = 64,
+        views_per_room: int = 6,
+        seed: int = 0,
+        validation_seed: int = VALIDATION_SEED,
+        workers: int = 2,
+        on_the_fly: bool = False,
+        cache: Path | None = None,
+    ) -> None:
+        super().__init__("rooms", split, (rooms, validation_rooms), (seed, validation_seed), size)
+        self.views_per_room, self.workers = views_per_room, workers
+        self.on_the_fly = self.draws = on_the_fly
+        self.folder = (cache or default_cache()) / "rooms"
+
+    def __len__(self) -> int:
+        return self.count * self.views_per_room if self.on_the_fly else self._ends[-1]
+
+    def __getitem__(self, index: int) -> Sample:
+        if not self.on_the_fly:
+            return self._read(index)
+        room, place = self.first + index // self.views_per_room, index % self.views_per_room
+        views = self._views(room)
+        while len(views.made) <= place:
+            view = next(views.coming, None)
+            if view is None:
+                break
+            views.made.append(view)
+        if not views.made:
+            raise Clip2DepthError(f"room {room} is too full to stand in; leave it out: choose another seed.")
+        # A crowded room has fewer views: its last ones return.
+        view = views.made[place % len(views.made)]
+        return Sample(
+            view.image, view.depth, view.camera, f"room {room}/{place}", view.caption, pose=view.pose
+        )
+
+    @cached_property
+    def _views(self):
+        """The rooms that are being looked at: drawing a room's first view takes the most time."""
+        return lru_cache(maxsize=1)(self._open_room)
+
+    def _open_room(self, room: int) -> _Views:
+        rng = np.random.default_rng([13, room])
+        return _Views(views_of_room(make_room(room), rng, self.views_per_room, self.width, self.height))
+
+    def prepare(self) -> None:
+        if not self.on_the_fly:
+            render_shards(
+                self.folder,
+                self.first,
+                self.count,
+                self.views_per_room,
+                self.width,
+                self.height,
+                self.workers,
+            )
+
+    def paths(self) -> list[Path]:
+        end = self.first + self.count
+        return [
+            shard_path(
+                self.folder,
+                first,
+                min(SCENES_PER_SHARD, end - first),
+                self.views_per_room,
+                self.width,
+                self.height,
+            )
+            for first in range(self.first, end, SCENES_PER_SHARD)
+        ]
+
+
+class _Views:
+    """A room's views: those made, and those to come."""
+
+    def __init__(self, coming) -> None:
+        self.made, self.coming = [], coming
+
+
+class SimulatedDrives(_Simulated):
+    """Drives through rooms with walking people: sequences with true poses, captions and time stamps.
+
+    size: (height, width) as rendered. frames: of each drive, at `fps`. Drive seeds count up from `seed`, for
+    validation from `validation_seed`. workers, on_the_fly: as for rooms; on the fly, the exposure does not
+    follow the light slowly but is right at once.
+    """
+
+    def __init__(
+        self,
+        size: tuple[int, int],
+        drives: int,
+        split: str = "train",
+        validation_drives: int = 4,
+        frames: int = 60,
+        fps: float = 10.0,
+        seed: int = 0,
+        validation_seed: int = VALIDATION_SEED,
+        workers: int = 2,
+        on_the_fly: bool = False,
+        cache: Path | None = None,
+    ) -> None:
+        super().__init__("drives", split, (drives, validation_drives), (seed, validation_seed), size)
+        if frames < 1 or not fps > 0:
+            raise Clip2DepthError(f"drives: frames and fps must be positive, they are {frames} and {fps:g}.")
+        self.frames, self.fps, self.workers = frames, fps, workers
+        self.on_the_fly = self.draws = on_the_fly
+        self.folder = (cache or default_cache()) / "drives"
+
+    def __len__(self) -> int:
+        return self.count * self.frames if self.on_the_fly else self._ends[-1]
+
+    def following(self, index: int) -> int | None:
+        if self.on_the_fly:
+            return index + 1 if (index + 1) % self.frames else None
+        shard, place = self._stored(index)
+        return index + 1 if place + 1 < len(shard) else None
+
+    def __getitem__(self, index: int) -> Sample:
+        if not self.on_the_fly:
+            return self._read(index)
+        seed, place = self.first + index // self.frames, index % self.frames
+        drive = self._drive(seed)
+        frame = drive.frame(place)
+        return Sample(
+            frame.image, frame.depth, frame.camera, f"drive {seed}/{frame.name}", drive_caption(drive, frame),
+            frame.pose, frame.stamp,
+        )  # fmt: skip
+
+    @cached_property
+    def _drive(self):
+        """The last few drives: planning one takes as long as drawing many of its frames."""
+        return lru_cache(maxsize=4)(
+            lambda seed: make_drive(seed, self.frames, self.fps, self.width, self.height)
+        )
+
+    def prepare(self) -> None:
+        if not self.on_the_fly:
+            render_drives(
+                self.folder,
+                self.first,
+                self.count,
+                self.frames,
+                self.fps,
+                self.width,
+                self.height,
+                self.workers,
+            )
+
+    def paths(self) -> list[Path]:
+        return [
+            drive_path(self.folder, seed, self.frames, self.fps, self.width, self.height)
+            for seed in range(self.first, self.first + self.count)
+        ]

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The state of a run on disk, to go on as if never stopped: safetensors and JSON, whole or not at all.
+
+Weights, their average and the optimizer's moments are kept by the parameter's name, and only of what is
+trained: a frozen CLIP is not in it. There is no state of random numbers, for every step seeds its own.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+
+from clip2depth_ros.errors import Clip2DepthError
+from clip2depth_ros.network.checkpoint import read_tensors, write_tensors
+
+FORMAT = "clip2depth-run-1"
+
+
+def write_state(
+    path: Path,
+    weights: dict[str, torch.Tensor],
+    average: dict[str, torch.Tensor],
+    optimizer: torch.optim.Optimizer,
+    names: dict[torch.nn.Parameter, str],
+    facts: dict,
+) -> None:
+    """Write everything that a resumed run needs. facts: anything JSON can hold."""
+    tensors = {f"weights.{name}": value for name, value in weights.items()}
+    tensors.update((f"average.{name}", value) for name, value in average.items())
+    for parameter, moments in optimizer.state.items():
+        for key, value in moments.items():
+            tensors[f"optimizer.{key}.{names[parameter]}"] = torch.as_tensor(value)
+    write_tensors(path, tensors, {"format": FORMAT, "facts": json.dumps(facts)})
+
+
+def read_facts(path: Path) -> dict:
+    """What was written beside the tensors; Clip2DepthError if `path` is no such state."""
+    _, metadata = read_tensors(path)
+    if metadata.get("format") != FORMAT:
+        raise Clip2DepthError(f"{path} is not the state of a run of this version: train in another folder")
+    return json.loads(metadata["facts"])
+
+
+@torch.no_grad()
+def read_state(
+    path: Path,
+    weights: dict[str, torch.Tensor],
+    average: dict[str, torch.Tensor],
+    optimizer: torch.optim.Optimizer,
+    names: dict[torch.nn.Parameter, str],
+) -> None:
+    """Fill weights and average in place, and the optimizer's moments, from `path`."""
+    tensors, _ = read_tensors(path)
+    wanted = {f"{kind}.{name}" for kind in ("weights", "average") for name in weights}
+    found = {name for name in tensors if not name.startswith("optimizer.")}
+    shapes = all(
+        tensors[f"weights.{n}"].shape == v.shape for n, v in weights.items() if f"weights.{n}" in found
+    )
+    if wanted != found or not shapes:
+        raise Clip2DepthError(f"{path} belongs to another network: train in another folder")
+    for name in weights:
+        weights[name].copy_(tensors[f"weights.{name}"])
+        average[name].copy_(tensors[f"average.{name}"])
+    parameters = {name: parameter for parameter, name in names.items()}
+    for key, value in tensors.items():
+        if not key.startswith("optimizer."):
+            continue
+        _, moment, name = key.split(".", 2)
+        parameter = parameters[name]
+        if value.shape == parameter.shape:  # in the parameter's own memory format: fused kernels go by it
+            value = torch.empty_like(parameter).copy_(value)
+        optimizer.state[parameter][moment] = value.to(parameter.device)

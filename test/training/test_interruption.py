@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command killed halfway, and several processes: real ones."""
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import cv2
+import pytest
+import yaml
+
+pytest.importorskip("torch", reason="training needs PyTorch")
+
+import torch
+
+from clip2depth_ros.cli import main
+from clip2depth_ros.network.checkpoint import read_tensors, write_tensors
+
+pytestmark = [pytest.mark.torch, pytest.mark.slow]
+
+STEPS, BATCH = 24, 2
+
+
+@pytest.fixture
+def arguments(tmp_path, write_rooms, root):
+    """What follows `clip2depth`, but for --output: a recipe of a few small steps, over made-up rooms."""
+    from clip2depth_ros.network import create_clip, find_backbone
+
+    write_rooms(tmp_path / "cache", 0, 32)
+    write_rooms(tmp_path / "cache", 500, 8)
+    write_tensors(tmp_path / "clip.safetensors", create_clip(find_backbone("mini")).state_dict(), {})
+    rooms = {
+        "kind": "rooms", "size": [96, 128], "rooms": 32, "validation_rooms": 8, "views_per_room": 1,
+        "validation_seed": 500,
+    }  # fmt: skip
+    recipe = {
+        "name": "small",
+        "trained_on": "nothing real",
+        "threads": 1,
+        "precision": "bf16",
+        "network": {"backbone": "mini", "size": [32, 64], "weights": "pretrained"},
+        "data": {"training": [rooms], "validation": [rooms | {"split": "validation"}], "workers": 1},
+        "depth": {
+            "images": STEPS * BATCH,
+            "learning_rate": 1e-3,
+            "phases": [{"share": 1.0, "size": [32, 64], "batch": BATCH}],
+            "validate_images": 8,
+            "report_steps": 3,
+            "save_minutes": 0.0,
+            "augmentation": {"min_crop": 0.5, "flip": 0.5, "noise": 5.0, "brightness": 0.3},
+        },
+    }
+    config = tmp_path / "small.yaml"
+    config.write_text(yaml.safe_dump(recipe))
+    weights = ["--clip-weights", str(tmp_path / "clip.safetensors")]
+    return ["train", "--config", str(config), "--cache", str(tmp_path / "cache"), *weights]
+
+
+@pytest.fixture
+def root(request):
+    return request.config.rootpath
+
+
+def rows(path):
+    with path.open() as file:
+        return [{k: v for k, v in row.items() if k != "minutes"} for row in csv.DictReader(file)]
+
+
+def environment():
+    return os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+
+
+def test_a_run_killed_halfway_ends_as_an_unbroken_one(arguments, tmp_path, root, monkeypatch):
+    """SIGKILL, then the same command again: weights and loss curve are an unbroken run's, to the last bit."""
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    child = subprocess.Popen(
+        [sys.executable, "-m", "clip2depth_ros", *arguments, "--output", str(broken)],
+        cwd=root, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        start_new_session=True,
+    )  # fmt: skip
+    log = broken / "depth-training.csv"
+    deadline = time.monotonic() + 120
+    while not (log.exists() and len(log.read_text().splitlines()) >= 4):  # nine steps
+        assert child.poll() is None and time.monotonic() < deadline, child.stderr.read().decode()
+        time.sleep(0.005)
+    os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
+    child.stderr.close()
+    assert len(rows(log)) < STEPS // 3, "it was killed too late to show anything"
+
+    assert main([*arguments, "--output", str(broken)]) == 0
+    torch.manual_seed(1234)
+    assert main([*arguments, "--output", str(whole)]) == 0
+    for name in ("checkpoint.safetensors", "depth.safetensors"):
+        expected, found = read_tensors(whole / name)[0], read_tensors(broken / name)[0]
+        assert expected.keys() == found.keys()
+        different = [key for key, value in expected.items() if not torch.equal(found[key], value)]
+        assert different == []
+    for name in ("depth-training.csv", "depth-validation.csv"):
+        assert rows(broken / name) == rows(whole / name)
+    assert [row["step"] for row in rows(whole / "depth-training.csv")] == [str(n) for n in range(3, 25, 3)]
+    curve = cv2.imread(str(whole / "depth-curve.png"))
+    assert curve.shape[1] > 2 * curve.shape[0] and curve.std() > 10
+
+
+def test_two_processes_share_each_batch(arguments, tmp_path, root):
+    output = tmp_path / "two"
+    launch = ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1"]
+    launch += ["--num_cpu_threads_per_process", "1", "--main_process_port", "0", "--module", "clip2depth_ros"]
+    done = subprocess.run(
+        [sys.executable, *launch, *arguments, "--output", str(output), "--limit-steps", "3"],
+        cwd=root, env=environment(), capture_output=True, text=True, timeout=200, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("trained; next: clip2depth export") == 1
+    assert [row["images"] for row in rows(output / "depth-training.csv")] == ["6"]
+    assert (output / "checkpoint.safetensors").exists()
