@@ -7,6 +7,7 @@ import argparse
 import importlib
 import logging
 import pkgutil
+import shlex
 import sys
 from collections.abc import Sequence
 
@@ -46,6 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
     args = make_parser(arguments[0] if arguments else None).parse_args(arguments)
+    args.command_line = shlex.join(["clip2depth", *arguments])
     try:
         return args.run(args)
     except Clip2DepthError as error:

@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Judge a network's depth by the rules of a benchmark: tables, plots and pictures of where it is right.
+
+Either as the robot has it, on any input of `clip2depth run` with true depth, or image by image on a data set
+of the training.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import sys
+import time
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+from tqdm import tqdm
+
+from clip2depth_ros import __version__
+from clip2depth_ros.bundle import open_bundle
+from clip2depth_ros.commands import _data, _pipeline
+from clip2depth_ros.engines import Engine, open_engine
+from clip2depth_ros.errors import Clip2DepthError
+from clip2depth_ros.evaluation.engines import FlipAveraged, Watched
+from clip2depth_ros.evaluation.evaluation import Evaluation
+from clip2depth_ros.evaluation.frames import data_frames
+from clip2depth_ros.evaluation.report import errors_in_words, write_report
+from clip2depth_ros.frame import Frame
+from clip2depth_ros.pipeline import Pipeline
+from clip2depth_ros.training.benchmarks import RULES, find_rule
+
+HELP = "judge a network's depth against the truth, with a report"
+
+# A log file gets a line this often, seconds.
+LINE_PERIOD = 5.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    _pipeline.add_input_arguments(parser, required=False)
+    _data.add_data_arguments(parser)
+    parser.add_argument("--output", required=True, type=Path, metavar="DIR", help="folder for the report")
+    _pipeline.add_engine_arguments(parser)
+    parser.add_argument(
+        "--checkpoint",
+        type=Path,
+        metavar="FILE",
+        help="in place of --bundle: checkpoint.safetensors of a training run, on PyTorch",
+    )
+    _pipeline.add_stage_arguments(parser)
+    parser.add_argument(
+        "--rule",
+        choices=tuple(RULES),
+        help="benchmark whose cap and crop count (default: the data set's own)",
+    )
+    parser.add_argument(
+        "--flip", action="store_true", help="average with the mirror image's depth; marked in every output"
+    )
+    parser.add_argument(
+        "--median-scaling",
+        action="store_true",
+        help="scale each image by the median of truth / depth first; marked in every output",
+    )
+    parser.add_argument(
+        "--no-temporal", action="store_true", help="leave out TAE, OPW and rTC, which take most of the time"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    if sum(given is not None for given in (args.input, args.data, args.config)) != 1:
+        raise Clip2DepthError("give one of --input, --data and --config: it says what to judge.")
+    by_image = args.input is None
+    with contextlib.ExitStack() as opened:
+        if by_image:
+            _check_by_image(args)
+            data = _data.open_data(args)
+            frames = data_frames(data, every=args.every, limit=args.limit)
+            name, rule, total = data.name, args.rule or data.benchmark, -(-len(data) // args.every)
+        else:
+            source = opened.enter_context(_pipeline.open_input(args))
+            if not source.has_depth:
+                raise Clip2DepthError(
+                    f"{source.name} has no true depth to judge by; give a folder with rgb/ and depth/, a bag "
+                    "with --depth-topic, or sim:SEED."
+                )
+            frames = ((frame, True) for frame in _pipeline.frames_of(args, source))
+            name, rule, total = source.name, args.rule or "none", source.length
+        engine = opened.enter_context(_open_network(args))
+        watched = Watched(FlipAveraged(engine) if args.flip else engine)
+        make = _pipeline.make_pipeline
+        pipeline = Pipeline(watched, stabilizer=None) if by_image else make(args, watched)
+        opened.callback(pipeline.close)
+        evaluation = opened.enter_context(
+            Evaluation(
+                pipeline,
+                watched,
+                find_rule(rule),
+                args.output,
+                median_scaling=args.median_scaling,
+                marks=_marks(args),
+                temporal=not args.no_temporal,
+            )
+        )
+        total = min(n for n in (total, args.limit, sys.maxsize) if n is not None)
+        for frame, follows in _progress(frames, None if total == sys.maxsize else total):
+            evaluation.add(frame, follows=follows)
+        metrics = evaluation.finish(
+            {
+                "command": args.command_line,
+                "program": f"clip2depth_ros {__version__}",
+                "input": name,
+                "network": _network_facts(args, engine),
+                "settings": _settings(args),
+            }
+        )
+    write_report(args.output, metrics, evaluation.tally.values["abs_rel"], evaluation.examples.sheets())
+    print(errors_in_words(metrics))
+    print(f"Written to {args.output}: report.html, report.md with pictures/, metrics.json, images.csv.")
+    return 0
+
+
+def _check_by_image(args: argparse.Namespace) -> None:
+    if args.scale_height is not None or args.scale_odometry or args.scale_ranges is not None:
+        raise Clip2DepthError(
+            "a data set is judged image by image; the scale of a drive needs the recording as --input."
+        )
+    if args.every < 1 or (args.limit is not None and args.limit < 1):
+        raise Clip2DepthError("--every and --limit must be at least 1.")
+
+
+def _open_network(args: argparse.Namespace) -> Engine:
+    if args.checkpoint is None:
+        return open_engine(open_bundle(args.bundle), args.engine, threads=args.threads)
+    if find_spec("torch") is None or find_spec("open_clip") is None:
+        raise Clip2DepthError(
+            "a checkpoint needs PyTorch and open_clip: pip install 'clip2depth_ros[train]' (no bundle does)."
+        )
+    from clip2depth_ros.training.network_engine import NetworkEngine
+
+    return NetworkEngine(args.checkpoint, threads=args.threads)
+
+
+def _marks(args: argparse.Namespace) -> tuple[str, ...]:
+    """What makes the depth other than the network's plain metric one."""
+    marks = []
+    if args.flip:
+        marks.append("flip averaging")
+    if args.scale_height is not None:
+        marks.append(f"scale from the camera's height of {args.scale_height:g} m")
+    if args.scale_odometry:
+        marks.append("scale from odometry")
+    if args.scale_ranges is not None:
+        marks.append(f"scale from {args.scale_ranges} ranges a frame, drawn from the true depth")
+    return tuple(marks)
+
+
+def _network_facts(args: argparse.Namespace, engine: Engine) -> dict[str, str]:
+    manifest = engine.manifest
+    return {
+        "kind": "a bundle" if args.checkpoint is None else "a checkpoint before its export",
+        "name": manifest.name,
+        "backbone": manifest.backbone,
+        "sha256": manifest.model_sha256,
+        "trained_on": manifest.trained_on,
+        "engine": f"{engine.name} on {engine.device}, {engine.precision}",
+    }
+
+
+def _settings(args: argparse.Namespace) -> dict[str, str]:
+    """In words, for the report's head."""
+    on = args.input is not None and not args.no_stabilize
+    return {
+        "stabilizer": "on" if on else "off: each image by itself",
+        "flip averaging": "yes" if args.flip else "no",
+        "median scaling": "yes" if args.median_scaling else "no: metres as the network says them",
+        "scale": "; ".join(mark for mark in _marks(args) if mark.startswith("scale")) or "the network's own",
+    }
+
+
+def _progress(frames: Iterator[tuple[Frame, bool]], total: int | None) -> Iterator[tuple[Frame, bool]]:
+    """A bar on a terminal, a plain line now and then elsewhere."""
+    if sys.stderr.isatty():
+        yield from tqdm(frames, total=total, unit="image")
+        return
+    said = time.monotonic()
+    for count, frame in enumerate(frames, 1):
+        yield frame
+        if time.monotonic() - said > LINE_PERIOD:
+            said = time.monotonic()
+            print(f"{count} of {total or '?'} images", file=sys.stderr, flush=True)

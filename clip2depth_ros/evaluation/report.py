@@ -1,0 +1,233 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The report that a person reads: report.html by itself, report.md with its pictures beside it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from clip2depth_ros.evaluation.document import (
+    Block,
+    Heading,
+    Paragraph,
+    Picture,
+    Table,
+    write_html,
+    write_markdown,
+)
+from clip2depth_ros.evaluation.plots import INSTALL, can_plot, overview
+from clip2depth_ros.evaluation.steadiness import MEANING as STEADY_MEANING
+from clip2depth_ros.training.benchmarks import ERRORS, MEANING
+
+_NAMES = {
+    "abs_rel": "AbsRel",
+    "sq_rel": "SqRel, m",
+    "rmse": "RMSE, m",
+    "rmse_log": "RMSE log",
+    "log10": "log10",
+    "delta1": "delta 1",
+    "delta2": "delta 2",
+    "delta3": "delta 3",
+    "tae": "TAE",
+    "tae_8": "TAE, every 8th",
+    "opw": "OPW, m",
+    "rtc": "rTC",
+}
+
+
+def write_report(folder: Path, metrics: dict, abs_rel: list[float], sheets: dict[str, np.ndarray]) -> None:
+    """Write report.html, report.md and its pictures into `folder`.
+
+    metrics: as Evaluation.finish returns it; abs_rel: of each judged image, in order; sheets: of Examples.
+    """
+    blocks = [
+        *_head(metrics),
+        *_errors(metrics),
+        *_distance(metrics, abs_rel),
+        *_sequence(metrics),
+        *_blockiness(metrics),
+        *_sheets(sheets),
+        *_definitions(),
+    ]
+    write_markdown(folder / "report.md", blocks)
+    write_html(folder / "report.html", blocks)
+
+
+def errors_in_words(metrics: dict) -> str:
+    """Two or three lines for the terminal."""
+    errors, images = metrics["errors"], metrics["images"]
+    lines = [
+        f"{images['judged']} of {images['seen']} images, rule '{metrics['rule']['name']}'"
+        + (f", WITH {', '.join(metrics['marks'])}" if metrics["marks"] else "")
+        + ": "
+        + ", ".join(f"{_NAMES[name]} {errors[name]:.3f}" for name in ERRORS)
+        + f"; {errors['coverage']:.1%} of the judged pixels known.",
+        f"For comparison, AbsRel with all depth times {metrics['single_scale']['factor']:.2f}: "
+        f"{metrics['single_scale']['abs_rel']:.3f}; with {metrics['constant']['metres']:.1f} m everywhere: "
+        f"{metrics['constant']['abs_rel']:.3f}.",
+    ]
+    if metrics["sequence"]:
+        found = metrics["sequence"]["depth"]
+        lines.append(
+            "In time: "
+            + ", ".join(
+                f"{_NAMES[name]} {_steady(name, found[name])}"
+                for name in STEADY_MEANING
+                if found[name] is not None
+            )
+            + "."
+        )
+    return "\n".join(lines)
+
+
+def _head(metrics: dict) -> list[Block]:
+    images, rule = metrics["images"], metrics["rule"]
+    network, settings = metrics["network"], metrics["settings"]
+    rows = [
+        ("network", f"{network['name']} ({network['backbone']}), {network['kind']}"),
+        ("weights", f"SHA-256 {network['sha256'][:16]}"),
+        ("trained on", network["trained_on"]),
+        ("engine", network["engine"]),
+        ("images", f"{images['judged']} judged of {images['seen']}, from {metrics['input']}"),
+        ("rule", f"{rule['name']}: {rule['meaning']}"),
+        (
+            "an unknown pixel",
+            f"counts as {rule['depth_min']:g} m; depth is clipped to the cap"
+            if rule["capped"]
+            else "is left out; coverage says how many",
+        ),
+        *settings.items(),
+        ("program", metrics["program"]),
+    ]
+    blocks: list[Block] = [
+        Heading(f"Evaluation of {network['name']}", 1),
+        Paragraph(metrics["command"], code=True),
+        Table(("", ""), rows),
+    ]
+    if metrics["marks"]:
+        blocks.append(
+            Paragraph(
+                "Not the network's plain metric depth. With: " + "; ".join(metrics["marks"]) + ".", mark=True
+            )
+        )
+    return blocks
+
+
+def _errors(metrics: dict) -> list[Block]:
+    errors, constant, scaled = metrics["errors"], metrics["constant"], metrics["single_scale"]
+    title = f"Errors ({'; '.join(metrics['marks'])})" if metrics["marks"] else "Errors"
+    means = [f"{errors[name]:.3f}" for name in (*ERRORS, "coverage", "scale")]
+    return [
+        Heading(title),
+        Table(
+            ("", *(_NAMES[name] for name in ERRORS), "coverage", "scale"),
+            [
+                ("mean over images", *means),
+                _bound(f"all depth times {scaled['factor']:.2f}", scaled),
+                _bound(f"{constant['metres']:.2f} m everywhere", constant),
+            ],
+        ),
+        Paragraph(
+            "The last two rows know the truth of these very images. One factor for all of them is what a "
+            "robot can find by its camera's height, odometry or a few ranges. The constant is the median "
+            "true depth: what does not beat it by much sees little."
+        ),
+    ]
+
+
+def _definitions() -> list[Block]:
+    names = (*ERRORS, "coverage", "scale")
+    return [
+        Heading("What the figures mean"),
+        Table(("", ""), [(_NAMES.get(name, name), MEANING[name]) for name in names]),
+        Paragraph(
+            "Scale is the median over the images; all else are means over images, each counting the same."
+        ),
+    ]
+
+
+def _bound(label: str, found: dict) -> tuple[str, ...]:
+    """A row of what is measured beside the network: AbsRel and delta 1."""
+    return (
+        label,
+        *(f"{found[name]:.3f}" if name in found else "" for name in (*ERRORS, "coverage", "scale")),
+    )
+
+
+def _distance(metrics: dict, abs_rel: list[float]) -> list[Block]:
+    rows = [
+        (
+            f"{row['near']:g}-{row['far']:g} m",
+            f"{row['pixels']:.1%}",
+            f"{row['abs_rel']:.3f}",
+            f"{row['rmse']:.2f}",
+            f"{row['bias']:.2f}",
+        )
+        for row in metrics["against_distance"]
+    ]
+    blocks: list[Block] = [Heading("Error against distance, and how it is spread")]
+    if can_plot():
+        blocks.append(Picture("pictures/plots.png", overview(metrics, abs_rel), "Plots of the errors"))
+    else:
+        blocks.append(Paragraph(f"Plots need matplotlib: {INSTALL}"))
+    blocks += [
+        Table(("true distance", "pixels", "AbsRel", "RMSE, m", "bias"), rows),
+        Paragraph("Over all pixels of all images. Bias is the typical depth / truth (geometric mean)."),
+    ]
+    return blocks
+
+
+def _sequence(metrics: dict) -> list[Block]:
+    found = metrics["sequence"]
+    if not found:
+        return []
+    # Without poses there is no TAE.
+    names = [name for name in STEADY_MEANING if found["depth"][name] is not None]
+    rows = [
+        (label, *(_steady(name, found[key][name]) for name in names))
+        for label, key in (("depth", "depth"), ("the measured truth itself", "truth"))
+    ]
+    text = " ".join(f"{_NAMES[name]}: {STEADY_MEANING[name]}." for name in names)
+    return [
+        Heading("How still it holds"),
+        Table(("", *(_NAMES[name] for name in names)), rows),
+        Paragraph(
+            text
+            + " The truth's own figures are the floor: noise of the sensor and of the poses. OPW and rTC "
+            "count the camera's own advance as an error."
+        ),
+    ]
+
+
+def _steady(name: str, value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.3f}" if name == "opw" else f"{value:.2%}"
+
+
+def _blockiness(metrics: dict) -> list[Block]:
+    found = metrics["blockiness"]
+    if not found or not np.isfinite(found["ratio"]):
+        return []
+    return [
+        Heading("Blockiness"),
+        Paragraph(
+            f"{found['ratio']:.2f}: mean step of the network's log depth across the borders of its "
+            f"{found['patch']} pixel patches over the mean step inside them, where the truth has no edge. 1 "
+            "is none."
+        ),
+    ]
+
+
+def _sheets(sheets: dict[str, np.ndarray]) -> list[Block]:
+    blocks: list[Block] = [Heading("Best, median and worst images")]
+    for label, picture in sheets.items():
+        bgr = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
+        content = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, 72])[1].tobytes()
+        blocks += [
+            Heading(label.capitalize(), 3),
+            Picture(f"pictures/{label}.jpg", content, f"{label} images"),
+        ]
+    return blocks

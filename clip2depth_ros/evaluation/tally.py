@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sums over the judged images: mean errors, error against distance, histograms, what a constant scores."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from clip2depth_ros.training.benchmarks import ERRORS, Judgement
+
+# Metres between which error is shown against distance; a bin without pixels is left out.
+DISTANCES = (0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 7.0, 10.0, 15.0, 20.0, 30.0, 40.0, 60.0, 80.0)
+
+# Factors depth / truth between which the histogram of errors lies; what is beyond counts in its end bins.
+RATIOS = np.exp2(np.linspace(-2.0, 2.0, 81))
+
+# Metres between which the histograms of depth lie, evenly in log depth.
+DEPTHS = np.geomspace(0.1, 100.0, 61)
+
+# Bins in which the truth is kept for the constant guess: 0.9 % wide, which is nothing against its error.
+_FINE = np.geomspace(1e-3, 100.0, 1301)
+# The same for depth / truth, 0.5 % wide.
+_FINE_RATIOS = np.geomspace(1 / 50, 50.0, 1601)
+
+
+class Tally:
+    """Takes in one Judgement after the other and keeps no image.
+
+    Mean errors are means over images, each image counting the same, as in the benchmarks; error against
+    distance and the histogram of errors are over pixels.
+    """
+
+    def __init__(self) -> None:
+        self.images = 0
+        self.pixels = 0
+        self.values: dict[str, list[float]] = {name: [] for name in (*ERRORS, "coverage", "scale")}
+        self._distance = {name: np.zeros(len(DISTANCES) - 1) for name in ("n", "abs_rel", "square", "log")}
+        self._ratios = np.zeros(len(RATIOS) - 1)
+        self._depths = {name: np.zeros(len(DEPTHS) - 1) for name in ("depth", "truth")}
+        self._truth = np.zeros(len(_FINE) - 1)
+        self._fine_ratios = np.zeros(len(_FINE_RATIOS) - 1)
+
+    def add(self, judged: Judgement) -> None:
+        """Take in one image."""
+        self.images += 1
+        self.pixels += judged.pixels
+        for name, value in (judged.errors | {"coverage": judged.coverage, "scale": judged.scale}).items():
+            self.values[name].append(value)
+        truth = judged.truth[np.isfinite(judged.truth)].astype(np.float64)
+        self._truth += _shares(truth, _FINE)
+        self._depths["truth"] += _shares(truth, DEPTHS)
+        both = np.isfinite(judged.depth) & np.isfinite(judged.truth)
+        depth, truth = judged.depth[both].astype(np.float64), judged.truth[both].astype(np.float64)
+        self._depths["depth"] += _shares(depth, DEPTHS)
+        self._fine_ratios += _shares(depth / truth, _FINE_RATIOS)
+        log_ratio = np.log(depth / truth)
+        self._ratios += np.histogram(np.clip(log_ratio, *_ends(RATIOS)), np.log(RATIOS))[0]
+        place = np.digitize(truth, DISTANCES[1:-1])
+        for name, weight in (
+            ("n", None),
+            ("abs_rel", np.abs(depth - truth) / truth),
+            ("square", (depth - truth) ** 2),
+            ("log", log_ratio),
+        ):
+            self._distance[name] += np.bincount(place, weight, minlength=len(DISTANCES) - 1)
+
+    def mean(self) -> dict[str, float]:
+        """The mean over images of each error, of coverage and of scale (its median; NaN if never known)."""
+        means = {name: float(np.mean(self.values[name])) for name in (*ERRORS, "coverage")}
+        scales = np.array(self.values["scale"])
+        scales = scales[np.isfinite(scales)]
+        return means | {"scale": float(np.median(scales)) if scales.size else float("nan")}
+
+    def against_distance(self) -> list[dict[str, float]]:
+        """A row for every bin of true distance that holds pixels, over all pixels of all images.
+
+        near, far  metres; pixels  share of all; abs_rel; rmse  metres; bias  typical depth / truth
+        """
+        rows = []
+        for i in np.flatnonzero(self._distance["n"]):
+            n = self._distance["n"][i]
+            rows.append(
+                {
+                    "near": DISTANCES[i],
+                    "far": DISTANCES[i + 1],
+                    "pixels": float(n / self._distance["n"].sum()),
+                    "abs_rel": float(self._distance["abs_rel"][i] / n),
+                    "rmse": float(np.sqrt(self._distance["square"][i] / n)),
+                    "bias": float(np.exp(self._distance["log"][i] / n)),
+                }
+            )
+        return rows
+
+    def histograms(self) -> dict[str, list[float]]:
+        """Shares that add up to one: of pixels by depth / truth (edges: RATIOS), and of depth and of truth by
+        metres (edges: DEPTHS; mean over images)."""
+        return {
+            "ratio_edges": RATIOS.tolist(),
+            "ratio": (self._ratios / self._ratios.sum()).tolist(),
+            "depth_edges": DEPTHS.tolist(),
+            "depth": (self._depths["depth"] / self.images).tolist(),
+            "truth": (self._depths["truth"] / self.images).tolist(),
+        }
+
+    def constant(self) -> dict[str, float]:
+        """What the best guess that sees nothing scores: one depth for all pixels, the median truth (metres),
+        with its abs_rel and delta1. It knows the truth of these very images, which no network does."""
+        share = self._truth / self._truth.sum()
+        centres = np.sqrt(_FINE[1:] * _FINE[:-1])
+        metres = float(centres[np.searchsorted(np.cumsum(share), 0.5)])
+        ratio = np.maximum(metres / centres, centres / metres)
+        return {
+            "metres": metres,
+            "abs_rel": float(np.sum(share * np.abs(metres - centres) / centres)),
+            "delta1": float(np.sum(share[ratio < 1.25])),
+        }
+
+    def single_scale(self) -> dict[str, float]:
+        """What one factor for all images would bring: the median of truth / depth, with abs_rel and delta1.
+
+        It knows the truth of these very images; a robot finds it by its camera's height, odometry or ranges.
+        """
+        share = self._fine_ratios / self._fine_ratios.sum()
+        ratio = np.sqrt(_FINE_RATIOS[1:] * _FINE_RATIOS[:-1])
+        factor = float(1 / ratio[np.searchsorted(np.cumsum(share), 0.5)])
+        scaled = ratio * factor
+        return {
+            "factor": factor,
+            "abs_rel": float(np.sum(share * np.abs(scaled - 1))),
+            "delta1": float(np.sum(share[np.maximum(scaled, 1 / scaled) < 1.25])),
+        }
+
+
+def _shares(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """Histogram that adds up to one; what is beyond the edges counts in the end bins."""
+    if not values.size:
+        return np.zeros(len(edges) - 1)
+    # Bins are even in the logarithm, so their number is a division.
+    low, high = _ends(edges)
+    place = (np.log(values) - low) * ((len(edges) - 1) / (high - low))
+    place = np.clip(place, 0, len(edges) - 2).astype(np.intp)
+    return np.bincount(place, minlength=len(edges) - 1) / values.size
+
+
+def _ends(edges: np.ndarray) -> tuple[float, float]:
+    return float(np.log(edges[0])), float(np.log(edges[-1]))
