@@ -57,6 +57,7 @@ class ScaleFilter:
         self.drift = drift
         self.log_scale = log_scale
         self._variance = deviation**2
+        self._lasting = 0.0
         self.source = ""
         self._time: float | None = None
         self._believed = math.nan
@@ -65,7 +66,8 @@ class ScaleFilter:
 
     @property
     def deviation(self) -> float:
-        return math.sqrt(self._variance)
+        """Of log_scale. In one place a source errs alike in all frames: all are no surer than one."""
+        return math.sqrt(max(self._variance, self._lasting))
 
     @property
     def age(self) -> float:
@@ -115,6 +117,8 @@ class ScaleFilter:
         self.log_scale += gain * innovation
         self._variance *= 1 - gain
         voice.accepted, voice.against = self._time, None
+        recent = (v for v in self._voices.values() if self._time - v.accepted <= RECENT)
+        self._lasting = 1 / math.fsum(1 / v.deviation**2 for v in recent)
         self.source, self._believed = source, self._time
         return True
 

@@ -12,7 +12,7 @@ DEVIATION = 0.03
 FULL_SUPPORT = 0.2
 SWAY = 0.03
 """Radians by which a robot leans as it drives, whatever its mounting."""
-LEANING = 2.0
+LEANING = 4.0
 """Deviation for each radian that the floor leans from the expected direction: depth that bends it is off by
 about as much in its distance."""
 

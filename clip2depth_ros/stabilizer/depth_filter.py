@@ -101,7 +101,7 @@ class DepthFilter:
         innovation -= field
         np.abs(innovation, out=field)
         np.less(field, FAR_OFF, out=self._known)
-        # Beyond the gate, so much more gain that what is left of the innovation lies on the gate.
+        # Beyond the gate the past counts the less the farther off it is: at twice the gate, a quarter.
         limit = settings.gate * math.sqrt(self._errors.pixel)
         needed = np.divide(np.float32(limit), field, out=field)
         np.minimum(needed, 1, out=needed)

@@ -37,7 +37,11 @@ def test_frames_within_a_sources_memory_are_one_opinion():
     often, seldom = ScaleFilter(0.001), ScaleFilter(0.001)
     say(often, "height", [1.5] * 150, rate=30.0)
     say(seldom, "height", [1.5] * 11, rate=2.0)
-    assert often.deviation == pytest.approx(seldom.deviation, rel=0.2)
+    # Equally sure of it, both give in to a second of another opinion by as much.
+    say(often, "height", [1.6] * 30, start=5.0, rate=30.0)
+    say(seldom, "height", [1.6] * 2, start=5.5, rate=2.0)
+    moved = [scale_filter.log_scale - math.log(1.5) for scale_filter in (often, seldom)]
+    assert moved[0] > 0.001 and moved[0] == pytest.approx(moved[1], rel=0.3)
     assert often.deviation > 0.03 / math.sqrt(30)
 
 
@@ -91,6 +95,15 @@ def test_sources_that_agree_are_quiet_and_surer_together():
         complaints += say(together, "height", [1.22], start=index / 15)
     assert not complaints and together.deviation < alone.deviation
     assert 1.2 < math.exp(together.log_scale) < 1.22
+
+
+def test_many_frames_of_one_source_are_no_surer_than_it_is():
+    """A floor that the network bends is bent in every frame."""
+    scale_filter = ScaleFilter(0.03)
+    say(scale_filter, "height", [1.2] * 600, deviation=0.3)
+    assert 0.3 <= scale_filter.deviation < 0.31
+    say(scale_filter, "ranges", [1.2] * 60, start=40.0, deviation=0.02)
+    assert 0.015 < scale_filter.deviation <= 0.02
 
 
 def test_silence_makes_unsure_but_not_without_end():
