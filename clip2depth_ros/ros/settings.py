@@ -232,7 +232,7 @@ class StabilizerParameters:
         maximum=60.0,
     )
     flow_pixels: int = setting(
-        76800,
+        43200,
         "Pixels of the image in which motion is sought; larger images are reduced to it.",
         unit="pixels",
         minimum=2000,

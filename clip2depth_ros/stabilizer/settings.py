@@ -35,7 +35,7 @@ class StabilizerSettings:
     """Relative standard deviation of a single frame's depth, until the frames themselves have shown it."""
     max_gap: float = 1.0
     """Seconds between two frames beyond which the past is forgotten."""
-    flow_pixels: int = 76_800
+    flow_pixels: int = 43_200
     """Pixels of the image in which motion is sought; larger images are reduced to it."""
 
     def __post_init__(self) -> None:
