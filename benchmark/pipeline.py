@@ -23,13 +23,13 @@ from clip2depth_ros.bundle import open_bundle
 from clip2depth_ros.bundle.library import DEFAULT_BUNDLE
 from clip2depth_ros.camera import Camera
 from clip2depth_ros.engines import ENGINE_NAMES, open_engine
-from clip2depth_ros.frame import Floor, Frame
+from clip2depth_ros.frame import STAGES, Floor, Frame
 from clip2depth_ros.outputs import LaserScan, PointCloud
 from clip2depth_ros.pipeline import Pipeline
 from clip2depth_ros.scale import ScaleSettings
 
 SIZES = ((320, 240), (640, 480), (1242, 375), (1280, 720), (1920, 1080))
-STAGES = ("rectify", "fit", "infer", "stabilize", "scale", "unfit", "points", "scan")
+COLUMNS = (*STAGES, "points", "scan")
 MOUNTING = {"height": 0.6, "pitch": 0.1}
 # How far the scene moves from frame to frame, as a part of the image's width, and when it turns back, frames.
 SPEED, TURN = 0.004, 20
@@ -54,7 +54,7 @@ def measure(pipeline: Pipeline, camera: Camera, frames: int, stride: int) -> dic
     cloud, scan, floor = PointCloud(stride), LaserScan(), Floor.from_mounting(**MOUNTING)
     ranges = np.empty(scan.prepare(camera.undistorted()), np.float32)
     buffer = np.empty((*cloud.shape(camera.width, camera.height), 4), np.float32)
-    times: dict[str, list[float]] = {stage: [] for stage in STAGES}
+    times: dict[str, list[float]] = {stage: [] for stage in COLUMNS}
     for index in range(frames + 3):
         left = step * (TURN - abs(index % (2 * TURN) - TURN))
         image = np.ascontiguousarray(scene[:, left : left + camera.width])
@@ -66,7 +66,7 @@ def measure(pipeline: Pipeline, camera: Camera, frames: int, stride: int) -> dic
         scan.build(result, floor, ranges)
         result.facts.times["scan"] = time.perf_counter() - started
         if index >= 3:  # the first frames make buffers and maps
-            for stage in STAGES:
+            for stage in COLUMNS:
                 times[stage].append(result.facts.times[stage])
     return {stage: np.array(seconds) for stage, seconds in times.items()}
 
@@ -89,14 +89,14 @@ def main() -> None:
             f"{engine.name} {engine.precision} on {engine.device}, opened in {opened:.2f} s; "
             f"points with stride {args.stride}"
         )
-        print(f"{'milliseconds':>12} " + " ".join(f"{s:>9}" for s in (*STAGES, "sum", "p95")))
+        print(f"{'milliseconds':>12} " + " ".join(f"{s:>9}" for s in (*COLUMNS, "sum", "p95")))
         for width, height in SIZES:
             ideal = Camera.from_fov(width, height, 1.1)
             camera = Camera(width, height, ideal.fx, ideal.fy, ideal.cx, ideal.cy, DISTORTION)
             pipeline = Pipeline(engine, scale=ScaleSettings(**MOUNTING))
             times = measure(pipeline, camera, args.frames, args.stride)
             total = sum(times.values())
-            numbers = [np.median(times[s]) for s in STAGES] + [np.median(total), np.percentile(total, 95)]
+            numbers = [np.median(times[s]) for s in COLUMNS] + [np.median(total), np.percentile(total, 95)]
             size = f"{width}x{height}"
             print(f"{size:>12} " + " ".join(f"{n * 1e3:9.2f}" for n in numbers), flush=True)
 

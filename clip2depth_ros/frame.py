@@ -12,6 +12,11 @@ from clip2depth_ros.errors import Clip2DepthError
 
 NAN = float("nan")
 
+STAGES = ("rectify", "fit", "infer", "stabilize", "scale", "unfit")
+"""What the pipeline does with a frame, in its order."""
+DEVIATION_STEP = 8
+"""The typical deviation is taken from every n-th pixel of every n-th row."""
+
 
 @dataclass(slots=True)
 class Frame:
@@ -80,7 +85,7 @@ class FrameFacts:
     """What happened to one frame on its way."""
 
     times: dict[str, float] = field(default_factory=dict)
-    """Seconds per stage, in the stages' order: rectify, fit, infer, stabilize, scale, unfit."""
+    """Seconds by stage; see STAGES."""
     valid_fraction: float = 0.0
     """Part of the depth's pixels that are known, 0..1."""
     focal_scale: float = 1.0
@@ -127,3 +132,11 @@ class DepthFrame:
     """(h, w) float32 relative standard deviation of depth, NaN = unknown; None where nobody estimates it."""
     raw: np.ndarray | None = None
     """(h, w) float32, metres: the network's own depth, before stabilizer and scale; None unless asked for."""
+
+    def median_deviation(self) -> float:
+        """Median of the known deviations, NaN without any; of a few pixels, for it varies slowly."""
+        if self.deviation is None:
+            return NAN
+        few = self.deviation[DEVIATION_STEP // 2 :: DEVIATION_STEP, DEVIATION_STEP // 2 :: DEVIATION_STEP]
+        few = few[np.isfinite(few)]
+        return float(np.median(few)) if few.size else NAN

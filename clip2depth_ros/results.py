@@ -14,11 +14,10 @@ import numpy as np
 
 from clip2depth_ros.depth_images import Millimetres
 from clip2depth_ros.errors import Clip2DepthError
-from clip2depth_ros.frame import NAN, DepthFrame, Floor, Frame, FrameFacts
+from clip2depth_ros.frame import STAGES, DepthFrame, Floor, Frame, FrameFacts
 from clip2depth_ros.pictures import Film, side_by_side
 from clip2depth_ros.training.metrics import depth_errors, mean_errors
 
-STAGES = ("rectify", "fit", "infer", "stabilize", "scale", "unfit")
 ERRORS = ("abs_rel", "abs_rel_scaled", "rmse", "delta1")
 
 # True depth is compared from near to far, metres: all that the usual sensors measure.
@@ -43,9 +42,6 @@ COLUMNS = (
     "floor_pitch",
     "floor_roll",
 )
-
-# The median deviation is taken over every so many-th pixel, both ways.
-DEVIATION_STEP = 4
 
 # Warnings that the summary holds; more of them say nothing new.
 MAX_WARNINGS = 50
@@ -111,7 +107,7 @@ class ResultFolder:
             low, high = TRUTH_RANGE
             errors = depth_errors(result.depth, truth, depth_min=low, depth_max=high)
         facts = result.facts
-        deviation = _median(result.deviation)
+        deviation = result.median_deviation()
         row = [name, f"{frame.stamp / 1e9:.6f}", *(_text(facts.times.get(stage, 0.0)) for stage in STAGES)]
         row += [_text(n) for n in (facts.valid_fraction, facts.focal_scale, facts.temporal_error)]
         row += [int(facts.reset), facts.motion, _text(facts.flicker), _text(deviation)]
@@ -212,15 +208,6 @@ def _truth_for(frame: Frame, result: DepthFrame) -> np.ndarray | None:
     if frame.depth.shape == result.depth.shape:
         return frame.depth
     return cv2.resize(frame.depth, size, interpolation=cv2.INTER_NEAREST_EXACT)
-
-
-def _median(deviation: np.ndarray | None) -> float:
-    """Median over the known pixels of a deviation, NaN where there are none."""
-    if deviation is None:
-        return NAN
-    few = deviation[::DEVIATION_STEP, ::DEVIATION_STEP]
-    few = few[np.isfinite(few)]
-    return float(np.median(few)) if few.size else NAN
 
 
 def _known_median(numbers: Sequence[float] | np.ndarray) -> float | None:

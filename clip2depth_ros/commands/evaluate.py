@@ -9,31 +9,23 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import sys
-import time
-from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
-
-from tqdm import tqdm
 
 from clip2depth_ros import __version__
 from clip2depth_ros.bundle import open_bundle
 from clip2depth_ros.commands import _data, _pipeline
+from clip2depth_ros.commands._progress import progress
 from clip2depth_ros.engines import Engine, open_engine
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.evaluation.engines import FlipAveraged, Watched
 from clip2depth_ros.evaluation.evaluation import Evaluation
 from clip2depth_ros.evaluation.frames import data_frames
 from clip2depth_ros.evaluation.report import errors_in_words, write_report
-from clip2depth_ros.frame import Frame
 from clip2depth_ros.pipeline import Pipeline
 from clip2depth_ros.training.benchmarks import RULES, find_rule
 
 HELP = "judge a network's depth against the truth, with a report"
-
-# A log file gets a line this often, seconds.
-LINE_PERIOD = 5.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -101,8 +93,7 @@ def run(args: argparse.Namespace) -> int:
                 temporal=not args.no_temporal,
             )
         )
-        total = min(n for n in (total, args.limit, sys.maxsize) if n is not None)
-        for frame, follows in _progress(frames, None if total == sys.maxsize else total):
+        for frame, follows in progress(frames, "image", total, args.limit):
             evaluation.add(frame, follows=follows)
         metrics = evaluation.finish(
             {
@@ -175,16 +166,3 @@ def _settings(args: argparse.Namespace) -> dict[str, str]:
         "median scaling": "yes" if args.median_scaling else "no: metres as the network says them",
         "scale": "; ".join(mark for mark in _marks(args) if mark.startswith("scale")) or "the network's own",
     }
-
-
-def _progress(frames: Iterator[tuple[Frame, bool]], total: int | None) -> Iterator[tuple[Frame, bool]]:
-    """A bar on a terminal, a plain line now and then elsewhere."""
-    if sys.stderr.isatty():
-        yield from tqdm(frames, total=total, unit="image")
-        return
-    said = time.monotonic()
-    for count, frame in enumerate(frames, 1):
-        yield frame
-        if time.monotonic() - said > LINE_PERIOD:
-            said = time.monotonic()
-            print(f"{count} of {total or '?'} images", file=sys.stderr, flush=True)

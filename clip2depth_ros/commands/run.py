@@ -6,7 +6,6 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from tqdm import tqdm
@@ -20,15 +19,11 @@ from clip2depth_ros.commands._pipeline import (
     make_pipeline,
     open_input,
 )
+from clip2depth_ros.commands._progress import progress
 from clip2depth_ros.engines import open_engine
-from clip2depth_ros.frame import Frame
 from clip2depth_ros.results import ResultFolder
-from clip2depth_ros.sources import Source
 
 HELP = "turn images into depth images, without ROS"
-
-# A log file gets a line this often, seconds.
-LINE_PERIOD = 5.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -57,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
         pipeline.keep_raw = args.video and not args.no_stabilize
         started = time.perf_counter()
         try:
-            for frame in _progress(frames_of(args, source), source, args.limit):
+            for frame in progress(frames_of(args, source), "frame", source.length, args.limit):
                 if results.frames == 0 and source.assumed:
                     print(f"Camera: {source.assumed}.", file=sys.stderr)
                 result = pipeline.process(frame)
@@ -80,21 +75,6 @@ def run(args: argparse.Namespace) -> int:
         summary = results.finish(facts)
     print(_in_words(summary, args))
     return 0
-
-
-def _progress(frames: Iterable[Frame], source: Source, limit: int | None) -> Iterator[Frame]:
-    """A bar on a terminal, a plain line now and then elsewhere."""
-    total = min(n for n in (source.length, limit, sys.maxsize) if n is not None)
-    total = None if total == sys.maxsize else total
-    if sys.stderr.isatty():
-        yield from tqdm(frames, total=total, unit="frame")
-        return
-    said = time.monotonic()
-    for count, frame in enumerate(frames, 1):
-        yield frame
-        if time.monotonic() - said > LINE_PERIOD:
-            said = time.monotonic()
-            print(f"{count} of {total or '?'} frames", file=sys.stderr, flush=True)
 
 
 def _in_words(summary: dict, args: argparse.Namespace) -> str:

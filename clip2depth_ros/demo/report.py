@@ -12,6 +12,7 @@ import numpy as np
 
 from clip2depth_ros.demo.live import Tally, Topics, errors_against
 from clip2depth_ros.demo.recording import decode, depth_of, read_recording, stamp_of
+from clip2depth_ros.frame import STAGES
 from clip2depth_ros.pictures import FAR, NEAR, Film, save_picture, sheet, side_by_side
 from clip2depth_ros.ros.messages import ImageCodec
 from clip2depth_ros.training.metrics import mean_errors
@@ -19,7 +20,6 @@ from clip2depth_ros.training.metrics import mean_errors
 PANEL_HEIGHT = 240  # pixels of each picture in the film
 SHEET_PANELS = 8
 WAITING = 50  # frames that may be incomplete at the same time
-STAGES = ("rectify", "fit", "infer", "stabilize", "scale", "unfit", "publish")
 
 
 @dataclass(slots=True)
@@ -137,7 +137,7 @@ def summary(tally: Tally, errors: list[dict[str, float]]) -> dict[str, Any]:
         },
         "stage_times_median": {
             stage: float(np.median([getattr(q, f"{stage}_time") for q in tally.quality]))
-            for stage in STAGES
+            for stage in (*STAGES, "publish")
             if tally.quality
         },
         "steadiness": _steadiness(tally.quality),

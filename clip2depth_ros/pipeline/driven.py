@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from clip2depth_ros.transforms import is_pose
+
 NO_POSE = "Odometry is not used: its pose is not a rotation and a place in finite numbers."
 
 
@@ -30,11 +32,3 @@ class DrivenMotion:
             pose = None
         past, self._past = self._past, pose
         return None if past is None or pose is None else np.linalg.inv(pose) @ past
-
-
-def is_pose(matrix: np.ndarray) -> bool:
-    """Whether a matrix is a rigid motion, (4, 4)."""
-    if np.shape(matrix) != (4, 4) or not np.isfinite(matrix).all():
-        return False
-    rotation = matrix[:3, :3]
-    return np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-3) and np.linalg.det(rotation) > 0

@@ -16,7 +16,7 @@ from clip2depth_ros.ros.hint_input import HintInput
 from clip2depth_ros.ros.mounting import sensor_in_optical
 from clip2depth_ros.ros.notices import Notices
 from clip2depth_ros.ros.settings import DepthSettings
-from clip2depth_ros.ros.transforms import rotation_of, unit_quaternion
+from clip2depth_ros.transforms import rotation_of, unit_quaternion
 
 STANDARD_GRAVITY = 9.80665
 

@@ -11,7 +11,7 @@ from geometry_msgs.msg import TransformStamped
 from clip2depth_ros.ros.notices import Notices
 from clip2depth_ros.ros.outgoing import filled_header
 from clip2depth_ros.ros.qos import volatile
-from clip2depth_ros.ros.transforms import quaternion_of
+from clip2depth_ros.transforms import quaternion_of
 
 try:  # part of every ROS installation, but not of the wheels on PyPI
     from tf2_msgs.msg import TFMessage

@@ -10,17 +10,12 @@ import numpy as np
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.ros.robot_settings import MountingSettings
 from clip2depth_ros.ros.settings import DepthSettings
-from clip2depth_ros.ros.transforms import OPTICAL_IN_BODY, inverse_pose, pose_matrix
+from clip2depth_ros.transforms import OPTICAL_IN_BODY, inverse_pose, pose_matrix
 
 
 def optical_in_base(mounting: MountingSettings) -> np.ndarray:
     """(4, 4): points of the camera's optical frame in the robot's base frame, metres."""
     return _in_base(mounting) @ OPTICAL_IN_BODY
-
-
-def gravity_of_mounting(mounting: MountingSettings) -> np.ndarray:
-    """(3,) unit vector: down in the optical frame of a camera mounted so on a robot that stands level."""
-    return optical_in_base(mounting)[:3, :3].T @ np.array([0.0, 0.0, -1.0])
 
 
 def sensor_in_optical(

@@ -17,7 +17,7 @@ from clip2depth_ros.ros.mounting import optical_in_base
 from clip2depth_ros.ros.notices import Notices
 from clip2depth_ros.ros.sensor_messages import odometry_pose
 from clip2depth_ros.ros.settings import DepthSettings
-from clip2depth_ros.ros.transforms import rotation_of, slerp
+from clip2depth_ros.transforms import matrix_of, pose_between
 
 # How long poses are kept, for images that come late.
 MEMORY = 10_000_000_000
@@ -95,11 +95,7 @@ class OdometryInput(HintInput):
         interpolated = self._interpolate(stamp)
         if interpolated is None or broken:
             return None
-        position, turn = interpolated
-        pose = np.eye(4)
-        pose[:3, :3] = rotation_of(turn)
-        pose[:3, 3] = position
-        return pose @ self._camera_in_child(camera_frame)
+        return matrix_of(*interpolated) @ self._camera_in_child(camera_frame)
 
     def _interpolate(self, stamp: int) -> tuple[np.ndarray, np.ndarray] | None:
         stamps, poses = self._stamps, self._poses
@@ -117,9 +113,7 @@ class OdometryInput(HintInput):
         first, second = stamps[before], stamps[after]
         if second - first > LONGEST_GAP:
             return None
-        part = (stamp - first) / (second - first)
-        (here, turn_here), (there, turn_there) = poses[before], poses[after]
-        return here + part * (there - here), slerp(turn_here, turn_there, part)
+        return pose_between(poses[before], poses[after], (stamp - first) / (second - first))
 
     def _camera_in_child(self, camera_frame: str) -> np.ndarray:
         child = self._frames[1]

@@ -15,7 +15,7 @@ from clip2depth_ros.camera import Camera
 from clip2depth_ros.depth_images import Millimetres
 from clip2depth_ros.ros.camera_info import fill_camera_info
 from clip2depth_ros.ros.messages import set_stamp
-from clip2depth_ros.ros.transforms import quaternion_of
+from clip2depth_ros.transforms import quaternion_of
 
 POINT_BYTES = 16
 

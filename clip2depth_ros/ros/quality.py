@@ -5,15 +5,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
-from clip2depth_ros.frame import NAN, DepthFrame
+from clip2depth_ros.frame import NAN, STAGES, DepthFrame
 from clip2depth_ros.ros.outgoing import filled_header
-
-STAGES = ("rectify", "fit", "infer", "stabilize", "scale", "unfit")
-
-# The median of the deviations is taken from every n-th pixel of every n-th row: it varies slowly.
-STEP = 8
 
 
 def fill_quality(message: Any, frame: DepthFrame) -> None:
@@ -25,7 +18,7 @@ def fill_quality(message: Any, frame: DepthFrame) -> None:
     message.valid_fraction = facts.valid_fraction
     message.motion, message.flicker = facts.motion, facts.flicker
     message.temporal_error = facts.temporal_error
-    message.deviation = _median(frame.deviation)
+    message.deviation = frame.median_deviation()
     message.focal_scale, message.scale = facts.focal_scale, facts.scale
     message.scale_deviation, message.scale_age = facts.scale_deviation, facts.scale_age
     message.scale_source = facts.scale_source
@@ -33,11 +26,3 @@ def fill_quality(message: Any, frame: DepthFrame) -> None:
     message.floor_height = floor.height if floor else NAN
     message.floor_pitch, message.floor_roll = (floor.pitch, floor.roll) if floor else (NAN, NAN)
     message.reset = facts.reset
-
-
-def _median(deviation: np.ndarray | None) -> float:
-    if deviation is None:
-        return NAN
-    sample = deviation[STEP // 2 :: STEP, STEP // 2 :: STEP]
-    known = sample[np.isfinite(sample)]
-    return float(np.median(known)) if known.size else NAN

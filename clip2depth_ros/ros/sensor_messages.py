@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from clip2depth_ros.errors import Clip2DepthError
-from clip2depth_ros.ros.transforms import unit_quaternion
+from clip2depth_ros.transforms import unit_quaternion
 
 # Of a dense cloud every n-th point is as good: a scale needs some hundreds.
 MAX_POINTS = 20_000

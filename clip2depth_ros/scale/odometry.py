@@ -11,6 +11,7 @@ import numpy as np
 
 from clip2depth_ros.frame import NAN
 from clip2depth_ros.scale.source import Evidence, ScaleSource, View, weighted_median
+from clip2depth_ros.transforms import is_pose
 
 LENGTH, FIRST_LENGTH = 0.2, 0.05
 """Metres of odometry that make a stretch; the first ones are shorter, to have an opinion soon."""
@@ -201,11 +202,8 @@ class OdometrySource(ScaleSource):
         if odometry is None:
             return None
         pose = np.asarray(odometry, np.float64)
-        if pose.shape != (4, 4) or not np.isfinite(pose).all():
-            self.complaint = "Odometry is not a pose: it must be a (4, 4) matrix of finite numbers."
-            return None
-        if not np.allclose(pose[:3, :3] @ pose[:3, :3].T, np.eye(3), atol=1e-3):
-            self.complaint = "Odometry is not a pose: its rotation is none."
+        if not is_pose(pose):
+            self.complaint = "Odometry is not a pose: a rotation and a place in finite numbers, (4, 4)."
             return None
         return pose
 

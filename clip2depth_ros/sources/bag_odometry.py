@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from clip2depth_ros.errors import Clip2DepthError
+from clip2depth_ros.transforms import OPTICAL_IN_BODY, matrix_of, pose_between, pose_matrix
 
 # Between messages farther apart than this, nanoseconds, the way is anybody's guess.
 LONGEST_GAP = 500_000_000
@@ -26,7 +27,6 @@ class BagOdometry:
         # No ROS in these two: they read any object with a message's fields.
         from clip2depth_ros.ros.messages import nanoseconds
         from clip2depth_ros.ros.sensor_messages import odometry_pose
-        from clip2depth_ros.ros.transforms import OPTICAL_IN_BODY, pose_matrix
 
         if not np.isfinite(mounting).all():
             raise Clip2DepthError("The camera's mounting must be six finite numbers: x y z roll pitch yaw.")
@@ -49,20 +49,15 @@ class BagOdometry:
 
         stamp: nanoseconds. frame_id: of the image; odometry of that very frame needs no mounting.
         """
-        from clip2depth_ros.ros.transforms import rotation_of, slerp
-
         after = int(np.searchsorted(self._stamps, stamp))
         if after == len(self._stamps):
             return None
         end = int(self._stamps[after])
-        place, turn = self._poses[after]
+        place = self._poses[after]
         if end != stamp:
             begin = int(self._stamps[after - 1])
             if after == 0 or end - begin > LONGEST_GAP:
                 return None
-            part = (stamp - begin) / (end - begin)
-            first_place, first_turn = self._poses[after - 1]
-            place, turn = first_place + part * (place - first_place), slerp(first_turn, turn, part)
-        pose = np.eye(4)
-        pose[:3, :3], pose[:3, 3] = rotation_of(turn), place
+            place = pose_between(self._poses[after - 1], place, (stamp - begin) / (end - begin))
+        pose = matrix_of(*place)
         return pose if self._child and self._child == frame_id else pose @ self._optical_in_child

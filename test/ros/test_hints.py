@@ -23,7 +23,7 @@ from clip2depth_ros.ros.ranges_input import RangesInput
 from clip2depth_ros.ros.robot_settings import ImuSettings, MountingSettings, OdometrySettings, RangesSettings
 from clip2depth_ros.ros.sensor_hints import SensorHints
 from clip2depth_ros.ros.settings import DepthSettings
-from clip2depth_ros.ros.transforms import pose_matrix, quaternion_of, rotation_of
+from clip2depth_ros.transforms import pose_matrix, quaternion_of, rotation_of
 
 pytestmark = pytest.mark.ros
 NAN, INF = math.nan, math.inf

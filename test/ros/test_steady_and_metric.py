@@ -25,9 +25,9 @@ from clip2depth_ros.ros import level_frame, stages
 from clip2depth_ros.ros.notices import Notices
 from clip2depth_ros.ros.outgoing import filled_header
 from clip2depth_ros.ros.settings import DepthSettings
-from clip2depth_ros.ros.transforms import rotation_of
 from clip2depth_ros.scale import ScaleSettings
 from clip2depth_ros.stabilizer import StabilizerSettings
+from clip2depth_ros.transforms import rotation_of
 
 pytestmark = pytest.mark.ros
 DEPTH, CONFIDENCE = "/clip2depth/depth/image_rect", "/clip2depth/depth/confidence"

@@ -9,10 +9,9 @@ from pathlib import Path
 from clip2depth_ros.camera import Camera
 from clip2depth_ros.errors import Clip2DepthError
 
-from .base import DataSet, Sample, Succession, check_sizes, read_depth_png
+from .base import Sample, check_sizes, read_depth_png
 from .kitti_calibration import camera_of, pose_of
-from .listed import find_list, read_colour, read_list
-from .splits import check_split, split_frames
+from .listed import ListedFrames, read_colour
 
 SOURCE = (
     "get the raw drives (synced+rectified data and calibration) from "
@@ -30,14 +29,14 @@ KB_SIZE = (1216, 352)
 """Width and height of the crop that the KITTI depth benchmark gave its name to."""
 
 
-class Kitti(DataSet):
+class Kitti(ListedFrames):
     """The frames of a list, whose lines are `date/drive/image_02/data/N.png depth_path focal`.
 
     root: folder of the dates. depth_root: of the annotated depth, where drives lie directly or under train/
     and val/; None is the root. list: a path, or a file in the root; None takes the usual name for the split.
     kb_crop: take the lower middle 1216x352 of every image, where all of its lidar points are; None does so
-    for training and validation. Validation frames are those of a `validation_share` of the list's drives.
-    Lines without depth are left out. Frames have poses where the drive's oxts/ is there.
+    for training and validation. The list's drives are what validation takes its share
+    of. Frames have poses where the drive's oxts/ is there.
     """
 
     benchmark = "kitti"
@@ -52,30 +51,19 @@ class Kitti(DataSet):
         validation_share: float = 0.05,
         seed: int = 0,
     ) -> None:
-        check_split("kitti", split, official_test=True)
-        self.name = f"kitti {split} of {root}"
-        self._root, self._depth_root = root, depth_root or root
+        super().__init__("kitti", root, split, list, LISTS, validation_share, seed, SOURCE)
+        self._depth_root = depth_root or root
         self._crop = split in ("train", "validation") if kb_crop is None else kb_crop
-        path = find_list(list or LISTS[split], root, SOURCE)
-        entries = [entry for entry in read_list(path, SOURCE) if entry.depth is not None]
-        for entry in entries:
-            if len(Path(entry.image).parts) != 5 or not Path(entry.image).stem.isdigit():
-                raise Clip2DepthError(
-                    f"{path} names {entry.image}; a line begins with date/drive/image_02/data/number.png; "
-                    f"{SOURCE}"
-                )
-        drives = ["/".join(Path(entry.image).parts[:2]) for entry in entries]
-        chosen = split_frames(drives, split, validation_share, seed, str(path))
-        self._entries = [entries[i] for i in chosen]
-        self._succession = Succession(
-            [(str(Path(e.image).parent), int(Path(e.image).stem)) for e in self._entries]
-        )
 
-    def __len__(self) -> int:
-        return len(self._entries)
+    def _group(self, image: str, path: Path) -> str:
+        if len(Path(image).parts) != 5 or not Path(image).stem.isdigit():
+            raise Clip2DepthError(
+                f"{path} names {image}; a line begins with date/drive/image_02/data/number.png; {SOURCE}"
+            )
+        return "/".join(Path(image).parts[:2])
 
-    def following(self, index: int) -> int | None:
-        return self._succession.after(index)
+    def _place(self, image: str) -> tuple[str, int]:
+        return str(Path(image).parent), int(Path(image).stem)
 
     def __getitem__(self, index: int) -> Sample:
         entry = self._entries[index]

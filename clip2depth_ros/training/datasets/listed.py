@@ -6,6 +6,7 @@ The focal length is not used: the data sets' calibrations say more.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,9 @@ import numpy as np
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.sources.images import read_image
 
+from .base import DataSet, Succession
+from .splits import check_split, split_frames
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -21,6 +25,50 @@ class Entry:
 
     image: str
     depth: str | None
+
+
+class ListedFrames(DataSet):
+    """The frames of a list in their split. Lines without depth are left out.
+
+    lists: the usual list file of each split. list: a path, or a file in the root, instead of the usual one.
+    Validation frames are those of a `validation_share` of the list's groups. source: where the data come
+    from, for the errors. A subclass says what belongs together (:meth:`_group`, :meth:`_place`).
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        root: Path,
+        split: str,
+        list: str | None,
+        lists: dict[str, str],
+        validation_share: float,
+        seed: int,
+        source: str,
+    ) -> None:
+        check_split(kind, split, official_test=True)
+        self.name = f"{kind} {split} of {root}"
+        self._root = root
+        path = find_list(list or lists[split], root, source)
+        entries = [entry for entry in read_list(path, source) if entry.depth is not None]
+        groups = [self._group(entry.image, path) for entry in entries]
+        chosen = split_frames(groups, split, validation_share, seed, str(path))
+        self._entries = [entries[i] for i in chosen]
+        self._succession = Succession([self._place(entry.image) for entry in self._entries])
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def following(self, index: int) -> int | None:
+        return self._succession.after(index)
+
+    @abstractmethod
+    def _group(self, image: str, path: Path) -> str:
+        """The scene or drive of an image, which goes into one split as a whole; `path` is the list's."""
+
+    @abstractmethod
+    def _place(self, image: str) -> tuple[str, int]:
+        """The recording that an image is part of, and its number there."""
 
 
 def read_list(path: Path, source: str) -> list[Entry]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from clip2depth_ros.camera import Camera
 from clip2depth_ros.errors import Clip2DepthError
+from clip2depth_ros.transforms import matrix_of, pose_between
 
 from .base import DataSet, Rectification, Sample, Succession, check_sizes, frame_numbers, read_depth_png
 from .listed import read_colour
@@ -142,18 +143,8 @@ def pose_at(
         return None
     span = times[right] - times[left]
     along = (time - times[left]) / span if span else 0.0
-    one, two = quaternions[left], quaternions[right]
-    # q and -q are one rotation: take the nearer one.
-    mixed = (1 - along) * one + along * (two if one @ two >= 0 else -two)
-    x, y, z, w = mixed / np.linalg.norm(mixed)
-    pose = np.eye(4)
-    pose[:3, :3] = (
-        (1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)),
-        (2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)),
-        (2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)),
-    )
-    pose[:3, 3] = (1 - along) * positions[left] + along * positions[right]
-    return pose
+    one, two = ((positions[i], quaternions[i] / np.linalg.norm(quaternions[i])) for i in (left, right))
+    return matrix_of(*pose_between(one, two, along))
 
 
 def _read_index(path: Path) -> list[tuple[float, str]]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rotations and poses as ROS writes them."""
+"""Rotations and poses as ROS writes them, and what lies between two of them."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clip2depth_ros.errors import Clip2DepthError
-from clip2depth_ros.frame import Floor
-from clip2depth_ros.ros.mounting import gravity_of_mounting, optical_in_base
-from clip2depth_ros.ros.robot_settings import MountingSettings
-from clip2depth_ros.ros.transforms import (
+from clip2depth_ros.transforms import (
     inverse_pose,
+    is_pose,
+    matrix_of,
+    pose_between,
     pose_matrix,
     quaternion_of,
     rotation_of,
@@ -83,18 +83,20 @@ def test_an_inverse_undoes_a_pose(roll, pitch, yaw):
     np.testing.assert_allclose(inverse_pose(pose) @ pose, np.eye(4), atol=1e-9)
 
 
-def test_a_mounted_camera_sees_where_it_looks():
-    mounted = optical_in_base(MountingSettings(x=0.2, y=0.1, z=0.5))
-    np.testing.assert_allclose(mounted @ [1, 2, 3, 1], [3.2, -0.9, -1.5, 1])  # right, below, ahead
-    to_the_left = optical_in_base(MountingSettings(yaw=QUARTER))
-    np.testing.assert_allclose(to_the_left @ [0, 0, 1, 1], [0, 1, 0, 1], atol=1e-12)
+@given(ANGLES, st.floats(0, 1))
+def test_between_two_poses_the_way_is_straight_and_the_turn_even(angle, part):
+    first = (np.array([1.0, 0, 0]), quaternion_of(np.eye(3)))
+    second = (np.array([1.0, 4, -2]), quaternion_of(pose_matrix(0, 0, 0, 0, 0, angle)[:3, :3]))
+    between = matrix_of(*pose_between(first, second, part))
+    np.testing.assert_allclose(between, pose_matrix(1, 4 * part, -2 * part, 0, 0, part * angle), atol=1e-6)
 
 
-@pytest.mark.parametrize(("roll", "pitch"), [(0, 0), (0.2, 0), (0, 0.3), (-0.1, -0.4)])
-def test_down_by_the_mounting_agrees_with_the_floor_by_the_mounting(roll, pitch):
-    down = gravity_of_mounting(MountingSettings(roll=roll, pitch=pitch, yaw=0.7))
-    np.testing.assert_allclose(down, -Floor.from_mounting(1.0, pitch, roll).normal, atol=1e-9)
-
-
-def test_a_camera_that_looks_down_sees_down_ahead():
-    assert gravity_of_mounting(MountingSettings(pitch=0.3))[2] == pytest.approx(math.sin(0.3))
+def test_a_pose_is_a_rotation_and_a_place_in_finite_numbers():
+    pose = pose_matrix(1, -2, 3, 0.3, -0.5, 1.1)
+    assert is_pose(pose) and is_pose(inverse_pose(pose))
+    mirrored, stretched, unknown = (pose.copy() for _ in range(3))
+    mirrored[:3, 0] *= -1
+    stretched[:3, :3] *= 1.01
+    unknown[0, 3] = np.nan
+    for wrong in (mirrored, stretched, unknown, pose[:3], np.eye(3)):
+        assert not is_pose(wrong)

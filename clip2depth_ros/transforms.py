@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rotations and poses as ROS writes them (REP 103), as arrays. No ROS."""
+"""Rotations and poses as ROS writes them (REP 103), as arrays."""
 
 from __future__ import annotations
 
@@ -31,6 +31,14 @@ def pose_matrix(x: float, y: float, z: float, roll: float, pitch: float, yaw: fl
             [0.0, 0.0, 0.0, 1.0],
         ]
     )
+
+
+def is_pose(matrix: np.ndarray) -> bool:
+    """Whether a matrix is a rigid motion, (4, 4)."""
+    if np.shape(matrix) != (4, 4) or not np.isfinite(matrix).all():
+        return False
+    rotation = matrix[:3, :3]
+    return np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-3) and np.linalg.det(rotation) > 0
 
 
 def inverse_pose(pose: np.ndarray) -> np.ndarray:
@@ -96,3 +104,21 @@ def slerp(first: np.ndarray, second: np.ndarray, part: float) -> np.ndarray:
         angle = math.acos(cosine)
         mixed = math.sin((1 - part) * angle) * first + math.sin(part * angle) * second
     return mixed / np.linalg.norm(mixed)
+
+
+def pose_between(
+    first: tuple[np.ndarray, np.ndarray], second: tuple[np.ndarray, np.ndarray], part: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Position (3,) and unit quaternion (4,) at `part` of the way from one such pair to the other.
+
+    Straight on, and turning evenly. part: 0..1; a little outside it goes on at the same speed.
+    """
+    (here, turn_here), (there, turn_there) = first, second
+    return here + part * (there - here), slerp(turn_here, turn_there, part)
+
+
+def matrix_of(position: np.ndarray, quaternion: np.ndarray) -> np.ndarray:
+    """(4, 4) float64: the pose at a position (3,) with the rotation of a unit quaternion (4,)."""
+    pose = np.eye(4)
+    pose[:3, :3], pose[:3, 3] = rotation_of(quaternion), position
+    return pose
