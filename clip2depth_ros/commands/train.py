@@ -20,6 +20,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_recipe_arguments(parser)
     parser.add_argument("--output", type=Path, required=True, help="folder of the run: checkpoints and logs")
     parser.add_argument(
+        "--start-clip",
+        type=Path,
+        metavar="FILE",
+        help="CLIP weights (safetensors) to begin with, where the recipe trains a CLIP of its own",
+    )
+    parser.add_argument(
         "--only", choices=("render",), help="render the views that the recipe needs, and stop there"
     )
     parser.add_argument(
@@ -75,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
 
     if args.limit_steps is not None and args.limit_steps < 1:
         raise Clip2DepthError(f"--limit-steps must be at least 1, not {args.limit_steps}")
-    training = Run(recipe, args.output, root=args.root, cache=args.cache)
+    training = Run(recipe, args.output, root=args.root, cache=args.cache, start=args.start_clip)
     if args.only == "render":
         training.prepare()
         return 0

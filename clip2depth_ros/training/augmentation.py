@@ -7,6 +7,7 @@ covers so many pixels is so far away, whatever camera took it and however it was
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, replace
 
@@ -21,6 +22,7 @@ from clip2depth_ros.training.photography import Photography
 
 _SIDES = re.compile(r"\b(left|right)\b")
 _MIRROR = np.diag([-1.0, 1.0, 1.0, 1.0])
+LEAST_ROLL = 0.25  # degrees: half a pixel at the border of 256
 
 
 @dataclass(slots=True)
@@ -48,6 +50,8 @@ class Augmentation:
 
     min_crop     smallest crop as a share of the largest one that has the output's shape
     letterbox    probability that the whole image is fitted between borders instead, as the node does
+    roll         standard deviation of a turn about the optical axis, degrees, as a hand-held camera makes it.
+                 Depth along the axis stays as it is; what was outside the image is unknown
     flip         probability of a left-right flip; "left" and "right" in the caption change places
     border       probability that bands at two opposite sides are blank, as in an image letterboxed to fit
     brightness, contrast, gamma, colour    half-widths of log-uniform factors
@@ -62,6 +66,7 @@ class Augmentation:
 
     min_crop: float = 1.0
     letterbox: float = 0.0
+    roll: float = 0.0
     flip: float = 0.0
     border: float = 0.0
     brightness: float = 0.0
@@ -89,6 +94,8 @@ class Augmentation:
         canonical_focal_px: of the canonical camera; None leaves depth as it is. Both samples must come from
         one camera.
         """
+        angle = float(rng.normal(0.0, self.roll)) if self.roll > 0 else 0.0
+        sample = rolled(sample, angle)
         placing = self._place(sample, size, rng)
         camera = placing.camera(sample.camera)
         flipped = bool(rng.random() < self.flip)
@@ -116,6 +123,7 @@ class Augmentation:
         if following is not None:
             if following.camera != sample.camera:
                 raise Clip2DepthError(f"{sample.name} and {following.name}, a pair, have different cameras.")
+            following = rolled(following, angle)
             view.next_image, view.next_depth = made(following, look.next(self, rng))
             view.motion = motion_between(sample, following)
             if view.motion is not None:
@@ -146,6 +154,28 @@ class Augmentation:
         """Axis and thickness of two bands of up to a sixth each: above and below, or left and right."""
         axis = int(rng.integers(2))
         return axis, int(rng.uniform(0, size[axis] / 6))
+
+
+def rolled(sample: Sample, angle: float) -> Sample:
+    """The sample as the same camera, turned by `angle` degrees about its optical axis, would have taken it.
+
+    What it then sees beyond the image's border is a reflection of it, and its depth is NaN. The sample itself
+    where there is nothing to turn. Pixels must be square for it to be exact.
+    """
+    if abs(angle) < LEAST_ROLL:
+        return sample
+    turn = cv2.getRotationMatrix2D((sample.camera.cx, sample.camera.cy), angle, 1.0)
+    image = cv2.warpAffine(sample.image, turn, sample.image.shape[1::-1], borderMode=cv2.BORDER_REFLECT_101)
+    depth = cv2.warpAffine(
+        sample.depth.astype(np.float32, copy=False), turn, sample.depth.shape[::-1],
+        flags=cv2.INTER_NEAREST, borderValue=math.nan,
+    )  # fmt: skip
+    pose = sample.pose
+    if pose is not None:
+        optical = np.eye(4)
+        optical[:2, :2] = turn[:, :2]
+        pose = pose @ optical.T
+    return replace(sample, image=image, depth=depth, pose=pose)
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from accelerate.utils import DistributedDataParallelKwargs
 
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.network import Clip2Depth, create_clip, find_backbone, save_checkpoint
+from clip2depth_ros.network.backbones import clip_fingerprint
 from clip2depth_ros.network.checkpoint import write_tensors
 from clip2depth_ros.training.batches import Batch, BatchMaker, fixed_batch
 from clip2depth_ros.training.configuration import Phase, Recipe, Stage
@@ -47,13 +48,25 @@ class Run:
 
     root   folder that the data sets' own are below, where those are not absolute
     cache  folder for rendered views; ~/.cache/clip2depth if None
+    start  CLIP weights, a safetensors file, that pretraining begins with; random ones if None
     """
 
     def __init__(
-        self, recipe: Recipe, directory: Path, *, root: Path | None = None, cache: Path | None = None
+        self,
+        recipe: Recipe,
+        directory: Path,
+        *,
+        root: Path | None = None,
+        cache: Path | None = None,
+        start: Path | None = None,
     ) -> None:
+        if start is not None and recipe.pretrain is None:
+            raise Clip2DepthError(
+                f"the recipe {recipe.name} trains no CLIP that could start from {start}: leave it out, or "
+                "give the CLIP that it stands on by --clip-weights"
+            )
         self.recipe, self.directory = recipe, Path(directory)
-        self._root, self._cache = root, cache
+        self._root, self._cache, self._start = root, cache, start
         self.trainable = 0  # parameters of the depth stage, once it has run
         self.backbone = find_backbone(recipe.network.backbone)
         torch.set_num_threads(recipe.threads)
@@ -126,11 +139,13 @@ class Run:
         if self.clip_file.exists() and (not state.exists() or read_facts(state)["finished"]):
             return
         torch.manual_seed(self.recipe.seed)
-        clip = create_clip(self.backbone)
+        clip = create_clip(self.backbone, self._start)
+        began_with = clip_fingerprint(clip)[:12] if self._start else ""
         network = self._network(clip, frozen=False)
         module = ClipWithDepth(clip, network, open_clip.get_tokenizer(self.backbone.clip))
         module = module.to(memory_format=torch.channels_last)
-        trainer = self._trainer("pretrain", PretrainObjective(module, stage), network, stage)
+        objective = PretrainObjective(module, stage)
+        trainer = self._trainer("pretrain", objective, network, stage, began_with=began_with)
         trainer.run(limit)
         if self.accelerator.is_main_process:
             with trainer.average.applied():
@@ -178,7 +193,13 @@ class Run:
         )
 
     def _trainer(
-        self, name: str, objective, network: Clip2Depth, stage: Stage, keep_best=lambda errors: None
+        self,
+        name: str,
+        objective,
+        network: Clip2Depth,
+        stage: Stage,
+        keep_best=lambda errors: None,
+        began_with: str = "",
     ) -> Trainer:
         recipe = self.recipe
         validation = self.validation_batch()
@@ -192,7 +213,7 @@ class Run:
             validate=lambda: validation_errors(network, validation, recipe.network.depth_range),
             keep_best=keep_best,
             identity={
-                "CLIP": network.clip_sha256[:12],
+                "CLIP": network.clip_sha256[:12] or began_with,
                 "seed": recipe.seed,
                 "precision": recipe.precision,
                 "network": dataclasses.asdict(recipe.network) | {"weights": None},

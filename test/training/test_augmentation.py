@@ -6,7 +6,7 @@ import pytest
 
 from clip2depth_ros.camera import Camera
 from clip2depth_ros.errors import Clip2DepthError
-from clip2depth_ros.training.augmentation import Augmentation
+from clip2depth_ros.training.augmentation import Augmentation, rolled
 from clip2depth_ros.training.datasets import Sample
 
 CANONICAL = 100.0
@@ -50,6 +50,10 @@ GEOMETRIES = {
     "letterbox": Augmentation(letterbox=1.0),
     "flipped letterbox": Augmentation(letterbox=1.0, flip=1.0),
 }
+ROLLED = {
+    "rolled crop": Augmentation(min_crop=0.4, roll=6.0),
+    "rolled, flipped letterbox": Augmentation(letterbox=1.0, flip=1.0, roll=6.0),
+}
 
 
 @pytest.mark.parametrize("size", [(48, 64), (64, 64), (40, 90), (150, 200)], ids=str)
@@ -57,7 +61,7 @@ GEOMETRIES = {
 def test_pixels_show_what_camera_and_depth_say(name, size):
     """Each pixel, taken into the room by the view's camera and true depth, has the wall's colour there."""
     for seed in range(4):
-        view = apply(GEOMETRIES[name], photograph(slope=0.2), seed=seed, size=size)
+        view = apply((GEOMETRIES | ROLLED)[name], photograph(slope=0.2), seed=seed, size=size)
         assert view.image.shape == (*size, 3) and view.depth.shape == size and view.camera.size == size[::-1]
         points = view.camera.rays() * (view.depth / view.scale)[..., None]
         if "flipped" in name:
@@ -67,11 +71,24 @@ def test_pixels_show_what_camera_and_depth_say(name, size):
         assert np.nanpercentile(wrong, 95) < 3.0
 
 
-@pytest.mark.parametrize("name", GEOMETRIES)
+@pytest.mark.parametrize("angle", [-170.0, -7.0, 3.0, 30.0])
+def test_a_rolled_camera_sees_the_same_wall(angle):
+    """The turned pose takes every pixel to where the wall has its colour, and what was outside is unknown."""
+    sample = rolled(photograph(pose_at(0.1, -0.2, 0.1, 0.1, -0.1), slope=0.2), angle)
+    points = sample.camera.rays() * sample.depth[..., None] @ sample.pose[:3, :3].T + sample.pose[:3, 3]
+    wrong = np.abs(light_of(points) - sample.image[..., 0])
+    known = np.isfinite(sample.depth)
+    assert 0.5 < known.mean() < 1.0
+    assert np.percentile(wrong[known], 95) < 3.0
+    upright = photograph()
+    assert rolled(upright, 0.1) is upright
+
+
+@pytest.mark.parametrize("name", GEOMETRIES | ROLLED)
 def test_depth_is_canonical_exactly(name):
     """With known depth and focal length: their product is what the canonical camera would have."""
     for seed in range(8):
-        view = apply(GEOMETRIES[name], photograph(), seed=seed)
+        view = apply((GEOMETRIES | ROLLED)[name], photograph(), seed=seed)
         known = view.depth[np.isfinite(view.depth)]
         np.testing.assert_allclose(known * view.camera.fx, 2.0 * CANONICAL, rtol=1e-6)
         np.testing.assert_allclose(known / view.scale, 2.0, rtol=1e-6)
@@ -90,11 +107,11 @@ def test_without_a_canonical_camera_depth_is_as_it_is():
     assert np.unique(view.depth) == [2.0] and view.scale == 1.0
 
 
-@pytest.mark.parametrize("name", GEOMETRIES)
+@pytest.mark.parametrize("name", GEOMETRIES | ROLLED)
 def test_warping_the_first_frame_into_the_second_matches(name):
     first, second = photograph(slope=0.2), photograph(pose_at(0.12, -0.05, 0.2, 0.05, -0.03), slope=0.2)
     for seed in range(4):
-        view = apply(GEOMETRIES[name], first, second, seed=seed, size=(90, 120))
+        view = apply((GEOMETRIES | ROLLED)[name], first, second, seed=seed, size=(90, 120))
         k = view.camera.matrix
         points = (view.camera.rays() * view.depth[..., None]) @ view.motion[:3, :3].T + view.motion[:3, 3]
         places = (points / points[..., 2:]) @ k.T

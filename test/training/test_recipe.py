@@ -32,7 +32,7 @@ def make_run(tmp_path, write_rooms):
     write_rooms(tmp_path / "cache", 0, 32)
     write_rooms(tmp_path / "cache", VALIDATION_SEED, 32)
 
-    def make(name="run", network=None, depth=None, **changes):
+    def make(name="run", network=None, depth=None, start=None, **changes):
         recipe = read_recipe(Path(training.__file__).parent / "configs" / "mini_sim.yaml")
         stage = {"images": 8, "phases": (Phase(1.0, SIZE, 4),), "report_steps": 1}
         rooms = {
@@ -48,7 +48,8 @@ def make_run(tmp_path, write_rooms):
             threads=1,
             precision="no",
         )
-        return Run(dataclasses.replace(recipe, **changes), tmp_path / name, cache=tmp_path / "cache")
+        recipe = dataclasses.replace(recipe, **changes)
+        return Run(recipe, tmp_path / name, cache=tmp_path / "cache", start=start)
 
     return make
 
@@ -80,9 +81,7 @@ def test_recipe_ends_in_a_checkpoint_on_the_clip_it_made(make_run):
 
 @pytest.mark.parametrize("condition", ["random", "sentence", "none"])
 def test_other_conditions_train_what_is_left_and_come_back(make_run, clip_file, condition):
-    run = make_run(
-        condition, {"weights": str(clip_file), "condition": condition}, pretrain=None
-    )
+    run = make_run(condition, {"weights": str(clip_file), "condition": condition}, pretrain=None)
     network = load_checkpoint(run.train())
     assert network.condition == condition and network.size == SIZE
     trained = read_tensors(run.directory / "depth.safetensors")[0]
@@ -134,6 +133,19 @@ def test_a_run_refuses_to_go_on_with_another_clip_or_another_recipe(make_run, cl
     write_tensors(clip_file, create_clip(find_backbone("mini")).state_dict(), {})
     with pytest.raises(Clip2DepthError, match="was begun with CLIP"):
         make_run("one", {"weights": str(clip_file)}, pretrain=None).train()
+
+
+def test_a_clip_can_begin_with_an_earlier_ones_weights(make_run, clip_file):
+    run = make_run(start=clip_file)
+    run.pretrain(limit=1)
+    begun, (made, _) = read_tensors(clip_file)[0], read_tensors(run.clip_file)
+    learned = [n for n in begun if not n.endswith(("running_mean", "running_var", "num_batches_tracked"))]
+    moved = max((made[name] - begun[name]).abs().max().item() for name in learned)
+    assert 0 < moved < 2 * run.recipe.pretrain.learning_rate
+    with pytest.raises(Clip2DepthError, match="was begun with CLIP"):
+        make_run().pretrain()
+    with pytest.raises(Clip2DepthError, match="trains no CLIP that could start from"):
+        make_run(start=clip_file, pretrain=None)
 
 
 def test_validation_is_fixed_and_unaugmented(make_run):
