@@ -25,11 +25,11 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
 from clip2depth_ros.camera import Camera
 from clip2depth_ros.errors import Clip2DepthError
+from clip2depth_ros.stabilizer.two_way_flow import TwoWayFlow, look_up, places_of
 
 NEAREST = 1e-3
 """Metres: a point that the motion brings closer than this to the camera, or behind it, is not seen."""
@@ -38,8 +38,6 @@ COLOUR_WEIGHT, LEAST_WEIGHT = 50.0, 1e-2
 distance of the two colours, each channel 0..1: that is d < 0.092."""
 FLOW_LIMIT = 250.0
 """Pixels: longer flow is not believed."""
-FLOW_CHECK = 1.0
-"""Pixels: how far flow there and back again may end from where it began."""
 RTC_RATIO = 1.01
 """Factor between two depths that rTC still calls consistent."""
 
@@ -115,7 +113,7 @@ class Matcher:
     """Finds Matches by dense inverse search flow (OpenCV's DIS, preset medium)."""
 
     def __init__(self) -> None:
-        self._flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+        self._flow = TwoWayFlow()
 
     def match(self, image_a: np.ndarray, image_b: np.ndarray) -> Match:
         """image_a, image_b: (H, W, 3) uint8 RGB of one size, at least 16x16, at depth's resolution."""
@@ -124,18 +122,12 @@ class Matcher:
                 "OPW and rTC need two images of one size, at least 16x16 pixels, not "
                 f"{image_a.shape[1]}x{image_a.shape[0]} and {image_b.shape[1]}x{image_b.shape[0]}."
             )
-        grey_a, grey_b = (cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in (image_a, image_b))
-        forward = self._flow.calc(grey_a, grey_b, None)
-        backward = self._flow.calc(grey_b, grey_a, None)
-        height, width = grey_a.shape
-        place = forward + np.dstack(np.meshgrid(np.arange(width), np.arange(height))).astype(np.float32)
-        inside = (place >= 0).all(axis=-1) & (place[..., 0] <= width - 1) & (place[..., 1] <= height - 1)
-        returned = np.linalg.norm(forward + _look_up(backward, place), axis=-1)
-        colour = np.linalg.norm(image_a - _look_up(image_b.astype(np.float32), place), axis=-1) / 255
+        flow, returns = self._flow.between(image_a, image_b)
+        place = places_of(flow)
+        colour = np.linalg.norm(image_a - look_up(image_b.astype(np.float32), place), axis=-1) / 255
         trusted = (
-            inside
-            & (np.linalg.norm(forward, axis=-1) < FLOW_LIMIT)
-            & (returned < FLOW_CHECK)
+            returns
+            & (np.linalg.norm(flow, axis=-1) < FLOW_LIMIT)
             & (np.exp(-COLOUR_WEIGHT * colour) > LEAST_WEIGHT)
         )
         return Match(place, trusted)
@@ -170,15 +162,11 @@ def _matched(depth_a: np.ndarray, depth_b: np.ndarray, match: Match) -> tuple[np
             f"{match.trusted.shape[1]}x{match.trusted.shape[0]}."
         )
     known = _known(depth_b)
-    found = _look_up(np.where(known, depth_b, 0).astype(np.float32), match.place)
+    found = look_up(np.where(known, depth_b, 0).astype(np.float32), match.place)
     # A value that an unknown pixel has a part in is unknown.
-    whole = _look_up(known.astype(np.float32), match.place) > 0.999
+    whole = look_up(known.astype(np.float32), match.place) > 0.999
     both = match.trusted & _known(depth_a) & whole
     return depth_a[both].astype(np.float64), found[both].astype(np.float64)
-
-
-def _look_up(values: np.ndarray, place: np.ndarray) -> np.ndarray:
-    return cv2.remap(values, place, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
 def _known(depth: np.ndarray) -> np.ndarray:
