@@ -81,7 +81,8 @@ class TrustWatch:
         timeout = settings.scale.timeout
         # NaN: no source has spoken at all, for as long as this node has worked.
         silent = facts.scale_age if facts.scale_age == facts.scale_age else now - self._started
-        if settings.scale.freeze or not has_scale_source(settings) or silent <= timeout:
+        # the last one is asked last: it is the one that costs something, in every frame
+        if settings.scale.freeze or silent <= timeout or not has_scale_source(settings):
             self._notices.clear("scale")
             return
         self._notices.say(
