@@ -1,20 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A robot with a camera in rooms made from a seed, with true depth and pose.
+"""A robot with a camera in rooms and places made from a seed, with true depth and pose.
 
 MuJoCo (the `sim` extra) is imported at first use.
 """
 
 from .drive import Drive
+from .places import PLACES, make_place
 from .rooms import ROOMS, make_room
 from .shards import load_shard, render_drives, render_shards
 from .views import SimView, look_pose, sample_views
 
 __all__ = [
+    "PLACES",
     "ROOMS",
     "Drive",
     "SimView",
     "load_shard",
     "look_pose",
+    "make_place",
     "make_room",
     "render_drives",
     "render_shards",

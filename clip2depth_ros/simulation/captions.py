@@ -3,13 +3,19 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
+
 import numpy as np
 
 from clip2depth_ros.camera import Camera
 
+from .dressing import SMALL
 from .scene import Scene, Thing
+from .wall_clutter import HUNG
 
 _UNNAMED = {"wall", "floor", "ceiling", "outside", "next room", "lamp"}
+_UNNAMED |= {"cable", "cable duct", "socket", "pavement"}
 _NUMBERS = {2: "two", 3: "three", 4: "four", 5: "five", 6: "six"}
 _PLURALS = {
     "shelf": "shelves",
@@ -17,7 +23,16 @@ _PLURALS = {
     "person": "people",
     "wall shelf": "wall shelves",
     "chest of drawers": "chests of drawers",
+    "sheet of paper": "sheets of paper",
+    "stack of paper": "stacks of paper",
+    "pile of books": "piles of books",
+    "row of books": "rows of books",
+    "pile of things": "piles of things",
+    "whiteboard on wheels": "whiteboards on wheels",
 }
+_NO_ARTICLE = {"papers", "tools", "pipes", "coats", "pens", "leaning boards", "wood", "cloth"}
+_SMALL = (set(SMALL) | set(HUNG)) - {"picture", "clock", "whiteboard", "wall shelf", "radiator", "curtain"}
+"""What a caption names only now and then where larger things are seen."""
 
 
 def visible_things(
@@ -81,21 +96,35 @@ def describe(
     return text
 
 
+def place_in(caption: str, kinds: Iterable[str]) -> str | None:
+    """The kind of place that a caption of :func:`describe` names, one of `kinds`, or None."""
+    names = "|".join(re.escape(kind) for kind in kinds)
+    # The place ends its part of the sentence; a thing that is called after one, an office chair, does not.
+    found = re.search(
+        rf"(?:^|\b(?:in|inside) |, )an? (?:(?:dark|bright|small|large) )*({names})(?= with |[,:]|$)", caption
+    )
+    return found[1] if found else None
+
+
 def _phrases(seen: list[tuple[Thing, float]], rng: np.random.Generator) -> list[str]:
     groups: dict[str, list[tuple[Thing, float]]] = {}
     for thing, distance in seen:
         groups.setdefault(thing.name, []).append((thing, distance))
     names = list(groups)
     if len(names) > 4:
-        keep = sorted(rng.choice(len(names), 4, replace=False))
+        weights = np.array([0.2 if name in _SMALL else 1.0 for name in names])
+        chances = None if (weights == 1.0).all() else weights / weights.sum()
+        keep = sorted(rng.choice(len(names), 4, replace=False, p=chances))
         names = [names[k] for k in keep]
     phrases = []
     for name in names:
         members = groups[name]
         thing, distance = members[0]
         if len(members) > 1:
-            plural = _PLURALS.get(name, name + "s")
-            phrase = f"{_NUMBERS.get(len(members), 'many')} {plural}"
+            plural = name if name in _NO_ARTICLE else _PLURALS.get(name, name + "s")
+            phrase = plural if name in _NO_ARTICLE else f"{_NUMBERS.get(len(members), 'many')} {plural}"
+        elif name in _NO_ARTICLE:
+            phrase = name
         else:
             phrase = _article(f"{thing.words} {name}" if thing.words and rng.random() < 0.6 else name)
         if rng.random() < 0.5:

@@ -14,6 +14,8 @@ from .scene import Paint, Scene, rectangle, rectangles_overlap, yaw_matrix
 class Layout:
     """Places pieces on the floor of one scene so that nothing overlaps."""
 
+    catalogue = CATALOGUE
+
     def __init__(self, scene: Scene, palette: Palette):
         self.scene, self.palette, self.rng = scene, palette, palette.rng
         self.shade = float(palette.rng.uniform(0.1, 0.35))
@@ -26,7 +28,7 @@ class Layout:
 
     def put(self, name: str, tries: int = 14) -> tuple[float, float, float, float, float] | None:
         """Try to place a piece by its catalogue rule; where it stands (x, y, yaw, width, depth) or None."""
-        piece = CATALOGUE[name]
+        piece = self.catalogue[name]
         for _ in range(tries):
             width, depth = self.rng.uniform(*piece.width), self.rng.uniform(*piece.depth)
             against = piece.wall or (self.rng.random() < 0.45 and name not in ("table", "coffee table"))
@@ -53,7 +55,7 @@ class Layout:
     def place(self, name: str, x: float, y: float, yaw: float, width: float, depth: float):
         """Put a piece where the caller says, with the chairs that belong to it."""
         a = self.scene.thing(name, x, y, yaw)
-        CATALOGUE[name].make(a, self.palette, width, depth)
+        self.catalogue[name].make(a, self.palette, width, depth)
         self.scene.block(x, y, yaw, width, depth)
         self._shade(x, y, yaw, width, depth)
         if name == "table":
@@ -67,12 +69,12 @@ class Layout:
     def _seat(
         self, x: float, y: float, yaw: float, dx: float, dy: float, turn: float, name: str = "chair"
     ) -> None:
-        piece = CATALOGUE[name]
+        piece = self.catalogue[name]
         width, depth = self.rng.uniform(*piece.width), self.rng.uniform(*piece.depth)
         px, py = yaw_matrix(yaw)[:2, :2] @ (dx, dy) + (x, y)
         angle = yaw + turn + self.rng.normal(0, 0.15)
         if self.is_free(rectangle(px, py, angle, width, 0.6 * depth), -0.15):
-            CATALOGUE[name].make(self.scene.thing(name, px, py, angle), self.palette, width, depth)
+            self.catalogue[name].make(self.scene.thing(name, px, py, angle), self.palette, width, depth)
             self.scene.block(px, py, angle, width, depth)
             self._shade(px, py, angle, width, depth)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import os
 import threading
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -19,12 +20,15 @@ from clip2depth_ros.errors import Clip2DepthError
 
 from .gl import import_mujoco, make_context
 from .scene import BOX, CAPSULE, CYLINDER, Paint, Part, Scene
+from .sky import SKY, sky_texture
 from .textures import CUBE_SIZE, SIZE, cube_texture, flat_texture
 
-FLAT_SLOTS, CUBE_SLOTS = 28, 12
+FLAT_SLOTS, CUBE_SLOTS = 44, 16
 MATERIALS = 200
 MAX_PARTS = 1500
 NEAR, FAR = 0.05, 60.0
+OPEN_AIR = 40.0
+"""Under a sky nothing is known further away than this, metres: MuJoCo draws the sky itself at 41 to 59 m."""
 _LIGHTS = 7
 
 
@@ -37,6 +41,7 @@ def _template() -> str:
             f'<texture name="c{slot}" type="cube" builtin="flat" width="{CUBE_SIZE}"'
             f' height="{6 * CUBE_SIZE}"/>'
         )
+    assets.append(f'<texture name="sky" type="skybox" builtin="flat" width="{SKY}" height="{6 * SKY}"/>')
     assets.extend(f'<material name="m{number}" texture="f0"/>' for number in range(MATERIALS))
     return (
         '<mujoco><visual><global offwidth="64" offheight="64"/>'
@@ -65,6 +70,7 @@ class Renderer:
         self._cube: dict[tuple[str, int], int] = {}
         self._materials: dict[tuple, int] = {}
         self._held: list[tuple[str, int] | None] = [None] * (FLAT_SLOTS + CUBE_SLOTS)
+        self._sky: int | None = None
         self._size = (64, 64)
         self._colour = np.zeros((64, 64, 3), np.uint8)
         self._depth = np.zeros((64, 64), np.float32)
@@ -108,6 +114,10 @@ class Renderer:
         self._radii = np.array([_bounding_radius(p) for p in scene.parts[: target.ngeom]])
         self._drawn = np.ones(target.ngeom, bool)
         self._load_lights(scene)
+        if scene.sky is not None and scene.sky != self._sky:
+            self._upload(FLAT_SLOTS + CUBE_SLOTS, sky_texture(scene.sky))
+            self._sky = scene.sky
+        self._scene.flags[self._mujoco.mjtRndFlag.mjRND_SKYBOX] = int(scene.sky is not None)
 
     def move(self, index: int, position: np.ndarray, rotation: np.ndarray) -> None:
         """Put part `index` of the loaded scene somewhere else."""
@@ -121,8 +131,9 @@ class Renderer:
             dict.fromkeys(p.paint.texture for p in scene.parts if p.paint.texture and not p.paint.cube)
         )
         cube = list(dict.fromkeys(p.paint.texture for p in scene.parts if p.paint.texture and p.paint.cube))
-        self._flat = self._fill(flat, 0, FLAT_SLOTS, flat_texture)
-        self._cube = self._fill(cube, FLAT_SLOTS, CUBE_SLOTS, cube_texture)
+        flats, cubes = scene.texture_slots
+        self._flat = self._fill(flat, 0, min(flats, FLAT_SLOTS), flat_texture)
+        self._cube = self._fill(cube, FLAT_SLOTS, min(cubes, CUBE_SLOTS), cube_texture)
 
     def _material(self, paint: Paint) -> int:
         """The material that lays a paint's texture at its scale; one for each of them in the scene."""
@@ -146,12 +157,14 @@ class Renderer:
             slot = order % count
             slots[texture] = slot
             if order < count and self._held[first + slot] != texture:
-                address = self._model.tex_adr[first + slot]
-                pixels = draw(*texture)
-                self._model.tex_data[address : address + pixels.size] = pixels.ravel()
-                self._mujoco.mjr_uploadTexture(self._model, self._context, first + slot)
+                self._upload(first + slot, draw(*texture))
                 self._held[first + slot] = texture
         return slots
+
+    def _upload(self, slot: int, pixels: np.ndarray) -> None:
+        address = self._model.tex_adr[slot]
+        self._model.tex_data[address : address + pixels.size] = pixels.ravel()
+        self._mujoco.mjr_uploadTexture(self._model, self._context, slot)
 
     def _load_lights(self, scene: Scene) -> None:
         target = self._scene
@@ -203,6 +216,8 @@ class Renderer:
             )
             depth = _reduce(inverse, supersample)
         depth[depth > 0.99 * FAR] = np.nan
+        if self._scene.flags[self._mujoco.mjtRndFlag.mjRND_SKYBOX]:
+            depth[depth * _stretch(camera) > OPEN_AIR] = np.nan
         return image, depth
 
     def identify(self, camera: Camera, pose: np.ndarray) -> np.ndarray:
@@ -262,6 +277,14 @@ class Renderer:
             eye.frustum_width = NEAR * camera.width / (2.0 * camera.fx)
             eye.frustum_bottom, eye.frustum_top = -top, top
             eye.frustum_near, eye.frustum_far = NEAR, FAR
+
+
+@lru_cache(maxsize=2)
+def _stretch(camera: Camera) -> np.ndarray:
+    """Distance from the camera by distance along the optical axis, for every pixel: (H, W) float32."""
+    x = (np.arange(camera.width) - camera.cx) / camera.fx
+    y = (np.arange(camera.height) - camera.cy) / camera.fy
+    return np.sqrt(1.0 + x[None, :] ** 2 + y[:, None] ** 2).astype(np.float32)
 
 
 def _bounding_radius(part: Part) -> float:

@@ -35,6 +35,17 @@ COLOURED = {
     "partition",
     "door",
     "rug",
+    "backpack",
+    "car",
+    "crate",
+    "curtain",
+    "garage door",
+    "kitchen cabinet",
+    "kitchen island",
+    "mug",
+    "plastic chair",
+    "rack",
+    "toolbox",
 }
 """Things whose first paint is worth an adjective in a caption."""
 
@@ -132,6 +143,10 @@ class Scene:
         self.ambient = (0.3, 0.3, 0.3)
         self.footprints: list[np.ndarray] = []
         """Occupied floor: (4, 2) corners of each thing that stands in the way, metres."""
+        self.texture_slots = (28, 12)
+        """How many flat and cube textures differ; what is above that shares them."""
+        self.sky: int | None = None
+        """Number of the sky above a place without a ceiling; it has no depth."""
         self.words: list[str] = []
         """Adjectives that a caption can use for the place itself: 'dark', 'tiled'."""
 

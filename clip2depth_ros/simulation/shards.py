@@ -14,6 +14,7 @@ import multiprocessing
 import os
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 from zipfile import BadZipFile
@@ -26,33 +27,56 @@ if TYPE_CHECKING:
     from clip2depth_ros.frame import Frame
 
     from .drive import Drive
+    from .views import SimView
 
 SCENES_PER_SHARD = 32
 
 
-def shard_path(out_dir: Path, seed: int, scenes: int, views: int, width: int, height: int) -> Path:
-    """Where the shard of rooms `seed` to `seed + scenes - 1` lies."""
-    return Path(out_dir) / f"rooms_{seed:09d}+{scenes}x{views}_{width}x{height}.npz"
+def shard_path(
+    out_dir: Path, seed: int, scenes: int, views: int, width: int, height: int, what: str = "rooms"
+) -> Path:
+    """Where the shard of rooms (or places: `what`) `seed` to `seed + scenes - 1` lies."""
+    return Path(out_dir) / f"{what}_{seed:09d}+{scenes}x{views}_{width}x{height}.npz"
 
 
-def render_shard(
-    path: Path, seed: int, scenes: int, views: int, width: int, height: int, supersample: int = 2
-) -> int:
-    """Render rooms `seed` to `seed + scenes - 1` into one shard, whole or not at all; how many views."""
+def views_of_seed(
+    what: str, seed: int, views: int, width: int, height: int, supersample: int = 2
+) -> Iterator[SimView]:
+    """The `views` views of room or place (`what`: "rooms" or "places") `seed`, whoever asks for them."""
+    if what == "places":
+        from .place_views import place_rng, views_of_place
+        from .places import make_place
+
+        rng = place_rng(seed)
+        return views_of_place(make_place(seed), rng, views, width, height, supersample=supersample)
     from .rooms import make_room
     from .views import views_of_room
 
+    rng = np.random.default_rng([13, seed])
+    return views_of_room(make_room(seed), rng, views, width, height, supersample=supersample)
+
+
+def render_shard(
+    path: Path,
+    seed: int,
+    scenes: int,
+    views: int,
+    width: int,
+    height: int,
+    supersample: int = 2,
+    what: str = "rooms",
+) -> int:
+    """Render rooms or places `seed` to `seed + scenes - 1` into a shard, whole or not at all; how many."""
     images, depths, focal, captions = [], [], [], []
-    for room_seed in range(seed, seed + scenes):
-        rng = np.random.default_rng([13, room_seed])
-        for view in views_of_room(make_room(room_seed), rng, views, width, height, supersample=supersample):
+    for scene_seed in range(seed, seed + scenes):
+        for view in views_of_seed(what, scene_seed, views, width, height, supersample):
             images.append(view.image)
             depths.append(_millimetres(view.depth))
             focal.append(view.camera.fx)
             captions.append(view.caption)
     if not images:
         raise Clip2DepthError(
-            f"no usable view in rooms {seed} to {seed + scenes - 1}; render more scenes per shard."
+            f"no usable view in {what} {seed} to {seed + scenes - 1}; render more scenes per shard."
         )
     _write(
         path,
@@ -147,8 +171,11 @@ def render_shards(
     height: int,
     workers: int = 2,
     supersample: int = 2,
+    what: str = "rooms",
 ) -> list[Path]:
     """Render `scenes` rooms from `seed_start` on into shards under `out_dir`; shards that exist are kept.
+
+    what: "rooms", or "places" for those of make_place.
 
     Stopping it loses at most the shards in the making; the same call goes on where it stopped. Returns every
     shard's path, in order of seed. Progress is a bar on a terminal and a line per shard elsewhere.
@@ -159,9 +186,9 @@ def render_shards(
     jobs = []
     for first in range(seed_start, seed_start + scenes, SCENES_PER_SHARD):
         count = min(SCENES_PER_SHARD, seed_start + scenes - first)
-        path = shard_path(out_dir, first, count, views_per_scene, width, height)
-        jobs.append((render_shard, path, first, count, views_per_scene, width, height, supersample))
-    return _render_missing(jobs, workers, "rooms")
+        path = shard_path(out_dir, first, count, views_per_scene, width, height, what)
+        jobs.append((render_shard, path, first, count, views_per_scene, width, height, supersample, what))
+    return _render_missing(jobs, workers, what)
 
 
 def render_drives(

@@ -13,45 +13,22 @@ from zlib import crc32
 import cv2
 import numpy as np
 
-SIZE = 256
-"""Width and height of a flat texture, pixels."""
+from .noise import SIZE, coloured, noise
+from .surfaces import MAKERS as SURFACES
+
 CUBE_SIZE = 64
 """Width and height of one face of a cube texture, pixels."""
 VARIANTS = 24
 """How many pictures of each kind exist."""
 
 
-@lru_cache(maxsize=32)
-def _fractal(number: int, exponent: float, size: int = SIZE, stretch: float = 1.0) -> np.ndarray:
-    """Tileable noise (size, size) float32, zero mean, unit deviation, amplitude 1 / frequency ** exponent."""
-    rng = np.random.default_rng([7, number])
-    fy = np.fft.fftfreq(size)[:, None] * size * stretch
-    fx = np.fft.rfftfreq(size)[None, :] * size
-    frequency = np.hypot(fx, fy)
-    frequency[0, 0] = 1.0
-    spectrum = np.fft.rfft2(rng.standard_normal((size, size))) / frequency**exponent
-    spectrum[0, 0] = 0.0
-    field = np.fft.irfft2(spectrum, (size, size)).astype(np.float32)
-    return field / field.std()
-
-
-def _noise(rng: np.random.Generator, exponent: float = 1.0, stretch: float = 1.0) -> np.ndarray:
-    field = _fractal(int(rng.integers(4)), exponent, SIZE, stretch)
-    return np.roll(field, tuple(rng.integers(SIZE, size=2)), (0, 1))
-
-
-def _coloured(field: np.ndarray, base: np.ndarray, contrast: float) -> np.ndarray:
-    """Picture (H, W, 3) of `base` colour whose brightness follows `field` (H, W)."""
-    return base[None, None, :] * (1.0 + contrast * field[..., None])
-
-
 def _wood(rng: np.random.Generator) -> np.ndarray:
     base = np.array([0.80, 0.62, 0.42]) * rng.uniform(0.45, 1.1) + rng.uniform(-0.05, 0.05, 3)
-    warp = 6.0 * _noise(rng, 1.6, 0.25)
+    warp = 6.0 * noise(rng, 1.6, 0.25)
     rows = np.arange(SIZE, dtype=np.float32)[:, None]
     rings = np.sin(2 * np.pi * (rows * rng.integers(3, 12) / SIZE + 0.12 * warp))
-    grain = _noise(rng, 0.7, 0.12)
-    return _coloured(0.5 * rings + 0.7 * grain, base, rng.uniform(0.05, 0.16))
+    grain = noise(rng, 0.7, 0.12)
+    return coloured(0.5 * rings + 0.7 * grain, base, rng.uniform(0.05, 0.16))
 
 
 def _planks(rng: np.random.Generator) -> np.ndarray:
@@ -70,7 +47,7 @@ def _planks(rng: np.random.Generator) -> np.ndarray:
 
 def _tile(rng: np.random.Generator) -> np.ndarray:
     base = rng.uniform(0.35, 0.9) + rng.uniform(-0.07, 0.07, 3)
-    picture = _coloured(_noise(rng, 1.2), base, rng.uniform(0.02, 0.09))
+    picture = coloured(noise(rng, 1.2), base, rng.uniform(0.02, 0.09))
     count = int(rng.choice([2, 4, 8]))
     side = SIZE // count
     checker = rng.random() < 0.25
@@ -92,7 +69,7 @@ def _brick(rng: np.random.Generator) -> np.ndarray:
     base = np.array([0.62, 0.34, 0.25]) * rng.uniform(0.7, 1.2) + rng.uniform(-0.06, 0.06, 3)
     if rng.random() < 0.35:
         base = np.full(3, rng.uniform(0.55, 0.85)) + rng.uniform(-0.03, 0.03, 3)
-    picture = _coloured(_noise(rng, 0.9), base, 0.10)
+    picture = coloured(noise(rng, 0.9), base, 0.10)
     rows, columns = 16, 4
     height, width = SIZE // rows, SIZE // columns
     mortar = np.full(3, rng.uniform(0.5, 0.8))
@@ -107,18 +84,18 @@ def _brick(rng: np.random.Generator) -> np.ndarray:
 
 
 def _plaster(rng: np.random.Generator) -> np.ndarray:
-    return _coloured(_noise(rng, rng.uniform(0.6, 1.2)), np.full(3, 0.92), rng.uniform(0.005, 0.03))
+    return coloured(noise(rng, rng.uniform(0.6, 1.2)), np.full(3, 0.92), rng.uniform(0.005, 0.03))
 
 
 def _concrete(rng: np.random.Generator) -> np.ndarray:
     base = np.full(3, rng.uniform(0.4, 0.75)) + rng.uniform(-0.03, 0.03, 3)
-    return _coloured(_noise(rng, 1.3) + 0.4 * _noise(rng, 0.4), base, rng.uniform(0.06, 0.14))
+    return coloured(noise(rng, 1.3) + 0.4 * noise(rng, 0.4), base, rng.uniform(0.06, 0.14))
 
 
 def _carpet(rng: np.random.Generator) -> np.ndarray:
     base = rng.uniform(0.2, 0.75) + rng.uniform(-0.15, 0.15, 3)
-    field = 0.8 * _noise(rng, 0.2) + 0.5 * _noise(rng, 1.2)
-    picture = _coloured(field, base, rng.uniform(0.08, 0.18))
+    field = 0.8 * noise(rng, 0.2) + 0.5 * noise(rng, 1.2)
+    picture = coloured(field, base, rng.uniform(0.08, 0.18))
     if rng.random() < 0.3:
         stripes = np.sign(np.sin(2 * np.pi * np.arange(SIZE) * rng.integers(2, 9) / SIZE))
         picture *= 1.0 + 0.2 * stripes[:, None, None]
@@ -127,8 +104,8 @@ def _carpet(rng: np.random.Generator) -> np.ndarray:
 
 def _fabric(rng: np.random.Generator) -> np.ndarray:
     weave = np.sin(np.arange(SIZE) * np.pi / 2)
-    field = 0.5 * (weave[:, None] * weave[None, :]) + 0.6 * _noise(rng, 1.1)
-    picture = _coloured(field, np.full(3, 0.85), rng.uniform(0.05, 0.12))
+    field = 0.5 * (weave[:, None] * weave[None, :]) + 0.6 * noise(rng, 1.1)
+    picture = coloured(field, np.full(3, 0.85), rng.uniform(0.05, 0.12))
     if rng.random() < 0.3:
         period = int(rng.choice([4, 8, 16]))
         for axis in rng.permutation(2)[: rng.integers(1, 3)]:
@@ -138,7 +115,7 @@ def _fabric(rng: np.random.Generator) -> np.ndarray:
 
 
 def _wallpaper(rng: np.random.Generator) -> np.ndarray:
-    picture = _coloured(_noise(rng, 1.0), np.full(3, 0.88), 0.03)
+    picture = coloured(noise(rng, 1.0), np.full(3, 0.88), 0.03)
     count = int(rng.choice([4, 8]))
     side = SIZE // count
     motif = np.zeros((side, side), np.float32)
@@ -159,7 +136,7 @@ def _print(rng: np.random.Generator) -> np.ndarray:
     if rng.random() < 0.5:
         ramp = np.linspace(0, 1, SIZE)[:, None, None]
         picture = picture * (1 - ramp) + rng.uniform(0.1, 0.9, 3) * ramp
-        picture = picture * (1 + 0.25 * _noise(rng, 1.5)[..., None])
+        picture = picture * (1 + 0.25 * noise(rng, 1.5)[..., None])
     picture = np.ascontiguousarray(picture, np.float32)
     for _ in range(int(rng.integers(2, 9))):
         colour = tuple(float(v) for v in rng.uniform(0.05, 0.95, 3))
@@ -203,11 +180,11 @@ def _outdoors(rng: np.random.Generator) -> np.ndarray:
     """What stands outside a window: sky, then trees or house fronts."""
     horizon = int(rng.uniform(0.3, 0.8) * SIZE)
     sky = np.linspace(0.75, 1.0, SIZE)[:, None, None] * np.array([0.85, 0.93, 1.0])
-    picture = np.broadcast_to(sky, (SIZE, SIZE, 3)) * (1 + 0.06 * _noise(rng, 1.6)[..., None])
-    edge = horizon + 18 * _noise(rng, 1.5)[0]
+    picture = np.broadcast_to(sky, (SIZE, SIZE, 3)) * (1 + 0.06 * noise(rng, 1.6)[..., None])
+    edge = horizon + 18 * noise(rng, 1.5)[0]
     below = np.arange(SIZE)[:, None] > edge[None, :]
     green = np.array([0.30, 0.42, 0.20]) * rng.uniform(0.6, 1.4)
-    picture = np.where(below[..., None], _coloured(_noise(rng, 0.8), green, 0.35), picture)
+    picture = np.where(below[..., None], coloured(noise(rng, 0.8), green, 0.35), picture)
     if rng.random() < 0.5:
         picture = np.ascontiguousarray(picture, np.float32)
         x = int(rng.integers(0, 60))
@@ -224,7 +201,7 @@ def _outdoors(rng: np.random.Generator) -> np.ndarray:
 
 def _cardboard(rng: np.random.Generator) -> np.ndarray:
     base = np.array([0.72, 0.56, 0.38]) * rng.uniform(0.8, 1.15)
-    picture = _coloured(_noise(rng, 1.0), base, 0.05)
+    picture = coloured(noise(rng, 1.0), base, 0.05)
     if rng.random() < 0.7:
         picture[:, SIZE // 2 - 14 : SIZE // 2 + 14] *= 1.18
     return picture
@@ -232,7 +209,7 @@ def _cardboard(rng: np.random.Generator) -> np.ndarray:
 
 def _foliage(rng: np.random.Generator) -> np.ndarray:
     base = np.array([0.30, 0.48, 0.22]) * rng.uniform(0.7, 1.3)
-    return _coloured(_noise(rng, 0.6), base, 0.35)
+    return coloured(noise(rng, 0.6), base, 0.35)
 
 
 _MAKERS = {
@@ -258,7 +235,7 @@ KINDS = tuple(_MAKERS)
 def flat_texture(kind: str, number: int) -> np.ndarray:
     """Picture `number` (0 to VARIANTS - 1) of `kind`: (SIZE, SIZE, 3) uint8 RGB."""
     rng = np.random.default_rng([crc32(kind.encode()), number])
-    return (np.clip(_MAKERS[kind](rng), 0.0, 1.0) * 255).astype(np.uint8)
+    return (np.clip((_MAKERS.get(kind) or SURFACES[kind])(rng), 0.0, 1.0) * 255).astype(np.uint8)
 
 
 @lru_cache(maxsize=320)

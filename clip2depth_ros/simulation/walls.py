@@ -68,7 +68,7 @@ def build_walls(scene: Scene, palette: Palette, plan: list[list[Opening]], dayli
     accented = int(rng.integers(4))
     for index, wall in enumerate(walls_of(scene)):
         paint = accent if index == accented else main
-        _build_wall(scene, wall, plan[index], paint, skirting)
+        build_wall(scene, wall, plan[index], paint, skirting)
         for opening in plan[index]:
             if opening.kind == "window":
                 window(scene, palette, wall, opening, frame, outside, curtain)
@@ -78,9 +78,10 @@ def build_walls(scene: Scene, palette: Palette, plan: list[list[Opening]], dayli
                 doorway(scene, palette, wall, opening, frame)
 
 
-def _build_wall(
+def build_wall(
     scene: Scene, wall: Wall, openings: list[Opening], paint: Paint, skirting: Paint | None
 ) -> None:
+    """Put up one wall around its openings, with a skirting board where there is a paint for it."""
     a = scene.thing("wall", wall.x, wall.y, wall.yaw)
     h, middle = scene.height, -THICKNESS / 2
 

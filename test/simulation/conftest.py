@@ -5,9 +5,10 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
+import numpy as np
 import pytest
 
-from clip2depth_ros.simulation.scene import Light, Paint, Scene
+from clip2depth_ros.simulation.scene import BOX, CAPSULE, ELLIPSOID, SPHERE, Light, Paint, Scene
 
 
 @pytest.fixture(scope="session")
@@ -34,3 +35,25 @@ def box_scene():
         return scene
 
     return make
+
+
+@pytest.fixture(scope="session")
+def extent():
+    """Function from parts to their exact lowest and highest corner: extent(parts) -> ((3,), (3,)), metres."""
+
+    def reach(part) -> np.ndarray:
+        radius, _, half = part.size
+        if part.shape == BOX:
+            return np.abs(part.rotation) @ part.size
+        if part.shape in (SPHERE, ELLIPSOID):
+            return np.sqrt(((part.rotation * np.array(part.size)) ** 2).sum(1))
+        axis = np.abs(part.rotation[:, 2])
+        disc = radius if part.shape == CAPSULE else radius * np.sqrt(np.maximum(1 - axis**2, 0))
+        return axis * half + disc
+
+    def measure(parts) -> tuple[np.ndarray, np.ndarray]:
+        low = np.min([part.position - reach(part) for part in parts], axis=0)
+        high = np.max([part.position + reach(part) for part in parts], axis=0)
+        return low, high
+
+    return measure

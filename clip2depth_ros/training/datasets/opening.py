@@ -17,7 +17,7 @@ from .nyu_labelled import NyuLabelled
 from .nyu_raw import NyuRaw
 from .rgbd import RgbdFolders
 from .rosbag import RosBags
-from .simulation import SimulatedDrives, SimulatedRooms
+from .simulation import SimulatedDrives, SimulatedPlaces, SimulatedRooms
 from .tum import Tum
 
 KINDS: dict[str, type[DataSet]] = {
@@ -28,6 +28,7 @@ KINDS: dict[str, type[DataSet]] = {
     "rgbd": RgbdFolders,
     "rosbag": RosBags,
     "rooms": SimulatedRooms,
+    "places": SimulatedPlaces,
     "drives": SimulatedDrives,
 }
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from clip2depth_ros.camera import Camera
 from clip2depth_ros.errors import Clip2DepthError
-from clip2depth_ros.simulation import make_room, render_drives, render_shards
+from clip2depth_ros.simulation import render_drives, render_shards
 from clip2depth_ros.simulation.mapped import MappedShard
 from clip2depth_ros.simulation.shards import (
     SCENES_PER_SHARD,
@@ -22,8 +22,8 @@ from clip2depth_ros.simulation.shards import (
     drive_path,
     make_drive,
     shard_path,
+    views_of_seed,
 )
-from clip2depth_ros.simulation.views import views_of_room
 
 from .base import DataSet, Sample
 from .splits import check_split
@@ -103,13 +103,88 @@ class _Simulated(DataSet):
         )
 
 
-class SimulatedRooms(_Simulated):
+class _SingleViews(_Simulated):
+    """Single views with captions, `views` of each scene, of rooms or of places."""
+
+    what: str
+    """As views_of_seed calls it, and the folder's name."""
+
+    def _set(self, views: int, workers: int, on_the_fly: bool, cache: Path | None) -> None:
+        if min(views, workers) < 1:
+            raise Clip2DepthError(f"{self.what}: views of each and workers must be at least 1.")
+        self.views, self.workers = views, workers
+        self.on_the_fly = self.draws = on_the_fly
+        self.folder = (cache or default_cache()) / self.what
+
+    def __len__(self) -> int:
+        return self.count * self.views if self.on_the_fly else self._ends[-1]
+
+    def __getitem__(self, index: int) -> Sample:
+        if not self.on_the_fly:
+            return self._read(index)
+        seed, place = self.first + index // self.views, index % self.views
+        views = self._views(seed)
+        while len(views.made) <= place:
+            view = next(views.coming, None)
+            if view is None:
+                break
+            views.made.append(view)
+        name = self.what.removesuffix("s")
+        if not views.made:
+            raise Clip2DepthError(
+                f"{name} {seed} is too full to stand in; leave it out: choose another seed."
+            )
+        # A crowded room has fewer views: its last ones return.
+        view = views.made[place % len(views.made)]
+        return Sample(
+            view.image, view.depth, view.camera, f"{name} {seed}/{place}", view.caption, pose=view.pose
+        )
+
+    @cached_property
+    def _views(self):
+        """The rooms that are being looked at: drawing a room's first view takes the most time."""
+        return lru_cache(maxsize=1)(
+            lambda seed: _Views(views_of_seed(self.what, seed, self.views, self.width, self.height))
+        )
+
+    def prepare(self) -> None:
+        if not self.on_the_fly:
+            render_shards(
+                self.folder,
+                self.first,
+                self.count,
+                self.views,
+                self.width,
+                self.height,
+                self.workers,
+                what=self.what,
+            )
+
+    def paths(self) -> list[Path]:
+        end = self.first + self.count
+        return [
+            shard_path(
+                self.folder,
+                first,
+                min(SCENES_PER_SHARD, end - first),
+                self.views,
+                self.width,
+                self.height,
+                self.what,
+            )
+            for first in range(self.first, end, SCENES_PER_SHARD)
+        ]
+
+
+class SimulatedRooms(_SingleViews):
     """Single views of rooms, `views_per_room` of each, with captions.
 
     size: (height, width) as rendered. Room seeds count up from `seed`, for validation from `validation_seed`.
     workers: processes that render. on_the_fly: render every view when it is asked for; slower, but nothing is
     on disk. The views are the same.
     """
+
+    what = "rooms"
 
     def __init__(
         self,
@@ -125,65 +200,32 @@ class SimulatedRooms(_Simulated):
         cache: Path | None = None,
     ) -> None:
         super().__init__("rooms", split, (rooms, validation_rooms), (seed, validation_seed), size)
-        self.views_per_room, self.workers = views_per_room, workers
-        self.on_the_fly = self.draws = on_the_fly
-        self.folder = (cache or default_cache()) / "rooms"
+        self._set(views_per_room, workers, on_the_fly, cache)
 
-    def __len__(self) -> int:
-        return self.count * self.views_per_room if self.on_the_fly else self._ends[-1]
 
-    def __getitem__(self, index: int) -> Sample:
-        if not self.on_the_fly:
-            return self._read(index)
-        room, place = self.first + index // self.views_per_room, index % self.views_per_room
-        views = self._views(room)
-        while len(views.made) <= place:
-            view = next(views.coming, None)
-            if view is None:
-                break
-            views.made.append(view)
-        if not views.made:
-            raise Clip2DepthError(f"room {room} is too full to stand in; leave it out: choose another seed.")
-        # A crowded room has fewer views: its last ones return.
-        view = views.made[place % len(views.made)]
-        return Sample(
-            view.image, view.depth, view.camera, f"room {room}/{place}", view.caption, pose=view.pose
-        )
+class SimulatedPlaces(_SingleViews):
+    """Single views of places as cameras record them, `views_per_place` of each, with captions.
 
-    @cached_property
-    def _views(self):
-        """The rooms that are being looked at: drawing a room's first view takes the most time."""
-        return lru_cache(maxsize=1)(self._open_room)
+    size, seed, validation_seed, workers, on_the_fly: as for rooms.
+    """
 
-    def _open_room(self, room: int) -> _Views:
-        rng = np.random.default_rng([13, room])
-        return _Views(views_of_room(make_room(room), rng, self.views_per_room, self.width, self.height))
+    what = "places"
 
-    def prepare(self) -> None:
-        if not self.on_the_fly:
-            render_shards(
-                self.folder,
-                self.first,
-                self.count,
-                self.views_per_room,
-                self.width,
-                self.height,
-                self.workers,
-            )
-
-    def paths(self) -> list[Path]:
-        end = self.first + self.count
-        return [
-            shard_path(
-                self.folder,
-                first,
-                min(SCENES_PER_SHARD, end - first),
-                self.views_per_room,
-                self.width,
-                self.height,
-            )
-            for first in range(self.first, end, SCENES_PER_SHARD)
-        ]
+    def __init__(
+        self,
+        size: tuple[int, int],
+        places: int,
+        split: str = "train",
+        validation_places: int = 64,
+        views_per_place: int = 6,
+        seed: int = 0,
+        validation_seed: int = VALIDATION_SEED,
+        workers: int = 2,
+        on_the_fly: bool = False,
+        cache: Path | None = None,
+    ) -> None:
+        super().__init__("places", split, (places, validation_places), (seed, validation_seed), size)
+        self._set(views_per_place, workers, on_the_fly, cache)
 
 
 class _Views:

@@ -14,6 +14,7 @@ from clip2depth_ros.training.datasets import motion_between, open_data_set
 
 SIZE = (36, 48)
 ROOMS = {"kind": "rooms", "size": list(SIZE), "rooms": 64, "validation_rooms": 32, "views_per_room": 1}
+PLACES = {"kind": "places", "size": list(SIZE), "places": 64, "validation_places": 32, "views_per_place": 1}
 DRIVES = {"kind": "drives", "size": list(SIZE), "drives": 2, "validation_drives": 1, "frames": 4, "fps": 2}
 
 
@@ -28,10 +29,10 @@ def arrays(count, seed, **more):
     }
 
 
-def write_rooms(cache, seed, rooms, views=None):
-    (cache / "rooms").mkdir(parents=True, exist_ok=True)
+def write_rooms(cache, seed, rooms, views=None, what="rooms"):
+    (cache / what).mkdir(parents=True, exist_ok=True)
     for first in range(seed, seed + rooms, shards.SCENES_PER_SHARD):
-        path = shards.shard_path(cache / "rooms", first, shards.SCENES_PER_SHARD, 1, *SIZE[::-1])
+        path = shards.shard_path(cache / what, first, shards.SCENES_PER_SHARD, 1, *SIZE[::-1], what)
         np.savez(path, **arrays(views or shards.SCENES_PER_SHARD, first))
     return path
 
@@ -90,10 +91,37 @@ def test_drives_follow_within_a_shard(tmp_path):
     assert data[5].stamp == 10**12 + 500_000_000
 
 
+def test_places_have_shards_and_validation_of_their_own(tmp_path):
+    write_rooms(tmp_path, 0, 64, what="places")
+    last = write_rooms(tmp_path, 1_000_000_000, 32, views=31, what="places")
+    assert last.name == "places_1000000000+32x1_48x36.npz"
+    train, held_out = (
+        open_data_set({**PLACES, "split": split}, cache=tmp_path) for split in ("train", "validation")
+    )
+    assert (len(train), len(held_out)) == (64, 31)
+    assert not set(train.paths()) & set(held_out.paths())
+    np.testing.assert_array_equal(train[40].image, arrays(32, 32)["image"][8])
+    assert train[40].name == "places_000000032+32x1_48x36/000008"
+    with pytest.raises(Clip2DepthError, match="overlap: set validation_seed apart"):
+        open_data_set({**PLACES, "validation_seed": 10})
+    with pytest.raises(Clip2DepthError, match="views of each and workers must be at least 1"):
+        open_data_set({**PLACES, "views_per_place": 0})
+    with pytest.raises(Clip2DepthError, match=r"shards are not rendered.*rooms_000000000"):
+        len(open_data_set(ROOMS, cache=tmp_path))
+
+
 @pytest.mark.slow
-def test_rendered_and_on_the_fly_are_the_same_views(tmp_path):
+@pytest.mark.parametrize("entry", [ROOMS, PLACES], ids=lambda entry: entry["kind"])
+def test_rendered_and_on_the_fly_are_the_same_views(entry, tmp_path):
     pytest.importorskip("mujoco", reason="the simulator needs MuJoCo")
-    entry = {**ROOMS, "rooms": 2, "validation_rooms": 1, "views_per_room": 2, "workers": 1}
+    what = entry["kind"]
+    entry = {
+        **entry,
+        what: 2,
+        f"validation_{what}": 1,
+        f"views_per_{what.removesuffix('s')}": 2,
+        "workers": 1,
+    }
     stored, live = open_data_set(entry, cache=tmp_path), open_data_set({**entry, "on_the_fly": True})
     stored.prepare()
     assert len(stored) == len(live) == 4 and live.draws
