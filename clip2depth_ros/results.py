@@ -17,6 +17,7 @@ from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.frame import STAGES, DepthFrame, Floor, Frame, FrameFacts
 from clip2depth_ros.pictures import Film, side_by_side
 from clip2depth_ros.training.metrics import depth_errors, mean_errors
+from clip2depth_ros.truth import Truth
 
 ERRORS = ("abs_rel", "abs_rel_scaled", "rmse", "delta1")
 
@@ -86,6 +87,7 @@ class ResultFolder:
         self._rows.writerow([*COLUMNS, *ERRORS])
         self._film = Film(folder / "film.mp4", min(fps, 60.0)) if fps else None
         self._millimetres = Millimetres()
+        self._truth = Truth()
         self._names: set[str] = set()
         self._facts: list[FrameFacts] = []
         self._deviations: list[float] = []
@@ -101,7 +103,7 @@ class ResultFolder:
         # The lightest compression: twice as fast as the default, a tenth larger.
         if not cv2.imwrite(str(path), self._millimetres.of(result.depth), [cv2.IMWRITE_PNG_COMPRESSION, 1]):
             raise Clip2DepthError(f"Cannot write {path}; is the disk full?")
-        truth = _truth_for(frame, result)
+        truth = self._truth.of(frame, result)
         errors = None
         if truth is not None:
             low, high = TRUTH_RANGE
@@ -198,16 +200,6 @@ class ResultFolder:
         if errors:
             caption += f"   AbsRel {errors['abs_rel']:.3f}"
         return side_by_side(columns, caption=caption)
-
-
-def _truth_for(frame: Frame, result: DepthFrame) -> np.ndarray | None:
-    """True depth at the result's size; None where it does not fit the rectified image."""
-    if frame.depth is None or (frame.camera is not None and not frame.camera.is_rectified):
-        return None
-    size = result.depth.shape[::-1]
-    if frame.depth.shape == result.depth.shape:
-        return frame.depth
-    return cv2.resize(frame.depth, size, interpolation=cv2.INTER_NEAREST_EXACT)
 
 
 def _known_median(numbers: Sequence[float] | np.ndarray) -> float | None:

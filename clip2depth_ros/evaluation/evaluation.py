@@ -19,10 +19,10 @@ from clip2depth_ros.evaluation.engines import Watched
 from clip2depth_ros.evaluation.examples import Examples
 from clip2depth_ros.evaluation.steadiness import Steadiness
 from clip2depth_ros.evaluation.tally import Tally
-from clip2depth_ros.evaluation.truth import Truth
 from clip2depth_ros.frame import DepthFrame, Frame
 from clip2depth_ros.pipeline import Pipeline
 from clip2depth_ros.training.benchmarks import ERRORS, Rule
+from clip2depth_ros.truth import Truth
 
 COLUMNS = ("image", "stamp", *ERRORS, "coverage", "scale", "pixels", "blockiness", "applied_scale", "seconds")
 

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
+from clip2depth_ros.camera import Camera
 from clip2depth_ros.cli import main
 from clip2depth_ros.evaluation import plots
 from clip2depth_ros.results import TRUTH_RANGE
@@ -70,8 +71,9 @@ def test_true_ranges_mend_the_scale_and_that_is_marked(room, tmp_path, tiny_bund
     assert metrics_of(tmp_path / "b")["settings"]["stabilizer"].startswith("off")
 
 
-@pytest.mark.parametrize("every", [1, 2])
-def test_the_figures_are_those_of_run(room, tmp_path, tiny_bundle, every):
+@pytest.mark.parametrize(("every", "distortion"), [(1, 0.0), (2, 0.0), (1, -0.2)])
+def test_the_figures_are_those_of_run(room, tmp_path, tiny_bundle, every, distortion):
+    Camera(64, 48, 60, 60, 31.5, 23.5, (distortion, 0, 0, 0, 0)).to_file(room / "camera.json")
     assert (RULES["none"].depth_min, RULES["none"].depth_max) == TRUTH_RANGE
     options = ("--no-stabilize", "--every", str(every))
     assert evaluate(room, tmp_path / "evaluated", tiny_bundle, *options, "--no-temporal") == 0

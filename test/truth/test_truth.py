@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
+from dataclasses import replace
+
 import numpy as np
 
 from clip2depth_ros.camera import Camera
-from clip2depth_ros.evaluation.truth import Truth
 from clip2depth_ros.frame import DepthFrame, Frame
+from clip2depth_ros.truth import Truth
 
 PLAIN = Camera.from_fov(64, 48, 1.2)
 BENT = Camera(64, 48, PLAIN.fx, PLAIN.fy, PLAIN.cx, PLAIN.cy, (-0.3, 0.05, 0.0, 0.0, 0.0))
@@ -41,3 +43,23 @@ def test_truth_is_rectified_like_the_image():
     assert rows.size and rows.mean() < 6 and columns.mean() < 8  # a barrel's corner moves outwards
     middle = truth[20:28, 28:36]
     np.testing.assert_array_equal(middle, 2.0)
+
+
+def test_truth_of_another_size_than_the_camera_is_rectified_too():
+    """Twice as fine, it says the same of every pixel: the lens bends it all the same."""
+    depth = np.full((48, 64), 2.0, np.float32)
+    depth[6:9, 8:11] = 5.0
+    fine = depth.repeat(2, 0).repeat(2, 1)
+    np.testing.assert_array_equal(
+        Truth().of(frame(BENT, fine), result()), Truth().of(frame(BENT, depth), result())
+    )
+    assert Truth().rectified(frame(BENT, fine)).shape == (48, 64)
+
+
+def test_a_camera_that_changes_is_followed():
+    depth = np.random.default_rng(0).uniform(1, 5, (48, 64)).astype(np.float32)
+    stronger = replace(BENT, distortion=(-0.6, 0.05, 0.0, 0.0, 0.0))
+    truth = Truth()
+    truth.rectified(frame(stronger, depth))
+    np.testing.assert_array_equal(truth.rectified(frame(BENT, depth)), Truth().rectified(frame(BENT, depth)))
+    assert truth.rectified(frame(PLAIN, depth)) is depth
