@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import sys
 from pathlib import Path
 
 import hypothesis
@@ -56,10 +58,11 @@ def tiny_manifest(**changes) -> Manifest:
     return Manifest(**(fields | changes))
 
 
-def tiny_model(manifest: Manifest, depth: np.ndarray | None = None) -> bytes:
+def tiny_model(manifest: Manifest, depth: np.ndarray | None = None, *, convolution: bool = False) -> bytes:
     """An ONNX network whose answer is known.
 
     Inverse depth = 0.1 + mean(R, G, B) / 255, 1/metres; or, given `depth` (H, W), that depth for every image.
+    convolution: the mean is one, which engines compute in half precision when asked to.
     """
     onnx = pytest.importorskip("onnx")
     from onnx import TensorProto, helper, numpy_helper
@@ -69,9 +72,16 @@ def tiny_model(manifest: Manifest, depth: np.ndarray | None = None) -> bytes:
     output = helper.make_tensor_value_info("depth", TensorProto.FLOAT, [1, height, width])
     weight = np.float32(1 / 255 if depth is None else 0)
     offset = np.float32(0.1) if depth is None else (1 / np.asarray(depth, np.float32))[None]
+    mean = [helper.make_node("ReduceMean", ["colour"], ["grey"], axes=[3], keepdims=0)]
+    if convolution:
+        mean = [
+            helper.make_node("Transpose", ["colour"], ["planes"], perm=[0, 3, 1, 2]),
+            helper.make_node("Conv", ["planes", "thirds"], ["plane"], name="mean/Conv"),
+            helper.make_node("Squeeze", ["plane", "one"], ["grey"]),
+        ]
     nodes = [
         helper.make_node("Cast", ["image"], ["colour"], to=TensorProto.FLOAT),
-        helper.make_node("ReduceMean", ["colour"], ["grey"], axes=[3], keepdims=0),
+        *mean,
         helper.make_node("Mul", ["grey", "weight"], ["scaled"]),
         helper.make_node("Add", ["scaled", "offset"], ["inverse"]),
         helper.make_node("Reciprocal", ["inverse"], ["depth"]),
@@ -80,6 +90,9 @@ def tiny_model(manifest: Manifest, depth: np.ndarray | None = None) -> bytes:
         numpy_helper.from_array(np.asarray(weight), "weight"),
         numpy_helper.from_array(offset, "offset"),
     ]
+    if convolution:
+        constants.append(numpy_helper.from_array(np.full((1, 3, 1, 1), 1 / 3, np.float32), "thirds"))
+        constants.append(numpy_helper.from_array(np.array([1]), "one"))
     graph = helper.make_graph(nodes, "tiny", [image], [output], constants)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     onnx.checker.check_model(model)
@@ -94,7 +107,7 @@ def tiny_answer(image: np.ndarray) -> np.ndarray:
 class ExactEngine(Engine):
     """Answers with a given depth, or with tiny_answer, without any network."""
 
-    name, device, precision = "exact", "test", "f32"
+    name, device, precision = "exact", "test", "fp32"
 
     def __init__(self, manifest: Manifest, depth: np.ndarray | None = None) -> None:
         self.manifest = manifest
@@ -136,17 +149,19 @@ def tiny_depth():
 
 @pytest.fixture(scope="session")
 def make_bundle(tmp_path_factory):
-    """Function that writes a tiny bundle: make_bundle(depth=None, **manifest fields) -> Bundle."""
+    """Function that writes a tiny bundle: make_bundle(depth=None, convolution=False, **manifest fields)
+    -> Bundle."""
 
-    def make(depth: np.ndarray | None = None, **changes) -> Bundle:
+    def make(depth: np.ndarray | None = None, *, convolution: bool = False, **changes) -> Bundle:
         if depth is not None:
             changes = {"input_height": depth.shape[0], "input_width": depth.shape[1]} | changes
         manifest = tiny_manifest(**changes)
         size = (manifest.input_height, manifest.input_width)
         image = np.random.default_rng(7).integers(0, 256, (*size, 3), np.uint8)
         expected = tiny_answer(image) if depth is None else np.asarray(depth, np.float32)
+        model = tiny_model(manifest, depth, convolution=convolution)
         folder = tmp_path_factory.mktemp("bundles") / manifest.name
-        return Bundle.write(folder, tiny_model(manifest, depth), manifest, image, expected)
+        return Bundle.write(folder, model, manifest, image, expected)
 
     return make
 
@@ -155,3 +170,63 @@ def make_bundle(tmp_path_factory):
 def tiny_bundle(make_bundle) -> Bundle:
     """A bundle that computes depth from brightness, at once and exactly; no canonical focal length."""
     return make_bundle()
+
+
+@pytest.fixture
+def write_checkpoint():
+    """Function (folder, notes=None) -> Path: an untrained network on `mini` for images of 96x64 pixels, its
+    CLIP beside it. Skips where PyTorch is missing."""
+    torch = pytest.importorskip("torch", reason="a checkpoint needs PyTorch")
+    from clip2depth_ros.network import Clip2Depth, create_clip, find_backbone, save_checkpoint
+    from clip2depth_ros.network.checkpoint import write_tensors
+
+    def write(folder: Path, notes: dict | None = None) -> Path:
+        torch.manual_seed(0)
+        backbone = find_backbone("mini")
+        clip = create_clip(backbone)
+        write_tensors(folder / "clip.safetensors", clip.state_dict(), {})
+        network = Clip2Depth(clip, backbone, size=(64, 96), canonical_focal_px=100.0)
+        path = folder / "checkpoint.safetensors"
+        save_checkpoint(path, network, clip_weights="clip.safetensors", notes=notes)
+        return path
+
+    return write
+
+
+def load_fake_tensorrt():
+    """The stand-in's file as a module; test folders are no packages."""
+    name = "clip2depth_fake_tensorrt"
+    if name not in sys.modules:
+        path = Path(__file__).parent / "engines" / "fake_tensorrt.py"
+        spec = importlib.util.spec_from_file_location(name, path)
+        sys.modules[name] = module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+    return sys.modules[name]
+
+
+@pytest.fixture
+def fake_tensorrt(monkeypatch, tmp_path):
+    """Function that installs a stand-in for TensorRT and a GPU: fake_tensorrt(version="10.3.0", fault="").
+
+    Returns the stand-in module, which records its `calls`; the engines' cache is the test's own.
+    """
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+    def install(version: str = "10.3.0", fault: str = ""):
+        module = load_fake_tensorrt()
+
+        def set_module(name, value):
+            monkeypatch.setitem(sys.modules, name, value)
+
+        return module.install(set_module, monkeypatch.setattr, version, fault)
+
+    return install
+
+
+@pytest.fixture
+def no_gpu(monkeypatch):
+    """Neither TensorRT nor a CUDA device, whatever the machine has."""
+    from clip2depth_ros.engines import survey
+
+    monkeypatch.setattr(survey, "gpu_facts", lambda index=0: "the test has none")
+    monkeypatch.setitem(sys.modules, "tensorrt", None)

@@ -14,10 +14,12 @@ NAME = "clip2depth_ros"
 FLOORS = {
     "": -1,  # the package itself: its version
     "errors": 0,
+    "live_line": 1,
     "transforms": 1,
     "camera": 1,
     "frame": 2,
     "pictures": 2,
+    "truth": 3,
     "depth_images": 2,
     "network": 3,
     "outputs": 3,
@@ -65,7 +67,7 @@ ROS_MODULES = {
     "cv_bridge",
 }
 TORCH_MODULES = {"torch", "torchvision", "open_clip", "safetensors", "timm", "accelerate", "tensorboard"}
-TORCH_ROOMS = ("network/", "training/", "bundle/export.py", "engines/tensorrt.py", "engines/pytorch.py")
+TORCH_ROOMS = ("network/", "training/", "bundle/export.py", "engines/cuda.py", "engines/pytorch.py")
 
 # Lazily, inside a function, a command may import PyTorch to say that it is missing.
 TORCH_INSIDE_FUNCTIONS = ("commands/train.py", "commands/export.py")

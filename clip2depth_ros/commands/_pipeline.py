@@ -8,17 +8,16 @@ import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-
-from clip2depth_ros.bundle.library import DEFAULT_BUNDLE
-from clip2depth_ros.camera import Camera, Rectifier
-from clip2depth_ros.engines import ENGINE_NAMES, Engine
+from clip2depth_ros.camera import Camera
+from clip2depth_ros.commands._engine import add_bundle_argument, add_engine_choice
+from clip2depth_ros.engines import Engine
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.frame import Frame
 from clip2depth_ros.pipeline import Pipeline
 from clip2depth_ros.scale import ScaleSettings, sample_ranges
 from clip2depth_ros.sources import KINDS, Source, open_source
 from clip2depth_ros.stabilizer import StabilizerSettings
+from clip2depth_ros.truth import Truth
 
 
 def add_input_arguments(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
@@ -48,14 +47,10 @@ def add_input_arguments(parser: argparse.ArgumentParser, *, required: bool = Tru
 
 def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
     """--bundle and what runs it."""
+    add_bundle_argument(parser)
+    add_engine_choice(parser)
     parser.add_argument(
-        "--bundle", default=DEFAULT_BUNDLE, metavar="NAME_OR_PATH", help="default: %(default)s"
-    )
-    parser.add_argument(
-        "--engine", default="auto", choices=("auto", *ENGINE_NAMES), help="default: %(default)s"
-    )
-    parser.add_argument(
-        "--threads", type=int, default=0, metavar="N", help="threads for inference; 0 = all cores"
+        "--threads", type=int, default=0, metavar="N", help="CPU threads for inference; 0 = all cores"
     )
 
 
@@ -111,14 +106,10 @@ def open_input(args: argparse.Namespace) -> Source:
 
 def frames_of(args: argparse.Namespace, source: Source) -> Iterator[Frame]:
     """The source's frames up to the limit, with sparse ranges where they are asked for."""
-    rectifier: Rectifier | None = None
+    truth = Truth()
     for index, frame in enumerate(itertools.islice(source, args.limit)):
-        depth, camera = frame.depth, frame.camera
-        if args.scale_ranges and depth is not None and camera is not None:
-            if not camera.is_rectified:
-                if rectifier is None or rectifier.source != camera:
-                    rectifier = Rectifier(camera)
-                depth, camera = rectifier.rectify_depth(depth, np.empty_like(depth)), rectifier.camera
+        if args.scale_ranges and frame.depth is not None and frame.camera is not None:
+            depth, camera = truth.rectified(frame), frame.camera.undistorted()
             frame.ranges = sample_ranges(depth, camera, args.scale_ranges, (args.seed, index))
         yield frame
 

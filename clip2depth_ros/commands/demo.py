@@ -12,6 +12,7 @@ import shutil
 import sys
 from pathlib import Path
 
+from clip2depth_ros.commands._engine import add_engine_choice
 from clip2depth_ros.errors import Clip2DepthError
 
 HELP = "run camera and depth node over DDS and leave a film, a picture sheet and a recording of it"
@@ -46,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"of an input without calibration (default: {DEFAULT_FOV:g})",
     )
     parser.add_argument("--bundle", default="mini", help="name or path of the depth network (default: mini)")
-    parser.add_argument("--engine", default="auto", help="what runs the network (default: auto)")
+    add_engine_choice(parser)
     parser.add_argument(
         "--no-stabilize", action="store_true", help="every frame's depth on its own, as the network gives it"
     )
@@ -88,11 +89,14 @@ def run(args: argparse.Namespace) -> int:
     bundle = find_bundle(args.bundle)
     camera, described, length, moves = _camera_parameters(args)
     depth: dict[str, object] = {"bundle": str(bundle.resolve()), "engine": args.engine}
+    if args.precision is not None:
+        depth["precision"] = args.precision
     _clear(args.output)
 
-    from clip2depth_ros.demo.live import LiveLine, Topics
+    from clip2depth_ros.demo.live import Topics
     from clip2depth_ros.demo.report import draw, summary, table
     from clip2depth_ros.demo.session import Plan, run_session
+    from clip2depth_ros.live_line import LiveLine
 
     if args.no_stabilize:
         depth["stabilizer.enabled"] = False

@@ -8,26 +8,27 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import json
 import os
 import platform
-import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
 from clip2depth_ros import __version__
-from clip2depth_ros.bundle import bundle_names, open_bundle
-from clip2depth_ros.bundle.library import DEFAULT_BUNDLE
-from clip2depth_ros.engines import open_engine, self_check
+from clip2depth_ros.commands._doctor_engines import (
+    look_at_bundle,
+    look_at_gpu,
+    look_at_openvino,
+    look_at_pytorch,
+    look_at_tensorrt,
+)
+from clip2depth_ros.commands._engine import add_bundle_argument, add_engine_choice
+from clip2depth_ros.commands._findings import FAIL, OK, WARN, Finding, probe
+from clip2depth_ros.engines.survey import package_version
 from clip2depth_ros.errors import Clip2DepthError
 
 HELP = "say what works on this machine, and what to do about the rest"
-
-OK, WARN, FAIL = "ok", "warn", "FAIL"
 
 # rclpy is looked at in another process: one that is broken can crash, and only ros/ may import it.
 ROS_PROBE = """
@@ -45,23 +46,11 @@ except Exception as error:
     found["messages"] = f"{type(error).__name__}: {error}"
 print(json.dumps(found))
 """
-PROBE_TIMEOUT = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """A line of the report. advice: what to do, for all but OK."""
-
-    level: str
-    subject: str
-    text: str
-    advice: str = ""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--bundle", default=DEFAULT_BUNDLE, metavar="NAME_OR_PATH", help="default: %(default)s"
-    )
+    add_bundle_argument(parser)
+    add_engine_choice(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -69,8 +58,11 @@ def run(args: argparse.Namespace) -> int:
     looks: tuple[Callable[[], Iterator[Finding]], ...] = (
         look_at_python,
         look_at_opencv,
+        look_at_gpu,
+        look_at_tensorrt,
+        look_at_pytorch,
         look_at_openvino,
-        lambda: look_at_bundle(args.bundle),
+        lambda: look_at_bundle(args),
         look_at_ros,
         look_at_fast_dds,
         look_at_extras,
@@ -107,46 +99,6 @@ def look_at_opencv() -> Iterator[Finding]:
     yield Finding(OK, "OpenCV", cv2.__version__)
 
 
-def look_at_openvino() -> Iterator[Finding]:
-    """The CPU engine and the devices that it sees."""
-    try:
-        import openvino
-    except ImportError as error:
-        yield Finding(FAIL, "OpenVINO", f"does not import ({error})", "pip install openvino")
-        return
-    core = openvino.Core()
-    devices = [f"{d} ({core.get_property(d, 'FULL_DEVICE_NAME')})" for d in core.available_devices]
-    version = openvino.__version__.split("-")[0]
-    if not any(d.startswith("CPU") for d in devices):
-        yield Finding(FAIL, "OpenVINO", f"{version} sees no CPU", "reinstall openvino for this processor")
-        return
-    yield Finding(OK, "OpenVINO", f"{version}; {', '.join(devices)}")
-
-
-def look_at_bundle(name: str) -> Iterator[Finding]:
-    """The bundle, whether the engine computes it right, and how fast."""
-    yield Finding(OK, "Bundles", f"known by name: {', '.join(bundle_names()) or 'none'}")
-    try:
-        bundle = open_bundle(name)
-        image, _ = bundle.check()
-        with open_engine(bundle) as engine:
-            difference = self_check(engine, bundle)
-            times = []
-            for _ in range(5):
-                started = time.perf_counter()
-                engine.infer(image)
-                times.append(time.perf_counter() - started)
-            yield Finding(
-                OK,
-                "Bundle",
-                f"{bundle.name} ({bundle.manifest.backbone}, {bundle.manifest.input_width}x"
-                f"{bundle.manifest.input_height}) in {engine.name} {engine.precision}: differs by "
-                f"{difference:.3%} from its check sample, {sorted(times)[2] * 1e3:.0f} ms a frame",
-            )
-    except Clip2DepthError as error:
-        yield Finding(FAIL, "Bundle", str(error), "install the package again, or name another with --bundle")
-
-
 def look_at_ros() -> Iterator[Finding]:
     """rclpy, its middleware, our messages, and cv_bridge."""
     if importlib.util.find_spec("rclpy") is None:
@@ -158,14 +110,8 @@ def look_at_ros() -> Iterator[Finding]:
             "`clip2depth run` works without",
         )
         return
-    try:
-        probe = subprocess.run(
-            [sys.executable, "-c", ROS_PROBE], capture_output=True, text=True, timeout=PROBE_TIMEOUT
-        )
-        problem = (probe.stderr.strip().splitlines() or [f"ended with {probe.returncode}"])[-1]
-    except subprocess.TimeoutExpired:
-        probe, problem = None, f"did not answer in {PROBE_TIMEOUT:.0f} s"
-    if probe is None or probe.returncode:
+    found, problem = probe(ROS_PROBE)
+    if found is None:
         yield Finding(
             FAIL,
             "ROS 2",
@@ -173,7 +119,6 @@ def look_at_ros() -> Iterator[Finding]:
             "this Python must be the one that ROS was built for; check `source setup.bash` and the venv",
         )
         return
-    found = json.loads(probe.stdout.strip().splitlines()[-1])
     yield Finding(OK, "ROS 2", f"rclpy {_rclpy_version()}, {found['rmw']}, at {found['path']}")
     if found["messages"]:
         yield Finding(
@@ -229,7 +174,6 @@ def look_at_extras() -> Iterator[Finding]:
     extras = (
         ("rosbags", "Bags", "--input BAG", "pip install rosbags"),
         ("mujoco", "MuJoCo", "the simulator (--input sim:SEED, demo)", "pip install 'clip2depth_ros[sim]'"),
-        ("torch", "PyTorch", "train and export only", "pip install 'clip2depth_ros[train]'"),
     )
     for module, subject, purpose, advice in extras:
         if importlib.util.find_spec(module) is None:
@@ -246,10 +190,10 @@ def look_at_extras() -> Iterator[Finding]:
 
 
 def _rclpy_version() -> str:
+    """Version and origin: PyPI's wheels, or a distribution's installation."""
     distribution = os.environ.get("ROS_DISTRO", "")
-    for package in ("ros-rclpy", "rclpy"):
-        try:
-            return f"{metadata.version(package)}{f' ({distribution})' if distribution else ''}"
-        except metadata.PackageNotFoundError:
-            continue
-    return f"of {distribution}" if distribution else "of unknown version"
+    wheel, installed = package_version("ros-rclpy"), package_version("rclpy")
+    if wheel is not None:
+        return f"{wheel} of PyPI's wheels"
+    origin = f"ROS {distribution}" if distribution else "an installation"
+    return f"{installed or 'of unknown version'} of {origin}"

@@ -11,6 +11,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from clip2depth_ros.bundle import open_bundle
+from clip2depth_ros.commands._engine import open_chosen_engine
 from clip2depth_ros.commands._pipeline import (
     add_engine_arguments,
     add_input_arguments,
@@ -20,7 +21,6 @@ from clip2depth_ros.commands._pipeline import (
     open_input,
 )
 from clip2depth_ros.commands._progress import progress
-from clip2depth_ros.engines import open_engine
 from clip2depth_ros.results import ResultFolder
 
 HELP = "turn images into depth images, without ROS"
@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
     bundle = open_bundle(args.bundle)
     with (
         open_input(args) as source,
-        open_engine(bundle, args.engine, threads=args.threads) as engine,
+        open_chosen_engine(args, bundle) as engine,
         ResultFolder(args.output, fps=source.fps if args.video else None) as results,
     ):
         pipeline = make_pipeline(args, engine, depth_size=args.size)
@@ -67,7 +67,12 @@ def run(args: argparse.Namespace) -> int:
             "camera_assumed": source.assumed or None,
             "bad_images": source.bad_images,
             "bundle": bundle.name,
-            "engine": {"name": engine.name, "device": engine.device, "precision": engine.precision},
+            "engine": {
+                "name": engine.name,
+                "device": engine.device,
+                "precision": engine.precision,
+                "choice": list(engine.choice),
+            },
             "stabilized": pipeline.stabilizer_settings is not None,
             "seconds": round(time.perf_counter() - started, 3),
         }

@@ -10,10 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from clip2depth_ros.bundle import Bundle
-from clip2depth_ros.engines.base import Engine
+from clip2depth_ros.engines.base import Engine, EngineUnavailable, check_image
 from clip2depth_ros.errors import Clip2DepthError
 
 log = logging.getLogger(__name__)
+
+_HINTS = {"fp32": "f32", "bf16": "bf16"}  # OpenVINO's names
 
 
 def default_cache() -> Path:
@@ -25,27 +27,32 @@ class OpenVinoEngine(Engine):
     """Runs a bundle on the CPU, one frame at a time, as fast as one frame can be.
 
     threads: inference threads, 0 = all cores. cache_dir: compiled models, None = default_cache().
-    precision: "f32", or "bf16" where the processor has it; OpenVINO would pick bf16 by itself, and depth that
-    depends on the processor's model is not what a bundle's check sample promises.
+    precision: "fp32", or "bf16" where the processor has it; OpenVINO would pick bf16 by itself, and depth
+    that depends on the processor's model is not what a bundle's check sample promises.
     """
 
     name = "openvino"
 
     def __init__(
-        self, bundle: Bundle, *, threads: int = 0, cache_dir: str | Path | None = None, precision: str = "f32"
+        self,
+        bundle: Bundle,
+        *,
+        threads: int = 0,
+        cache_dir: str | Path | None = None,
+        precision: str = "fp32",
     ) -> None:
         try:
             import openvino as ov
         except ImportError as error:
-            raise Clip2DepthError(
-                f"The openvino engine needs OpenVINO: pip install openvino ({error})."
-            ) from None
+            raise EngineUnavailable(f"needs OpenVINO: pip install openvino ({error})") from None
+        if precision not in _HINTS:
+            raise EngineUnavailable(f"computes in {' or '.join(_HINTS)}, not in {precision}")
         self.manifest = bundle.manifest
         self.precision = precision
         self._tensor_type = ov.Tensor
         properties = {
             "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_PRECISION_HINT": precision,
+            "INFERENCE_PRECISION_HINT": _HINTS[precision],
             # Pinned to the first cores, two nodes on one computer would share a core and leave others idle.
             "ENABLE_CPU_PINNING": False,
         }
@@ -66,15 +73,15 @@ class OpenVinoEngine(Engine):
             model = core.read_model(model_bytes)
         except RuntimeError as error:
             raise Clip2DepthError(
-                f"Bundle {bundle.path}: OpenVINO cannot read model.onnx ({_first_line(error)}); export it "
+                f"Bundle {bundle.path}: OpenVINO cannot read model.onnx ({_last_line(error)}); export it "
                 "again."
             ) from None
         _check_signature(bundle, model)
         try:
             self._compiled = core.compile_model(model, "CPU", properties)
         except RuntimeError as error:
-            raise Clip2DepthError(
-                f"Bundle {bundle.path}: OpenVINO cannot run model.onnx on this CPU ({_first_line(error)})."
+            raise EngineUnavailable(
+                f"Bundle {bundle.path}: OpenVINO cannot run model.onnx on this CPU ({_last_line(error)})."
             ) from None
         self.device = core.get_property("CPU", "FULL_DEVICE_NAME")
         self._request = self._compiled.create_infer_request()
@@ -86,12 +93,7 @@ class OpenVinoEngine(Engine):
             raise Clip2DepthError("The openvino engine was closed.")
         if image is not self._image:
             # The tensor is the array's own memory, so a caller who refills one buffer is wrapped once.
-            size = (self.manifest.input_height, self.manifest.input_width, 3)
-            if image.shape != size or image.dtype != np.uint8 or not image.flags.c_contiguous:
-                raise Clip2DepthError(
-                    f"The engine takes contiguous uint8 images of shape {size}, not {image.dtype} "
-                    f"{image.shape}."
-                )
+            check_image(image, self.manifest)
             self._request.set_input_tensor(self._tensor_type(image[None], shared_memory=True))
             self._image = image
         self._request.infer()
@@ -121,6 +123,6 @@ def _check_signature(bundle: Bundle, model) -> None:
             )
 
 
-def _first_line(error: Exception) -> str:
+def _last_line(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1].rstrip(".") if lines else type(error).__name__

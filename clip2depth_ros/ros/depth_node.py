@@ -2,16 +2,17 @@
 """depth_node: one camera in, depth and points out. This file holds what only a node can do.
 
 Two threads: the executor's takes messages, answers services and watches; the working thread does one image
-after the other, always the newest.
+after the other, always the newest. A third opens the engine, and ends with that.
 """
 
 from __future__ import annotations
 
 import threading
 import traceback
+from collections.abc import Callable
 from typing import Any
 
-from diagnostic_msgs.msg import DiagnosticArray
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.clock import Clock, ClockType, JumpThreshold
 from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
@@ -19,6 +20,7 @@ from std_srvs.srv import Trigger
 
 from clip2depth_ros.bundle import open_bundle
 from clip2depth_ros.engines import Engine, open_engine
+from clip2depth_ros.engines.opening import end_process
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.frame import Frame
 from clip2depth_ros.pipeline import Pipeline
@@ -26,6 +28,7 @@ from clip2depth_ros.ros.camera_input import CameraInput
 from clip2depth_ros.ros.depth_publishers import DepthPublishers
 from clip2depth_ros.ros.diagnostics import FrameRates, camera_facts, diagnostic_array, judge
 from clip2depth_ros.ros.messages import ImageCodec, nanoseconds
+from clip2depth_ros.ros.node_engine import NodeEngine, engine_text, leave_choice_to_ros
 from clip2depth_ros.ros.notices import Notices
 from clip2depth_ros.ros.parameters import ParameterTable
 from clip2depth_ros.ros.sensor_hints import SensorHints
@@ -42,18 +45,25 @@ class DepthNode(LifecycleNode):
     """The lifecycle node `clip2depth`. Keyword arguments are those of rclpy's Node.
 
     configure opens bundle and engine and announces the topics; activate starts the working thread, and lets
-    the camera be subscribed while somebody listens; deactivate and cleanup undo the two. Raises
-    Clip2DepthError at construction if a parameter does not fit.
+    the camera be subscribed while somebody listens; deactivate and cleanup undo the two. An engine that must
+    be built first is not waited for: configure succeeds, depth comes when it is there, and if it cannot be
+    had the node goes back to unconfigured by itself. Raises Clip2DepthError at construction if a parameter
+    does not fit.
+
+    open_engine: in place of :func:`clip2depth_ros.engines.open_engine`, with its arguments; called in a
+    thread of its own. It is how tests, and whoever has an engine of their own, bring it in.
     """
 
-    def __init__(self, **kwargs: Any) -> None:
+    def __init__(self, *, open_engine: Callable[..., Engine] = open_engine, **kwargs: Any) -> None:
         super().__init__("clip2depth", **kwargs)
         self._table = ParameterTable(self, DepthSettings)
         self._notices = Notices(self.get_logger())
         self.is_shut_down = False
+        self.engine_failed = False
+        """True when the node went back to unconfigured, because no engine was to be had."""
         # Timers run by a steady clock: with use_sim_time and no simulator, somebody has to say what is wrong.
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self._engine: Engine | None = None
+        self._engine = NodeEngine(self, open_engine, self._on_engine, self._on_engine_failed)
         self._pipeline: Pipeline | None = None
         self._bundle_name = ""
         self._outputs: DepthPublishers | None = None
@@ -124,12 +134,11 @@ class DepthNode(LifecycleNode):
         return TransitionCallbackReturn.SUCCESS
 
     def _configure(self) -> None:
-        settings = self.settings
-        bundle = open_bundle(settings.bundle)
+        self.engine_failed = False
+        bundle = open_bundle(self.settings.bundle)
         self._bundle_name = bundle.name
-        self._engine = open_engine(bundle, settings.engine, threads=settings.threads)
-        self._pipeline = Pipeline(self._engine, depth_size=settings.depth.size)
         self._steering = Steering()
+        engine = self._engine.open(bundle, self.settings)
         self._outputs = DepthPublishers(self, self._notices, self._watch)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self._diagnostics_timer = self.create_timer(
@@ -140,7 +149,8 @@ class DepthNode(LifecycleNode):
             JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=True),
             post_callback=lambda _jump: self._on_time_jump(),
         )
-        self.get_logger().info(f"Bundle '{bundle.name}' on {_engine_text(self._engine)}")
+        if engine is not None:
+            self._on_engine(engine)
 
     def _clean_up(self) -> None:
         if self._jump is not None:
@@ -155,10 +165,9 @@ class DepthNode(LifecycleNode):
             self._outputs.destroy()
         if self._pipeline is not None:
             self._pipeline.close()
-        if self._engine is not None:
-            self._engine.close()
+        self._engine.close()
         self._jump = self._reset_service = self._diagnostics_timer = self._diagnostics = None
-        self._outputs = self._pipeline = self._engine = None
+        self._outputs = self._pipeline = None
 
     def _activate(self) -> None:
         self._notices.clear_all()
@@ -170,10 +179,7 @@ class DepthNode(LifecycleNode):
         self._worker = threading.Thread(target=self._work, name="clip2depth", daemon=True)
         self._worker.start()
         self._watch_timer = self.create_timer(WATCH_PERIOD, self._watch, clock=self._steady)
-        self.get_logger().info(
-            f"Ready: {self._input.image_topic} with {self._input.info_topic}, subscribed while somebody "
-            "listens"
-        )
+        self._say_ready()
 
     def _deactivate(self) -> None:
         if self._watch_timer is not None:
@@ -189,9 +195,31 @@ class DepthNode(LifecycleNode):
 
     # The executor's thread.
 
+    def _on_engine(self, engine: Engine) -> None:
+        self._pipeline = Pipeline(engine, depth_size=self.settings.depth.size)
+        self.get_logger().info(f"Bundle '{self._bundle_name}' on {engine_text(engine)}")
+        self._say_ready()
+
+    def _on_engine_failed(self, reason: str) -> None:
+        """Back to where a node without an engine belongs; nobody asked for this transition, so it is said."""
+        self.get_logger().error(reason)
+        self._publish_status(DiagnosticStatus.ERROR, reason, {"bundle": self._bundle_name, "engine": "none"})
+        if self._input is not None:
+            self.trigger_deactivate()
+        self.trigger_cleanup()
+        self.engine_failed = True
+        self.get_logger().error("The node is unconfigured again; configure it anew when that is mended")
+
+    def _say_ready(self) -> None:
+        if self._input is not None and self._pipeline is not None:
+            self.get_logger().info(
+                f"Ready: {self._input.image_topic} with {self._input.info_topic}, subscribed while somebody "
+                "listens"
+            )
+
     def _watch(self) -> None:
         """Subscribe to the camera while somebody listens, and see that something comes."""
-        if self._input is None or self._outputs is None:
+        if self._input is None or self._outputs is None or self._pipeline is None:
             return
         if self._outputs.has_listeners() != self._input.is_open:
             if self._input.is_open:
@@ -219,8 +247,9 @@ class DepthNode(LifecycleNode):
         return response
 
     def _publish_diagnostics(self) -> None:
+        self._engine.watch()
         source = self._input
-        facts = {"bundle": self._bundle_name, "engine": _engine_text(self._engine)}
+        facts = {"bundle": self._bundle_name} | self._engine.facts()
         rates: dict[str, float] = {}
         if source is not None:
             rates = self._rates.read(source.mailbox.counts)
@@ -231,7 +260,11 @@ class DepthNode(LifecycleNode):
             listened_to=source is not None and source.is_open,
             rates=rates,
             states=self._notices.states,
+            waiting_for=self._engine.waiting_for,
         )
+        self._publish_status(level, message, facts)
+
+    def _publish_status(self, level: bytes, message: str, facts: dict[str, Any]) -> None:
         name, stamp = self.get_fully_qualified_name(), self.get_clock().now().to_msg()
         self._diagnostics.publish(
             diagnostic_array(stamp, f"{name.strip('/')}: depth", name, level, message, facts)
@@ -274,17 +307,13 @@ class DepthNode(LifecycleNode):
         counts.processed += 1  # this one
         self._outputs.publish_quality(
             frame,
-            engine=self._engine.name,
+            engine=self._engine.engine,
             bundle=self._bundle_name,
             latency=latency,
             publish_time=publish_time,
             counts=counts,
         )
         return "processed"
-
-
-def _engine_text(engine: Engine) -> str:
-    return f"{engine.name} ({engine.device}, {engine.precision})"
 
 
 def start(node: DepthNode) -> None:
@@ -302,9 +331,19 @@ def stop(node: DepthNode) -> None:
         node.trigger_shutdown()
 
 
-def main(args: list[str] | None = None) -> int:
-    """Run depth_node until it is interrupted."""
-    return run_node(DepthNode, start, stop, args)
+def check_engine(node: DepthNode) -> bool:
+    """False: the node's process goes on. Raises Clip2DepthError where it should not: the node started by
+    itself, has no engine, and nobody is there to configure it anew.
+    """
+    if node.engine_failed and node.settings.autostart:
+        raise Clip2DepthError("The node has no engine; the reason stands above.")
+    return False
+
+
+def main(args: list[str] | None = None, make: Callable[[], DepthNode] = DepthNode) -> int:
+    """Run depth_node until it is interrupted. make: makes the node, if it is to be another."""
+    leave_choice_to_ros()
+    return end_process(run_node(make, start, stop, args, finished=check_engine))
 
 
 if __name__ == "__main__":

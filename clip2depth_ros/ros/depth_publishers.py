@@ -12,6 +12,7 @@ from rclpy.exceptions import ParameterException
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2
 
+from clip2depth_ros.engines import Engine
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.frame import NAN, DepthFrame
 from clip2depth_ros.msg import DepthQuality
@@ -125,18 +126,20 @@ class DepthPublishers:
         self,
         frame: DepthFrame,
         *,
-        engine: str,
+        engine: Engine,
         bundle: str,
         latency: float,
         publish_time: float,
         counts: Counts,
     ) -> None:
-        """Publish what is known of a frame."""
+        """Publish what is known of a frame, and of the engine that made its depth."""
         if not _has_listeners(self._quality):
             return
         message = self._quality_message
         fill_quality(message, frame)
-        message.engine, message.bundle = engine, bundle
+        message.engine, message.precision, message.bundle = engine.name, engine.precision, bundle
+        message.engine_choice = engine.choice
+        message.engine_difference = NAN if engine.difference is None else engine.difference
         message.latency, message.publish_time = latency, publish_time
         message.images_received, message.frames_processed = counts.received, counts.processed
         message.frames_dropped, message.bad_images = counts.dropped, counts.bad

@@ -53,9 +53,19 @@ class FrameRates:
 
 
 def judge(
-    *, active: bool, listened_to: bool, rates: dict[str, float], states: dict[str, str]
+    *,
+    active: bool,
+    listened_to: bool,
+    rates: dict[str, float],
+    states: dict[str, str],
+    waiting_for: str = "",
 ) -> tuple[bytes, str]:
-    """The level and its reason. `states` are the notices that hold, see notices.py."""
+    """The level and its reason. `states` are the notices that hold, see notices.py.
+
+    waiting_for: what the engine's opening is at; "" when the engine is there.
+    """
+    if waiting_for:
+        return DiagnosticStatus.WARN, f"No depth yet, the engine is not there: {waiting_for}"
     if not active:
         return DiagnosticStatus.OK, "Inactive"
     for key in ("silence", "camera_info"):

@@ -10,7 +10,7 @@ from clip2depth_ros.ros.outgoing import filled_header
 
 
 def fill_quality(message: Any, frame: DepthFrame) -> None:
-    """Write what is known of a frame; engine, bundle, latency, publish_time and counts stay as they are."""
+    """Write what is known of a frame. What the node knows (engine, bundle, times, counts) stays as it is."""
     facts = frame.facts
     filled_header(message.header, frame.stamp, frame.frame_id)
     for stage in STAGES:

@@ -18,6 +18,10 @@ from clip2depth_ros.ros.robot_settings import (
     ScaleParameters,
 )
 
+# Those of clip2depth_ros.engines, which launch files need not load; a test holds them together.
+ENGINES = ("auto", "tensorrt", "pytorch", "openvino")
+PRECISIONS = ("auto", "fp16", "bf16", "fp32")
+
 
 @dataclass(frozen=True)
 class ImageSettings:
@@ -253,7 +257,23 @@ class DepthSettings:
         "mini", "The depth network: the name of a bundle, or the path of its folder or zip.", read_only=True
     )
     engine: str = setting(
-        "auto", "What runs the network: auto, or an engine's name such as openvino.", read_only=True
+        "auto",
+        "What runs the network. auto: TensorRT where it is installed and sees a GPU, else PyTorch with CUDA, "
+        "else OpenVINO; why is in the log and in /diagnostics.",
+        choices=ENGINES,
+        read_only=True,
+    )
+    precision: str = setting(
+        "auto",
+        "Arithmetic of the network. auto: the engine's fastest that passes the bundle's check, so fp16 or "
+        "fp32 on a GPU and fp32 on a CPU.",
+        choices=PRECISIONS,
+        read_only=True,
+    )
+    engine_cache: str = setting(
+        "",
+        "Folder of built TensorRT engines. Empty: clip2depth/tensorrt in $XDG_CACHE_HOME or ~/.cache.",
+        read_only=True,
     )
     threads: int = setting(
         0,

@@ -22,7 +22,7 @@ class NetworkEngine(Engine):
     load_checkpoint does.
     """
 
-    name, precision = "pytorch", "f32"
+    name, precision = "pytorch", "fp32"
 
     def __init__(self, checkpoint: Path, device: str | None = None, *, threads: int = 0) -> None:
         if threads:

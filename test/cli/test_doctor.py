@@ -6,7 +6,17 @@ import subprocess
 import pytest
 
 from clip2depth_ros.cli import main
-from clip2depth_ros.commands import doctor
+from clip2depth_ros.commands import _doctor_engines, _findings, doctor
+from clip2depth_ros.engines import EngineUnavailable
+from clip2depth_ros.engines.survey import GpuFacts
+
+GPU = GpuFacts("Orin", "8.7", 8 * 2**30, "", "12.6")
+
+
+@pytest.fixture
+def gpu(monkeypatch):
+    """Function that gives the machine a GPU, or takes it away with a reason."""
+    return lambda facts: monkeypatch.setattr(_doctor_engines, "gpu_facts", lambda: facts)
 
 
 def levels(findings) -> dict[str, str]:
@@ -30,9 +40,77 @@ def test_the_exit_code_is_the_verdict(monkeypatch, tiny_bundle, capsys):
     assert "FAIL  Bundle       No bundle is called 'no such bundle'" in text
 
 
-def test_the_bundle_is_checked_and_timed(tiny_bundle):
-    *_, finding = doctor.look_at_bundle(str(tiny_bundle.path))
-    assert finding.level == doctor.OK and "differs by 0.000%" in finding.text and "ms a frame" in finding.text
+def test_every_step_of_the_choice_is_told_and_the_bundle_is_checked_and_timed(no_gpu, tiny_bundle, capsys):
+    main(["doctor", "--bundle", str(tiny_bundle.path)])
+    lines = capsys.readouterr().out.splitlines()
+    steps = [line for line in lines if line.startswith("ok    Engine ")]
+    assert [step.split()[2] for step in steps] == ["tensorrt:", "pytorch", "openvino"]
+    assert "no CUDA device" in steps[0] and "chosen" in steps[-1]
+    (bundle,) = [line for line in lines if line.startswith("ok    Bundle ")]
+    assert "openvino fp32: differs by 0.000%" in bundle and "ms a frame" in bundle
+
+
+def test_an_engine_that_computes_wrongly_is_a_warning():
+    refused = _doctor_engines._step(
+        "tensorrt fp16: Engine tensorrt is refused for bundle x: differs by 12.30%."
+    )
+    assert refused.level == doctor.WARN and refused.advice
+    assert _doctor_engines._step("openvino fp32: chosen").level == doctor.OK
+
+
+def test_the_engine_that_is_asked_for_is_the_one_that_is_looked_at(tiny_bundle, capsys):
+    main(["doctor", "--bundle", str(tiny_bundle.path), "--engine", "openvino", "--precision", "fp16"])
+    assert "FAIL  Bundle       The openvino engine does not run bundle" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("facts", "level", "words"),
+    [(GPU, doctor.OK, "Orin, compute capability 8.7, 8.0 GiB"), ("no driver", doctor.OK, "none: no driver")],
+)
+def test_the_gpu(gpu, facts, level, words):
+    gpu(facts)
+    finding = list(_doctor_engines.look_at_gpu())[-1]
+    assert finding.level == level and words in finding.text
+
+
+def test_a_jetson_whose_gpu_is_hidden_is_a_warning(gpu, monkeypatch, tmp_path):
+    gpu("no NVIDIA driver")
+    model = tmp_path / "model"
+    model.write_text("NVIDIA Jetson Orin Nano\0")
+    monkeypatch.setattr(_doctor_engines, "JETSON", model)
+    jetson, finding = _doctor_engines.look_at_gpu()
+    assert jetson.text == "NVIDIA Jetson Orin Nano"
+    assert finding.level == doctor.WARN and "runtime" in finding.advice
+
+
+@pytest.mark.parametrize(("facts", "level"), [(GPU, doctor.WARN), ("no driver", doctor.OK)])
+def test_what_is_missing_is_a_warning_only_where_there_is_a_gpu(gpu, monkeypatch, facts, level):
+    def absent():
+        raise EngineUnavailable("not installed")
+
+    gpu(facts)
+    monkeypatch.setattr(_doctor_engines, "tensorrt_version", absent)
+    monkeypatch.setattr(_doctor_engines, "package_version", lambda name: None)
+    (tensorrt,), (pytorch,) = _doctor_engines.look_at_tensorrt(), _doctor_engines.look_at_pytorch()
+    assert tensorrt.level == pytorch.level == level
+
+
+@pytest.mark.parametrize(
+    ("answer", "level", "words"),
+    [
+        ("print('[\"12.6\", true]')", doctor.OK, "2.8.0 with CUDA 12.6"),
+        ("print('[\"12.6\", false]')", doctor.WARN, "built for CUDA 12.6 and sees no GPU"),
+        ("print('[\"\", false]')", doctor.WARN, "built without CUDA"),
+        ("raise ImportError('libcudart.so.12')", doctor.WARN, "does not work: ImportError: libcudart.so.12"),
+    ],
+)
+def test_a_pytorch_that_cannot_use_the_gpu(gpu, monkeypatch, answer, level, words):
+    gpu(GPU)
+    monkeypatch.setattr(_doctor_engines, "package_version", lambda name: "2.8.0")
+    monkeypatch.setattr(_doctor_engines, "CUDA_PROBE", answer)
+    (finding,) = _doctor_engines.look_at_pytorch()
+    assert finding.level == level and words in finding.text
+    assert bool(finding.advice) == (level != doctor.OK)
 
 
 def test_without_rclpy_the_node_cannot_run(monkeypatch):
@@ -40,6 +118,20 @@ def test_without_rclpy_the_node_cannot_run(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "rclpy" else there(name))
     finding = next(doctor.look_at_ros())
     assert finding.level == doctor.FAIL and "setup.bash" in finding.advice
+
+
+@pytest.mark.parametrize(
+    ("versions", "distribution", "said"),
+    [
+        ({"ros-rclpy": "9.1.2"}, "", "9.1.2 of PyPI's wheels"),
+        ({"rclpy": "3.3.15"}, "humble", "3.3.15 of ROS humble"),
+        ({}, "", "of unknown version of an installation"),
+    ],
+)
+def test_where_rclpy_comes_from(monkeypatch, versions, distribution, said):
+    monkeypatch.setattr(doctor, "package_version", versions.get)
+    monkeypatch.setenv("ROS_DISTRO", distribution)
+    assert doctor._rclpy_version() == said
 
 
 def test_a_broken_rclpy_is_reported_not_raised(monkeypatch):
@@ -52,7 +144,7 @@ def test_a_broken_rclpy_is_reported_not_raised(monkeypatch):
 def test_an_rclpy_that_hangs_is_reported(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
     monkeypatch.setattr(doctor, "ROS_PROBE", "import time; time.sleep(60)")
-    monkeypatch.setattr(doctor, "PROBE_TIMEOUT", 0.5)
+    monkeypatch.setattr(_findings, "PROBE_TIMEOUT", 0.5)
     assert "did not answer" in next(doctor.look_at_ros()).text
 
 

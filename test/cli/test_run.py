@@ -128,8 +128,10 @@ def test_ranges_of_a_distorted_camera(room, tmp_path, tiny_bundle):
     camera = Camera(64, 48, 60, 60, 31.5, 23.5, (-0.1, 0.02, 0, 0, 0))
     camera.to_file(room / "camera.json")
     assert run(room, tmp_path / "out", tiny_bundle, "--scale-ranges", "50") == 0
-    scale = json.loads((tmp_path / "out/summary.json").read_text())["scale"]
-    assert scale["source"] == "ranges" and scale["value"] == pytest.approx(0.8, rel=0.03)
+    summary = json.loads((tmp_path / "out/summary.json").read_text())
+    assert summary["scale"]["source"] == "ranges"
+    assert summary["scale"]["value"] == pytest.approx(0.8, rel=0.03)
+    assert summary["errors"]["frames"] == 4 and summary["errors"]["abs_rel"] < 0.03
 
 
 def test_ranges_need_true_depth(room, tmp_path, tiny_bundle, capsys):

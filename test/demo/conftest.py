@@ -51,6 +51,7 @@ class Wire:
         types = self.store.types[QUALITY].__dataclass_fields__
         fields: dict = {name: values[field.type] for name, field in types.items() if field.type in values}
         fields |= {"header": self.header(stamp), "engine": "openvino", "bundle": "tiny"}
+        fields["engine_choice"] = ["openvino fp32: chosen"]
         return self.encode(self.message(QUALITY, **(fields | changes)))
 
     def encode(self, message, little_endian: bool = True) -> tuple[str, bytes]:

@@ -3,24 +3,13 @@
 
 from __future__ import annotations
 
-import io
-
 import numpy as np
 import pytest
 
-from clip2depth_ros.demo.live import LiveLine, Tally, Topics, errors_against
+from clip2depth_ros.demo.live import Tally, Topics, errors_against
 
 TOPICS = Topics()
 SECOND = 10**9
-
-
-class Screen(io.StringIO):
-    def __init__(self, on_terminal: bool):
-        super().__init__()
-        self.on_terminal = on_terminal
-
-    def isatty(self) -> bool:
-        return self.on_terminal
 
 
 def test_counts_latency_and_error(wire):
@@ -91,23 +80,3 @@ def test_errors_where_the_sizes_differ():
     found = errors_against(np.float32([[1, 2], [3, 4]]), truth)
     assert found["abs_rel"] == pytest.approx(0)
     assert errors_against(np.full((2, 2), np.nan, np.float32), truth) is None
-
-
-def test_a_terminal_has_one_line_that_is_written_over():
-    screen = Screen(on_terminal=True)
-    line = LiveLine(screen)
-    line.show("one")
-    line._next = 0.0
-    line.show("two")
-    line.finish("three")
-    line.finish()
-    assert screen.getvalue() == "\rone\x1b[K\rtwo\x1b[K\rthree\x1b[K\n"
-
-
-def test_elsewhere_plain_lines_come_seldom():
-    screen = Screen(on_terminal=False)
-    line = LiveLine(screen, interval=1000)
-    for i in range(100):
-        line.show(f"frame {i}")
-    line.finish("the end")
-    assert screen.getvalue() == "frame 0\nthe end\n"

@@ -44,7 +44,7 @@ def test_allocates_nothing_for_its_answer(engine):
 
 
 def test_says_what_it_is(engine, tiny_bundle):
-    assert (engine.name, engine.precision) == ("openvino", "f32")
+    assert (engine.name, engine.precision) == ("openvino", "fp32")
     assert engine.device
     assert engine.manifest == tiny_bundle.manifest
 
@@ -103,7 +103,8 @@ def test_a_closed_engine_is_an_error(tiny_bundle):
 
 
 def test_unknown_engine(tiny_bundle):
-    with pytest.raises(Clip2DepthError, match="No engine is called 'magic'; known are: auto, openvino"):
+    known = "auto, tensorrt, pytorch, openvino"
+    with pytest.raises(Clip2DepthError, match=f"No engine is called 'magic'; known are: {known}"):
         open_engine(tiny_bundle, "magic")
 
 

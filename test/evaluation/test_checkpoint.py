@@ -12,8 +12,7 @@ torch = pytest.importorskip("torch", reason="a checkpoint needs PyTorch")
 from clip2depth_ros.bundle.export import export_bundle
 from clip2depth_ros.cli import main
 from clip2depth_ros.commands import evaluate
-from clip2depth_ros.network import Clip2Depth, create_clip, find_backbone, load_checkpoint, save_checkpoint
-from clip2depth_ros.network.checkpoint import write_tensors
+from clip2depth_ros.network import load_checkpoint
 from clip2depth_ros.training.network_engine import NetworkEngine
 
 pytestmark = pytest.mark.torch
@@ -21,21 +20,8 @@ SIZE = (64, 96)
 
 
 @pytest.fixture
-def checkpoint(tmp_path):
-    torch.manual_seed(0)
-    backbone = find_backbone("mini")
-    clip = create_clip(backbone)
-    run = tmp_path / "RUN"
-    run.mkdir()
-    write_tensors(run / "clip.safetensors", clip.state_dict(), {})
-    network = Clip2Depth(clip, backbone, size=SIZE, canonical_focal_px=100.0)
-    save_checkpoint(
-        run / "checkpoint.safetensors",
-        network,
-        clip_weights="clip.safetensors",
-        notes={"trained_on": "nothing"},
-    )
-    return run / "checkpoint.safetensors"
+def checkpoint(tmp_path, write_checkpoint):
+    return write_checkpoint(tmp_path / "RUN", {"trained_on": "nothing"})
 
 
 def test_it_is_an_engine_that_says_what_the_network_says(checkpoint):

@@ -23,7 +23,7 @@ ROSDEP = {
 PIP_ONLY = {"openvino", "rosbags"}
 # what the extras bring: training, the simulator, the viewer
 EXTRAS = {"torch", "torchvision", "open_clip", "timm", "safetensors", "onnx", "onnxscript", "mujoco", "rerun"}
-EXTRAS |= {"h5py", "scipy", "matplotlib", "accelerate"}
+EXTRAS |= {"h5py", "scipy", "matplotlib", "accelerate", "onnx2torch", "filelock"}
 
 
 def imports_of(path) -> set[str]:

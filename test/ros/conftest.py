@@ -124,11 +124,16 @@ def other_graph() -> Iterator[Graph]:
 
 
 @pytest.fixture
-def make_depth_node(graph, tiny_bundle):
-    """Function that makes a depth node on the graph, active unless told otherwise."""
+def make_depth_node(graph, tiny_bundle, monkeypatch):
+    """Function that makes a depth node on the graph, active unless told otherwise; configured means with its
+    engine, however busy the machine is.
+    """
     from rclpy.parameter import Parameter
 
+    from clip2depth_ros.ros import node_engine
     from clip2depth_ros.ros.depth_node import DepthNode, start
+
+    monkeypatch.setattr(node_engine, "PATIENCE", DEADLINE)
 
     def make(active: bool = True, **parameters: Any) -> DepthNode:
         given = {"bundle": str(tiny_bundle.path)} | {k.replace("__", "."): v for k, v in parameters.items()}

@@ -111,7 +111,6 @@ def test_shutdown_while_active_leaves_nothing(graph, make_depth_node):
     [
         (dict(bundle="no_such_bundle"), "No bundle is called 'no_such_bundle'"),
         (dict(bundle="/no/such/folder"), "no bundle at /no/such/folder"),
-        (dict(engine="abacus"), "No engine is called 'abacus'"),
         (
             {"qos_overrides./clip2depth/points.publisher.reliability": "maybe"},
             "/clip2depth/points cannot be published",
@@ -166,6 +165,7 @@ class TestProcess:
             ({"bundle": "no_such_bundle"}, "No bundle is called"),
             ({"points.stride": 0}, "'points.stride' is 0, but must lie in 1 to 64"),
             ({"image_transport": "theora"}, "must be one of: raw, compressed"),
+            ({"engine": "abacus"}, "'engine' is 'abacus', but must be one of: auto, tensorrt"),
             ({"bundle": "[1, 2"}, "ROS does not start with these arguments"),
         ],
     )

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from clip2depth_ros import engines
 from clip2depth_ros.errors import Clip2DepthError
+from clip2depth_ros.ros import settings
 from clip2depth_ros.ros.parameters import (
     depth_yaml,
     parameters_markdown,
@@ -43,6 +45,11 @@ def test_the_documentation_is_the_settings_class():
     assert (ROOT / "docs/parameters.md").read_text() == parameters_markdown(), (
         "run: python -m clip2depth_ros.ros.parameters --markdown > docs/parameters.md"
     )
+
+
+def test_engines_and_precisions_are_those_that_there_are():
+    assert ("auto", *engines.ENGINE_NAMES) == settings.ENGINES
+    assert ("auto", *engines.PRECISIONS) == settings.PRECISIONS
 
 
 @pytest.mark.parametrize("fact", BOTH, ids=lambda fact: fact.name)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 
 @pytest.fixture(autouse=True)
@@ -49,3 +50,37 @@ def write_rooms():
     They show walls whose brightness says their distance.
     """
     return _write_rooms
+
+
+@pytest.fixture
+def small_recipe(tmp_path, write_rooms):
+    """Function (depth, validation_rooms, **changes): a recipe of a few small steps over made-up rooms.
+
+    Writes it, its rooms and a CLIP's weights; returns the command line's arguments that name them. depth: the
+    stage. changes: other parts of the recipe; of its network, what differs.
+    """
+
+    def make(depth: dict, validation_rooms: int, network: dict | None = None, **changes) -> list[str]:
+        from clip2depth_ros.network import create_clip, find_backbone
+        from clip2depth_ros.network.checkpoint import write_tensors
+
+        cache, config, weights = (tmp_path / name for name in ("cache", "small.yaml", "clip.safetensors"))
+        write_rooms(cache, 0, 32)
+        write_rooms(cache, 500, validation_rooms)
+        write_tensors(weights, create_clip(find_backbone("mini")).state_dict(), {})
+        rooms = {
+            "kind": "rooms", "size": [96, 128], "rooms": 32, "validation_rooms": validation_rooms,
+            "views_per_room": 1, "validation_seed": 500,
+        }  # fmt: skip
+        recipe = {
+            "name": "small",
+            "trained_on": "nothing real",
+            "threads": 1,
+            "network": {"backbone": "mini", "size": [32, 64]} | (network or {}),
+            "data": {"training": [rooms], "validation": [rooms | {"split": "validation"}], "workers": 1},
+            "depth": {"learning_rate": 1e-3} | depth,
+        }
+        config.write_text(yaml.safe_dump(recipe | changes))
+        return ["--config", str(config), "--cache", str(cache), "--clip-weights", str(weights)]
+
+    return make

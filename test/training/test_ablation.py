@@ -121,32 +121,11 @@ def test_unknown_rows_and_no_seeds_are_refused(ablation):
 
 
 @pytest.mark.slow
-def test_the_command_ends_in_a_table(tmp_path, write_rooms, capsys):
+def test_the_command_ends_in_a_table(tmp_path, small_recipe, capsys):
     """Two steps of one row, judged on made-up rooms."""
-    import yaml
-
-    write_rooms(tmp_path / "cache", 0, 32)
-    write_rooms(tmp_path / "cache", 500, 4)
-    rooms = {
-        "kind": "rooms", "size": [96, 128], "rooms": 32, "validation_rooms": 4, "views_per_room": 1,
-        "validation_seed": 500,
-    }  # fmt: skip
-    recipe = {
-        "name": "small",
-        "trained_on": "nothing real",
-        "threads": 1,
-        "precision": "no",
-        "network": {"backbone": "mini", "size": [32, 64], "canonical_focal_px": 60.0},
-        "data": {"training": [rooms], "validation": [rooms | {"split": "validation"}], "workers": 0},
-        "depth": {"images": 4, "learning_rate": 1e-3, "phases": [{"share": 1, "size": [32, 64], "batch": 2}]},
-    }
-    (tmp_path / "small.yaml").write_text(yaml.safe_dump(recipe))
-    from clip2depth_ros.network import create_clip, find_backbone
-    from clip2depth_ros.network.checkpoint import write_tensors
-
-    write_tensors(tmp_path / "clip.safetensors", create_clip(find_backbone("mini")).state_dict(), {})
-    call = ["ablate", "--config", str(tmp_path / "small.yaml"), "--cache", str(tmp_path / "cache")]
-    call += ["--clip-weights", str(tmp_path / "clip.safetensors"), "--output", str(tmp_path / "out")]
+    depth = {"images": 4, "phases": [{"share": 1, "size": [32, 64], "batch": 2}]}
+    given = small_recipe(depth, 4, {"canonical_focal_px": 60.0}, precision="no")
+    call = ["ablate", *given, "--output", str(tmp_path / "out")]
     assert main([*call, "--rows", "none", "--seeds", "1"]) == 0
     said = capsys.readouterr().out
     assert "| no text condition |" in said and "Written to" in said

@@ -14,26 +14,15 @@ from clip2depth_ros.bundle.library import Bundle
 from clip2depth_ros.camera import Camera
 from clip2depth_ros.cli import main
 from clip2depth_ros.commands import export
-from clip2depth_ros.network import Clip2Depth, create_clip, find_backbone, save_checkpoint
-from clip2depth_ros.network.checkpoint import write_tensors
 from clip2depth_ros.training import evaluation
 from clip2depth_ros.training.batches import Batch
 
 pytestmark = pytest.mark.torch
 
-SIZE = (64, 96)
-
 
 @pytest.fixture
-def checkpoint(tmp_path):
-    torch.manual_seed(0)
-    backbone = find_backbone("mini")
-    clip = create_clip(backbone)
-    write_tensors(tmp_path / "clip.safetensors", clip.state_dict(), {})
-    path = tmp_path / "checkpoint.safetensors"
-    network = Clip2Depth(clip, backbone, size=SIZE, canonical_focal_px=100.0)
-    save_checkpoint(path, network, clip_weights="clip.safetensors", notes={})
-    return path
+def checkpoint(tmp_path, write_checkpoint):
+    return write_checkpoint(tmp_path)
 
 
 @pytest.fixture

@@ -10,14 +10,13 @@ import time
 
 import cv2
 import pytest
-import yaml
 
 pytest.importorskip("torch", reason="training needs PyTorch")
 
 import torch
 
 from clip2depth_ros.cli import main
-from clip2depth_ros.network.checkpoint import read_tensors, write_tensors
+from clip2depth_ros.network.checkpoint import read_tensors
 
 pytestmark = [pytest.mark.torch, pytest.mark.slow]
 
@@ -25,38 +24,17 @@ STEPS, BATCH = 24, 2
 
 
 @pytest.fixture
-def arguments(tmp_path, write_rooms, root):
-    """What follows `clip2depth`, but for --output: a recipe of a few small steps, over made-up rooms."""
-    from clip2depth_ros.network import create_clip, find_backbone
-
-    write_rooms(tmp_path / "cache", 0, 32)
-    write_rooms(tmp_path / "cache", 500, 8)
-    write_tensors(tmp_path / "clip.safetensors", create_clip(find_backbone("mini")).state_dict(), {})
-    rooms = {
-        "kind": "rooms", "size": [96, 128], "rooms": 32, "validation_rooms": 8, "views_per_room": 1,
-        "validation_seed": 500,
-    }  # fmt: skip
-    recipe = {
-        "name": "small",
-        "trained_on": "nothing real",
-        "threads": 1,
-        "precision": "bf16",
-        "network": {"backbone": "mini", "size": [32, 64], "weights": "pretrained"},
-        "data": {"training": [rooms], "validation": [rooms | {"split": "validation"}], "workers": 1},
-        "depth": {
-            "images": STEPS * BATCH,
-            "learning_rate": 1e-3,
-            "phases": [{"share": 1.0, "size": [32, 64], "batch": BATCH}],
-            "validate_images": 8,
-            "report_steps": 3,
-            "save_minutes": 0.0,
-            "augmentation": {"min_crop": 0.5, "flip": 0.5, "noise": 5.0, "brightness": 0.3},
-        },
+def arguments(small_recipe):
+    """What follows `clip2depth`, but for --output."""
+    depth = {
+        "images": STEPS * BATCH,
+        "phases": [{"share": 1.0, "size": [32, 64], "batch": BATCH}],
+        "validate_images": 8,
+        "report_steps": 3,
+        "save_minutes": 0.0,
+        "augmentation": {"min_crop": 0.5, "flip": 0.5, "noise": 5.0, "brightness": 0.3},
     }
-    config = tmp_path / "small.yaml"
-    config.write_text(yaml.safe_dump(recipe))
-    weights = ["--clip-weights", str(tmp_path / "clip.safetensors")]
-    return ["train", "--config", str(config), "--cache", str(tmp_path / "cache"), *weights]
+    return ["train", *small_recipe(depth, 8, {"weights": "pretrained"}, precision="bf16")]
 
 
 @pytest.fixture

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One row of the table: `python measure.py BUNDLE ENGINE DEVICE PRECISION SECONDS THREADS`.
+
+In a process of its own, so that its memory is this engine's, and an engine that crashes costs one row.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from benchmark.engine_table.networks import answers
+from clip2depth_ros.bundle import open_bundle
+from clip2depth_ros.engines import open_engine
+from clip2depth_ros.errors import Clip2DepthError
+
+WARM_UP = 3
+
+
+def measure(bundle_path: str, engine: str, device: str, precision: str, seconds: float, threads: int) -> dict:
+    """A row's figures: seconds, bytes, relative deviations. `missing` instead, where it cannot be had."""
+    bundle = open_bundle(bundle_path)
+    images, depth = answers(bundle)
+    before = _memory(device)
+    started = time.perf_counter()
+    try:
+        opened = open_engine(bundle, engine, threads=threads, precision=precision, device=device)
+    except Clip2DepthError as error:
+        return {"missing": str(error)}
+    with opened:
+        row = {"device": opened.device, "open": time.perf_counter() - started}
+        deviations = []
+        for image, expected in zip(images, depth, strict=True):
+            deviations.append(np.abs(opened.infer(np.ascontiguousarray(image)) - expected) / expected)
+        row["max_deviation"] = float(np.max(deviations))
+        row["deviation_99"] = float(np.percentile(deviations, 99))
+        frame = np.ascontiguousarray(images[0])
+        for _ in range(WARM_UP):
+            opened.infer(frame)
+        times, busy = [], []
+        end = time.perf_counter() + seconds
+        while time.perf_counter() < end or len(times) < 5:
+            started, worked = time.perf_counter(), time.process_time()
+            opened.infer(frame)
+            times.append(time.perf_counter() - started)
+            busy.append(time.process_time() - worked)
+        row["whole"] = _percentiles(times)
+        row["processor"] = float(np.median(busy))
+        row["frames"] = len(times)
+        on_device = opened.device_times(len(times))
+        row["network"] = _percentiles(on_device) if len(on_device) else None
+        row["memory"] = _memory(device) - before
+    return row
+
+
+def _percentiles(times) -> tuple[float, float]:
+    """Median and 95th percentile."""
+    return float(np.median(times)), float(np.percentile(times, 95))
+
+
+def _memory(device: str) -> int:
+    """Bytes in use: of the GPU as a whole, or this process's largest size so far."""
+    if device == "cpu":
+        # not getrusage's, which begins with the size of the process that started this one
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+        raise RuntimeError("/proc/self/status tells no VmHWM")
+    import torch
+
+    if not torch.cuda.is_available():
+        return 0
+    free, total = torch.cuda.mem_get_info()
+    return total - free
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    for name in ("bundle", "engine", "device", "precision"):
+        parser.add_argument(name)
+    parser.add_argument("seconds", type=float)
+    parser.add_argument("threads", type=int)
+    print(json.dumps(measure(*vars(parser.parse_args()).values())))
+
+
+if __name__ == "__main__":
+    main()

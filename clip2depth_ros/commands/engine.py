@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""TensorRT engines: build them ahead, list what the cache holds, check one, clear them away.
+
+A TensorRT engine is built on the GPU that runs it, which takes minutes on a Jetson, and is then kept. The
+node and every command build what is missing by themselves; `build` does it beforehand.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from clip2depth_ros.bundle import open_bundle
+from clip2depth_ros.commands._engine import (
+    add_bundle_argument,
+    add_engine_choice,
+    add_precision_argument,
+    open_chosen_engine,
+)
+from clip2depth_ros.engines.cache import CachedEngine, clear_cached, default_cache, list_cached
+
+HELP = "build TensorRT engines ahead; list, check and clear them"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    build = _action(actions, "build", _build, "build the engine of a bundle on this GPU, unless it is there")
+    add_bundle_argument(build)
+    add_precision_argument(build)
+    build.add_argument("--again", action="store_true", help="also where one is there: remove that first")
+    _action(actions, "list", _list, "what the cache holds")
+    check = _action(actions, "check", _check, "open an engine, and compare it with the bundle's sample")
+    add_bundle_argument(check)
+    add_engine_choice(check)
+    clear = _action(actions, "clear", _clear, "remove cached engines")
+    clear.add_argument("--bundle", metavar="NAME", help="only those of this bundle")
+
+
+def _action(actions, name: str, run, text: str) -> argparse.ArgumentParser:
+    parser = actions.add_parser(name, help=text, description=text, allow_abbrev=False)
+    parser.add_argument(
+        "--cache",
+        dest="engine_cache",
+        type=Path,
+        metavar="DIR",
+        help="folder of the engines (default: the user's cache)",
+    )
+    parser.set_defaults(act=run)
+    return parser
+
+
+def run(args: argparse.Namespace) -> int:
+    return args.act(args)
+
+
+def _build(args: argparse.Namespace) -> int:
+    bundle = open_bundle(args.bundle)
+    if args.again:
+        clear_cached(args.engine_cache, bundle=bundle.name)
+    args.engine = "tensorrt"
+    with open_chosen_engine(args, bundle) as engine:
+        print(f"Bundle '{bundle.name}' on {_in_words(engine)}.")
+    return 0
+
+
+def _check(args: argparse.Namespace) -> int:
+    bundle = open_bundle(args.bundle)
+    with open_chosen_engine(args, bundle) as engine:
+        for step in engine.choice:
+            print(step)
+        print(f"Bundle '{bundle.name}' on {_in_words(engine)}.")
+    return 0
+
+
+def _in_words(engine) -> str:
+    return (
+        f"{engine.name} {engine.precision} ({engine.device}): differs by {engine.difference:.3%} from its "
+        "check sample (99th percentile)"
+    )
+
+
+def _list(args: argparse.Namespace) -> int:
+    folder = args.engine_cache or default_cache()
+    engines = list_cached(args.engine_cache)
+    if not engines:
+        print(f"No engine in {folder}; `clip2depth engine build` makes one.")
+        return 0
+    print(f"{folder}:")
+    for engine in engines:
+        print(_row(engine))
+    return int(any(engine.key is None for engine in engines))
+
+
+def _row(engine: CachedEngine) -> str:
+    megabytes = f"{engine.size / 1e6:6.1f} MB"
+    if engine.key is None:
+        return f"{megabytes}  {engine.path.name} {engine.problem}; it is built again when it is needed"
+    key = engine.key
+    _, height, width, _ = key.input_shape
+    took = "" if engine.build_seconds is None else f" in {engine.build_seconds:.0f} s"
+    return (
+        f"{megabytes}  {key.bundle} {width}x{height} {key.precision}, TensorRT {key.tensorrt}, {key.gpu} "
+        f"(compute capability {key.compute_capability}), built {engine.built}{took}"
+    )
+
+
+def _clear(args: argparse.Namespace) -> int:
+    removed = clear_cached(args.engine_cache, bundle=args.bundle)
+    for path in removed:
+        print(f"removed {path.name}")
+    print(f"{len(removed)} files removed from {args.engine_cache or default_cache()}.")
+    return 0

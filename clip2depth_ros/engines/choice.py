@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which engine runs a bundle: tried in order, each refusal kept with its reason."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from clip2depth_ros.bundle import Bundle
+from clip2depth_ros.engines import cuda, survey
+from clip2depth_ros.engines.base import PRECISIONS, Engine, EngineUnavailable, first_line, self_check
+from clip2depth_ros.engines.tensorrt_builder import import_tensorrt
+from clip2depth_ros.errors import Clip2DepthError
+
+log = logging.getLogger(__name__)
+
+ENGINE_NAMES = ("tensorrt", "pytorch", "openvino")
+
+Progress = Callable[[str], None]
+
+
+def open_engine(
+    bundle: Bundle,
+    name: str = "auto",
+    *,
+    threads: int = 0,
+    precision: str | None = None,
+    cache_dir: str | Path | None = None,
+    progress: Progress | None = None,
+    device: str | None = None,
+) -> Engine:
+    """Open a bundle in the named engine, or in the best there is for "auto", and check that it computes
+    right.
+
+    "auto" tries TensorRT, PyTorch on CUDA, OpenVINO, and PyTorch on the CPU; on a GPU in fp16, then fp32, on
+    the CPU in fp32. Every step is logged once, and is a sentence of the engine's `choice`.
+
+    threads: CPU threads for inference, 0 = as the engine sees fit. precision: "fp16", "bf16" or "fp32", None
+    = in that order of trying. cache_dir: of built TensorRT engines, None = engines.cache.default_cache().
+    progress: called with a line at a time, from other threads too, while TensorRT builds (which takes minutes
+    on a Jetson); BuildCancelled from it stops the build and is raised here. device: "cpu", "cuda", "cuda:1",
+    ..., None = a GPU where there is one.
+
+    Raises Clip2DepthError when a name is unknown, when the bundle is not whole, or when no engine that was
+    asked for opens and passes the check: then with every step's reason.
+    """
+    _check(name, precision, threads, device)
+    steps: list[str] = []
+    for attempt in _attempts(name, precision, device, steps):
+        try:
+            engine = _opened(attempt, bundle, threads, cache_dir, progress, device)
+        except EngineUnavailable as error:
+            steps.append(f"{attempt.what}: {error}")
+            log.warning("%s", steps[-1])
+            continue
+        except Clip2DepthError:  # the bundle itself, or a build that was called off
+            raise
+        except Exception as error:
+            # a library of some other version: what was not foreseen must not keep the next engine from running
+            if name != "auto":
+                raise
+            steps.append(f"{attempt.what}: failed unexpectedly ({type(error).__name__}: {first_line(error)})")
+            log.warning("%s", steps[-1], exc_info=True)
+            continue
+        steps.append(
+            f"{attempt.what}: chosen, {engine.difference:.2%} off on the check sample, on {engine.device}"
+        )
+        log.info("%s", steps[-1])
+        engine.choice = tuple(steps)
+        return engine
+    raise EngineUnavailable(
+        f"{'No engine runs' if name == 'auto' else f'The {name} engine does not run'} bundle {bundle.path}: "
+        f"{'; '.join(step.rstrip('.') for step in steps)}."
+    )
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    """One engine in one precision."""
+
+    engine: str
+    precision: str
+    on_cpu: bool
+
+    @property
+    def what(self) -> str:
+        return f"{_where(self.engine, self.on_cpu)} {self.precision}"
+
+
+def _where(engine: str, on_cpu: bool) -> str:
+    """PyTorch is the one that runs on either."""
+    return engine if engine != "pytorch" else "pytorch on the CPU" if on_cpu else "pytorch on CUDA"
+
+
+def _check(name: str, precision: str | None, threads: int, device: str | None) -> None:
+    if name not in ("auto", *ENGINE_NAMES):
+        raise Clip2DepthError(f"No engine is called '{name}'; known are: auto, {', '.join(ENGINE_NAMES)}.")
+    if precision is not None and precision not in PRECISIONS:
+        raise Clip2DepthError(f"No precision is called '{precision}'; known are: {', '.join(PRECISIONS)}.")
+    if threads < 0:
+        raise Clip2DepthError(f"threads must be 0 (all cores) or more, it is {threads}.")
+    if device not in (None, "cpu"):
+        cuda.device_index(device)
+        if name == "openvino":
+            raise Clip2DepthError(f"The openvino engine runs on the CPU, not on '{device}'.")
+    elif device == "cpu" and name == "tensorrt":
+        raise Clip2DepthError("The tensorrt engine runs on CUDA devices, not on 'cpu'.")
+
+
+def _attempts(name: str, precision: str | None, device: str | None, steps: list[str]) -> Iterator[_Attempt]:
+    """What is worth trying, best first; what is not, is noted in `steps` with its reason."""
+    on_gpu = (precision,) if precision else ("fp16", "fp32")
+    on_cpu = (precision,) if precision else ("fp32",)
+    if device != "cpu":
+        for engine in ("tensorrt", "pytorch"):
+            if name not in ("auto", engine):
+                continue
+            reason = _missing(engine, cuda.device_index(device))
+            if reason:
+                steps.append(f"{_where(engine, False)}: {reason}")
+                log.info("%s", steps[-1])
+            else:
+                yield from (_Attempt(engine, p, on_cpu=False) for p in on_gpu)
+    # a GPU that was asked for is not swapped for the CPU
+    if device in (None, "cpu"):
+        for engine in ("openvino", "pytorch"):
+            if name in ("auto", engine):
+                yield from (_Attempt(engine, p, on_cpu=True) for p in on_cpu)
+
+
+def _missing(engine: str, index: int) -> str:
+    """Why an engine cannot run on this CUDA device in any precision, "" when nothing speaks against it.
+
+    Asked of the driver first, so that a machine without a GPU does not import PyTorch to learn that.
+    """
+    gpu = survey.gpu_facts(index)
+    if isinstance(gpu, str):
+        return f"no CUDA device ({gpu})"
+    if engine == "tensorrt":
+        try:
+            import_tensorrt()
+        except EngineUnavailable as error:
+            return str(error)
+    return ""
+
+
+def _opened(
+    attempt: _Attempt,
+    bundle: Bundle,
+    threads: int,
+    cache_dir: str | Path | None,
+    progress: Progress | None,
+    device: str | None,
+) -> Engine:
+    """The engine, after its self-check. Raises EngineUnavailable."""
+    # imported here: each brings along what the others do not need
+    if attempt.engine == "tensorrt":
+        from clip2depth_ros.engines.tensorrt import TensorRtEngine
+
+        engine: Engine = TensorRtEngine(
+            bundle, precision=attempt.precision, cache_dir=cache_dir, progress=progress, device=device
+        )
+    elif attempt.engine == "pytorch":
+        from clip2depth_ros.engines.pytorch import PyTorchEngine
+
+        where = "cpu" if attempt.on_cpu else device
+        engine = PyTorchEngine(bundle, precision=attempt.precision, threads=threads, device=where)
+    else:
+        from clip2depth_ros.engines.openvino import OpenVinoEngine
+
+        engine = OpenVinoEngine(bundle, threads=threads, precision=attempt.precision)
+    try:
+        engine.difference = self_check(engine, bundle)
+    except BaseException:
+        engine.close()
+        raise
+    return engine

@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The engine of NVIDIA GPUs: TensorRT, 8.5 to 11."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from clip2depth_ros.bundle import Bundle
+from clip2depth_ros.engines import cuda, survey
+from clip2depth_ros.engines.base import PRECISIONS, Engine, EngineUnavailable, check_image, first_line
+from clip2depth_ros.engines.cache import BuildCancelled, EngineKey, cached_engine
+from clip2depth_ros.engines.tensorrt_builder import build, import_tensorrt, logger
+from clip2depth_ros.errors import Clip2DepthError
+
+log = logging.getLogger(__name__)
+
+
+class TensorRtEngine(Engine):
+    """Runs a bundle on a CUDA device, through a TensorRT engine that is built once and kept.
+
+    precision: "fp16", "bf16" (TensorRT 10 and compute capability 8.0 on) or "fp32". cache_dir: where engines
+    are kept, None = engines.cache.default_cache(). progress: called with one line at a time while it builds.
+    device: "cuda", "cuda:1", ..., None = the first.
+    graph: whether a frame is one CUDA graph, else its steps are queued singly.
+
+    Per frame the image goes up and the depth comes down once, both through page-locked memory and on a stream
+    of its own; the image is normalised on the device, inside the network. Raises EngineUnavailable when there
+    is no GPU, no TensorRT, or the network cannot be built.
+    """
+
+    name = "tensorrt"
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        *,
+        precision: str = "fp16",
+        cache_dir: str | Path | None = None,
+        progress: Callable[[str], None] | None = None,
+        device: str | None = None,
+    ) -> None:
+        if precision not in PRECISIONS:
+            raise Clip2DepthError(
+                f"No precision is called '{precision}'; known are: {', '.join(PRECISIONS)}."
+            )
+        self._buffers = None
+        index = cuda.device_index(device)
+        gpu = survey.require_gpu(index)
+        trt = import_tensorrt()
+        if precision == "bf16" and float(gpu.compute_capability) < 8:
+            raise EngineUnavailable(f"{gpu.name} (compute capability {gpu.compute_capability}) has no bf16")
+        self.manifest = bundle.manifest
+        self.precision = precision
+        self.device = f"{gpu.name}, TensorRT {trt.__version__}"
+        height, width = self.manifest.input_height, self.manifest.input_width
+        # first of all, for a CUDA context must be there before TensorRT builds, and torch is needed anyway
+        buffers = cuda.FrameBuffers(index, height, width)
+        model = bundle.model()
+        key = EngineKey(
+            bundle=bundle.name,
+            model_sha256=self.manifest.model_sha256.lower(),  # which model() has verified
+            tensorrt=trt.__version__,
+            gpu=gpu.name,
+            compute_capability=gpu.compute_capability,
+            precision=precision,
+            input_shape=(1, height, width, 3),
+        )
+
+        cancelled: list[BuildCancelled] = []
+
+        def tell(line: str) -> None:
+            try:
+                if progress is not None:
+                    progress(f"tensorrt {precision}: {line}")
+            except BuildCancelled as error:
+                cancelled.append(error)
+                raise
+
+        try:
+            with buffers.on_device():
+                self._engine, self._context = cached_engine(
+                    key,
+                    build=lambda timing: build(trt, model, precision, timing, tell),
+                    load=lambda plan: _open(trt, plan, (height, width)),
+                    cache_dir=cache_dir,
+                    progress=tell,
+                )
+            if cancelled:  # and built all the same, by a TensorRT that cannot be stopped: it is kept
+                raise cancelled[0]
+            self._context.set_tensor_address("image", buffers.image_address)
+            self._context.set_tensor_address("depth", buffers.depth_address)
+            self._buffers = buffers
+            self._queue = self._frame
+            self._frame()  # once before it is captured: the first run may set things up
+            self._wait()
+            self.graph = self._capture()
+        except BaseException:
+            self._buffers = self._engine = self._context = None
+            buffers.close()
+            raise
+
+    def infer(self, image: np.ndarray) -> np.ndarray:
+        if self._buffers is None:
+            raise Clip2DepthError("The tensorrt engine was closed.")
+        check_image(image, self.manifest)
+        np.copyto(self._buffers.image, image)
+        self._queue()
+        self._wait()
+        return self._buffers.depth
+
+    def device_times(self, repeats: int) -> np.ndarray:
+        if self._buffers is None:
+            raise Clip2DepthError("The tensorrt engine was closed.")
+        return self._buffers.times(self._execute, repeats)
+
+    def close(self) -> None:
+        if self._buffers is None:
+            return
+        buffers, self._buffers = self._buffers, None
+        # a graph refers to the buffers and to the context, the context to its engine
+        self._queue = None
+        self._context = None
+        self._engine = None
+        buffers.close()
+
+    def _frame(self) -> None:
+        """Queue one frame's work."""
+        with self._buffers.on_stream():  # and on its device, whichever thread calls
+            self._buffers.upload()
+            self._execute()
+            self._buffers.download()
+
+    def _execute(self) -> None:
+        if not self._context.execute_async_v3(self._buffers.stream):
+            raise EngineUnavailable(f"TensorRT does not run the network on {self.device}")
+
+    def _wait(self) -> None:
+        try:
+            self._buffers.wait()
+        except RuntimeError as error:
+            raise EngineUnavailable(f"TensorRT fails on {self.device} ({first_line(error)})") from None
+
+    def _capture(self) -> bool:
+        try:
+            self._queue = self._buffers.capture(self._frame)
+        except (RuntimeError, EngineUnavailable) as error:
+            log.warning(
+                "The network is not captured as a CUDA graph (%s): its steps are queued one by one.",
+                first_line(error),
+            )
+            return False
+        return True
+
+
+def _open(trt, plan: bytes, size: tuple[int, int]):
+    """A serialised engine's engine and context. Raises EngineUnavailable when it is not the network's."""
+    runtime = trt.Runtime(logger(trt))
+    engine = runtime.deserialize_cuda_engine(plan)
+    if engine is None:
+        raise EngineUnavailable(f"TensorRT {trt.__version__} does not take this engine")
+    found = {}
+    for name in (engine.get_tensor_name(i) for i in range(engine.num_io_tensors)):
+        found[name] = (
+            engine.get_tensor_mode(name),
+            engine.get_tensor_dtype(name),
+            tuple(engine.get_tensor_shape(name)),
+        )
+    expected = {
+        "image": (trt.TensorIOMode.INPUT, trt.uint8, (1, *size, 3)),
+        "depth": (trt.TensorIOMode.OUTPUT, trt.float32, (1, *size)),
+    }
+    if found != expected:
+        raise EngineUnavailable(f"the engine takes and gives {found}, expected {expected}")
+    context = engine.create_execution_context()
+    if context is None:
+        raise EngineUnavailable("no memory on the GPU for this engine")
+    return engine, context

@@ -1,0 +1,265 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a plain ONNX graph to a serialised TensorRT engine, by whichever version from 8.5 on is installed.
+
+What changed between the versions is in this file alone:
+
+==================================  =========================================================================
+LayerNormalization                  known to the parser from 8.6 on
+bf16                                from 9.0 on; used here with strongly typed networks only
+progress monitor, cancelling        from 9.0 on; used wherever it is found
+strongly typed networks             from 9.0 on; used here from 10.0 on, where they are the recommended way
+builder flags FP16 and BF16,        gone in 11.0, as weak typing is: used before 10.0 only
+precisions of single layers
+explicit batch                      a flag that must be set before 10.0, ignored in 10, gone in 11.0
+``max_workspace_size``              gone in 10.0: the memory pool limit is used throughout
+==================================  =========================================================================
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import logging
+import re
+import threading
+import time
+from collections.abc import Callable
+from types import ModuleType
+
+from clip2depth_ros.engines.base import EngineUnavailable, first_line
+from clip2depth_ros.engines.cache import BuildCancelled
+from clip2depth_ros.engines.graph import plain_graph
+from clip2depth_ros.engines.half_precision import half_graph, single_precision_nodes
+
+log = logging.getLogger(__name__)
+
+OLDEST = (8, 5)  # name-based tensor addresses and execute_async_v3
+NEWEST = 11  # the last major version whose interface was read
+WORKSPACE = 1 << 30  # bytes; a Jetson shares its memory with everything else
+_TICK = 1.0  # seconds between two lines of progress
+
+
+def import_tensorrt() -> ModuleType:
+    """The tensorrt module. Raises EngineUnavailable when it is missing, broken or too old."""
+    try:
+        trt = importlib.import_module("tensorrt")
+        found = version(trt)
+    except (ImportError, OSError, RuntimeError, AttributeError) as error:
+        # OSError: its libraries want others, of CUDA, that are not there
+        raise EngineUnavailable(f"not installed ({first_line(error)})") from None
+    if found < OLDEST:
+        raise EngineUnavailable(f"version {trt.__version__} is too old, {OLDEST[0]}.{OLDEST[1]} is needed")
+    if found[0] > NEWEST:
+        _warn_of_newer(trt.__version__)
+    return trt
+
+
+@functools.lru_cache
+def _warn_of_newer(found: str) -> None:
+    """Once in a process."""
+    log.warning("TensorRT %s is newer than any that was looked at (%d).", found, NEWEST)
+
+
+def version(trt: ModuleType) -> tuple[int, int]:
+    """(major, minor) of the installed TensorRT."""
+    numbers = re.findall(r"\d+", trt.__version__)[:2]
+    if len(numbers) < 2:
+        raise EngineUnavailable(f"tells a version that is none: {trt.__version__!r}")
+    return int(numbers[0]), int(numbers[1])
+
+
+@functools.lru_cache(maxsize=4)
+def logger(trt: ModuleType):
+    """TensorRT's log, passed on to Python's; one for the process, as TensorRT wants it."""
+
+    class Log(trt.ILogger):
+        def __init__(self) -> None:
+            trt.ILogger.__init__(self)
+            self.last_error = ""
+
+        def log(self, severity, message: str) -> None:
+            if severity in (trt.ILogger.INTERNAL_ERROR, trt.ILogger.ERROR):
+                self.last_error = message
+                log.error("TensorRT: %s", message)
+            elif severity == trt.ILogger.WARNING:
+                log.warning("TensorRT: %s", message)
+            else:
+                log.debug("TensorRT: %s", message)
+
+    return Log()
+
+
+def build(
+    trt: ModuleType, model: bytes, precision: str, timing: bytes | None, progress: Callable[[str], None]
+) -> tuple[bytes, bytes | None]:
+    """Build a bundle's model.onnx; minutes on a Jetson.
+
+    timing: a timing cache of an earlier build, or None. progress: called with a line every second, from a
+    thread of its own; BuildCancelled from it stops the build where TensorRT can be stopped (from 9 on).
+    Returns the serialised engine and the timing cache. Raises EngineUnavailable when TensorRT cannot build
+    it, BuildCancelled when it was stopped.
+    """
+    major, _ = found = version(trt)
+    if precision == "bf16" and major < 10:
+        raise EngineUnavailable(f"bf16 needs TensorRT 10, this is {trt.__version__}")
+    typed = major >= 10
+    written, single = _onnx(model, precision, typed=typed, layer_normalization=found >= (8, 6))
+    logger(trt).last_error = ""
+    builder = trt.Builder(logger(trt))
+    flags = trt.NetworkDefinitionCreationFlag
+    network = builder.create_network(1 << int(flags.STRONGLY_TYPED if typed else flags.EXPLICIT_BATCH))
+    _parse(trt, network, written)
+    del written  # a large network's weights would be here and in the parser while it builds
+    config = builder.create_builder_config()
+    config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, WORKSPACE)
+    # TensorFloat32 keeps 10 bits of the mantissa, as fp16 does: fp32 means 23
+    config.clear_flag(trt.BuilderFlag.TF32)
+    if not typed and precision == "fp16":
+        config.set_flag(trt.BuilderFlag.FP16)
+        config.set_flag(trt.BuilderFlag.PREFER_PRECISION_CONSTRAINTS)
+        _keep_in_single_precision(trt, network, single)
+    cache = config.create_timing_cache(timing or b"")
+    if cache is not None:
+        config.set_timing_cache(cache, ignore_mismatch=False)
+
+    with _Watch(progress) as watch:
+        monitor = watch.monitor(trt)
+        if monitor is not None:
+            config.progress_monitor = monitor
+        plan = builder.build_serialized_network(network, config)
+    if plan is None:
+        watch.raise_if_cancelled()
+        raise EngineUnavailable(f"TensorRT {trt.__version__} cannot build the network ({_last_error(trt)})")
+    log.info("Built in %.0f s.", watch.seconds)
+    cache = config.get_timing_cache()
+    return bytes(plan), None if cache is None else bytes(cache.serialize())
+
+
+def _onnx(model: bytes, precision: str, *, typed: bool, layer_normalization: bool) -> tuple[bytes, set[str]]:
+    """The ONNX file to parse, and which of its nodes stay in single precision if the builder chooses."""
+    graph = plain_graph(model, layer_normalization=layer_normalization)
+    if precision == "fp32":
+        return graph.SerializeToString(), set()
+    if typed:
+        return half_graph(graph, precision).SerializeToString(), set()
+    return graph.SerializeToString(), single_precision_nodes(graph)
+
+
+def _parse(trt: ModuleType, network, model: bytes) -> None:
+    parser = trt.OnnxParser(network, logger(trt))
+    if not parser.parse(model):
+        errors = [parser.get_error(i).desc() for i in range(parser.num_errors)] or [_last_error(trt)]
+        raise EngineUnavailable(f"TensorRT {trt.__version__} cannot read the network ({errors[0]})")
+
+
+def _keep_in_single_precision(trt: ModuleType, network, names: set[str]) -> None:
+    """The parser names a layer after its node; what it adds to one is left to the builder."""
+    for index in range(network.num_layers):
+        layer = network.get_layer(index)
+        if layer.name in names:
+            layer.precision = trt.float32
+            layer.set_output_type(0, trt.float32)
+
+
+def _last_error(trt: ModuleType) -> str:
+    return logger(trt).last_error or "it gives no reason"
+
+
+class _Watch:
+    """Tells how a build goes, from a thread of its own, and carries a cancellation into it."""
+
+    def __init__(self, progress: Callable[[str], None]) -> None:
+        self._progress = progress
+        self._fraction: Callable[[], float | None] = lambda: None
+        self._cancelled: BuildCancelled | None = None
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._tick, name="tensorrt progress", daemon=True)
+        self.seconds = 0.0
+
+    def __enter__(self) -> _Watch:
+        self._begin = time.monotonic()
+        self._tell("building; this takes minutes on a Jetson")
+        self.raise_if_cancelled()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.seconds = time.monotonic() - self._begin
+        self._ended.set()
+        self._thread.join()
+
+    def raise_if_cancelled(self) -> None:
+        if self._cancelled is not None:
+            raise self._cancelled
+
+    def monitor(self, trt: ModuleType):
+        """An IProgressMonitor, or None where TensorRT has none (before 9)."""
+        if not hasattr(trt, "IProgressMonitor"):
+            return None
+        watch = self
+        phases = _Phases()
+        self._fraction = phases.fraction
+
+        class Monitor(trt.IProgressMonitor):
+            # TensorRT swallows what these raise
+            def __init__(self) -> None:
+                trt.IProgressMonitor.__init__(self)
+
+            def phase_start(self, phase_name, parent_phase, num_steps) -> None:
+                phases.start(phase_name, parent_phase, num_steps)
+
+            def step_complete(self, phase_name, step) -> bool:
+                phases.step(phase_name, step)
+                return watch._cancelled is None
+
+            def phase_finish(self, phase_name) -> None:
+                phases.finish(phase_name)
+
+        return Monitor()
+
+    def _tick(self) -> None:
+        while not self._ended.wait(_TICK):
+            fraction = self._fraction()
+            seconds = time.monotonic() - self._begin
+            self._tell(f"building, {seconds:.0f} s" + ("" if fraction is None else f", {fraction:.0%}"))
+
+    def _tell(self, line: str) -> None:
+        if self._cancelled is None:
+            try:
+                self._progress(line)
+            except BuildCancelled as error:
+                self._cancelled = error
+
+
+class _Phases:
+    """How far TensorRT's nested phases have come; called from its threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._parent: dict[str, str | None] = {}
+        self._steps: dict[str, int] = {}
+        self._done: dict[str, float] = {}
+
+    def start(self, name: str, parent: str | None, steps: int) -> None:
+        with self._lock:
+            self._parent[name], self._steps[name], self._done[name] = parent, max(1, steps), 0
+
+    def step(self, name: str, step: int) -> None:
+        with self._lock:
+            if name in self._done:
+                self._done[name] = step + 1
+
+    def finish(self, name: str) -> None:
+        with self._lock:
+            for known in (self._parent, self._steps, self._done):
+                known.pop(name, None)
+
+    def fraction(self) -> float | None:
+        """Of the outermost phase, what runs inside it counted in part; None between phases."""
+        with self._lock:
+            root = next((name for name, parent in self._parent.items() if parent not in self._parent), None)
+            return None if root is None else self._part(root)
+
+    def _part(self, name: str) -> float:
+        inner = [self._part(child) for child, parent in self._parent.items() if parent == name]
+        return min(1.0, (self._done[name] + (sum(inner) / len(inner) if inner else 0)) / self._steps[name])

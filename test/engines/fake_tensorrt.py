@@ -1,0 +1,461 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A stand-in for TensorRT and for a GPU's memory: computes on the CPU, keeps TensorRT's rules, can misbehave.
+
+It has the interface that the real module of that version has, as far as the engine uses it, and refuses what
+the real one refuses: operators that the version's ONNX parser lacks, uint8 anywhere but in the image's cast,
+precision flags in a strongly typed network, 16 bits mixed with 32 in one operator. `calls` records what was
+called, in order. What the stream was given runs when somebody waits for it, as on a GPU.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import enum
+import json
+import sys
+import time
+import types
+from importlib import machinery
+from pathlib import Path
+
+import numpy as np
+
+FAULTS = {
+    "build_none": "the build fails",
+    "slow_build": "the build takes two and a half seconds",
+    "deserialize_none": "no serialised engine is taken",
+    "context_none": "no execution context is made",
+    "execute_false": "no frame is run",
+    "stream_error": "the GPU fails while it runs",
+    "no_graph": "nothing can be captured as a CUDA graph",
+    "garbage": "depth is 30 % too far at one end of the image and too near at the other",
+    "garbage_fp16": "garbage in half precision only",
+    "jumps": "every third frame is 20 % too far",
+    "stale": "a frame's depth is that of the frame before",
+    "nan": "a tenth of the depth is not a number",
+}
+GPU = {
+    "name": "Stand-in GPU",
+    "compute_capability": "8.7",
+    "memory": 8 << 30,
+    "driver": "540.4.0",
+    "cuda": "12.6",
+}
+
+_PLAN = b"stand-in plan\n"
+_OPERATORS = json.loads((Path(__file__).parent / "tensorrt_operators.json").read_text(encoding="utf-8"))
+
+
+def install(
+    set_module=None, set_attribute=None, version: str = "10.3.0", fault: str = ""
+) -> types.ModuleType:
+    """Put stand-ins of this version, with this fault ("" or of FAULTS), and of a GPU where the real ones are.
+
+    set_module(name, module) and set_attribute(object, name, value) default to plain assignment, for a process
+    that ends afterwards.
+    """
+    from clip2depth_ros.engines import cuda, survey
+    from clip2depth_ros.engines.base import EngineUnavailable
+
+    assert fault in ("", *FAULTS), fault
+    trt = FakeTensorRt(version, fault)
+
+    def no_torch_on_cuda():
+        raise EngineUnavailable("PyTorch sees no CUDA device")
+
+    (set_module or sys.modules.__setitem__)("tensorrt", trt)
+    put = set_attribute or setattr
+    put(
+        survey,
+        "gpu_facts",
+        lambda index=0: survey.GpuFacts(**trt.gpu) if index == 0 else "there is one device",
+    )
+    put(cuda, "FrameBuffers", lambda *arguments: FakeBuffers(trt, *arguments))
+    put(cuda, "import_torch", no_torch_on_cuda)
+    return trt
+
+
+class FakeTensorRt(types.ModuleType):
+    """The module. `calls` holds (name, ...) of every call, `builds` how many engines were built."""
+
+    def __init__(self, version: str, fault: str = "") -> None:
+        super().__init__("tensorrt")
+        self.__spec__ = machinery.ModuleSpec("tensorrt", None)  # others look for it, torch among them
+        self.__version__ = version
+        self.fault = fault
+        self.gpu = dict(GPU)
+        self.calls: list[tuple] = []
+        self.streams: dict[int, FakeStream] = {}
+        self.numbers = tuple(int(n) for n in version.split(".")[:2])
+        major = self.numbers[0]
+        self.uint8, self.float32 = "uint8", "float32"
+        flags = ["TF32", "DEBUG"] + (["FP16", "PREFER_PRECISION_CONSTRAINTS"] if major < 11 else [])
+        self.BuilderFlag = enum.IntEnum("BuilderFlag", flags, start=0)
+        network = {8: {"EXPLICIT_BATCH": 0}, 9: {"EXPLICIT_BATCH": 0, "STRONGLY_TYPED": 2}}
+        network |= {10: {"EXPLICIT_BATCH": 0, "STRONGLY_TYPED": 1}, 11: {"STRONGLY_TYPED": 0}}
+        self.NetworkDefinitionCreationFlag = enum.IntEnum(
+            "NetworkDefinitionCreationFlag", network[min(major, 11)]
+        )
+        self.MemoryPoolType = enum.IntEnum("MemoryPoolType", ["WORKSPACE"], start=0)
+        self.TensorIOMode = enum.IntEnum("TensorIOMode", ["NONE", "INPUT", "OUTPUT"], start=0)
+        self.ILogger = _Logger
+        if major >= 9:
+            self.IProgressMonitor = _Monitor
+        self.Builder = lambda logger: _Builder(self, logger)
+        self.OnnxParser = lambda network, logger: _Parser(self, network)
+        self.Runtime = lambda logger: _Runtime(self)
+
+    @property
+    def builds(self) -> int:
+        return self.count("build_serialized_network")
+
+    def count(self, name: str) -> int:
+        return sum(call[0] == name for call in self.calls)
+
+    def record(self, name: str, *arguments) -> None:
+        self.calls.append((name, *arguments))
+
+
+class _Logger:
+    INTERNAL_ERROR, ERROR, WARNING, INFO, VERBOSE = range(5)
+
+
+class _Monitor:
+    pass
+
+
+class _Layer:
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.precision = None
+        self.output_type = None
+
+    def set_output_type(self, index: int, kind) -> None:
+        assert index == 0
+        self.output_type = kind
+
+
+class _Network:
+    def __init__(self, flags: int, typed: bool) -> None:
+        self.flags, self.typed = flags, typed
+        self.model = b""
+        self.layers: list[_Layer] = []
+
+    @property
+    def num_layers(self) -> int:
+        return len(self.layers)
+
+    def get_layer(self, index: int) -> _Layer:
+        assert not self.typed, "a strongly typed network's layers have no precision of their own"
+        return self.layers[index]
+
+
+class _Error:
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def desc(self) -> str:
+        return self.text
+
+
+class _Parser:
+    """Refuses what the parser of that version refuses."""
+
+    def __init__(self, trt: FakeTensorRt, network: _Network) -> None:
+        self.trt, self.network = trt, network
+        self.errors: list[_Error] = []
+
+    num_errors = property(lambda self: len(self.errors))
+
+    def get_error(self, index: int) -> _Error:
+        return self.errors[index]
+
+    def parse(self, model: bytes) -> bool:
+        import onnx
+
+        graph = onnx.load_from_string(model)
+        table = "8.5" if self.trt.numbers < (8, 6) else "8.6" if self.trt.numbers[0] < 10 else "10.0"
+        self.errors = [_Error(text) for text in unsupported(graph, table)]
+        self.network.model = model
+        self.network.layers = [_Layer(node.name) for node in graph.graph.node]
+        return not self.errors
+
+
+def unsupported(graph, table: str) -> list[str]:
+    """What TensorRT's ONNX parser of version "8.5", "8.6" or "10.0" would not take of a graph, in words."""
+    from onnx import TensorProto, shape_inference
+
+    supported = _OPERATORS["versions"][table]
+    kinds = {TensorProto.UINT8: "UINT8", TensorProto.FLOAT: "FP32", TensorProto.FLOAT16: "FP16"}
+    kinds |= {
+        TensorProto.BOOL: "BOOL",
+        TensorProto.BFLOAT16: "BF16",
+        TensorProto.INT64: "INT32",
+        TensorProto.INT32: "INT32",
+    }
+    inferred = shape_inference.infer_shapes(graph, strict_mode=True).graph
+    types_ = {t.name: t.data_type for t in graph.graph.initializer}
+    types_ |= {
+        v.name: v.type.tensor_type.elem_type
+        for v in (*inferred.input, *inferred.value_info, *inferred.output)
+    }
+    found = []
+    for node in graph.graph.node:
+        if node.op_type not in supported:
+            found.append(f"{node.name}: {node.op_type} is not supported")
+            continue
+        given = {kinds[types_[name]] for name in node.input if name}
+        if "UINT8" in given and node.op_type != "Cast":
+            found.append(f"{node.name}: {node.op_type} takes no UINT8")
+        floats = {kinds[types_[name]] for name in node.input if name} & {"FP32", "FP16", "BF16"}
+        if len(floats) > 1 and node.op_type != "Resize":  # its scales are FP32 always
+            found.append(f"{node.name}: {node.op_type} mixes {sorted(floats)}")
+        if not (floats & {*supported[node.op_type]}) and floats:
+            found.append(f"{node.name}: {node.op_type} takes no {sorted(floats)}")
+    return found
+
+
+class _Config:
+    def __init__(self, trt: FakeTensorRt) -> None:
+        self.trt = trt
+        self.flags = {trt.BuilderFlag.TF32}
+        self.timing = None
+        self.progress_monitor = None
+
+    def set_flag(self, flag) -> None:
+        self.trt.record("set_flag", flag.name)
+        self.flags.add(flag)
+
+    def clear_flag(self, flag) -> None:
+        self.trt.record("clear_flag", flag.name)
+        self.flags.discard(flag)
+
+    def set_memory_pool_limit(self, pool, size: int) -> None:
+        self.trt.record("set_memory_pool_limit", pool.name, size)
+
+    def create_timing_cache(self, content: bytes) -> _Timing:
+        self.trt.record("create_timing_cache", content)
+        return _Timing(content)
+
+    def set_timing_cache(self, cache: _Timing, ignore_mismatch: bool) -> bool:
+        assert ignore_mismatch is False
+        self.timing = cache
+        return True
+
+    def get_timing_cache(self):
+        return self.timing
+
+
+class _Timing:
+    def __init__(self, content: bytes) -> None:
+        self.content = content
+
+    def serialize(self) -> bytes:
+        return self.content + b"+"
+
+
+class _Builder:
+    def __init__(self, trt: FakeTensorRt, logger: _Logger) -> None:
+        self.trt, self.logger = trt, logger
+
+    def create_network(self, flags: int = 0) -> _Network:
+        self.trt.record("create_network", flags)
+        names = self.trt.NetworkDefinitionCreationFlag
+        major = self.trt.numbers[0]
+        typed = major >= 11 or (major >= 9 and bool(flags >> int(names.STRONGLY_TYPED) & 1))
+        assert major >= 10 or flags & 1, "implicit batch is not for ONNX"
+        return _Network(flags, typed)
+
+    def create_builder_config(self) -> _Config:
+        return _Config(self.trt)
+
+    def build_serialized_network(self, network: _Network, config: _Config) -> bytes | None:
+        self.trt.record("build_serialized_network", [layer for layer in network.layers if layer.precision])
+        half = any(flag.name == "FP16" for flag in config.flags)
+        assert not (half and network.typed), "a strongly typed network takes no precision flag"
+        monitor = config.progress_monitor
+        if monitor is not None:
+            monitor.phase_start("Building", None, 10)
+            for step in range(10):
+                monitor.phase_start(f"inner {step}", "Building", 2)
+                time.sleep(0.25 if self.trt.fault == "slow_build" else 0)
+                monitor.step_complete(f"inner {step}", 0)
+                monitor.phase_finish(f"inner {step}")
+                if not monitor.step_complete("Building", step):
+                    return None
+            monitor.phase_finish("Building")
+        elif self.trt.fault == "slow_build":
+            time.sleep(2.5)
+        if self.trt.fault == "build_none":
+            self.logger.log(self.logger.ERROR, "Could not find any implementation for node")
+            return None
+        facts = {"version": self.trt.__version__, "half": half or b"/half" in network.model}
+        return _PLAN + json.dumps(facts).encode() + b"\n" + network.model
+
+
+class _Runtime:
+    def __init__(self, trt: FakeTensorRt) -> None:
+        self.trt = trt
+
+    def deserialize_cuda_engine(self, plan: bytes) -> _Engine | None:
+        self.trt.record("deserialize_cuda_engine", bytes(plan))
+        if self.trt.fault == "deserialize_none" or not plan.startswith(_PLAN):
+            return None
+        facts, model = plan[len(_PLAN) :].split(b"\n", 1)
+        facts = json.loads(facts)
+        return None if facts["version"] != self.trt.__version__ else _Engine(self.trt, model, facts["half"])
+
+
+class _Engine:
+    def __init__(self, trt: FakeTensorRt, model: bytes, half: bool) -> None:
+        import onnx
+        import openvino
+
+        self.trt, self.half = trt, half
+        core = openvino.Core()
+        options = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1}
+        self.compiled = core.compile_model(core.read_model(model), "CPU", options)
+        graph = onnx.load_from_string(model).graph  # whose names OpenVINO may add others to
+        self.inputs = [value.name for value in graph.input]
+        names = [*self.inputs, *(value.name for value in graph.output)]
+        self.ports = dict(zip(names, (*self.compiled.inputs, *self.compiled.outputs), strict=True))
+
+    num_io_tensors = property(lambda self: len(self.ports))
+
+    def get_tensor_name(self, index: int) -> str:
+        return list(self.ports)[index]
+
+    def get_tensor_mode(self, name: str):
+        return self.trt.TensorIOMode.INPUT if name in self.inputs else self.trt.TensorIOMode.OUTPUT
+
+    def get_tensor_dtype(self, name: str) -> str:
+        return {"u8": "uint8", "f32": "float32"}[self.ports[name].element_type.get_type_name()]
+
+    def get_tensor_shape(self, name: str) -> list[int]:
+        return list(self.ports[name].shape)
+
+    def create_execution_context(self) -> _Context | None:
+        return None if self.trt.fault == "context_none" else _Context(self)
+
+
+class _Context:
+    def __init__(self, engine: _Engine) -> None:
+        self.engine, self.trt = engine, engine.trt
+        self.addresses: dict[str, int] = {}
+        self.frames = 0
+        self.before = None
+
+    def set_tensor_address(self, name: str, address: int) -> bool:
+        self.trt.record("set_tensor_address", name)
+        self.addresses[name] = address
+        return True
+
+    def execute_async_v3(self, stream: int) -> bool:
+        self.trt.record("execute_async_v3", stream)
+        if self.trt.fault == "execute_false":
+            return False
+        self.trt.streams[stream].put(self._run)
+        return True
+
+    def _array(self, name: str) -> np.ndarray:
+        shape = self.engine.get_tensor_shape(name)
+        kind = {"uint8": ctypes.c_uint8, "float32": ctypes.c_float}[self.engine.get_tensor_dtype(name)]
+        buffer = (kind * int(np.prod(shape))).from_address(self.addresses[name])
+        return np.ctypeslib.as_array(buffer).reshape(shape)
+
+    def _run(self) -> None:
+        fault = self.trt.fault
+        if fault == "stream_error":
+            raise RuntimeError("CUDA error: an illegal memory access was encountered\nand more")
+        depth = np.array(self.engine.compiled(self._array("image"))[0])
+        self.frames += 1
+        if fault == "garbage" or (fault == "garbage_fp16" and self.engine.half):
+            depth *= np.linspace(0.7, 1.3, depth.shape[-1], dtype=np.float32)
+        elif fault == "jumps" and self.frames % 3 == 0:
+            depth *= np.float32(1.2)
+        elif fault == "nan":
+            depth[..., ::10] = np.nan
+        elif fault == "stale":
+            depth, self.before = (depth if self.before is None else self.before), depth
+        self._array("depth")[:] = depth
+
+
+class FakeStream:
+    """Runs what it was given when it is waited for; while a graph is captured, keeps it for the graph."""
+
+    def __init__(self) -> None:
+        self.queue: list = []
+        self.recording: list | None = None
+
+    def put(self, work) -> None:
+        (self.queue if self.recording is None else self.recording).append(work)
+
+    def run(self) -> None:
+        queue, self.queue = self.queue, []
+        for work in queue:
+            work()
+
+
+class FakeBuffers:
+    """cuda.FrameBuffers in plain memory."""
+
+    def __init__(self, trt: FakeTensorRt, index: int, height: int, width: int) -> None:
+        self.trt = trt
+        self.image = np.zeros((height, width, 3), np.uint8)
+        self.depth = np.zeros((height, width), np.float32)
+        self.device_image = np.zeros_like(self.image)
+        self.device_depth = np.zeros_like(self.depth)
+        self._stream = FakeStream()
+        self.stream = id(self._stream)
+        trt.streams[self.stream] = self._stream
+        trt.record("buffers")
+
+    image_address = property(lambda self: self.device_image.ctypes.data)
+    depth_address = property(lambda self: self.device_depth.ctypes.data)
+
+    def on_device(self):
+        return contextlib.nullcontext()
+
+    def on_stream(self):
+        return contextlib.nullcontext()
+
+    def upload(self) -> None:
+        self.trt.record("upload")
+        self._stream.put(lambda: np.copyto(self.device_image, self.image))
+
+    def download(self) -> None:
+        self.trt.record("download")
+        self._stream.put(lambda: np.copyto(self.depth, self.device_depth))
+
+    def wait(self) -> None:
+        self._stream.run()
+
+    def times(self, work, repeats: int) -> np.ndarray:
+        seconds = np.empty(repeats)
+        for i in range(repeats):
+            begin = time.perf_counter()
+            work()
+            self.wait()
+            seconds[i] = time.perf_counter() - begin
+        return seconds
+
+    def capture(self, work):
+        if self.trt.fault == "no_graph":
+            raise RuntimeError("CUDA error: operation not permitted when stream is capturing")
+        self._stream.recording = recorded = []
+        try:
+            work()
+        finally:
+            self._stream.recording = None
+
+        def replay() -> None:
+            self.trt.record("replay")
+            self._stream.queue.extend(recorded)
+
+        return replay
+
+    def close(self) -> None:
+        self.trt.record("free")
+        del self.trt.streams[self.stream]
+        self.image = self.depth = self.device_image = self.device_depth = None

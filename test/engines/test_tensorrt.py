@@ -1,0 +1,316 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The TensorRT engine on a stand-in: version by version, frame by frame, and when TensorRT misbehaves."""
+
+import logging
+import re
+
+import numpy as np
+import pytest
+
+from clip2depth_ros.engines import open_engine
+from clip2depth_ros.engines.base import EngineUnavailable
+from clip2depth_ros.engines.cache import BuildCancelled, list_cached
+from clip2depth_ros.engines.tensorrt import TensorRtEngine
+from clip2depth_ros.engines.tensorrt_builder import _Phases, import_tensorrt
+from clip2depth_ros.errors import Clip2DepthError
+
+pytest.importorskip("onnx", reason="the graph is read with onnx")
+pytest.importorskip("filelock", reason="the cache's locks are filelock's")
+
+VERSIONS = ["8.5.3.1", "8.6.1", "9.3.0", "10.0.1", "10.3.0", "11.1.0.2"]
+
+
+def random_image(seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (48, 64, 3), np.uint8)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_every_version_builds_keeps_and_runs(fake_tensorrt, convolved_bundle, tiny_depth, version):
+    trt = fake_tensorrt(version)
+    for precision in ("fp16", "fp32"):
+        for again in (False, True):
+            builds = trt.builds
+            with TensorRtEngine(convolved_bundle, precision=precision) as engine:
+                assert trt.builds - builds == (not again)
+                assert (engine.name, engine.precision, engine.graph) == ("tensorrt", precision, True)
+                assert engine.device == f"Stand-in GPU, TensorRT {version}"
+                assert engine.manifest == convolved_bundle.manifest
+                for seed in (1, 2, 3):
+                    image = random_image(seed)
+                    np.testing.assert_allclose(engine.infer(image), tiny_depth(image), rtol=3e-3)
+    assert {entry.key.tensorrt for entry in list_cached()} == {version}
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_how_each_version_is_told_its_precision(fake_tensorrt, convolved_bundle, version):
+    trt = fake_tensorrt(version)
+    TensorRtEngine(convolved_bundle, precision="fp16").close()
+    flags = [call[1] for call in trt.calls if call[0] == "set_flag"]
+    (network,) = (call[1] for call in trt.calls if call[0] == "create_network")
+    (kept,) = (call[1] for call in trt.calls if call[0] == "build_serialized_network")
+    typed = trt.numbers >= (10, 0)
+    assert flags == ([] if typed else ["FP16", "PREFER_PRECISION_CONSTRAINTS"])
+    assert network == {8: 1, 9: 1, 10: 2, 11: 1}[trt.numbers[0]]
+    # of the old versions' layers, what the typed graph leaves in single precision
+    assert [(layer.precision, layer.output_type) for layer in kept] == (
+        [] if typed else [("float32", "float32")] * len(kept)
+    )
+    names = {layer.name for layer in kept}
+    assert typed or (any("Reciprocal" in name or name == "" for name in names) and "mean/Conv" not in names)
+    assert ("clear_flag", "TF32") in trt.calls
+    assert ("set_memory_pool_limit", "WORKSPACE", 1 << 30) in trt.calls
+
+
+@pytest.mark.parametrize(
+    ("name", "version"),
+    [
+        ("mini", "8.5.3.1"),
+        ("mini", "10.3.0"),
+        *(pytest.param("vit_bundle", v, marks=pytest.mark.torch) for v in ("8.5.3.1", "8.6.1", "11.0.0")),
+    ],
+)
+def test_real_networks_pass_their_check(fake_tensorrt, request, version, name):
+    """With the graph as that version's parser wants it; the stand-in refuses what it does not."""
+    fake_tensorrt(version)
+    bundle = request.getfixturevalue(name)
+    with open_engine(bundle, "tensorrt", precision="fp16") as engine:
+        assert engine.difference < 2e-3
+        assert engine.choice[-1].startswith("tensorrt fp16: chosen, ")
+
+
+def test_bf16_where_there_is_one(fake_tensorrt, convolved_bundle, monkeypatch):
+    fake_tensorrt("10.3.0")
+    with open_engine(convolved_bundle, "tensorrt", precision="bf16") as engine:
+        assert engine.precision == "bf16"
+        assert 1e-6 < engine.difference < 0.01
+    fake_tensorrt("9.3.0")
+    with pytest.raises(EngineUnavailable, match=r"bf16 needs TensorRT 10, this is 9\.3\.0"):
+        open_engine(convolved_bundle, "tensorrt", precision="bf16")
+    trt = fake_tensorrt("10.3.0")
+    monkeypatch.setitem(trt.gpu, "compute_capability", "7.2")
+    with pytest.raises(EngineUnavailable, match=r"compute capability 7\.2\) has no bf16"):
+        open_engine(convolved_bundle, "tensorrt", precision="bf16")
+
+
+def test_other_versions_are_refused_or_warned_of(fake_tensorrt, convolved_bundle, caplog):
+    fake_tensorrt("8.4.1.5")
+    with pytest.raises(EngineUnavailable, match=r"version 8\.4\.1\.5 is too old, 8\.5 is needed"):
+        open_engine(convolved_bundle, "tensorrt")
+    fake_tensorrt("12.0.0")
+    open_engine(convolved_bundle, "tensorrt").close()
+    assert caplog.text.count("TensorRT 12.0.0 is newer than any that was looked at (11)") == 1
+    fake_tensorrt().__version__ = "unknown"
+    with pytest.raises(EngineUnavailable, match="tells a version that is none: 'unknown'"):
+        open_engine(convolved_bundle, "tensorrt")
+
+
+def test_missing(no_gpu):
+    with pytest.raises(EngineUnavailable, match=r"not installed \(import of tensorrt halted"):
+        import_tensorrt()
+
+
+def test_one_upload_and_one_download_per_frame(fake_tensorrt, convolved_bundle):
+    trt = fake_tensorrt(fault="no_graph")
+    with TensorRtEngine(convolved_bundle) as engine:
+        trt.calls.clear()
+        engine.infer(random_image(1))
+        assert [call[0] for call in trt.calls] == ["upload", "execute_async_v3", "download"]
+
+
+def test_with_a_graph_a_frame_is_one_call(fake_tensorrt, convolved_bundle):
+    trt = fake_tensorrt()
+    with TensorRtEngine(convolved_bundle) as engine:
+        trt.calls.clear()
+        engine.infer(random_image(1))
+        assert [call[0] for call in trt.calls] == ["replay"]
+
+
+def test_without_a_graph_it_runs_and_says_why(fake_tensorrt, convolved_bundle, tiny_depth, caplog):
+    fake_tensorrt(fault="no_graph")
+    with TensorRtEngine(convolved_bundle) as engine:
+        assert engine.graph is False
+        np.testing.assert_allclose(engine.infer(random_image(4)), tiny_depth(random_image(4)), rtol=3e-3)
+    assert "not captured as a CUDA graph (CUDA error: operation not permitted" in caplog.text
+
+
+def test_allocates_nothing_for_its_answer(fake_tensorrt, convolved_bundle):
+    fake_tensorrt()
+    with TensorRtEngine(convolved_bundle) as engine:
+        assert np.shares_memory(engine.infer(random_image(1)), engine.infer(random_image(2)))
+
+
+def test_device_times(fake_tensorrt, convolved_bundle):
+    trt = fake_tensorrt()
+    with TensorRtEngine(convolved_bundle) as engine:
+        engine.infer(random_image(1))
+        trt.calls.clear()
+        assert engine.device_times(5).shape == (5,)
+        assert [call[0] for call in trt.calls] == ["execute_async_v3"] * 5
+
+
+def test_a_closed_engine_is_an_error(fake_tensorrt, convolved_bundle):
+    trt = fake_tensorrt()
+    engine = TensorRtEngine(convolved_bundle)
+    engine.close()
+    engine.close()
+    assert trt.count("free") == 1 and not trt.streams
+    for use in (lambda: engine.infer(random_image(0)), lambda: engine.device_times(1)):
+        with pytest.raises(Clip2DepthError, match="The tensorrt engine was closed"):
+            use()
+
+
+@pytest.mark.parametrize("image", [np.zeros((64, 48, 3), np.uint8), np.zeros((48, 64, 3), np.float32)])
+def test_other_images_are_refused(fake_tensorrt, convolved_bundle, image):
+    fake_tensorrt()
+    with (
+        TensorRtEngine(convolved_bundle) as engine,
+        pytest.raises(Clip2DepthError, match="takes contiguous uint8 images of shape"),
+    ):
+        engine.infer(image)
+
+
+WRONG = {
+    "garbage": r"differs by 30\.\d+% \(99th percentile, allowed 2\.00%\)",
+    "garbage_fp16": r"differs by 30\.\d+% \(99th percentile, allowed 2\.00%\)",
+    "jumps": r"differs by (19|20)\.\d+%",
+    "stale": r"differs by \d+\.\d+%",
+    "nan": r"10\.9% of its depth on the check sample is not a finite number",
+    "build_none": r"TensorRT 10\.3\.0 cannot build the network \(Could not find any implementation",
+    "deserialize_none": r"TensorRT 10\.3\.0 does not take this engine",
+    "context_none": r"no memory on the GPU for this engine",
+    "execute_false": r"TensorRT does not run the network",
+    "stream_error": r"TensorRT fails on .* \(CUDA error: an illegal memory access was encountered\)",
+}
+
+
+@pytest.mark.parametrize("fault", WRONG)
+def test_what_computes_wrongly_is_refused_and_its_memory_given_back(fake_tensorrt, convolved_bundle, fault):
+    trt = fake_tensorrt("10.3.0", fault)
+    with pytest.raises(EngineUnavailable, match=WRONG[fault]):
+        open_engine(convolved_bundle, "tensorrt", precision="fp16")
+    assert trt.count("buffers") == trt.count("free") == 1
+    assert not trt.streams
+
+
+@pytest.mark.parametrize("fault", sorted(set(WRONG) - {"garbage_fp16"}))
+def test_a_wrong_engine_never_publishes_depth(fake_tensorrt, convolved_bundle, tiny_depth, fault):
+    """Auto goes on to an engine that is right, and says so."""
+    fake_tensorrt("10.3.0", fault)
+    for _ in range(2):  # built, and from the cache
+        with open_engine(convolved_bundle) as engine:
+            assert engine.name == "openvino"
+            assert re.search(f"^tensorrt fp16: .*{WRONG[fault]}", engine.choice[0])
+            assert engine.choice[1].startswith("tensorrt fp32: ")
+            image = random_image(8)
+            np.testing.assert_allclose(engine.infer(image), tiny_depth(image), rtol=1e-3)
+
+
+@pytest.mark.parametrize("version", ["8.6.1", "10.3.0", "11.1.0"])
+def test_wrong_in_half_precision_only_goes_on_to_fp32(fake_tensorrt, convolved_bundle, tiny_depth, version):
+    fake_tensorrt(version, "garbage_fp16")
+    with open_engine(convolved_bundle) as engine:
+        assert (engine.name, engine.precision) == ("tensorrt", "fp32")
+        assert "refused" in engine.choice[0] and "differs by 30." in engine.choice[0]
+        np.testing.assert_allclose(engine.infer(random_image(1)), tiny_depth(random_image(1)), rtol=1e-3)
+
+
+def test_flipped_bytes_in_a_cached_engine_never_reach_tensorrt(
+    fake_tensorrt, convolved_bundle, tiny_depth, caplog
+):
+    trt = fake_tensorrt()
+    TensorRtEngine(convolved_bundle).close()
+    (entry,) = list_cached()
+    content = entry.path.read_bytes()
+    (good,) = (call[1] for call in trt.calls if call[0] == "deserialize_cuda_engine")
+    for place in (5, 25, 60, len(content) // 2, len(content) - 5):
+        flipped = bytearray(content)
+        flipped[place] ^= 0x10
+        entry.path.write_bytes(flipped)
+        trt.calls.clear()
+        caplog.clear()
+        with caplog.at_level(logging.INFO), open_engine(convolved_bundle, "tensorrt") as engine:
+            np.testing.assert_allclose(engine.infer(random_image(1)), tiny_depth(random_image(1)), rtol=3e-3)
+        assert trt.builds == 1
+        assert {call[1] for call in trt.calls if call[0] == "deserialize_cuda_engine"} == {good}
+        assert "building it again" in caplog.text
+
+
+def test_an_engine_of_another_network_is_not_opened(fake_tensorrt, convolved_bundle, make_bundle):
+    """Whole and sealed, with the right key, and yet another size: by hand, or by a fault of ours."""
+    from clip2depth_ros.engines import sealed
+
+    trt = fake_tensorrt()
+    other = make_bundle(convolution=True, input_height=32, input_width=32, name="other")
+    TensorRtEngine(other).close()
+    (entry,) = list_cached()
+    _, plan = sealed.read_sealed(entry.path)
+    entry.path.unlink()
+    TensorRtEngine(convolved_bundle).close()
+    (entry,) = list_cached()
+    facts, _ = sealed.read_sealed(entry.path)
+    sealed.write_sealed(entry.path, facts, plan)
+    builds = trt.builds
+    TensorRtEngine(convolved_bundle).close()
+    assert trt.builds == builds + 1
+
+
+def test_progress_is_told(fake_tensorrt, convolved_bundle):
+    fake_tensorrt("10.3.0", "slow_build")
+    lines = []
+    TensorRtEngine(convolved_bundle, progress=lines.append).close()
+    assert lines[0] == "tensorrt fp16: building; this takes minutes on a Jetson"
+    assert re.fullmatch(
+        r"tensorrt fp16: building, \d s, \d\d %|tensorrt fp16: building, \d s, \d\d%", lines[1]
+    )
+    fake_tensorrt("8.6.1", "slow_build")
+    lines = []
+    TensorRtEngine(convolved_bundle, progress=lines.append).close()
+    assert re.fullmatch(r"tensorrt fp16: building, \d s", lines[1])
+
+
+@pytest.mark.parametrize(("version", "kept"), [("8.6.1", 1), ("10.3.0", 0)])
+def test_a_build_can_be_cancelled(fake_tensorrt, convolved_bundle, version, kept):
+    """Before 9, TensorRT ends it first: that work is not thrown away."""
+    trt = fake_tensorrt(version, "slow_build")
+
+    def cancel(line):
+        if re.search(r"\d s", line):
+            raise BuildCancelled("The node is being shut down.")
+
+    with pytest.raises(BuildCancelled, match="being shut down"):
+        open_engine(convolved_bundle, progress=cancel)
+    assert trt.builds == 1  # and no other engine was tried
+    assert len(list_cached()) == kept
+    assert not trt.streams
+
+
+def test_nested_phases_add_up():
+    phases = _Phases()
+    assert phases.fraction() is None
+    phases.start("all", None, 4)
+    assert phases.fraction() == 0
+    phases.step("all", 0)
+    phases.start("part", "all", 2)
+    phases.step("part", 0)
+    assert phases.fraction() == pytest.approx(1.5 / 4)
+    phases.finish("part")
+    phases.step("all", 3)
+    assert phases.fraction() == 1
+    phases.finish("all")
+    assert phases.fraction() is None
+
+
+def test_what_tensorrt_logs_is_logged(fake_tensorrt, caplog):
+    from clip2depth_ros.engines.tensorrt_builder import logger
+
+    trt = fake_tensorrt()
+    log = logger(trt)
+    assert logger(trt) is log
+    with caplog.at_level(logging.WARNING):
+        for severity in (trt.ILogger.ERROR, trt.ILogger.WARNING, trt.ILogger.INFO):
+            log.log(severity, f"said at {severity}")
+    assert [(r.levelname, r.message) for r in caplog.records] == [
+        ("ERROR", "TensorRT: said at 1"),
+        ("WARNING", "TensorRT: said at 2"),
+    ]
+    assert log.last_error == "said at 1"
