@@ -13,7 +13,7 @@ from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.training.datasets import KINDS, DataSet, below, open_data_set
 
 # These come out of the simulator, not out of a folder.
-WITHOUT_ROOT = ("rooms", "drives")
+WITHOUT_ROOT = ("rooms", "places", "drives")
 
 
 def add_data_arguments(parser: argparse.ArgumentParser) -> None:

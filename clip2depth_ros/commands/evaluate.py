@@ -2,7 +2,7 @@
 """Judge a network's depth by the rules of a benchmark: tables, plots and pictures of where it is right.
 
 Either as the robot has it, on any input of `clip2depth run` with true depth, or image by image on a data set
-of the training.
+of the training. Or a CLIP by itself, by the captions that it finds.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from pathlib import Path
 
 from clip2depth_ros import __version__
 from clip2depth_ros.bundle import open_bundle
-from clip2depth_ros.commands import _data, _pipeline
+from clip2depth_ros.commands import _clip, _data, _pipeline
+from clip2depth_ros.commands._engine import open_chosen_engine
 from clip2depth_ros.commands._progress import progress
-from clip2depth_ros.engines import Engine, open_engine
+from clip2depth_ros.engines import Engine
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.evaluation.engines import FlipAveraged, Watched
 from clip2depth_ros.evaluation.evaluation import Evaluation
@@ -39,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="in place of --bundle: checkpoint.safetensors of a training run, on PyTorch",
     )
+    _clip.add_clip_arguments(parser)
     _pipeline.add_stage_arguments(parser)
     parser.add_argument(
         "--rule",
@@ -59,6 +61,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.clip is not None:
+        return _clip.run_clip(args)
     if sum(given is not None for given in (args.input, args.data, args.config)) != 1:
         raise Clip2DepthError("give one of --input, --data and --config: it says what to judge.")
     by_image = args.input is None
@@ -121,7 +125,7 @@ def _check_by_image(args: argparse.Namespace) -> None:
 
 def _open_network(args: argparse.Namespace) -> Engine:
     if args.checkpoint is None:
-        return open_engine(open_bundle(args.bundle), args.engine, threads=args.threads)
+        return open_chosen_engine(args, open_bundle(args.bundle))
     if find_spec("torch") is None or find_spec("open_clip") is None:
         raise Clip2DepthError(
             "a checkpoint needs PyTorch and open_clip: pip install 'clip2depth_ros[train]' (no bundle does)."

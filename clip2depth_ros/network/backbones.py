@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 
 import open_clip
+from safetensors import SafetensorError
 from torch import nn
 
 from clip2depth_ros.errors import Clip2DepthError
@@ -89,6 +90,13 @@ def create_clip(backbone: Backbone, weights: str | Path | None = None) -> nn.Mod
         root.setLevel(logging.ERROR)  # open_clip warns about random weights; here they are asked for
     try:
         return open_clip.create_model(backbone.clip, pretrained=pretrained)
+    except (RuntimeError, SafetensorError) as error:
+        if pretrained != str(weights):
+            raise
+        why = str(error).splitlines()[0]
+        raise Clip2DepthError(
+            f"{weights} holds no weights of {backbone.clip}, the CLIP of {backbone.name}: {why}"
+        ) from None
     finally:
         root.setLevel(level)
 
