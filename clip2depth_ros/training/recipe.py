@@ -2,8 +2,8 @@
 """A recipe from end to end: data, a CLIP of our own where one is needed, then mirror and decoder on it.
 
 A run's folder holds pretrain.safetensors and depth.safetensors (to resume), checkpoint.safetensors (mirror
-and decoder at the best validation), the logs, and clip.safetensors (the CLIP, frozen from then on) where the
-run made one.
+and decoder at the best validation), the logs, and where the run made a CLIP, clip.safetensors (frozen from
+then on) and joint.safetensors (mirror and decoder that were trained together with it).
 """
 
 from __future__ import annotations
@@ -150,6 +150,15 @@ class Run:
         if self.accelerator.is_main_process:
             with trainer.average.applied():
                 write_tensors(self.clip_file, clip.state_dict(), {"clip": self.backbone.clip})
+                # the depth that it learned beside its captions, to compare with what is trained on it frozen
+                network.clip_sha256 = clip_fingerprint(clip)
+                notes = {"recipe": self.recipe.name, "trained_on": self.recipe.trained_on}
+                save_checkpoint(
+                    self.directory / "joint.safetensors",
+                    network,
+                    clip_weights=self.clip_file.name,
+                    notes=notes,
+                )
         self.accelerator.wait_for_everyone()
         self.accelerator.free_memory()
 

@@ -69,7 +69,11 @@ def test_hands_in_rooms_and_robots_in_halls(poses):
     high, held = table(["kitchen", "living room", "office", "dining room"])
     wide_high, wide_held = table(["hall", "corridor", "warehouse", "street"])
     assert np.mean(high > 0.65) > 0.6
-    assert np.mean(wide_high < 0.61) > 0.3
+    assert np.mean(wide_high < 1.2) > 0.4
+    # level cameras leave out no height: it is what tells the scale of a floor
+    level = np.sort(np.concatenate([high[np.abs(held[:, 0]) < 10], wide_high[np.abs(wide_held[:, 0]) < 10]]))
+    level = level[(level > 0.15) & (level < 1.7)]
+    assert np.diff(level, prepend=0.15, append=1.7).max() < 0.35
     assert 3.0 < held[:, 1].std() < 8.0
     assert wide_held[:, 1].std() < held[:, 1].std()
     assert np.median(held[:, 0]) < -8.0 < np.median(wide_held[:, 0])

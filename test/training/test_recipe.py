@@ -67,6 +67,8 @@ def test_recipe_ends_in_a_checkpoint_on_the_clip_it_made(make_run):
     checkpoint = run.train()
     network = load_checkpoint(checkpoint)
     assert network.size == SIZE and network.canonical_focal_px == run.recipe.network.canonical_focal_px
+    joint = load_checkpoint(run.directory / "joint.safetensors")  # on the same CLIP, which it checks
+    assert not torch.equal(joint.decoder.head[-1].weight, network.decoder.head[-1].weight)
     facts = checkpoint_facts(checkpoint)
     assert facts["clip_weights"] == "clip.safetensors"
     assert facts["notes"]["validation"]["abs_rel"] > 0
