@@ -58,7 +58,7 @@ def open_engine(
         except Clip2DepthError:  # the bundle itself, or a build that was called off
             raise
         except Exception as error:
-            # a library of some other version: what was not foreseen must not keep the next engine from running
+            # a library of some other version: what nobody foresaw must not keep the next engine from running
             if name != "auto":
                 raise
             steps.append(f"{attempt.what}: failed unexpectedly ({type(error).__name__}: {first_line(error)})")
