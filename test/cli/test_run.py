@@ -248,8 +248,8 @@ def test_real_frames_with_a_scale(rgbd, tmp_path):
     errors = {}
     for key, more in (("without", []), ("with", ["--scale-ranges", "60"])):
         out = tmp_path / key
-        options = ["--every", "8", "--size", "160x120", *more]
-        assert run(rgbd / "kitchen", out, open_bundle("mini"), *options) == 0
+        options = ["--every", "4", "--size", "160x120", *more]
+        assert run(rgbd / "hall", out, open_bundle("mini"), *options) == 0
         errors[key] = json.loads((out / "summary.json").read_text())["errors"]
     assert errors["with"]["abs_rel"] < 0.9 * errors["without"]["abs_rel"]
     assert errors["with"]["abs_rel"] < 1.25 * errors["with"]["abs_rel_scaled"]
