@@ -13,9 +13,9 @@ from clip2depth_ros.bundle import Bundle, open_bundle
 
 PEER = "ViT-S/14 + DPT (peer)"
 
-# (height, width) of each; the first is the one it is made for, the others are near 352x352 and 480x640.
+# (height, width) of each; the first is the one it is made for, the others mostly near 352x352 and 480x640.
 SIZES = {
-    "mini": ((160, 224), (352, 352), (480, 640)),
+    "mini": ((160, 224), (192, 256), (352, 352), (480, 640)),
     "MobileCLIP2-S0": ((192, 256), (352, 352), (480, 640)),
     "ViT-B-16": ((352, 352), (480, 640)),
     PEER: ((518, 518), (350, 350), (476, 644)),

@@ -24,18 +24,18 @@ def _own_accelerator():
     state.AcceleratorState._reset_state(True)
 
 
-def _write_rooms(cache: Path, seed: int, rooms: int) -> None:
+def _write_rooms(cache: Path, seed: int, rooms: int, what: str = "rooms") -> None:
     from clip2depth_ros.simulation.shards import SCENES_PER_SHARD, shard_path
 
     rng = np.random.default_rng(seed)
-    (cache / "rooms").mkdir(parents=True, exist_ok=True)
+    (cache / what).mkdir(parents=True, exist_ok=True)
     for first in range(seed, seed + rooms, SCENES_PER_SHARD):
         count = min(SCENES_PER_SHARD, seed + rooms - first)
         distance = rng.uniform(1, 5, count)
         light = (250 / distance).astype(np.uint8)[:, None, None, None]
         depth = (1000 * distance).astype(np.uint16)[:, None, None]
         np.savez(
-            shard_path(cache / "rooms", first, count, 1, 128, 96),
+            shard_path(cache / what, first, count, 1, 128, 96, what),
             image=np.broadcast_to(light, (count, 96, 128, 3)),
             depth=np.broadcast_to(depth, (count, 96, 128)),
             fx=np.full(count, 100, np.float32),
@@ -45,7 +45,7 @@ def _write_rooms(cache: Path, seed: int, rooms: int) -> None:
 
 @pytest.fixture
 def write_rooms():
-    """Function (cache, seed, rooms): shards as the simulator's, one view a room of 128x96 pixels.
+    """Function (cache, seed, rooms, what="rooms"): shards as the simulator's, one 128x96 view of each room.
 
     They show walls whose brightness says their distance.
     """

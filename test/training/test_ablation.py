@@ -32,9 +32,7 @@ class MadeUpRun:
 
     def train(self):
         network = self.recipe.network
-        self.trained.append(
-            (self.directory.parent.name, self.recipe.seed, network.condition, network.skips)
-        )
+        self.trained.append((self.directory.parent.name, self.recipe.seed, network.condition, network.skips))
         self.directory.mkdir(parents=True)
         assert self.recipe.pretrain is None and network.weights.endswith(".safetensors")
         return self.directory / "checkpoint.safetensors"

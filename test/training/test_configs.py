@@ -98,8 +98,9 @@ def made_up(name, root, write_rooms):
         nyu_raw(root / "nyu" / "sync")
         tum(root / "tum")
     else:
-        write_rooms(root / "cache", 0, 32)
-        write_rooms(root / "cache", 1_000_000_000, 32)
+        for what in ("rooms", "places"):
+            write_rooms(root / "cache", 0, 32, what)
+            write_rooms(root / "cache", 1_000_000_000, 32, what)
     return ("drives", "rosbag")
 
 
@@ -111,12 +112,11 @@ def test_a_shipped_recipe_takes_steps(tmp_path, write_rooms, name, monkeypatch):
     absent = made_up(name, tmp_path, write_rooms)
 
     def there(entries):
-        small = {"rooms": 32, "validation_rooms": 32, "views_per_room": 1, "size": [96, 128]}
-        return tuple(
-            entry | small if entry["kind"] == "rooms" else entry
-            for entry in entries
-            if entry["kind"] not in absent
-        )
+        small = {
+            "rooms": {"rooms": 32, "validation_rooms": 32, "views_per_room": 1, "size": [96, 128]},
+            "places": {"places": 32, "validation_places": 32, "views_per_place": 1, "size": [96, 128]},
+        }
+        return tuple(entry | small.get(entry["kind"], {}) for entry in entries if entry["kind"] not in absent)
 
     data = dataclasses.replace(
         recipe.data, training=there(recipe.data.training), validation=there(recipe.data.validation),

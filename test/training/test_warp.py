@@ -135,9 +135,7 @@ def test_what_cannot_be_seen_costs_nothing():
     # carried exactly, the post agrees with the post; half a pixel beside it the prediction mixes post and
     # wall, and there the truth, looked up at the nearest pixel, tells them apart
     assert loss.item() < 0.5
-    blind = temporal_difference(
-        first, second, wall(NAN), wall(NAN), torch.full((1, 4, 4), NAN), intrinsics()
-    )
+    blind = temporal_difference(first, second, wall(NAN), wall(NAN), torch.full((1, 4, 4), NAN), intrinsics())
     assert blind.item() == 0.0
 
 
