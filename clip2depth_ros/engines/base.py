@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 import numpy as np
 
 from clip2depth_ros.bundle import Bundle, Manifest
+from clip2depth_ros.camera import Letterbox
 from clip2depth_ros.errors import Clip2DepthError
 
 PRECISIONS = ("fp16", "bf16", "fp32")
@@ -49,6 +50,21 @@ class Engine(ABC):
         image: (H, W, 3) uint8 RGB, C-contiguous. Returns (H, W) float32, metres at the canonical focal
         length; the array belongs to the engine and holds until its next call.
         """
+
+    def fits(self, letterbox: Letterbox) -> bool:
+        """Whether `infer_image` takes images that this letterbox is for; what that needs is then ready.
+
+        False for an engine that wants its images fitted, as those on the CPU do.
+        """
+        return False
+
+    def infer_image(self, image: np.ndarray, fitted: np.ndarray) -> np.ndarray:
+        """Depth as `infer` gives it, of an image for the letterbox that `fits` took last.
+
+        image: (height, width, 3) uint8 RGB of the letterbox's size. fitted: (H, W, 3) uint8, filled with what
+        the network saw.
+        """
+        raise Clip2DepthError(f"The {self.name} engine takes fitted images only.")
 
     def device_times(self, repeats: int) -> np.ndarray:
         """Seconds that the device takes for the network alone, once per repeat, on the last image inferred.

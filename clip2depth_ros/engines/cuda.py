@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A frame's memory on a GPU: page-locked image and depth, their device copies, a stream; by PyTorch."""
+"""A frame's memory on a GPU: page-locked arrays, their device copies, resizing, a stream; by PyTorch."""
 
 from __future__ import annotations
 
@@ -8,10 +8,15 @@ from collections.abc import Callable
 
 import numpy as np
 
+from clip2depth_ros.camera import Letterbox
 from clip2depth_ros.engines.base import EngineUnavailable, first_line
+from clip2depth_ros.engines.device_fit import DeviceFit
 from clip2depth_ros.errors import Clip2DepthError
 
 log = logging.getLogger(__name__)
+
+
+FIT_TOLERANCE = 1  # grey levels between GPU and CPU: rounding
 
 
 def device_index(device: str | None) -> int:
@@ -83,12 +88,37 @@ class FrameBuffers:
         """Queue the image's copy; called on_stream, as download is."""
         self.device_image.copy_(self._pinned_image, non_blocking=True)
 
+    def return_image(self) -> None:
+        """Queue the copy of the network's input, made on the device, to `image`."""
+        self._pinned_image.copy_(self.device_image, non_blocking=True)
+
     def download(self) -> None:
         self._pinned_depth.copy_(self.device_depth, non_blocking=True)
 
     def wait(self) -> None:
         """Until everything queued is done. Raises RuntimeError when some of it failed."""
         self._stream.synchronize()
+
+    def large_image(self, letterbox: Letterbox) -> LargeImage | None:
+        """What brings images of the letterbox's size into `device_image`; None, with a warning, where the GPU
+        does not do that as the CPU does.
+        """
+        try:
+            large = LargeImage(self, letterbox)
+            noise = np.random.default_rng(0).integers(0, 256, large.image.shape, np.uint8)
+            np.copyto(large.image, noise)
+            with self.on_device(), self.on_stream():
+                large.upload()
+            self.wait()
+        except RuntimeError as error:
+            log.warning("Images are resized on the CPU: the GPU fails at it (%s).", first_line(error))
+            return None
+        expected = letterbox.fit(noise, np.empty_like(self.image)).astype(np.int16)
+        off = int(np.abs(expected - self.image).max())
+        if off > FIT_TOLERANCE:
+            log.warning("Images are resized on the CPU: the GPU's are off by up to %d grey levels.", off)
+            return None
+        return large
 
     def times(self, work: Callable[[], None], repeats: int) -> np.ndarray:
         """Seconds between CUDA events before and after what `work` queues, once per repeat."""
@@ -129,3 +159,25 @@ class FrameBuffers:
             log.warning("The GPU failed before its memory was given back: %s.", first_line(error))
         self.device_image = self.device_depth = self._pinned_image = self._pinned_depth = None
         self.image = self.depth = None
+
+
+class LargeImage:
+    """An image of another size than the network's, page-locked, and its way into a FrameBuffers' input.
+
+    image: (height, width, 3) uint8, the letterbox's size.
+    """
+
+    def __init__(self, buffers: FrameBuffers, letterbox: Letterbox) -> None:
+        torch = buffers._torch
+        width, height = letterbox.size
+        self._pinned = torch.zeros((height, width, 3), dtype=torch.uint8).pin_memory()
+        self._on_device = self._pinned.to(buffers.device_image.device)
+        self._buffers = buffers
+        self._fit = DeviceFit(letterbox, buffers.device_image.device)
+        self.image = self._pinned.numpy()
+
+    def upload(self) -> None:
+        """Queue the image's copy, its resizing, and the small image's copy back; called on_stream."""
+        self._on_device.copy_(self._pinned, non_blocking=True)
+        self._fit(self._on_device, self._buffers.device_image[0])
+        self._buffers.return_image()

@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from contextlib import ExitStack
 
 import numpy as np
 
 from clip2depth_ros.bundle import Bundle
+from clip2depth_ros.camera import Letterbox
 from clip2depth_ros.engines import cuda, survey
 from clip2depth_ros.engines.base import PRECISIONS, Engine, EngineUnavailable, check_image, first_line
 from clip2depth_ros.engines.graph import plain_graph, without_slices
@@ -36,7 +38,7 @@ class PyTorchEngine(Engine):
             )
         if threads < 0:
             raise Clip2DepthError(f"threads must be 0 (all cores) or more, it is {threads}.")
-        self._module = self._buffers = None
+        self._module = self._buffers = self._letterbox = self._large = None
         on_cpu = device == "cpu"
         index = 0 if on_cpu else cuda.device_index(device)
         if not on_cpu:
@@ -87,13 +89,33 @@ class PyTorchEngine(Engine):
             if self._buffers is None:
                 self._depth[:] = self._forward(self._torch.from_numpy(image)[None], "cpu").numpy()[0]
                 return self._depth
-            return self._infer_on_gpu(image)
+            np.copyto(self._buffers.image, image)
+            return self._infer_on_gpu(self._buffers.upload)
         except (
             RuntimeError,
             TypeError,
             IndexError,
         ) as error:  # what torch raises for an operator it cannot run
             raise EngineUnavailable(f"PyTorch fails on {self.device} ({first_line(error)})") from None
+
+    def fits(self, letterbox: Letterbox) -> bool:
+        if self._module is None:
+            raise Clip2DepthError("The pytorch engine was closed.")
+        if self._buffers is not None and letterbox is not self._letterbox:
+            self._letterbox = letterbox
+            self._large = self._buffers.large_image(letterbox)
+        return self._large is not None
+
+    def infer_image(self, image: np.ndarray, fitted: np.ndarray) -> np.ndarray:
+        if self._module is None or self._large is None:
+            raise Clip2DepthError("The pytorch engine was closed, or was not asked whether it fits images.")
+        np.copyto(self._large.image, image)
+        try:
+            depth = self._infer_on_gpu(self._large.upload)
+        except RuntimeError as error:
+            raise EngineUnavailable(f"PyTorch fails on {self.device} ({first_line(error)})") from None
+        np.copyto(fitted, self._buffers.image)
+        return depth
 
     def device_times(self, repeats: int) -> np.ndarray:
         if self._module is None:
@@ -104,16 +126,15 @@ class PyTorchEngine(Engine):
         return self._buffers.times(lambda: self._forward(image, "cuda"), repeats)
 
     def close(self) -> None:
-        self._module = None
+        self._module = self._large = None
         if self._buffers is not None:
             buffers, self._buffers = self._buffers, None
             buffers.close()
 
-    def _infer_on_gpu(self, image: np.ndarray) -> np.ndarray:
+    def _infer_on_gpu(self, upload: Callable[[], None]) -> np.ndarray:
         buffers = self._buffers
-        np.copyto(buffers.image, image)
         with buffers.on_stream():
-            buffers.upload()
+            upload()
             buffers.device_depth.copy_(self._forward(buffers.device_image, "cuda"))
             buffers.download()
         buffers.wait()

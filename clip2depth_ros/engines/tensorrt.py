@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from clip2depth_ros.bundle import Bundle
+from clip2depth_ros.camera import Letterbox
 from clip2depth_ros.engines import cuda, survey
 from clip2depth_ros.engines.base import PRECISIONS, Engine, EngineUnavailable, check_image, first_line
 from clip2depth_ros.engines.cache import BuildCancelled, EngineKey, cached_engine
@@ -28,7 +30,7 @@ class TensorRtEngine(Engine):
     graph: whether a frame is one CUDA graph, else its steps are queued singly.
 
     Per frame the image goes up and the depth comes down once, both through page-locked memory and on a stream
-    of its own; the image is normalised on the device, inside the network. Raises EngineUnavailable when there
+    of its own; the image is resized and normalised on the device. Raises EngineUnavailable when there
     is no GPU, no TensorRT, or the network cannot be built.
     """
 
@@ -94,10 +96,11 @@ class TensorRtEngine(Engine):
             self._context.set_tensor_address("image", buffers.image_address)
             self._context.set_tensor_address("depth", buffers.depth_address)
             self._buffers = buffers
-            self._queue = self._frame
-            self._frame()  # once before it is captured: the first run may set things up
+            self._letterbox: Letterbox | None = None
+            self._large: cuda.LargeImage | None = None
+            self._frame(buffers.upload)  # once before it is captured: the first run may set things up
             self._wait()
-            self.graph = self._capture()
+            self._queue, self.graph = self._captured(buffers.upload)
         except BaseException:
             self._buffers = self._engine = self._context = None
             buffers.close()
@@ -112,6 +115,26 @@ class TensorRtEngine(Engine):
         self._wait()
         return self._buffers.depth
 
+    def fits(self, letterbox: Letterbox) -> bool:
+        if self._buffers is None:
+            raise Clip2DepthError("The tensorrt engine was closed.")
+        if letterbox is not self._letterbox:
+            self._queue_large = self._large = None  # a graph refers to the buffers
+            self._letterbox = letterbox
+            self._large = self._buffers.large_image(letterbox)
+            if self._large is not None:
+                self._queue_large, _ = self._captured(self._large.upload)
+        return self._large is not None
+
+    def infer_image(self, image: np.ndarray, fitted: np.ndarray) -> np.ndarray:
+        if self._buffers is None or self._large is None:
+            raise Clip2DepthError("The tensorrt engine was closed, or was not asked whether it fits images.")
+        np.copyto(self._large.image, image)
+        self._queue_large()
+        self._wait()
+        np.copyto(fitted, self._buffers.image)
+        return self._buffers.depth
+
     def device_times(self, repeats: int) -> np.ndarray:
         if self._buffers is None:
             raise Clip2DepthError("The tensorrt engine was closed.")
@@ -122,15 +145,15 @@ class TensorRtEngine(Engine):
             return
         buffers, self._buffers = self._buffers, None
         # a graph refers to the buffers and to the context, the context to its engine
-        self._queue = None
+        self._queue = self._queue_large = self._large = None
         self._context = None
         self._engine = None
         buffers.close()
 
-    def _frame(self) -> None:
-        """Queue one frame's work."""
+    def _frame(self, upload: Callable[[], None]) -> None:
+        """Queue one frame's work, of which `upload` queues what brings the image into the network's input."""
         with self._buffers.on_stream():  # and on its device, whichever thread calls
-            self._buffers.upload()
+            upload()
             self._execute()
             self._buffers.download()
 
@@ -144,16 +167,17 @@ class TensorRtEngine(Engine):
         except RuntimeError as error:
             raise EngineUnavailable(f"TensorRT fails on {self.device} ({first_line(error)})") from None
 
-    def _capture(self) -> bool:
+    def _captured(self, upload: Callable[[], None]) -> tuple[Callable[[], None], bool]:
+        """What queues a frame's work, and whether that is one CUDA graph."""
+        frame = partial(self._frame, upload)
         try:
-            self._queue = self._buffers.capture(self._frame)
+            return self._buffers.capture(frame), True
         except (RuntimeError, EngineUnavailable) as error:
             log.warning(
                 "The network is not captured as a CUDA graph (%s): its steps are queued one by one.",
                 first_line(error),
             )
-            return False
-        return True
+            return frame, False
 
 
 def _open(trt, plan: bytes, size: tuple[int, int]):

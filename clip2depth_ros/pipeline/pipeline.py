@@ -123,9 +123,14 @@ class Pipeline:
 
         image = geometry.rectify(image)
         clock.lap("rectify")
-        geometry.letterbox.fit(image, self._input)
+        on_device = self.engine.fits(geometry.letterbox)
+        if not on_device:
+            geometry.letterbox.fit(image, self._input)
         clock.lap("fit")
-        net_depth = self.engine.infer(self._input)
+        if on_device:
+            net_depth = self.engine.infer_image(image, self._input)
+        else:
+            net_depth = self.engine.infer(self._input)
         clock.lap("infer")
         self._to_metres(net_depth, geometry.focal_scale)
         keep_raw = self.keep_raw

@@ -28,6 +28,7 @@ FAULTS = {
     "context_none": "no execution context is made",
     "execute_false": "no frame is run",
     "stream_error": "the GPU fails while it runs",
+    "no_large_image": "the GPU does not resize images",
     "no_graph": "nothing can be captured as a CUDA graph",
     "garbage": "depth is 30 % too far at one end of the image and too near at the other",
     "garbage_fp16": "garbage in half precision only",
@@ -428,6 +429,10 @@ class FakeBuffers:
         self.trt.record("download")
         self._stream.put(lambda: np.copyto(self.depth, self.device_depth))
 
+    def large_image(self, letterbox) -> FakeLargeImage | None:
+        self.trt.record("large_image", letterbox.size)
+        return None if self.trt.fault == "no_large_image" else FakeLargeImage(self, letterbox)
+
     def wait(self) -> None:
         self._stream.run()
 
@@ -459,3 +464,19 @@ class FakeBuffers:
         self.trt.record("free")
         del self.trt.streams[self.stream]
         self.image = self.depth = self.device_image = self.device_depth = None
+
+
+class FakeLargeImage:
+    """cuda.LargeImage in plain memory."""
+
+    def __init__(self, buffers: FakeBuffers, letterbox) -> None:
+        self.image = np.zeros((*letterbox.size[::-1], 3), np.uint8)
+        self._buffers, self._letterbox = buffers, letterbox
+
+    def upload(self) -> None:
+        self._buffers.trt.record("upload_large")
+        self._buffers._stream.put(self._work)
+
+    def _work(self) -> None:
+        self._letterbox.fit(self.image, self._buffers.device_image)
+        np.copyto(self._buffers.image, self._buffers.device_image)

@@ -6,6 +6,7 @@ import threading
 import numpy as np
 import pytest
 
+from clip2depth_ros.camera import Letterbox
 from clip2depth_ros.engines import open_engine, survey
 from clip2depth_ros.engines.base import TOLERANCES, EngineUnavailable
 from clip2depth_ros.engines.cache import list_cached
@@ -88,6 +89,22 @@ def test_tensorrt_without_a_graph_computes_the_same(tensorrt, bundle, reference,
     with TensorRtEngine(bundle, precision="fp32") as engine:
         assert engine.graph is False
         compare(engine, reference, "fp32")
+
+
+@pytest.mark.parametrize("name", ["pytorch", "tensorrt"])
+def test_images_are_resized_on_the_gpu(request, gpu, bundle, name):
+    if name == "tensorrt":
+        request.getfixturevalue("tensorrt")
+    manifest = bundle.manifest
+    with open_engine(bundle, name, precision="fp32", device="cuda") as engine:
+        for size in ((640, 480), (1920, 1080), (64, 48), (640, 480)):
+            letterbox = Letterbox(size, manifest.input_width, manifest.input_height)
+            assert engine.fits(letterbox)
+            image = np.random.default_rng(1).integers(0, 256, (size[1], size[0], 3), np.uint8)
+            fitted, expected = np.empty((2, manifest.input_height, manifest.input_width, 3), np.uint8)
+            depth = engine.infer_image(image, fitted).copy()
+            assert np.abs(letterbox.fit(image, expected).astype(int) - fitted).max() <= 1
+            np.testing.assert_allclose(depth, engine.infer(fitted), rtol=1e-3)
 
 
 def test_tensorrt_from_another_thread(tensorrt, bundle, reference):

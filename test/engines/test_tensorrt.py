@@ -7,12 +7,15 @@ import re
 import numpy as np
 import pytest
 
+from clip2depth_ros.camera import Letterbox
 from clip2depth_ros.engines import open_engine
 from clip2depth_ros.engines.base import EngineUnavailable
 from clip2depth_ros.engines.cache import BuildCancelled, list_cached
 from clip2depth_ros.engines.tensorrt import TensorRtEngine
 from clip2depth_ros.engines.tensorrt_builder import _Phases, import_tensorrt
 from clip2depth_ros.errors import Clip2DepthError
+from clip2depth_ros.frame import Frame
+from clip2depth_ros.pipeline import Pipeline
 
 pytest.importorskip("onnx", reason="the graph is read with onnx")
 pytest.importorskip("filelock", reason="the cache's locks are filelock's")
@@ -123,6 +126,67 @@ def test_with_a_graph_a_frame_is_one_call(fake_tensorrt, convolved_bundle):
         trt.calls.clear()
         engine.infer(random_image(1))
         assert [call[0] for call in trt.calls] == ["replay"]
+
+
+def test_images_are_resized_on_the_gpu_and_come_back_small(fake_tensorrt, convolved_bundle, tiny_depth):
+    trt = fake_tensorrt()
+    with TensorRtEngine(convolved_bundle) as engine:
+        for size in ((640, 480), (90, 200), (640, 480)):
+            letterbox = Letterbox(size, 64, 48)
+            assert engine.fits(letterbox) and engine.fits(letterbox)
+            image = np.random.default_rng(1).integers(0, 256, (size[1], size[0], 3), np.uint8)
+            fitted, expected = np.empty((2, 48, 64, 3), np.uint8)
+            letterbox.fit(image, expected)
+            trt.calls.clear()
+            depth = engine.infer_image(image, fitted)
+            assert [call[0] for call in trt.calls] == ["replay"]
+            np.testing.assert_array_equal(fitted, expected)
+            np.testing.assert_allclose(depth, tiny_depth(expected), rtol=3e-3)
+        # a fitted image is still taken, and does not disturb the next large one
+        np.testing.assert_allclose(engine.infer(random_image(5)), tiny_depth(random_image(5)), rtol=3e-3)
+        np.testing.assert_allclose(engine.infer_image(image, fitted), tiny_depth(expected), rtol=3e-3)
+
+
+def test_without_a_graph_large_images_are_queued_step_by_step(fake_tensorrt, convolved_bundle):
+    trt = fake_tensorrt(fault="no_graph")
+    with TensorRtEngine(convolved_bundle) as engine:
+        assert engine.fits(Letterbox((640, 480), 64, 48))
+        trt.calls.clear()
+        engine.infer_image(np.zeros((480, 640, 3), np.uint8), np.empty((48, 64, 3), np.uint8))
+        assert [call[0] for call in trt.calls] == ["upload_large", "execute_async_v3", "download"]
+
+
+@pytest.mark.parametrize("fault", ["", "no_large_image"])
+def test_the_pipeline_gives_the_same_depth_wherever_images_are_resized(
+    fake_tensorrt, convolved_bundle, fault, monkeypatch
+):
+    trt = fake_tensorrt(fault=fault)
+    images = np.random.default_rng(2).integers(0, 256, (3, 120, 200, 3), np.uint8)
+
+    def depths(engine):
+        pipeline = Pipeline(engine)
+        frames = [Frame(image, stamp, "camera") for stamp, image in enumerate(images)]
+        return [(r.depth.copy(), r.deviation.copy()) for r in map(pipeline.process, frames)]
+
+    with open_engine(convolved_bundle, "tensorrt", precision="fp32") as engine:
+        trt.calls.clear()
+        found = depths(engine)
+        assert [c for c in trt.calls if c[0] == "large_image"] == [("large_image", (200, 120))]
+        monkeypatch.setattr(type(engine), "fits", lambda self, letterbox: False)
+        np.testing.assert_array_equal(found, depths(engine))
+
+
+def test_large_images_need_to_be_asked_for(fake_tensorrt, convolved_bundle):
+    fake_tensorrt(fault="no_large_image")
+    letterbox, image, fitted = Letterbox((9, 9), 64, 48), np.zeros((9, 9, 3), np.uint8), random_image(1)
+    with TensorRtEngine(convolved_bundle) as engine:
+        with pytest.raises(Clip2DepthError, match="was not asked whether it fits images"):
+            engine.infer_image(image, fitted)
+        assert not engine.fits(letterbox)
+    with pytest.raises(Clip2DepthError, match="was closed"):
+        engine.fits(letterbox)
+    with pytest.raises(Clip2DepthError, match="was closed"):
+        engine.infer_image(image, fitted)
 
 
 def test_without_a_graph_it_runs_and_says_why(fake_tensorrt, convolved_bundle, tiny_depth, caplog):
