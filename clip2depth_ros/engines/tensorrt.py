@@ -15,7 +15,7 @@ from clip2depth_ros.camera import Letterbox
 from clip2depth_ros.engines import cuda, survey
 from clip2depth_ros.engines.base import PRECISIONS, Engine, EngineUnavailable, check_image, first_line
 from clip2depth_ros.engines.cache import BuildCancelled, EngineKey, cached_engine
-from clip2depth_ros.engines.tensorrt_builder import build, import_tensorrt, logger
+from clip2depth_ros.engines.tensorrt_builder import build, import_tensorrt, make
 from clip2depth_ros.errors import Clip2DepthError
 
 log = logging.getLogger(__name__)
@@ -182,7 +182,7 @@ class TensorRtEngine(Engine):
 
 def _open(trt, plan: bytes, size: tuple[int, int]):
     """A serialised engine's engine and context. Raises EngineUnavailable when it is not the network's."""
-    runtime = trt.Runtime(logger(trt))
+    runtime = make(trt, trt.Runtime)
     engine = runtime.deserialize_cuda_engine(plan)
     if engine is None:
         raise EngineUnavailable(f"TensorRT {trt.__version__} does not take this engine")

@@ -75,18 +75,34 @@ def logger(trt: ModuleType):
     class Log(trt.ILogger):
         def __init__(self) -> None:
             trt.ILogger.__init__(self)
-            self.last_error = ""
+            self.last_error = self.last_warning = ""
 
         def log(self, severity, message: str) -> None:
             if severity in (trt.ILogger.INTERNAL_ERROR, trt.ILogger.ERROR):
                 self.last_error = message
                 log.error("TensorRT: %s", message)
             elif severity == trt.ILogger.WARNING:
+                self.last_warning = message
                 log.warning("TensorRT: %s", message)
             else:
                 log.debug("TensorRT: %s", message)
 
     return Log()
+
+
+def make(trt: ModuleType, kind: type):
+    """A trt.Builder or trt.Runtime. Raises EngineUnavailable where CUDA cannot be set up.
+
+    The usual reason is a driver that is older than the CUDA that this TensorRT was built for; the bindings
+    then say "factory function returned nullptr", and the log, as a warning, why.
+    """
+    said = logger(trt)
+    said.last_error = said.last_warning = ""
+    try:
+        return kind(said)
+    except (TypeError, RuntimeError) as error:
+        why = said.last_error or said.last_warning or first_line(error)
+        raise EngineUnavailable(f"TensorRT {trt.__version__} does not start ({why.rstrip('.')})") from None
 
 
 def build(
@@ -104,8 +120,7 @@ def build(
         raise EngineUnavailable(f"bf16 needs TensorRT 10, this is {trt.__version__}")
     typed = major >= 10
     written, single = _onnx(model, precision, typed=typed, layer_normalization=found >= (8, 6))
-    logger(trt).last_error = ""
-    builder = trt.Builder(logger(trt))
+    builder = make(trt, trt.Builder)
     flags = trt.NetworkDefinitionCreationFlag
     network = builder.create_network(1 << int(flags.STRONGLY_TYPED if typed else flags.EXPLICIT_BATCH))
     _parse(trt, network, written)

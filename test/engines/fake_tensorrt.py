@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 
 FAULTS = {
+    "old_driver": "neither builder nor runtime is made, as with a driver older than TensorRT's CUDA",
     "build_none": "the build fails",
     "slow_build": "the build takes two and a half seconds",
     "deserialize_none": "no serialised engine is taken",
@@ -103,9 +104,15 @@ class FakeTensorRt(types.ModuleType):
         self.ILogger = _Logger
         if major >= 9:
             self.IProgressMonitor = _Monitor
-        self.Builder = lambda logger: _Builder(self, logger)
+        self.Builder = lambda logger: self._made(logger, lambda: _Builder(self, logger))
         self.OnnxParser = lambda network, logger: _Parser(self, network)
-        self.Runtime = lambda logger: _Runtime(self)
+        self.Runtime = lambda logger: self._made(logger, lambda: _Runtime(self))
+
+    def _made(self, logger, make):
+        if self.fault == "old_driver":  # to the letter what 8.5.3.1 does
+            logger.log(logger.WARNING, "CUDA initialization failure with error: 35. Please check")
+            raise TypeError("pybind11::init(): factory function returned nullptr")
+        return make()
 
     @property
     def builds(self) -> int:

@@ -107,6 +107,14 @@ def test_other_versions_are_refused_or_warned_of(fake_tensorrt, convolved_bundle
         open_engine(convolved_bundle, "tensorrt")
 
 
+def test_a_driver_that_is_too_old_is_said_in_a_sentence(fake_tensorrt, convolved_bundle):
+    fake_tensorrt("8.5.3.1", fault="old_driver")
+    with pytest.raises(
+        EngineUnavailable, match=r"TensorRT 8\.5\.3\.1 does not start \(CUDA init.* error: 35"
+    ):
+        open_engine(convolved_bundle, "tensorrt")
+
+
 def test_missing(no_gpu):
     with pytest.raises(EngineUnavailable, match=r"not installed \(import of tensorrt halted"):
         import_tensorrt()
