@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The blocks for nav2: what they say of this node is true, and they name nothing that nav2 does not know."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from clip2depth_ros.outputs.scan import ScanSettings
+from clip2depth_ros.ros.settings import DepthSettings
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# Parameters of a costmap's observation source and of a collision monitor's, as nav2 declares them.
+LAYER = [
+    "plugin",
+    "enabled",
+    "footprint_clearing_enabled",
+    "min_obstacle_height",
+    "max_obstacle_height",
+    "combination_method",
+    "observation_sources",
+    "tf_filter_tolerance",
+]
+LAYER_SOURCE = [
+    "topic",
+    "sensor_frame",
+    "observation_persistence",
+    "expected_update_rate",
+    "data_type",
+    "min_obstacle_height",
+    "max_obstacle_height",
+    "inf_is_valid",
+    "marking",
+    "clearing",
+    "obstacle_max_range",
+    "obstacle_min_range",
+    "raytrace_max_range",
+    "raytrace_min_range",
+]
+MONITOR = [
+    "enabled",
+    "base_frame_id",
+    "odom_frame_id",
+    "cmd_vel_in_topic",
+    "cmd_vel_out_topic",
+    "state_topic",
+    "transform_tolerance",
+    "source_timeout",
+    "base_shift_correction",
+    "stop_pub_timeout",
+    "polygons",
+    "observation_sources",
+]
+MONITOR_SOURCE = ["type", "topic", "min_height", "max_height", "min_range", "enabled", "source_timeout"]
+
+
+@pytest.fixture(scope="module")
+def blocks():
+    return yaml.safe_load((ROOT / "config" / "nav2_costmap.yaml").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def layer(blocks):
+    return blocks["local_costmap"]["local_costmap"]["ros__parameters"]["obstacle_layer"]
+
+
+@pytest.fixture(scope="module")
+def monitor(blocks):
+    return blocks["collision_monitor"]["ros__parameters"]
+
+
+def test_every_name_is_one_of_nav2(layer, monitor):
+    scan, points = layer["clip2depth_scan"], monitor["clip2depth_points"]
+    assert set(layer) <= {*LAYER, "clip2depth_scan"} and set(scan) <= set(LAYER_SOURCE)
+    assert set(monitor) <= {*MONITOR, "clip2depth_points"} and set(points) <= set(MONITOR_SOURCE)
+
+
+def test_sources_are_the_topics_and_types_that_the_node_has(layer, monitor):
+    node = (ROOT / "docs" / "node.md").read_text(encoding="utf-8")
+    for name, source, kind in (
+        (layer["observation_sources"], layer["clip2depth_scan"], "LaserScan"),
+        (*monitor["observation_sources"], monitor["clip2depth_points"], "PointCloud2"),
+    ):
+        assert name in (*layer, *monitor)
+        topic = source["topic"].removeprefix("/clip2depth/")
+        assert f"| `~/{topic}` | sensor_msgs/{kind} |" in node
+    assert layer["clip2depth_scan"]["data_type"] == "LaserScan"
+    assert monitor["clip2depth_points"]["type"] == "pointcloud"
+
+
+def test_what_is_free_clears_and_is_not_marked_at_the_scan_s_end(layer):
+    """nav2 puts +inf just before the scan's range_max, as if it were an obstacle there."""
+    scan = layer["clip2depth_scan"]
+    assert scan["inf_is_valid"] and scan["clearing"] and scan["marking"]
+    assert scan["obstacle_max_range"] < scan["raytrace_max_range"] < ScanSettings().max_range
+    assert scan["max_obstacle_height"] == layer["max_obstacle_height"] > 0
+
+
+def test_the_monitor_s_band_is_the_scan_s(monitor):
+    points, settings = monitor["clip2depth_points"], DepthSettings()
+    assert (points["min_height"], points["max_height"]) == (
+        settings.scan.min_height,
+        settings.scan.max_height,
+    )
