@@ -21,9 +21,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", type=Path, required=True, help="folder of the run: checkpoints and logs")
     parser.add_argument(
         "--start-clip",
-        type=Path,
-        metavar="FILE",
-        help="CLIP weights (safetensors) to begin with, where the recipe trains a CLIP of its own",
+        metavar="WHICH",
+        help="what to begin with, where the recipe trains a CLIP of its own: CLIP weights (safetensors), or "
+        "a bundle by name or path, whose image tower and decoder are then trained further",
     )
     parser.add_argument(
         "--only", choices=("render",), help="render the views that the recipe needs, and stop there"

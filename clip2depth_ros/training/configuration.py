@@ -16,6 +16,7 @@ from clip2depth_ros.training.augmentation import Augmentation
 from clip2depth_ros.training.losses import DepthLoss
 
 PRECISIONS = ("bf16", "fp16", "no")
+OPTIMIZERS = ("adamw", "muon")
 
 
 def _require(holds: bool, what: str) -> None:
@@ -81,8 +82,9 @@ class Phase:
 
 @dataclass(frozen=True)
 class Stage:
-    """One optimisation over `images` images: AdamW, linear warm-up, cosine to `final_learning_rate`.
+    """One optimisation over `images` images: linear warm-up, cosine to `final_learning_rate`.
 
+    optimizer        "adamw", or "muon": orthogonal steps of convolutions and linear maps, AdamW's of the rest
     average          decay of the moving average of the weights, which is what is validated and kept
     caption_weight   of the caption loss, where a CLIP is trained; it is computed every `caption_every` steps
     validate_images, report_steps   how often to validate, and to write a row of the log
@@ -92,6 +94,7 @@ class Stage:
     images: int
     learning_rate: float
     phases: tuple[Phase, ...]
+    optimizer: str = "adamw"
     final_learning_rate: float = 1e-6
     weight_decay: float = 0.05
     warmup_share: float = 0.03
@@ -112,6 +115,7 @@ class Stage:
             _require(getattr(self, name) > 0, f"{name} must be above 0")
         for name in ("warmup_share", "average"):
             _require(0 <= getattr(self, name) < 1, f"{name} must be at least 0 and below 1")
+        _require(self.optimizer in OPTIMIZERS, f"optimizer must be one of {', '.join(OPTIMIZERS)}")
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,8 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs
 
+from clip2depth_ros.bundle import open_bundle
+from clip2depth_ros.bundle.recovery import load_bundle_weights
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.network import Clip2Depth, create_clip, find_backbone, save_checkpoint
 from clip2depth_ros.network.backbones import clip_fingerprint
@@ -48,7 +50,8 @@ class Run:
 
     root   folder that the data sets' own are below, where those are not absolute
     cache  folder for rendered views; ~/.cache/clip2depth if None
-    start  CLIP weights, a safetensors file, that pretraining begins with; random ones if None
+    start  what pretraining begins with: CLIP weights, a safetensors file; or a bundle, whose image tower and
+           decoder then begin with its weights, the text tower with random ones; all random if None
     """
 
     def __init__(
@@ -58,7 +61,7 @@ class Run:
         *,
         root: Path | None = None,
         cache: Path | None = None,
-        start: Path | None = None,
+        start: str | Path | None = None,
     ) -> None:
         if start is not None and recipe.pretrain is None:
             raise Clip2DepthError(
@@ -139,9 +142,17 @@ class Run:
         if self.clip_file.exists() and (not state.exists() or read_facts(state)["finished"]):
             return
         torch.manual_seed(self.recipe.seed)
-        clip = create_clip(self.backbone, self._start)
-        began_with = clip_fingerprint(clip)[:12] if self._start else ""
+        bundle = None
+        if self._start is not None and Path(self._start).suffix != ".safetensors":
+            bundle = open_bundle(self._start)
+        clip = create_clip(self.backbone, None if bundle else self._start)
         network = self._network(clip, frozen=False)
+        began_with = ""
+        if bundle is not None:
+            load_bundle_weights(network, bundle, self._batches(stage, 0)(0, stage.phases[0]).image)
+            began_with = bundle.manifest.model_sha256[:12]
+        elif self._start is not None:
+            began_with = clip_fingerprint(clip)[:12]
         module = ClipWithDepth(clip, network, open_clip.get_tokenizer(self.backbone.clip))
         module = module.to(memory_format=torch.channels_last)
         objective = PretrainObjective(module, stage)

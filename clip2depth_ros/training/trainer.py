@@ -19,6 +19,7 @@ from clip2depth_ros.training.batches import Batch
 from clip2depth_ros.training.configuration import Phase, Stage
 from clip2depth_ros.training.loading import load_batches
 from clip2depth_ros.training.logs import StageLog
+from clip2depth_ros.training.optimizers import create_optimizer
 from clip2depth_ros.training.schedule import Schedule
 from clip2depth_ros.training.state import read_facts, read_state, write_state
 
@@ -72,13 +73,8 @@ class Trainer:
                 )
         self.objective = objective.train()
         self.parameters = {p: n for n, p in objective.named_parameters() if p.requires_grad}
-        optimizer = torch.optim.AdamW(
-            [
-                {"params": [p for p in self.parameters if p.ndim > 1], "weight_decay": stage.weight_decay},
-                {"params": [p for p in self.parameters if p.ndim <= 1], "weight_decay": 0.0},
-            ],
-            lr=stage.learning_rate,
-            fused=True,
+        optimizer = create_optimizer(
+            objective, stage.optimizer, learning_rate=stage.learning_rate, weight_decay=stage.weight_decay
         )
         self.prepared, self.optimizer = accelerator.prepare(objective, optimizer)
         self.state = trained_state(objective)
@@ -232,9 +228,7 @@ class Trainer:
                     f"{self.state_file} was begun with {key} {then} and cannot go on with {now}: "
                     f"train in another folder"
                 )
-        read_state(
-            self.state_file, self.state, self.average.state, self.optimizer.optimizer, self.parameters
-        )
+        read_state(self.state_file, self.state, self.average.state, self.optimizer.optimizer, self.parameters)
         self.step, self.seconds, self.best = facts["step"], facts["seconds"], facts["best"]
         self.finished = facts["finished"]
         self._sums = {part: (total, count) for part, (total, count) in facts["sums"].items()}

@@ -13,13 +13,16 @@ torch = pytest.importorskip("torch", reason="training needs PyTorch")
 import open_clip
 
 import clip2depth_ros.training as training
+from clip2depth_ros.bundle import open_bundle
+from clip2depth_ros.bundle.recovery import load_bundle_weights
 from clip2depth_ros.errors import Clip2DepthError
-from clip2depth_ros.network import create_clip, find_backbone, load_checkpoint
+from clip2depth_ros.network import Clip2Depth, create_clip, find_backbone, load_checkpoint
 from clip2depth_ros.network.checkpoint import checkpoint_facts, read_tensors, write_tensors
 from clip2depth_ros.training import recipe as recipe_file
 from clip2depth_ros.training.configuration import Data, Phase, read_recipe
 from clip2depth_ros.training.objectives import DepthObjective, caption_loss, encode_captions
 from clip2depth_ros.training.recipe import Run
+from clip2depth_ros.training.state import read_facts
 
 pytestmark = pytest.mark.torch
 
@@ -79,6 +82,28 @@ def test_recipe_ends_in_a_checkpoint_on_the_clip_it_made(make_run):
     weights = checkpoint.read_bytes()
     make_run().train()  # everything is done: nothing changes
     assert checkpoint.read_bytes() == weights
+
+
+def test_pretraining_begins_where_a_bundle_ends(make_run, make_bundle):
+    """At a learning rate of next to nothing, what comes out is the bundle."""
+    stage = {"learning_rate": 1e-12, "average": 0.0}
+    pretrain = dataclasses.replace(make_run().recipe.pretrain, **stage)
+    run = make_run("further", start="mini", pretrain=pretrain)
+    run.pretrain()
+    joint = load_checkpoint(run.directory / "joint.safetensors")
+    image = run.validation_batch().image[:1]
+    bundle = open_bundle("mini")
+    other = Clip2Depth(
+        create_clip(find_backbone("mini")), find_backbone("mini"), size=SIZE, canonical_focal_px=200.0
+    )
+    load_bundle_weights(other, bundle, image)
+    with torch.no_grad():
+        depths = [network.eval()(torch.from_numpy(image)).numpy() for network in (joint, other)]
+    assert depths[0] == pytest.approx(depths[1], rel=0.1)
+    facts = read_facts(run.directory / "pretrain.safetensors")
+    assert facts["identity"]["CLIP"] == bundle.manifest.model_sha256[:12]
+    with pytest.raises(Clip2DepthError, match="backbone 'none', the network of 'mini'"):
+        make_run("wrong", start=make_bundle().path).pretrain()
 
 
 @pytest.mark.parametrize("condition", ["random", "sentence", "none"])

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a bundle back to a network that can be trained further. Needs PyTorch and onnx."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import onnx
+import torch
+from onnx import numpy_helper
+from torch import nn
+
+from clip2depth_ros.bundle.library import Bundle
+from clip2depth_ros.errors import Clip2DepthError
+from clip2depth_ros.network import Clip2Depth
+
+_OPERATORS = {nn.Conv2d: "Conv", nn.ConvTranspose2d: "ConvTranspose", nn.BatchNorm2d: "BatchNormalization"}
+
+
+@torch.no_grad()
+def load_bundle_weights(network: Clip2Depth, bundle: Bundle, images: np.ndarray) -> None:
+    """Give image tower and decoder of `network` the bundle's weights, so that it computes the bundle's depth.
+
+    images: (B, H, W, 3) uint8 RGB at any size that the network takes. The export folds most batch norms into
+    the convolutions before them. Here they get the statistics of these images back, and the weights with
+    which they then change nothing; training goes on from there. The mirror and the text tower are not in a
+    bundle: they stay as they are, and FiLM's biases make up for them.
+
+    Raises Clip2DepthError for a bundle of another architecture, and for image towers that are not purely
+    convolutional. The network's weights may have changed by then.
+    """
+    if network.backbone.name != bundle.manifest.backbone:
+        raise Clip2DepthError(
+            f"bundle {bundle.path} is of the backbone '{bundle.manifest.backbone}', "
+            f"the network of '{network.backbone.name}'"
+        )
+    graph = onnx.load_from_string(bundle.model()).graph
+    values = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    nodes = _Nodes(bundle, iter([n for n in graph.node if n.op_type in _OPERATORS.values()]), values)
+    hooks = [
+        module.register_forward_pre_hook(nodes.fill)
+        for module in network.modules()
+        if type(module) in _OPERATORS
+    ]
+    training = network.training
+    network.eval()
+    try:
+        _load_film(network, graph, values, bundle)
+        network(torch.from_numpy(np.ascontiguousarray(images)))
+    finally:
+        for hook in hooks:
+            hook.remove()
+        network.train(training)
+    nodes.finish()
+
+
+class _Nodes:
+    """The graph's convolutions and batch norms, given one by one to the modules as they come to run."""
+
+    def __init__(
+        self, bundle: Bundle, nodes: Iterator[onnx.NodeProto], values: dict[str, np.ndarray]
+    ) -> None:
+        self._bundle, self._nodes, self._values = bundle, nodes, values
+        self._folded: torch.Tensor | None = None  # the bias of a convolution that swallowed its batch norm
+
+    def fill(self, module: nn.Module, inputs: tuple[torch.Tensor]) -> None:
+        """Called before `module` runs on `inputs`."""
+        if isinstance(module, nn.BatchNorm2d) and self._folded is not None:
+            self._neutralise(module, inputs[0])
+            return
+        node = next(self._nodes, None)
+        wanted = [] if node is None else [self._values[name] for name in node.input if name in self._values]
+        own = [module.weight, module.bias]
+        if isinstance(module, nn.BatchNorm2d):
+            own += [module.running_mean, module.running_var]
+        else:
+            self._folded = None
+            if module.bias is None:
+                own.pop()
+                if len(wanted) == 2:
+                    self._folded = torch.tensor(wanted.pop())
+        same = [v.shape for v in wanted] == [tuple(o.shape) for o in own]
+        if node is None or node.op_type != _OPERATORS[type(module)] or not same:
+            raise Clip2DepthError(f"bundle {self._bundle.path} holds a network of another architecture")
+        for value, tensor in zip(wanted, own, strict=True):
+            tensor.copy_(torch.tensor(value))
+
+    def finish(self) -> None:
+        if next(self._nodes, None) is not None or self._folded is not None:
+            raise Clip2DepthError(f"bundle {self._bundle.path} holds a network of another architecture")
+
+    def _neutralise(self, norm: nn.BatchNorm2d, x: torch.Tensor) -> None:
+        """Statistics of `x`, and weights that undo them and add the folded bias."""
+        var, mean = torch.var_mean(x, dim=(0, 2, 3), unbiased=False)
+        norm.running_mean.copy_(mean)
+        norm.running_var.copy_(var)
+        norm.weight.copy_((var + norm.eps).sqrt())
+        norm.bias.copy_(mean + self._folded)
+        self._folded = None
+
+
+def _load_film(
+    network: Clip2Depth, graph: onnx.GraphProto, values: dict[str, np.ndarray], bundle: Bundle
+) -> None:
+    """The bundle's scale and shift, at the embedding that this network's mirror has now."""
+    film = network.decoder.film
+    if film is None:
+        return
+    embedding = network.embedding()
+    for layer, name in ((film.scale, "/decoder/film/Mul"), (film.shift, "/decoder/film/Add")):
+        inputs = [node.input for node in graph.node if node.name == name]
+        held = [values[i] for i in (inputs[0] if inputs else ()) if i in values]
+        if len(held) != 1 or held[0].size != layer.out_features:
+            raise Clip2DepthError(f"bundle {bundle.path} holds no FiLM constants that fit this network")
+        layer.bias.copy_(torch.tensor(held[0]).flatten() - layer.weight @ embedding)
