@@ -102,6 +102,24 @@ def test_a_missing_parameter_file_is_named(tmp_path):
         loaded("depth.launch.py")._file(str(tmp_path / "nowhere.yaml"))
 
 
+@pytest.mark.parametrize("text", ["", " , ", "front,front", "front,2nd", "front;rear", "front/"])
+def test_cameras_are_different_names(text):
+    if text == "front/":
+        assert loaded("multi_camera.launch.py")._names(text) == ["front"]
+        return
+    with pytest.raises(Clip2DepthError, match="must be different names with commas between them"):
+        loaded("multi_camera.launch.py")._names(text)
+
+
+def test_a_camera_has_its_own_parameters_where_there_is_a_file(tmp_path):
+    multi = loaded("multi_camera.launch.py")
+    (tmp_path / "front.yaml").write_text("")
+    assert multi._file(str(tmp_path), "front") == str(tmp_path / "front.yaml")
+    assert multi._file(str(tmp_path), "rear") == "" == multi._file("", "front")
+    with pytest.raises(Clip2DepthError, match="no such folder"):
+        multi._file(str(tmp_path / "nowhere"), "front")
+
+
 @pytest.fixture
 def pictures(tmp_path) -> Path:
     """A folder of a few small images."""
@@ -160,6 +178,39 @@ def depth_images(topic: str, seconds: float, count: int) -> list:
     return arrived
 
 
+def depth_of_sent_images(namespaces: tuple[str, ...], seconds: float) -> dict[str, tuple[str, str]]:
+    """Sends images into each namespace; encoding and frame_id of the first depth that comes out of each."""
+    import rclpy
+    from sensor_msgs.msg import Image
+
+    context = rclpy.Context()
+    rclpy.init(context=context)
+    node = rclpy.create_node("launch_tester", context=context)
+    executor = rclpy.executors.SingleThreadedExecutor(context=context)
+    executor.add_node(node)
+    found: dict[str, tuple[str, str]] = {}
+    cameras = []
+    for namespace in namespaces:
+        image = Image(encoding="mono8", width=64, height=48, step=64, data=bytes(64 * 48))
+        image.header.frame_id = namespace.rsplit("/", 1)[-1]
+        cameras.append((node.create_publisher(Image, f"{namespace}/image_raw", 2), image))
+
+        def arrived(depth, namespace=namespace):
+            found.setdefault(namespace, (depth.encoding, depth.header.frame_id))
+
+        node.create_subscription(Image, f"{namespace}/clip2depth/depth/image_rect", arrived, 5)
+    deadline = time.monotonic() + seconds
+    while len(found) < len(namespaces) and time.monotonic() < deadline:
+        for publisher, image in cameras:
+            image.header.stamp = node.get_clock().now().to_msg()
+            publisher.publish(image)
+        executor.spin_once(timeout_sec=0.1)
+    executor.shutdown()
+    node.destroy_node()
+    rclpy.shutdown(context=context)
+    return found
+
+
 @pytest.fixture
 def installed():
     pytest.importorskip("rclpy", reason="rclpy is not installed")
@@ -205,6 +256,28 @@ def test_the_demo_ends_with_its_input(installed, own_graph, pictures, tiny_bundl
         assert depth_images("/clip2depth/depth/image_rect", DEADLINE, 3), log.read_text()
         assert process.wait(DEADLINE) == 0, log.read_text()
     assert "5 images published" in log.read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.ros
+def test_two_cameras_have_a_node_each_with_parameters_of_their_own(
+    installed, own_graph, tiny_bundle, tmp_path
+):
+    log = tmp_path / "cameras.txt"
+    folder = tmp_path / "cameras"
+    folder.mkdir()
+    (folder / "rear.yaml").write_text("/**:\n  ros__parameters:\n    depth: {encoding: 16UC1}\n")
+    with running(
+        log, "multi_camera.launch.py", "cameras:=front,rear", "namespace:=robot", f"params_folder:={folder}",
+        f"bundle:={tiny_bundle.path}", "horizontal_fov:=1.0",
+    ) as process:  # fmt: skip
+        found = depth_of_sent_images(("/robot/front", "/robot/rear"), DEADLINE)
+        assert found == {"/robot/front": ("32FC1", "front"), "/robot/rear": ("16UC1", "rear")}, (
+            log.read_text()
+        )
+        process.send_signal(signal.SIGINT)
+        assert process.wait(DEADLINE) == 0, log.read_text()
+    assert log.read_text().count("process has finished cleanly") == 2, log.read_text()
 
 
 @pytest.mark.slow

@@ -54,7 +54,8 @@ def asked_for(tree: ast.Module) -> set[str]:
 
 
 def test_there_are_launch_files_to_look_at():
-    assert {path.name for path in LAUNCH_FILES} >= {"depth.launch.py", "demo.launch.py"}
+    names = {path.name for path in LAUNCH_FILES}
+    assert names >= {"depth.launch.py", "demo.launch.py", "multi_camera.launch.py"}
 
 
 @pytest.mark.parametrize("path", LAUNCH_FILES, ids=lambda path: path.name)
@@ -70,9 +71,20 @@ def test_depth_has_the_arguments_of_the_contract_and_no_name_twice():
     assert len({*own, *parameters}) == len(own) + len(parameters)
 
 
-def test_every_argument_of_depth_is_used_and_every_used_one_is_declared():
-    tree = tree_of("depth.launch.py")
+@pytest.mark.parametrize("name", ["depth.launch.py", "multi_camera.launch.py"])
+def test_every_argument_is_used_and_every_used_one_is_declared(name):
+    tree = tree_of(name)
     assert asked_for(tree) == set(keys(constant(tree, "ARGUMENTS")))
+
+
+def test_an_argument_of_several_cameras_is_none_of_depths_but_for_two():
+    """Whatever else is given goes on to depth.launch.py."""
+    own = set(keys(constant(tree_of("multi_camera.launch.py"), "ARGUMENTS")))
+    depths = {
+        *keys(constant(tree_of("depth.launch.py"), "ARGUMENTS")),
+        *(f.name for f in parameters_of(DepthSettings)),
+    }
+    assert own & depths == {"image_topic", "namespace"}
 
 
 def test_the_demos_arguments_are_parameters_of_the_camera_with_valid_defaults():
