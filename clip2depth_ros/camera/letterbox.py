@@ -40,6 +40,17 @@ class Letterbox:
         self._nearest = np.empty((0, 0), np.float32)
         self._steep_out = np.empty((0, 0), np.uint8)
 
+    def __eq__(self, other: object) -> bool:
+        """Whether it does the same to every image; the buffers do not count."""
+        return isinstance(other, Letterbox) and self._identity == other._identity
+
+    def __hash__(self) -> int:
+        return hash(self._identity)
+
+    @property
+    def _identity(self) -> tuple:
+        return self.size, self.net_size, self.border
+
     @property
     def scale(self) -> tuple[float, float]:
         """Pixels of the network's input per pixel of the image, in x and y; they differ by rounding only."""

@@ -101,7 +101,7 @@ class PyTorchEngine(Engine):
     def fits(self, letterbox: Letterbox) -> bool:
         if self._module is None:
             raise Clip2DepthError("The pytorch engine was closed.")
-        if self._buffers is not None and letterbox is not self._letterbox:
+        if self._buffers is not None and letterbox != self._letterbox:
             self._letterbox = letterbox
             self._large = self._buffers.large_image(letterbox)
         return self._large is not None

@@ -118,7 +118,7 @@ class TensorRtEngine(Engine):
     def fits(self, letterbox: Letterbox) -> bool:
         if self._buffers is None:
             raise Clip2DepthError("The tensorrt engine was closed.")
-        if letterbox is not self._letterbox:
+        if letterbox != self._letterbox:
             self._queue_large = self._large = None  # a graph refers to the buffers
             self._letterbox = letterbox
             self._large = self._buffers.large_image(letterbox)

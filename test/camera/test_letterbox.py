@@ -129,3 +129,11 @@ def test_wrong_sizes_are_refused():
         box.camera(Camera.from_fov(32, 24, 1.0))
     with pytest.raises(Clip2DepthError, match="cannot fit"):
         Letterbox((64, 0), 32, 32)
+
+
+def test_two_letterboxes_are_equal_when_they_do_the_same():
+    one = Letterbox((640, 480), 224, 160)
+    assert one == Letterbox((640, 480), 224, 160) and hash(one) == hash(Letterbox((640, 480), 224, 160))
+    others = [((480, 640), 224, 160), ((640, 480), 256, 160), ((640, 480), 224, 160, (0, 0, 0))]
+    assert all(one != Letterbox(*other) for other in others)
+    assert one != "640x480"
