@@ -24,6 +24,10 @@ TOLERANCES = {"fp32": 0.01, "fp16": 0.02, "bf16": 0.05}
 CHECK_RUNS = 3
 
 
+# What is logged where `infer_image` is not to be trusted.
+UNLIKE = "Images are resized on the CPU: resized on the GPU, they get another depth from this engine."
+
+
 class EngineUnavailable(Clip2DepthError):
     """This engine, or this precision of it, does not run here; another one may."""
 
@@ -117,6 +121,21 @@ def self_check(engine: Engine, bundle: Bundle, tolerance: float | None = None) -
             f"allowed {tolerance:.2%}), so it computes this network wrongly; try another engine or precision."
         )
     return difference
+
+
+def infers_alike(engine: Engine, letterbox: Letterbox) -> bool:
+    """Whether `infer_image`, just made ready for this letterbox, gives the depth that `infer` gives.
+
+    The self-check goes by `infer` alone; this carries its verdict over. By noise, for that is like nothing
+    that either has seen.
+    """
+    width, height = letterbox.size
+    noise = np.random.default_rng(1).integers(0, 256, (height, width, 3), np.uint8)
+    fitted = np.empty((engine.manifest.input_height, engine.manifest.input_width, 3), np.uint8)
+    depth = engine.infer_image(noise, fitted).copy()
+    expected = engine.infer(fitted)
+    close = np.isclose(depth, expected, rtol=TOLERANCES[engine.precision], atol=0, equal_nan=True)
+    return bool(close.mean() >= 0.99)
 
 
 def check_image(image: np.ndarray, manifest: Manifest) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -12,10 +13,20 @@ import numpy as np
 from clip2depth_ros.bundle import Bundle
 from clip2depth_ros.camera import Letterbox
 from clip2depth_ros.engines import cuda, survey
-from clip2depth_ros.engines.base import PRECISIONS, Engine, EngineUnavailable, check_image, first_line
+from clip2depth_ros.engines.base import (
+    PRECISIONS,
+    UNLIKE,
+    Engine,
+    EngineUnavailable,
+    check_image,
+    first_line,
+    infers_alike,
+)
 from clip2depth_ros.engines.graph import plain_graph, without_slices
 from clip2depth_ros.engines.half_precision import half_graph
 from clip2depth_ros.errors import Clip2DepthError
+
+log = logging.getLogger(__name__)
 
 
 class PyTorchEngine(Engine):
@@ -104,6 +115,9 @@ class PyTorchEngine(Engine):
         if self._buffers is not None and letterbox != self._letterbox:
             self._letterbox = letterbox
             self._large = self._buffers.large_image(letterbox)
+            if self._large is not None and not infers_alike(self, letterbox):
+                log.warning(UNLIKE)
+                self._large = None
         return self._large is not None
 
     def infer_image(self, image: np.ndarray, fitted: np.ndarray) -> np.ndarray:

@@ -13,7 +13,15 @@ import numpy as np
 from clip2depth_ros.bundle import Bundle
 from clip2depth_ros.camera import Letterbox
 from clip2depth_ros.engines import cuda, survey
-from clip2depth_ros.engines.base import PRECISIONS, Engine, EngineUnavailable, check_image, first_line
+from clip2depth_ros.engines.base import (
+    PRECISIONS,
+    UNLIKE,
+    Engine,
+    EngineUnavailable,
+    check_image,
+    first_line,
+    infers_alike,
+)
 from clip2depth_ros.engines.cache import BuildCancelled, EngineKey, cached_engine
 from clip2depth_ros.engines.tensorrt_builder import build, import_tensorrt, make
 from clip2depth_ros.errors import Clip2DepthError
@@ -124,6 +132,9 @@ class TensorRtEngine(Engine):
             self._large = self._buffers.large_image(letterbox)
             if self._large is not None:
                 self._queue_large, _ = self._captured(self._large.upload)
+                if not infers_alike(self, letterbox):
+                    log.warning(UNLIKE)
+                    self._queue_large = self._large = None
         return self._large is not None
 
     def infer_image(self, image: np.ndarray, fitted: np.ndarray) -> np.ndarray:

@@ -29,6 +29,7 @@ FAULTS = {
     "context_none": "no execution context is made",
     "execute_false": "no frame is run",
     "stream_error": "the GPU fails while it runs",
+    "large_garbage": "an image resized on the GPU is told right, and the network sees another",
     "no_large_image": "the GPU does not resize images",
     "no_graph": "nothing can be captured as a CUDA graph",
     "garbage": "depth is 30 % too far at one end of the image and too near at the other",
@@ -487,3 +488,5 @@ class FakeLargeImage:
     def _work(self) -> None:
         self._letterbox.fit(self.image, self._buffers.device_image)
         np.copyto(self._buffers.image, self._buffers.device_image)
+        if self._buffers.trt.fault == "large_garbage":
+            self._buffers.device_image[:] = self._buffers.device_image[::-1].copy()

@@ -187,6 +187,18 @@ def test_the_pipeline_gives_the_same_depth_wherever_images_are_resized(
         np.testing.assert_array_equal(found, depths(engine))
 
 
+@pytest.mark.parametrize("fault", ["large_garbage", "stale"])
+def test_an_image_resized_on_the_gpu_never_gets_another_depth(fake_tensorrt, convolved_bundle, fault, caplog):
+    """The self-check does not see this path, so it is held to the one that it sees."""
+    fake_tensorrt(fault=fault)
+    letterbox = Letterbox((640, 480), 64, 48)
+    with TensorRtEngine(convolved_bundle) as engine:
+        assert not engine.fits(letterbox) and not engine.fits(letterbox)
+        with pytest.raises(Clip2DepthError):
+            engine.infer_image(np.zeros((480, 640, 3), np.uint8), random_image(1))
+    assert caplog.text.count("they get another depth from this engine") == 1
+
+
 def test_large_images_need_to_be_asked_for(fake_tensorrt, convolved_bundle):
     fake_tensorrt(fault="no_large_image")
     letterbox, image, fitted = Letterbox((9, 9), 64, 48), np.zeros((9, 9, 3), np.uint8), random_image(1)
