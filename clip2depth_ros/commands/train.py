@@ -45,8 +45,8 @@ def add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--clip-weights",
         metavar="WHICH",
-        help="pretrained, random (to try things out), or a safetensors file; in place of the recipe's, and "
-        "of a CLIP that it would train",
+        help="pretrained, random (to try things out), a safetensors file, or a bundle to train further, by "
+        "name or path; in place of the recipe's, and of a CLIP that it would train",
     )
     parser.add_argument("--seed", type=int, help="in place of the recipe's")
 
@@ -66,7 +66,7 @@ def read_chosen_recipe(args: argparse.Namespace):
     recipe = read_recipe(find_config(args.config))
     if args.clip_weights is not None:
         weights = args.clip_weights
-        if weights not in ("pretrained", "random"):
+        if weights.endswith(".safetensors"):
             weights = str(Path(weights).resolve())
         network = dataclasses.replace(recipe.network, weights=weights)
         recipe = dataclasses.replace(recipe, network=network, pretrain=None)

@@ -60,6 +60,11 @@ class Ablation:
         unknown = [name for name in rows if name not in ROWS]
         if unknown:
             raise Clip2DepthError(f"no ablation '{unknown[0]}': known ones are {', '.join(ROWS)}")
+        if recipe.pretrain is None and recipe.network.weights_are_a_bundle:
+            raise Clip2DepthError(
+                f"an ablation begins every decoder anew, and {recipe.network.weights} is a bundle: give the "
+                "CLIP's weights, a safetensors file, by --clip-weights"
+            )
         if seeds < 1:
             raise Clip2DepthError(f"an ablation needs at least one seed, not {seeds}")
         self.recipe, self.directory = recipe, Path(directory)

@@ -28,7 +28,8 @@ def _require(holds: bool, what: str) -> None:
 class Network:
     """What is trained. size: (height, width) that the bundle will have, also used in validation.
 
-    weights     CLIP's: "pretrained", "random" (to try things out), or a safetensors file; not read where the
+    weights     CLIP's: "pretrained", "random" (to try things out), a safetensors file, or a bundle, by name
+                or path, whose image tower is taken, and whose decoder is trained further; not read where the
                 recipe pretrains a CLIP of its own
     condition   what stands where the mirror does: see Clip2Depth
     """
@@ -41,6 +42,10 @@ class Network:
     weights: str = "pretrained"
     condition: str = "mirror"
     skips: bool = True
+
+    @property
+    def weights_are_a_bundle(self) -> bool:
+        return self.weights not in ("pretrained", "random") and not self.weights.endswith(".safetensors")
 
 
 @dataclass(frozen=True)

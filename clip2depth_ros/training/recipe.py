@@ -90,7 +90,7 @@ class Run:
     @property
     def clip_file(self) -> Path:
         """The CLIP that the depth stage stands on, where that is a file."""
-        if self.recipe.pretrain is None:
+        if self.recipe.pretrain is None and not self.recipe.network.weights_are_a_bundle:
             return Path(self.recipe.network.weights)
         return self.directory / "clip.safetensors"
 
@@ -173,7 +173,27 @@ class Run:
         self.accelerator.wait_for_everyone()
         self.accelerator.free_memory()
 
+    def _take_from_bundle(self, stage: Stage) -> dict[str, torch.Tensor]:
+        """Make clip_file of the bundle that the recipe stands on; mirror and decoder to begin with.
+
+        The image tower is the bundle's, and so is the decoder; the text tower, of which a bundle has only the
+        outcome, has random weights, and the decoder makes up for that.
+        """
+        torch.manual_seed(self.recipe.seed)
+        clip = create_clip(self.backbone)
+        network = self._network(clip, frozen=False)
+        images = self._batches(stage, 1)(0, stage.phases[0]).image
+        load_bundle_weights(network, open_bundle(self.recipe.network.weights), images)
+        if self.accelerator.is_main_process:
+            write_tensors(self.clip_file, clip.state_dict(), {"clip": self.backbone.clip})
+        self.accelerator.wait_for_everyone()
+        return network.trainable_state()
+
     def _train_depth(self, stage: Stage, limit: int | None) -> None:
+        begin = None
+        begun = self.clip_file.exists() and (self.directory / "depth.safetensors").exists()
+        if self.recipe.pretrain is None and self.recipe.network.weights_are_a_bundle and not begun:
+            begin = self._take_from_bundle(stage)
         weights = self.recipe.network.weights
         kept = weights  # what the checkpoint says about its CLIP
         if self.recipe.pretrain is not None or weights not in ("pretrained", "random"):
@@ -181,6 +201,8 @@ class Run:
         torch.manual_seed(self.recipe.seed + 1)
         clip = create_clip(self.backbone, None if weights == "random" else weights)
         network = self._network(clip, frozen=True).to(memory_format=torch.channels_last)
+        if begin is not None:
+            network.load_state_dict(begin, strict=False)
 
         def keep_best(errors: dict[str, float]) -> None:
             notes = {

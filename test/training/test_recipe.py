@@ -19,6 +19,7 @@ from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.network import Clip2Depth, create_clip, find_backbone, load_checkpoint
 from clip2depth_ros.network.checkpoint import checkpoint_facts, read_tensors, write_tensors
 from clip2depth_ros.training import recipe as recipe_file
+from clip2depth_ros.training.ablation import Ablation
 from clip2depth_ros.training.configuration import Data, Phase, read_recipe
 from clip2depth_ros.training.objectives import DepthObjective, caption_loss, encode_captions
 from clip2depth_ros.training.recipe import Run
@@ -104,6 +105,33 @@ def test_pretraining_begins_where_a_bundle_ends(make_run, make_bundle):
     assert facts["identity"]["CLIP"] == bundle.manifest.model_sha256[:12]
     with pytest.raises(Clip2DepthError, match="backbone 'none', the network of 'mini'"):
         make_run("wrong", start=make_bundle().path).pretrain()
+
+
+def test_a_bundle_s_decoder_is_trained_further_on_its_image_tower(make_run, monkeypatch):
+    """At a learning rate of next to nothing, what comes out is the bundle; and it can be stopped."""
+    stage = {"learning_rate": 1e-12, "average": 0.0}
+    run = make_run("camera", {"weights": "mini"}, stage, pretrain=None)
+    run.train(limit=1)
+    clip = run.clip_file.read_bytes()
+    run = make_run("camera", {"weights": "mini"}, stage, pretrain=None)
+    monkeypatch.setattr(run, "_take_from_bundle", None)  # it goes on with what is there
+    network = load_checkpoint(run.train())
+    assert run.clip_file.read_bytes() == clip and run.clip_file.parent == run.directory
+    image = run.validation_batch().image[:1]
+    backbone = find_backbone("mini")
+    other = Clip2Depth(create_clip(backbone), backbone, size=SIZE, canonical_focal_px=200.0)
+    load_bundle_weights(other, open_bundle("mini"), image)
+    for layer in ("head.1", "reduce.2", "step.0.0.0"):  # into which no batch norm was folded
+        one, two = (model.decoder.get_submodule(layer).weight for model in (network, other))
+        assert one.detach().numpy() == pytest.approx(two.detach().numpy(), abs=1e-4)
+    with torch.no_grad():
+        maps = [
+            model.eval().image_tower(model.preprocess(torch.from_numpy(image))) for model in (network, other)
+        ]
+    for one, two in zip(*maps, strict=True):
+        assert one.numpy() == pytest.approx(two.numpy(), rel=1e-3, abs=1e-3)
+    with pytest.raises(Clip2DepthError, match="an ablation begins every decoder anew, and mini is a bundle"):
+        Ablation(run.recipe, run.directory, rows=("mirror",), seeds=1, judge=None, make_run=None)
 
 
 @pytest.mark.parametrize("condition", ["random", "sentence", "none"])
