@@ -17,6 +17,7 @@ from clip2depth_ros.training.losses import DepthLoss
 
 PRECISIONS = ("bf16", "fp16", "no")
 OPTIMIZERS = ("adamw", "muon")
+DECODERS = ("new", "joint")
 
 
 def _require(holds: bool, what: str) -> None:
@@ -130,6 +131,8 @@ class Recipe:
     trained_on  what the bundle's manifest will say about it, in words
     pretrain    makes a CLIP of our own from captions and depth; None where the CLIP's weights are given
     depth       the paper's training: mirror and decoder on the frozen CLIP
+    decoder     "new", or "joint": mirror and decoder begin with those that pretraining made beside the CLIP,
+                and are trained further on it, frozen. Of no meaning without pretrain
     threads     of PyTorch on a CPU; another number rounds differently
     precision   "bf16" or "fp16" mixed with float32, or "no" for float32 alone
     """
@@ -140,6 +143,7 @@ class Recipe:
     data: Data
     depth: Stage
     pretrain: Stage | None = None
+    decoder: str = "new"
     seed: int = 0
     threads: int = 2
     precision: str = "bf16"
@@ -147,6 +151,7 @@ class Recipe:
     def __post_init__(self) -> None:
         _require(self.threads > 0, "threads must be at least 1")
         _require(self.seed >= 0, "seed must not be negative")
+        _require(self.decoder in DECODERS, f"decoder must be one of {', '.join(DECODERS)}")
         _require(self.precision in PRECISIONS, f"precision must be one of {', '.join(PRECISIONS)}")
 
 

@@ -28,7 +28,7 @@ from clip2depth_ros.bundle.recovery import load_bundle_weights
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.network import Clip2Depth, create_clip, find_backbone, save_checkpoint
 from clip2depth_ros.network.backbones import clip_fingerprint
-from clip2depth_ros.network.checkpoint import write_tensors
+from clip2depth_ros.network.checkpoint import read_tensors, write_tensors
 from clip2depth_ros.training.batches import Batch, BatchMaker, fixed_batch
 from clip2depth_ros.training.configuration import Phase, Recipe, Stage
 from clip2depth_ros.training.datasets import DataSet, below, open_data_set
@@ -194,6 +194,8 @@ class Run:
         begun = self.clip_file.exists() and (self.directory / "depth.safetensors").exists()
         if self.recipe.pretrain is None and self.recipe.network.weights_are_a_bundle and not begun:
             begin = self._take_from_bundle(stage)
+        elif self.recipe.pretrain is not None and self.recipe.decoder == "joint":
+            begin, _ = read_tensors(self.directory / "joint.safetensors")
         weights = self.recipe.network.weights
         kept = weights  # what the checkpoint says about its CLIP
         if self.recipe.pretrain is not None or weights not in ("pretrained", "random"):
@@ -260,6 +262,7 @@ class Run:
                 "precision": recipe.precision,
                 "network": dataclasses.asdict(recipe.network) | {"weights": None},
             }
+            | ({"decoder": "joint"} if name == "depth" and recipe.decoder == "joint" else {})
             | {k: v for k, v in dataclasses.asdict(stage).items() if k not in NO_INFLUENCE},
             seed=recipe.seed,
             workers=recipe.data.workers,

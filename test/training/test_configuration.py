@@ -59,6 +59,8 @@ def changed(tmp_path, *path_and_value):
     (("depth", "phases", 0, "share", "half"), r"depth: phases\[0\]: share must be of type float"),
     (("data", 3), "data must be a mapping, not 3"),
     (("precision", "bfloat"), "recipe.yaml: precision must be one of bf16, fp16, no"),
+    (("depth", "optimizer", "sgd"), "recipe.yaml: depth: optimizer must be one of adamw, muon"),
+    (("decoder", "old"), "recipe.yaml: decoder must be one of new, joint"),
     (("depth", "phases", 0, "batch", 0), r"depth: phases\[0\]: share, size and batch must be above 0"),
     (("depth", "phases", []), "depth: phases must have an entry"),
     (("depth", "images", 0), "depth: images must be above 0"),

@@ -144,6 +144,23 @@ def test_other_conditions_train_what_is_left_and_come_back(make_run, clip_file, 
     assert any("decoder" in name for name in trained)
 
 
+@pytest.mark.parametrize("decoder", ["new", "joint"])
+def test_the_depth_stage_begins_anew_or_where_pretraining_ended(make_run, decoder):
+    """At a learning rate of next to nothing, where it begins is where it ends."""
+    slow = {"learning_rate": 1e-9, "final_learning_rate": 1e-9, "average": 0.0}
+    run = make_run(decoder, depth=slow, decoder=decoder)
+    network = load_checkpoint(run.train())
+    joint = load_checkpoint(run.directory / "joint.safetensors")
+    same = [
+        torch.allclose(one, two, atol=1e-6)
+        for (_, one), (_, two) in zip(network.named_parameters(), joint.named_parameters(), strict=True)
+    ]
+    tower = sum("image_tower" in name or "text_tower" in name for name, _ in network.named_parameters())
+    assert all(same) if decoder == "joint" else tower <= sum(same) < len(same)
+    identity = read_facts(run.directory / "depth.safetensors")["identity"]
+    assert identity.get("decoder") == (None if decoder == "new" else "joint")
+
+
 def test_pairs_train_with_the_temporal_loss(make_run, clip_file):
     run = make_run(
         "pairs", {"weights": str(clip_file)}, {"loss": dataclasses.replace(
