@@ -173,7 +173,7 @@ class LargeImage:
         self._pinned = torch.zeros((height, width, 3), dtype=torch.uint8).pin_memory()
         self._on_device = self._pinned.to(buffers.device_image.device)
         self._buffers = buffers
-        self._fit = DeviceFit(letterbox, buffers.device_image.device)
+        self._fit = DeviceFit(torch, letterbox, buffers.device_image.device)
         self.image = self._pinned.numpy()
 
     def upload(self) -> None:

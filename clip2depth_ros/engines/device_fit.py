@@ -33,12 +33,11 @@ def taps(size: int, wanted: int) -> tuple[np.ndarray, np.ndarray]:
 class DeviceFit:
     """Does on `device` what letterbox.fit does on the CPU, to a grey level.
 
-    A letterbox never shrinks one axis and enlarges the other, which OpenCV would do in yet another way.
+    torch: the module, which this file does not import by itself. letterbox: fixed for good; it never shrinks
+    one axis and enlarges the other, which OpenCV would do in yet another way. device: of torch.
     """
 
-    def __init__(self, letterbox: Letterbox, device) -> None:
-        import torch
-
+    def __init__(self, torch, letterbox: Letterbox, device) -> None:
         self._torch = torch
         self.letterbox = letterbox
         inner = (letterbox.inner_height, letterbox.inner_width)

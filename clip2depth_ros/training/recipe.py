@@ -24,7 +24,6 @@ from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs
 
 from clip2depth_ros.bundle import open_bundle
-from clip2depth_ros.bundle.recovery import load_bundle_weights
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.network import Clip2Depth, create_clip, find_backbone, save_checkpoint
 from clip2depth_ros.network.backbones import clip_fingerprint
@@ -39,6 +38,7 @@ from clip2depth_ros.training.objectives import (
     PretrainObjective,
     validation_errors,
 )
+from clip2depth_ros.training.recovery import load_bundle_weights
 from clip2depth_ros.training.state import read_facts
 from clip2depth_ros.training.trainer import Trainer
 

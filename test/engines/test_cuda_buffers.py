@@ -32,6 +32,9 @@ def buffers(monkeypatch):
     pinned = types.SimpleNamespace(
         uint8=torch.uint8,
         float32=torch.float32,
+        from_numpy=torch.from_numpy,
+        tensor=torch.tensor,
+        einsum=torch.einsum,
         zeros=lambda *a, **k: torch.zeros(*a, **k).as_subclass(Pinned),
         device=lambda *_: torch.device("cpu"),
         cuda=types.SimpleNamespace(

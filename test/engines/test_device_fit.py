@@ -22,7 +22,7 @@ def image_of(size, seed=0):
 def fitted(letterbox, image):
     width, height = letterbox.net_size
     out = torch.zeros((height, width, 3), dtype=torch.uint8)
-    DeviceFit(letterbox, "cpu")(torch.from_numpy(image), out)
+    DeviceFit(torch, letterbox, "cpu")(torch.from_numpy(image), out)
     return out.numpy()
 
 
