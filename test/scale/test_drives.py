@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from clip2depth_ros.scale import ScaleSettings
+from clip2depth_ros.scale.odometry import SYSTEMATIC
 
 FACTORS = (0.4, 1.0, 2.5)
 
@@ -26,7 +27,8 @@ def test_each_source_alone_finds_the_factor_and_holds_it(world, source, factor):
     reached = 3.0 if source != "odometry" else 2.0 + 3.0
     assert errors(answers, factor)[round(reached * robot.fps) :].max() < 0.03
     assert {answer.source for answer in answers[-30:]} == {source}
-    assert answers[-1].deviation < 0.05
+    # odometry is no surer than a network's near things are of its far ones
+    assert answers[-1].deviation < (1.05 * SYSTEMATIC if source == "odometry" else 0.05)
     assert not [warning for answer in answers for warning in answer.warnings]
 
 
