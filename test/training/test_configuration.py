@@ -22,8 +22,9 @@ CONFIGS = Path(training.__file__).parent / "configs"
 def test_shipped_recipes_are_readable_and_fit_their_backbone(path):
     recipe = read_recipe(path)
     backbone = find_backbone(recipe.network.backbone)
-    if backbone.pretrained is None:  # then the CLIP is made by the recipe, or given as a file
-        assert recipe.pretrain is not None or recipe.network.weights.endswith(".safetensors")
+    if backbone.pretrained is None:  # then the CLIP is made by the recipe, or given as a file or a bundle
+        weights = recipe.network.weights
+        assert recipe.pretrain is not None or weights.endswith(".safetensors") or weights == "mini"
     else:
         assert recipe.pretrain is None and recipe.network.weights == "pretrained"
     assert recipe.data.training and recipe.data.validation
