@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
 
 import numpy as np
@@ -10,6 +11,8 @@ import numpy as np
 from clip2depth_ros.bundle import Bundle, Manifest
 from clip2depth_ros.camera import Letterbox
 from clip2depth_ros.errors import Clip2DepthError
+
+log = logging.getLogger(__name__)
 
 PRECISIONS = ("fp16", "bf16", "fp32")
 
@@ -22,10 +25,6 @@ TOLERANCES = {"fp32": 0.01, "fp16": 0.02, "bf16": 0.05}
 # How often the check sample is run, with another image before each: an engine that keeps something of the
 # frame before, or whose scale jumps from frame to frame, can be right once.
 CHECK_RUNS = 3
-
-
-# What is logged where `infer_image` is not to be trusted.
-UNLIKE = "Images are resized on the CPU: resized on the GPU, they get another depth from this engine."
 
 
 class EngineUnavailable(Clip2DepthError):
@@ -127,7 +126,7 @@ def infers_alike(engine: Engine, letterbox: Letterbox) -> bool:
     """Whether `infer_image`, just made ready for this letterbox, gives the depth that `infer` gives.
 
     The self-check goes by `infer` alone; this carries its verdict over. By noise, for that is like nothing
-    that either has seen.
+    that either has seen. A warning is logged where it does not.
     """
     width, height = letterbox.size
     noise = np.random.default_rng(1).integers(0, 256, (height, width, 3), np.uint8)
@@ -135,7 +134,12 @@ def infers_alike(engine: Engine, letterbox: Letterbox) -> bool:
     depth = engine.infer_image(noise, fitted).copy()
     expected = engine.infer(fitted)
     close = np.isclose(depth, expected, rtol=TOLERANCES[engine.precision], atol=0, equal_nan=True)
-    return bool(close.mean() >= 0.99)
+    alike = bool(close.mean() >= 0.99)
+    if not alike:
+        log.warning(
+            "Images are resized on the CPU: resized on the GPU, they get another depth from this engine."
+        )
+    return alike
 
 
 def check_image(image: np.ndarray, manifest: Manifest) -> None:

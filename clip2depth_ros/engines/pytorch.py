@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import logging
 import warnings
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -15,7 +14,6 @@ from clip2depth_ros.camera import Letterbox
 from clip2depth_ros.engines import cuda, survey
 from clip2depth_ros.engines.base import (
     PRECISIONS,
-    UNLIKE,
     Engine,
     EngineUnavailable,
     check_image,
@@ -25,8 +23,6 @@ from clip2depth_ros.engines.base import (
 from clip2depth_ros.engines.graph import plain_graph, without_slices
 from clip2depth_ros.engines.half_precision import half_graph
 from clip2depth_ros.errors import Clip2DepthError
-
-log = logging.getLogger(__name__)
 
 
 class PyTorchEngine(Engine):
@@ -116,7 +112,6 @@ class PyTorchEngine(Engine):
             self._letterbox = letterbox
             self._large = self._buffers.large_image(letterbox)
             if self._large is not None and not infers_alike(self, letterbox):
-                log.warning(UNLIKE)
                 self._large = None
         return self._large is not None
 

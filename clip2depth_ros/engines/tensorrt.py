@@ -15,7 +15,6 @@ from clip2depth_ros.camera import Letterbox
 from clip2depth_ros.engines import cuda, survey
 from clip2depth_ros.engines.base import (
     PRECISIONS,
-    UNLIKE,
     Engine,
     EngineUnavailable,
     check_image,
@@ -133,7 +132,6 @@ class TensorRtEngine(Engine):
             if self._large is not None:
                 self._queue_large, _ = self._captured(self._large.upload)
                 if not infers_alike(self, letterbox):
-                    log.warning(UNLIKE)
                     self._queue_large = self._large = None
         return self._large is not None
 
