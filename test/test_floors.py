@@ -15,6 +15,7 @@ FLOORS = {
     "": -1,  # the package itself: its version
     "errors": 0,
     "live_line": 1,
+    "offline": 1,
     "transforms": 1,
     "camera": 1,
     "frame": 2,

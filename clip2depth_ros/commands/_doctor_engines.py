@@ -14,6 +14,7 @@ from clip2depth_ros.commands._findings import FAIL, OK, WARN, Finding, probe
 from clip2depth_ros.engines.steps import was_passed_over
 from clip2depth_ros.engines.survey import GpuFacts, gpu_facts, package_version, tensorrt_version
 from clip2depth_ros.errors import Clip2DepthError
+from clip2depth_ros.offline import import_openvino
 
 # Importing PyTorch takes seconds, and a build that does not fit the machine can crash.
 CUDA_PROBE = """
@@ -86,7 +87,7 @@ def _without_gpu_engine(subject: str, text: str, advice: str) -> Finding:
 def look_at_openvino() -> Iterator[Finding]:
     """The CPU engine and the devices that it sees."""
     try:
-        import openvino
+        openvino = import_openvino()
     except ImportError as error:
         yield Finding(WARN, "OpenVINO", f"does not import ({error})", "pip install openvino")
         return

@@ -12,6 +12,7 @@ import numpy as np
 from clip2depth_ros.bundle import Bundle
 from clip2depth_ros.engines.base import Engine, EngineUnavailable, check_image
 from clip2depth_ros.errors import Clip2DepthError
+from clip2depth_ros.offline import import_openvino
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +43,7 @@ class OpenVinoEngine(Engine):
         precision: str = "fp32",
     ) -> None:
         try:
-            import openvino as ov
+            ov = import_openvino()
         except ImportError as error:
             raise EngineUnavailable(f"needs OpenVINO: pip install openvino ({error})") from None
         if precision not in _HINTS:

@@ -21,6 +21,8 @@ from pathlib import Path
 
 import numpy as np
 
+from clip2depth_ros.offline import import_openvino
+
 FAULTS = {
     "old_driver": "neither builder nor runtime is made, as with a driver older than TensorRT's CUDA",
     "build_none": "the build fails",
@@ -319,10 +321,9 @@ class _Runtime:
 class _Engine:
     def __init__(self, trt: FakeTensorRt, model: bytes, half: bool) -> None:
         import onnx
-        import openvino
 
         self.trt, self.half = trt, half
-        core = openvino.Core()
+        core = import_openvino().Core()
         options = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1}
         self.compiled = core.compile_model(core.read_model(model), "CPU", options)
         graph = onnx.load_from_string(model).graph  # whose names OpenVINO may add others to

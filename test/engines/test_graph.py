@@ -7,6 +7,7 @@ import pytest
 from clip2depth_ros.engines.base import EngineUnavailable
 from clip2depth_ros.engines.graph import constants, element_types, plain_graph, without_slices
 from clip2depth_ros.engines.half_precision import half_graph, single_precision_nodes
+from clip2depth_ros.offline import import_openvino
 
 onnx = pytest.importorskip("onnx", reason="the graph is read with onnx")
 
@@ -20,9 +21,8 @@ def bundle(request):
 
 def depth_of(graph, image: np.ndarray) -> np.ndarray:
     """What OpenVINO computes of it in single precision."""
-    import openvino
 
-    core = openvino.Core()
+    core = import_openvino().Core()
     model = core.read_model(graph.SerializeToString())
     return np.array(core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})(image[None])[0])[0]
 

@@ -13,6 +13,7 @@ from clip2depth_ros.bundle import Bundle
 from clip2depth_ros.engines import open_engine, self_check
 from clip2depth_ros.engines.openvino import OpenVinoEngine
 from clip2depth_ros.errors import Clip2DepthError
+from clip2depth_ros.offline import import_openvino
 
 
 @pytest.fixture(scope="module")
@@ -51,8 +52,7 @@ def test_says_what_it_is(engine, tiny_bundle):
 
 def test_infers_in_single_precision(engine):
     # OpenVINO would choose bf16 by itself on processors that have it.
-    import openvino as ov
-
+    ov = import_openvino()
     assert engine._compiled.get_property("INFERENCE_PRECISION_HINT") == ov.Type.f32
 
 
