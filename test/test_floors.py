@@ -12,8 +12,9 @@ NAME = "clip2depth_ros"
 # Ground first. A module may import from its own floor's room and from every floor below; rooms of one floor
 # may not import each other, but for those that are named together.
 FLOORS = {
-    "": -1,  # the package itself: its version
-    "errors": 0,
+    "": -2,  # the package itself: its version
+    "errors": -1,
+    "bounded": 0,
     "live_line": 1,
     "offline": 1,
     "transforms": 1,
