@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reading files whole without trusting their size or their kind."""
+"""Reading files without trusting their size, their kind or their content."""
 
 from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from clip2depth_ros.errors import Clip2DepthError
+from clip2depth_ros.errors import Clip2DepthError, printable
 
 
 def read_bounded(path: str | Path, limit: int) -> bytes:
@@ -37,3 +39,22 @@ def read_bounded(path: str | Path, limit: int) -> bytes:
     if len(content) > expected:
         raise Clip2DepthError(f"{path} grew while it was read.")
     return content
+
+
+@contextmanager
+def reading(path: str | Path) -> Iterator[None]:
+    """Around a reader: whatever it raises becomes a Clip2DepthError, a sentence that names the file.
+
+    Libraries raise more kinds of exceptions for a damaged file than their documentation lists.
+    """
+    try:
+        yield
+    except Clip2DepthError:
+        raise
+    except Exception as error:
+        raise Clip2DepthError(f"{path} cannot be read: {reason_of(error)}.") from error
+
+
+def reason_of(error: Exception) -> str:
+    """What an exception of a library says, as one short line without a full stop."""
+    return printable(" ".join(str(error).split()).rstrip("."), 200) or type(error).__name__

@@ -16,6 +16,7 @@ FLOORS = {
     "errors": -1,
     "bounded": 0,
     "live_line": 1,
+    "coded_images": 1,
     "offline": 1,
     "transforms": 1,
     "camera": 1,

@@ -9,15 +9,33 @@ from __future__ import annotations
 
 import json
 import math
+import numbers
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from clip2depth_ros.errors import Clip2DepthError
+from clip2depth_ros.bounded import read_bounded, reason_of
+from clip2depth_ros.errors import Clip2DepthError, printable
 
 IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
+
+# Bytes. A calibration takes one or two thousand, and YAML is read slowly.
+MAX_CAMERA_FILE = 2**16
+
+# What a camera can be. Numbers beyond come from a wrong unit, a typing error or a damaged file, and depth and
+# points that are computed with them are wrong by as much.
+MAX_SIDE = 65536
+"""Pixels."""
+MAX_SLOPE = 20.0
+"""Of the ray of any pixel, x / z and y / z: 87 degrees from the optical axis. It bounds the field of view
+from above, and how far outside the image the principal point may lie."""
+MIN_SLOPE = 1 / 120
+"""Between the borders of the image's wider direction: a field of view of half a degree."""
+MAX_ASPECT = 5.0
+"""Of fx and fy. Images of a camera that were resized to another shape have up to about 3."""
 
 # How many coefficients each distortion model may have, as CameraInfo and OpenCV count them.
 DISTORTION_LENGTHS = {"plumb_bob": (4, 5), "rational_polynomial": (8, 12, 14), "equidistant": (4,)}
@@ -27,8 +45,8 @@ DISTORTION_LENGTHS = {"plumb_bob": (4, 5), "rational_polynomial": (8, 12, 14), "
 class Camera:
     """A calibrated camera.
 
-    Raises Clip2DepthError when a size or a focal length is not positive, a number is not finite, or the
-    distortion is not one that can be rectified.
+    Raises Clip2DepthError when a number is none, not finite or beyond what a camera can be (MAX_SIDE to
+    MAX_ASPECT), or the distortion is not one that can be rectified.
     """
 
     width: int
@@ -53,13 +71,8 @@ class Camera:
     """fx, fy, cx, cy of the rectified image (from CameraInfo.p), pixels; None = the camera's own."""
 
     def __post_init__(self) -> None:
-        if (
-            not (self.width == int(self.width) and self.height == int(self.height))
-            or min(self.width, self.height) <= 0
-        ):
-            raise Clip2DepthError(f"Camera: the size must be positive, it is {self.width}x{self.height}.")
-        object.__setattr__(self, "width", int(self.width))
-        object.__setattr__(self, "height", int(self.height))
+        for name in ("width", "height"):
+            object.__setattr__(self, name, _pixels(name, getattr(self, name)))
         for name in ("fx", "fy", "cx", "cy"):
             object.__setattr__(self, name, _finite(name, getattr(self, name)))
         if self.fx <= 0 or self.fy <= 0:
@@ -67,13 +80,14 @@ class Camera:
                 f"Camera: focal lengths must be positive, they are fx={self.fx:g} fy={self.fy:g}; "
                 "is the camera calibrated?"
             )
+        self._check_view("", self.fx, self.fy, self.cx, self.cy)
         distortion = tuple(_finite("distortion", d) for d in self.distortion)
         object.__setattr__(self, "distortion", distortion if any(distortion) else ())
         if self.distortion:
             lengths = DISTORTION_LENGTHS.get(self.distortion_model)
             if lengths is None:
                 raise Clip2DepthError(
-                    f"Camera: distortion model '{self.distortion_model}' is not known; "
+                    f"Camera: distortion model '{printable(self.distortion_model)}' is not known; "
                     f"known are {', '.join(DISTORTION_LENGTHS)}."
                 )
             if len(self.distortion) not in lengths:
@@ -94,8 +108,30 @@ class Camera:
             projection = tuple(_finite("projection", p) for p in self.projection)
             if len(projection) != 4 or projection[0] <= 0 or projection[1] <= 0:
                 raise Clip2DepthError("Camera: projection takes fx, fy, cx, cy with positive focal lengths.")
+            self._check_view(" of the rectified image", *projection)
             # Without anything to rectify there is no rectified image that it would be the projection of.
             object.__setattr__(self, "projection", None if self.is_rectified else projection)
+
+    def _check_view(self, where: str, fx: float, fy: float, cx: float, cy: float) -> None:
+        """Raises Clip2DepthError for intrinsics, in pixels, that no camera with an image of this size has."""
+        numbers = f"fx={fx:g} fy={fy:g} cx={cx:g} cy={cy:g}{where}, {self.width}x{self.height} pixels"
+        if not 1 / MAX_ASPECT <= fx / fy <= MAX_ASPECT:
+            raise Clip2DepthError(
+                f"Camera: fx and fy differ by more than a factor of {MAX_ASPECT:g} ({numbers}); check the "
+                "calibration."
+            )
+        across = (-0.5 - cx) / fx, (self.width - 0.5 - cx) / fx
+        down = (-0.5 - cy) / fy, (self.height - 0.5 - cy) / fy
+        if not max(map(abs, across + down)) <= MAX_SLOPE:
+            raise Clip2DepthError(
+                f"Camera: a part of the image lies more than 87 degrees from the optical axis ({numbers}); "
+                "check focal length and principal point, which are in pixels."
+            )
+        if not max(across[1] - across[0], down[1] - down[0]) >= MIN_SLOPE:
+            raise Clip2DepthError(
+                f"Camera: the field of view is less than half a degree ({numbers}); check the focal length, "
+                "which is in pixels."
+            )
 
     @classmethod
     def from_fov(cls, width: int, height: int, horizontal_fov: float) -> Camera:
@@ -121,8 +157,10 @@ class Camera:
             raise Clip2DepthError(f"{path}: {error}") from None
         except KeyError as error:
             raise Clip2DepthError(f"The camera file {path} has no {error.args[0]}.") from None
-        except TypeError as error:
-            raise Clip2DepthError(f"The camera file {path} does not describe a camera: {error}.") from None
+        except Exception as error:  # a field is of another type than a camera's
+            raise Clip2DepthError(
+                f"The camera file {path} does not describe a camera: {reason_of(error)}."
+            ) from None
 
     @classmethod
     def _from_fields(cls, fields: Mapping) -> Camera:
@@ -237,31 +275,58 @@ class Camera:
 
 def _read_fields(path: Path) -> Mapping:
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise Clip2DepthError(f"Cannot read the camera file {path}: {error}.") from None
-    if path.suffix.lower() in (".yaml", ".yml"):
-        import yaml
-
-        try:
-            fields = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise Clip2DepthError(f"The camera file {path} is not valid YAML: {error}.") from None
-    else:
-        try:
-            fields = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise Clip2DepthError(f"The camera file {path} is not valid JSON: {error}.") from None
+        text = read_bounded(path, MAX_CAMERA_FILE).decode()
+    except Clip2DepthError as error:
+        raise Clip2DepthError(f"The camera file {error}") from None
+    except UnicodeDecodeError:
+        raise Clip2DepthError(f"The camera file {path} is no UTF-8 text.") from None
+    name, parse = ("YAML", _parse_yaml) if path.suffix.lower() in (".yaml", ".yml") else ("JSON", json.loads)
+    try:
+        fields = parse(text)
+    except Exception as error:  # syntax, nesting, numbers and dates that Python has not
+        raise Clip2DepthError(f"The camera file {path} is not valid {name}: {reason_of(error)}.") from None
     if not isinstance(fields, Mapping):
         raise Clip2DepthError(f"The camera file {path} does not describe a camera: no named fields in it.")
     return fields
 
 
-def _finite(name: str, value: float) -> float:
+def _parse_yaml(text: str) -> Any:
+    """Plain YAML. Raises yaml.YAMLError for aliases too: a few of them can stand for billions of values."""
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            if self.check_event(yaml.AliasEvent):
+                raise yaml.YAMLError("it uses aliases, which a calibration does not need")
+            return super().compose_node(parent, index)
+
+    return yaml.load(text, Loader)  # a SafeLoader: it makes plain values only
+
+
+def _pixels(name: str, value: Any) -> int:
+    # Comparisons with NaN are false, and those with an integer of any length are exact.
+    if not (isinstance(value, numbers.Real) and 1 <= value <= MAX_SIDE and value == int(value)):
+        raise Clip2DepthError(
+            f"Camera: the size must be positive and whole, at most {MAX_SIDE} pixels a side; its {name} is "
+            f"{_shown(value)}."
+        )
+    return int(value)
+
+
+def _finite(name: str, value: Any) -> float:
     try:
         number = float(value)
     except (TypeError, ValueError):
-        raise Clip2DepthError(f"Camera: {name} must be a number, it is {value!r}.") from None
+        raise Clip2DepthError(f"Camera: {name} must be a number, it is {_shown(value)}.") from None
+    except OverflowError:
+        number = math.inf
     if not math.isfinite(number):
         raise Clip2DepthError(f"Camera: {name} must be finite, it is {number}.")
     return number
+
+
+def _shown(value: Any) -> str:
+    """A value of a file, or its type where its text may be long."""
+    if isinstance(value, (bool, float, str)) or (isinstance(value, int) and abs(value) < 10**18):
+        return printable(repr(value))
+    return f"of the type {type(value).__name__}"

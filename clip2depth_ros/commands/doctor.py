@@ -100,7 +100,7 @@ def look_at_opencv() -> Iterator[Finding]:
 
 
 def look_at_ros() -> Iterator[Finding]:
-    """rclpy, its middleware, our messages, and cv_bridge."""
+    """rclpy, its middleware and our messages."""
     if importlib.util.find_spec("rclpy") is None:
         yield Finding(
             FAIL,
@@ -129,15 +129,6 @@ def look_at_ros() -> Iterator[Finding]:
         )
     else:
         yield Finding(OK, "Messages", "clip2depth_ros/msg/DepthQuality")
-    if importlib.util.find_spec("cv_bridge") is None:
-        yield Finding(
-            WARN,
-            "cv_bridge",
-            "not installed: images in Bayer, YUV and 16-bit colour encodings are refused",
-            "apt install ros-$ROS_DISTRO-cv-bridge, if the camera publishes such images",
-        )
-    else:
-        yield Finding(OK, "cv_bridge", "installed")
 
 
 def look_at_fast_dds() -> Iterator[Finding]:

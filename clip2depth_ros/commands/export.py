@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from clip2depth_ros.camera import Letterbox
+from clip2depth_ros.coded_images import read_rgb
 from clip2depth_ros.errors import Clip2DepthError
-from clip2depth_ros.sources.images import read_image
 
 HELP = "write a trained checkpoint as a bundle that every engine runs"
 
@@ -127,9 +127,7 @@ def _measured(report: Path, checkpoint: Path) -> tuple[str, dict]:
 
 def _photograph(path: Path, size: tuple[int, int]) -> np.ndarray:
     """(height, width, 3) uint8 RGB: the whole photograph, letterboxed into the network's input."""
-    image = read_image(path)
-    if image is None:
-        raise Clip2DepthError(f"{path} is no image that can be read.")
+    image = read_rgb(path)
     height, width = size
     box = Letterbox((image.shape[1], image.shape[0]), width, height)
     return box.fit(image, np.empty((height, width, 3), np.uint8))

@@ -22,7 +22,7 @@ FIT_TOLERANCE = 1  # grey levels between GPU and CPU: rounding
 def device_index(device: str | None) -> int:
     """The number of a CUDA device given as None, "cuda" or "cuda:1". Raises Clip2DepthError."""
     name, _, number = (device or "cuda").partition(":")
-    if name != "cuda" or (number and not number.isdigit()) or (device or "").endswith(":"):
+    if name != "cuda" or (number and not number.isdecimal()) or (device or "").endswith(":"):
         raise Clip2DepthError(f"device '{device}' is unknown; known are: cpu, cuda, cuda:0, cuda:1, ...")
     return int(number or 0)
 

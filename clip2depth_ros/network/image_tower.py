@@ -171,7 +171,7 @@ def create_image_tower(visual: nn.Module, taps: Sequence[str], size: tuple[int, 
 
 def _tap_index(tap: str, prefix: str, count: int) -> int:
     number = tap.removeprefix(prefix)
-    if not (tap.startswith(prefix) and number.isdigit() and int(number) < count):
+    if not (tap.startswith(prefix) and number.isdecimal() and int(number) < count):
         raise Clip2DepthError(
             f"no tap '{tap}' in this image tower: known ones are {prefix}0 .. {prefix}{count - 1}"
         )

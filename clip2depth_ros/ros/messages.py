@@ -8,28 +8,22 @@ from typing import Any
 import cv2
 import numpy as np
 
-from clip2depth_ros.errors import Clip2DepthError
+from clip2depth_ros.coded_images import check_size, decode_rgb
+from clip2depth_ros.errors import Clip2DepthError, printable
+from clip2depth_ros.ros.encodings import ENCODINGS, Packed, Planar
 
-LARGEST_SIDE = 16384
+# Of the encodings that this codec does not read, those that cv_bridge may turn into color. Anything else
+# (32FC1, 16UC1 ...) is no picture at all.
+_CV_BRIDGE_PREFIXES = ("bayer_", "yuv", "nv")
 
-# Encodings that this codec reads itself: bytes a pixel, and OpenCV's conversion to RGB (None: it is RGB).
-# 8UC1, 8UC3 and 8UC4 carry no colour order of their own; OpenCV's, which nearly all of their writers use, is
-# BGR.
-_ENCODINGS: dict[str, tuple[int, int | None]] = {
-    "rgb8": (3, None),
-    "bgr8": (3, cv2.COLOR_BGR2RGB),
-    "8UC3": (3, cv2.COLOR_BGR2RGB),
-    "rgba8": (4, cv2.COLOR_RGBA2RGB),
-    "bgra8": (4, cv2.COLOR_BGRA2RGB),
-    "8UC4": (4, cv2.COLOR_BGRA2RGB),
-    "mono8": (1, cv2.COLOR_GRAY2RGB),
-    "8UC1": (1, cv2.COLOR_GRAY2RGB),
-    "mono16": (2, cv2.COLOR_GRAY2RGB),
-}
-
-# The families that cv_bridge can turn into colour. Anything else (32FC1, 16UC1 ...) is no picture at all.
-_CV_BRIDGE_PREFIXES = ("bayer_", "yuv", "nv", "uyvy", "yuyv")
-_CV_BRIDGE_ENCODINGS = ("rgb16", "bgr16", "rgba16", "bgra16", "16UC3", "16UC4")
+# Y, U, V and 1 to R, G and B: the numbers of OpenCV's other conversions of YUV.
+_YUV_TO_RGB = np.array(
+    [
+        [1.164, 0.0, 1.596, -1.164 * 16 - 1.596 * 128],
+        [1.164, -0.391, -0.813, -1.164 * 16 + (0.391 + 0.813) * 128],
+        [1.164, 2.018, 0.0, -1.164 * 16 - 2.018 * 128],
+    ]
+)
 
 
 def nanoseconds(stamp: Any) -> int:
@@ -50,8 +44,7 @@ class ImageCodec:
     """
 
     def __init__(self) -> None:
-        self._rgb = np.empty((0, 0, 3), np.uint8)
-        self._mono = np.empty((0, 0), np.uint8)
+        self._buffers: dict[str, np.ndarray] = {}
         self._bridge: Any = None
 
     def decode(self, message: Any) -> np.ndarray:
@@ -61,79 +54,112 @@ class ImageCodec:
     def decode_raw(self, message: Any) -> np.ndarray:
         """The picture of a sensor_msgs/Image. Raises Clip2DepthError, see :meth:`decode`."""
         width, height, step, encoding = message.width, message.height, message.step, message.encoding
-        if not (0 < width <= LARGEST_SIDE and 0 < height <= LARGEST_SIDE):
-            raise Clip2DepthError(
-                f"The image message says it is {width}x{height} pixels; 1 to {LARGEST_SIDE} make sense."
-            )
-        pixels = np.frombuffer(message.data, np.uint8)
-        if pixels.size != step * height:
-            raise Clip2DepthError(
-                f"The image message holds {pixels.size} bytes, but {height} rows of step {step} are "
-                f"{step * height}; it was cut off or filled wrongly."
-            )
-        if encoding not in _ENCODINGS:
+        try:
+            check_size(width, height)
+        except Clip2DepthError as error:
+            raise Clip2DepthError(f"The image message is not used: {error}.") from None
+        layout = ENCODINGS.get(encoding)
+        if layout is None:
             return self._decode_with_cv_bridge(message)
-        pixel_bytes, conversion = _ENCODINGS[encoding]
-        if step < width * pixel_bytes:
-            raise Clip2DepthError(
-                f"The image message says a row of {width} {encoding} pixels is {step} bytes long, but it "
-                f"takes {width * pixel_bytes}."
-            )
-        rows = pixels.reshape(height, step)[:, : width * pixel_bytes]
-        if conversion is None:
-            return rows.reshape(height, width, 3)
-        if encoding == "mono16":
-            picture = self._high_bytes(rows, bool(message.is_bigendian))
-        else:
-            picture = rows if pixel_bytes == 1 else rows.reshape(height, width, pixel_bytes)
-        return cv2.cvtColor(picture, conversion, dst=self._rgb_buffer(height, width))
+        pixels = np.frombuffer(message.data, np.uint8)
+        if isinstance(layout, Planar):
+            return self._decode_planar(pixels, width, height, step, encoding, layout)
+        return self._decode_packed(pixels, width, height, step, encoding, layout, bool(message.is_bigendian))
 
     def decode_compressed(self, message: Any) -> np.ndarray:
-        """The picture of a sensor_msgs/CompressedImage (JPEG, PNG and what else OpenCV reads)."""
+        """The picture of a sensor_msgs/CompressedImage: JPEG, PNG and what else coded_images reads."""
         if "compressedDepth" in message.format:
             raise Clip2DepthError(
-                f"The compressed image's format is '{message.format}': that is a depth image, the node needs "
-                "a picture."
+                f"The compressed image's format is '{printable(message.format)}': that is a depth image, the "
+                "node needs a picture."
             )
         coded = np.frombuffer(message.data, np.uint8)
-        # A camera_info describes the pixels as they are stored, so an EXIF orientation must not turn them.
-        flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
         try:
-            picture = cv2.imdecode(coded, flags) if coded.size else None
-        except cv2.error:
-            picture = None
-        if picture is None:
+            # camera_info describes the pixels as they are stored, so an EXIF orientation must not turn them.
+            return decode_rgb(coded)
+        except Clip2DepthError as error:
             raise Clip2DepthError(
-                f"The compressed image ({coded.size} bytes, format '{message.format}') is no picture that "
-                "OpenCV can read; it was cut off, or its format needs another decoder."
-            )
-        height, width = picture.shape[:2]
-        if max(height, width) > LARGEST_SIDE:
+                f"The compressed image ({coded.size} bytes, format '{printable(message.format)}') is no "
+                f"picture that can be read: {error}."
+            ) from None
+
+    def _decode_packed(
+        self,
+        pixels: np.ndarray,
+        width: int,
+        height: int,
+        step: int,
+        encoding: str,
+        layout: Packed,
+        big_endian: bool,
+    ) -> np.ndarray:
+        row = width * layout.samples * layout.sample_bytes
+        _check_row(row, step, width, encoding)
+        _check_length(pixels.size, step * height, step - row)
+        if layout.pair and width % 2:
+            raise Clip2DepthError(f"The image message is {width} pixels wide, but {encoding} holds pairs.")
+        if min(width, height) < layout.least_side:
             raise Clip2DepthError(
-                f"The compressed image is {width}x{height} pixels; 1 to {LARGEST_SIDE} make sense."
+                f"The image message is {width}x{height} pixels; {encoding} needs at least "
+                f"{layout.least_side}x{layout.least_side}."
             )
-        return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB, dst=self._rgb_buffer(height, width))
+        shape = (height, width, layout.samples) if layout.samples > 1 else (height, width)
+        if layout.sample_bytes == 2:
+            high = _plane(pixels, (height, width * layout.samples), 0 if big_endian else 1, step, 2)
+            upper = self._buffer("upper", high.shape)
+            np.copyto(upper, high)
+            picture = upper.reshape(shape)
+        else:
+            picture = _plane(pixels, (height, row), 0, step).reshape(shape)
+        if layout.conversion is None:
+            return picture
+        return cv2.cvtColor(picture, layout.conversion, dst=self._buffer("rgb", (height, width, 3)))
 
-    def _rgb_buffer(self, height: int, width: int) -> np.ndarray:
-        if self._rgb.shape[:2] != (height, width):
-            self._rgb = np.empty((height, width, 3), np.uint8)
-        return self._rgb
+    def _decode_planar(
+        self, pixels: np.ndarray, width: int, height: int, step: int, encoding: str, layout: Planar
+    ) -> np.ndarray:
+        if layout.half and (width % 2 or height % 2):
+            raise Clip2DepthError(
+                f"The image message is {width}x{height} pixels, but {encoding} has one color for 2x2 of "
+                "them: both must be even."
+            )
+        _check_row(width, step, width, encoding)
+        rows = height * 3 // 2 if layout.half else height * 3
+        if pixels.size == width * rows:
+            step = width  # some drivers give a step of all planes together
+        # Rows of color: one as long as those of brightness, one twice, two half as long.
+        color_rows = (1.0 if layout.interleaved else 0.5) if layout.half else 2.0
+        _check_length(pixels.size, step * rows, int((step - width) * color_rows))
+        rgb = self._buffer("rgb", (height, width, 3))
+        if not layout.half:
+            brightness = _plane(pixels, (height, width), 0, step)
+            color = _plane(pixels, (height, 2 * width), step * height, 2 * step).reshape(height, width, 2)
+            yuv = self._buffer("yuv", (height, width, 3))
+            order = [0, 0, 1, 2, 2, 1] if layout.swapped else [0, 0, 1, 1, 2, 2]
+            cv2.mixChannels([brightness, color], [yuv], order)
+            return cv2.transform(yuv, _YUV_TO_RGB, dst=rgb)
+        if layout.interleaved or step == width:
+            planes = _plane(pixels, (rows, width), 0, step)
+        else:
+            planes = self._buffer("planes", (rows, width))
+            np.copyto(planes[:height], _plane(pixels, (height, width), 0, step))
+            color = _plane(pixels, (height, width // 2), step * height, step // 2)
+            np.copyto(planes[height:].reshape(height, width // 2), color)
+        return cv2.cvtColor(planes, layout.conversion, dst=rgb)
 
-    def _high_bytes(self, rows: np.ndarray, big_endian: bool) -> np.ndarray:
-        """The upper byte of every 16-bit pixel, (H, W) uint8."""
-        high = rows[:, 0 if big_endian else 1 :: 2]
-        if self._mono.shape != high.shape:
-            self._mono = np.empty(high.shape, np.uint8)
-        np.copyto(self._mono, high)
-        return self._mono
+    def _buffer(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
+        """A uint8 array of the codec, kept as long as its shape is asked for."""
+        buffer = self._buffers.get(name)
+        if buffer is None or buffer.shape != shape:
+            buffer = self._buffers[name] = np.empty(shape, np.uint8)
+        return buffer
 
     def _decode_with_cv_bridge(self, message: Any) -> np.ndarray:
-        encoding = message.encoding
-        if not (encoding.startswith(_CV_BRIDGE_PREFIXES) or encoding in _CV_BRIDGE_ENCODINGS):
+        encoding = printable(message.encoding)
+        if not message.encoding.startswith(_CV_BRIDGE_PREFIXES):
             raise Clip2DepthError(
-                f"The image's encoding is '{encoding}', which is no colour or grey picture that the node "
-                f"knows; it reads {', '.join(_ENCODINGS)}, and with cv_bridge also Bayer, YUV and 16-bit "
-                "colour."
+                f"The image's encoding is '{encoding}', which is no color or gray picture that the node "
+                f"knows; it reads {', '.join(ENCODINGS)}."
             )
         if self._bridge is None:
             try:
@@ -142,12 +168,35 @@ class ImageCodec:
                 raise Clip2DepthError(
                     f"The image's encoding is '{encoding}', which needs cv_bridge, and that is not "
                     "installed: install ros-$ROS_DISTRO-cv-bridge, or let the camera driver publish one of "
-                    f"{', '.join(_ENCODINGS)}."
+                    f"{', '.join(ENCODINGS)}."
                 ) from None
             self._bridge = CvBridge()
         try:
             return self._bridge.imgmsg_to_cv2(message, "rgb8")
         except Exception as error:  # cv_bridge raises its own, OpenCV's, and numpy's errors
             raise Clip2DepthError(
-                f"cv_bridge cannot turn the image's encoding '{encoding}' into rgb8: {error}."
+                f"cv_bridge cannot turn the image's encoding '{encoding}' into rgb8: {printable(error, 200)}."
             ) from error
+
+
+def _plane(pixels: np.ndarray, shape: tuple[int, int], start: int, step: int, stride: int = 1) -> np.ndarray:
+    """A view of (rows, columns) bytes: rows begin `step` bytes apart from byte `start` on, and columns are
+    `stride` bytes apart."""
+    return np.ndarray(shape, np.uint8, pixels, start, (step, stride))
+
+
+def _check_row(needed: int, step: int, width: int, encoding: str) -> None:
+    if step < needed:
+        raise Clip2DepthError(
+            f"The image message says a row of {width} {encoding} pixels is {step} bytes long, but it takes "
+            f"{needed}."
+        )
+
+
+def _check_length(size: int, expected: int, padding: int) -> None:
+    """Drivers may leave out what pads the last row."""
+    if not expected - padding <= size <= expected:
+        raise Clip2DepthError(
+            f"The image message holds {size} bytes, but its size, step and encoding make it {expected}; it "
+            "was cut off or filled wrongly."
+        )

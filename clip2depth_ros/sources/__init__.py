@@ -8,7 +8,7 @@ from pathlib import Path
 
 from clip2depth_ros.camera import Camera
 from clip2depth_ros.errors import Clip2DepthError
-from clip2depth_ros.sources.base import Source
+from clip2depth_ros.sources.base import HIGHEST_FPS, LOWEST_FPS, Source
 
 KINDS = (
     "a folder of images, a folder with rgb/ (and depth/, camera.json, poses.txt), an image, a video file, "
@@ -65,14 +65,16 @@ def _open(spec: str | Path, topics: tuple, mounting: Sequence[float] | None, **c
     every, fps = common["every"], common["fps"]
     if every < 1:
         raise Clip2DepthError(f"'every' must be at least 1, it is {every}.")
-    if fps is not None and not 0 < fps < 10_000:
-        raise Clip2DepthError(f"The frame rate must be positive, it is {fps:g}.")
+    if fps is not None and not LOWEST_FPS <= fps <= HIGHEST_FPS:
+        raise Clip2DepthError(
+            f"The frame rate must be {LOWEST_FPS:g} to {HIGHEST_FPS:g} frames a second, it is {fps:g}."
+        )
     text = str(spec)
     if text.startswith("sim:"):
         from clip2depth_ros.sources.simulated import SimulatedSource
 
         return SimulatedSource(text, **common)
-    if text.startswith("/dev/") or (text.isdigit() and not Path(text).exists()):
+    if text.startswith("/dev/") or (text.isdecimal() and not Path(text).exists()):
         from clip2depth_ros.sources.video import DeviceSource
 
         return DeviceSource(text, **common)

@@ -15,6 +15,9 @@ log = logging.getLogger(__name__)
 
 DEFAULT_FPS = 30.0
 
+# From a picture every quarter of an hour to the fastest cameras; slower, stamps leave a message's range.
+LOWEST_FPS, HIGHEST_FPS = 1e-3, 1e4
+
 
 class Source(ABC):
     """Frames in their order; iterating again starts from the beginning, except for a live camera.
@@ -100,11 +103,14 @@ class Source(ABC):
         self.camera = camera
         return camera
 
-    def _count_bad(self, what: str) -> None:
-        """Note an image that could not be read: said at the first, counted after."""
+    def _count_bad(self, what: str, reason: str = "") -> None:
+        """Note an image that could not be read: said at the first, counted after.
+
+        reason: a whole sentence, where more is known.
+        """
         self.bad_images += 1
         if self.bad_images == 1:
-            log.warning("%s: %s cannot be read; its frame is left out.", self.name, what)
+            log.warning("%s Its frame is left out.", reason or f"{self.name}: {what} cannot be read.")
 
     def _end(self, frames: int) -> None:
         """Called at the end of an iteration: all images bad is an error, some are a warning."""

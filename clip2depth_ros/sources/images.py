@@ -3,18 +3,30 @@
 
 from __future__ import annotations
 
+import io
 import json
+import logging
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import cv2
 import numpy as np
 
+from clip2depth_ros.bounded import read_bounded, reading
 from clip2depth_ros.camera import Camera
-from clip2depth_ros.errors import Clip2DepthError
+from clip2depth_ros.camera.pinhole import MAX_CAMERA_FILE
+from clip2depth_ros.coded_images import read_depth, read_rgb
+from clip2depth_ros.errors import Clip2DepthError, printable
 from clip2depth_ros.frame import NAN, Frame
-from clip2depth_ros.sources.base import DEFAULT_FPS, Source
+from clip2depth_ros.sources.base import DEFAULT_FPS, HIGHEST_FPS, LOWEST_FPS, Source
+
+log = logging.getLogger(__name__)
+
+# Bytes of poses.txt: seven hours at 30 Hz.
+MAX_POSES = 2**27
+
+# Units of a depth image in a metre. 16 bits of the coarsest reach 655 km, of the finest 65 mm.
+DEPTH_SCALES = (0.1, 1e6)
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 
@@ -49,9 +61,10 @@ class ImageSource(Source):
         # upright.
         as_stored = self._given_camera is not None or self._known is not None
         for index, path in enumerate(self._paths):
-            image = read_image(path, as_stored=as_stored)
-            if image is None:
-                self._count_bad(path.name)
+            try:
+                image = read_rgb(path, as_stored=as_stored)
+            except Clip2DepthError as error:
+                self._count_bad(path.name, str(error))
                 continue
             height, width = image.shape[:2]
             camera = self._resolve_camera(width, height, self._known)
@@ -85,12 +98,7 @@ class RgbdSource(ImageSource):
 
     def __init__(self, path: Path, **common) -> None:
         self._folder = path
-        self._facts = _read_facts(path / "camera.json")
-        self._scale = self._facts.get("depth_scale") or 1000.0
-        if not isinstance(self._scale, (int, float)) or self._scale <= 0:
-            raise Clip2DepthError(
-                f"{path / 'camera.json'}: depth_scale must be positive, it is {self._scale!r}."
-            )
+        self._scale = read_fact(path / "camera.json", "depth_scale", *DEPTH_SCALES) or 1000.0
         self._poses = read_poses(path / "poses.txt")
         self.has_depth = (path / "depth").is_dir()
         self.has_odometry = bool(self._poses)
@@ -100,68 +108,75 @@ class RgbdSource(ImageSource):
         return path / "rgb"
 
     def _recorded_fps(self) -> float | None:
-        fps = self._facts.get("fps")
-        return float(fps) if isinstance(fps, (int, float)) and fps > 0 else None
+        return read_fact(self._folder / "camera.json", "fps", LOWEST_FPS, HIGHEST_FPS)
 
     def _complete(self, frame: Frame) -> Frame:
         file = self._folder / "depth" / f"{frame.name}.png"
-        raw = cv2.imread(str(file), cv2.IMREAD_UNCHANGED) if file.is_file() else None
-        if raw is not None and raw.ndim == 2 and raw.shape == frame.image.shape[:2]:
-            frame.depth = raw.astype(np.float32) / np.float32(self._scale)
-            frame.depth[raw == 0] = NAN
-        if frame.name.isdigit():
+        if file.is_file():
+            frame.depth = self._depth(file, frame.image.shape[:2])
+        if frame.name.isdecimal():
             frame.pose = self._poses.get(int(frame.name))
             frame.odometry = frame.pose if self.wants_odometry else None
         return frame
+
+    def _depth(self, file: Path, shape: tuple[int, int]) -> np.ndarray | None:
+        """(H, W) float32 metres, NaN unknown; None, with a warning, for a file that fits no image."""
+        try:
+            raw = read_depth(file)
+        except Clip2DepthError as error:
+            log.warning("%s Its frame has no true depth.", error)
+            return None
+        if raw.shape != shape:
+            log.warning("The depth image %s is not of its image's size; its frame has no true depth.", file)
+            return None
+        depth = raw.astype(np.float32) / np.float32(self._scale)
+        depth[raw == 0] = NAN
+        return depth
 
 
 def natural_key(path: Path) -> list[tuple[int, int, str]]:
     """Sorts file names as people count: digits by value, the rest by letter."""
     parts = re.split(r"(\d+)", path.name.lower())
-    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in parts]
+    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts]
 
 
-def read_image(path: Path, *, as_stored: bool = True) -> np.ndarray | None:
-    """(H, W, 3) uint8 RGB, or None when the file is no image that OpenCV reads.
+def read_fact(path: Path, name: str, low: float, high: float) -> float | None:
+    """A number of camera.json; None where it, or the file, does not exist.
 
-    as_stored: leave a camera's note about its orientation (EXIF) unheeded.
+    Raises Clip2DepthError, which names the file, where it is no number from low to high.
     """
-    flags = cv2.IMREAD_COLOR | (cv2.IMREAD_IGNORE_ORIENTATION if as_stored else 0)
-    try:
-        # Through memory, because imread cannot open every path that the system can.
-        coded = np.fromfile(path, np.uint8)
-        image = cv2.imdecode(coded, flags) if coded.size else None
-    except (OSError, cv2.error):
-        return None
-    return None if image is None else cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
-
-
-def _read_facts(path: Path) -> dict:
     if not path.is_file():
-        return {}
-    try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise Clip2DepthError(f"{path} cannot be read: {error}.") from None
+        return None
+    with reading(path):
+        facts = json.loads(read_bounded(path, MAX_CAMERA_FILE))
     if not isinstance(facts, dict):
         raise Clip2DepthError(f"{path} does not describe a camera: no named fields in it.")
-    return facts
+    number = facts.get(name)
+    if number is None:
+        return None
+    if not isinstance(number, (int, float)) or not low <= number <= high:
+        shown = (
+            printable(number) if isinstance(number, (str, float)) else f"of the type {type(number).__name__}"
+        )
+        raise Clip2DepthError(f"{path}: {name} must be a number from {low:g} to {high:g}, it is {shown}.")
+    return float(number)
 
 
 def read_poses(path: Path) -> dict[int, np.ndarray]:
     """Camera-to-world (4, 4) by frame number, of lines of a number and a 3x4 matrix; empty without a file."""
     if not path.is_file():
         return {}
-    try:
-        rows = np.loadtxt(path, ndmin=2)
-    except ValueError as error:
-        raise Clip2DepthError(f"{path} cannot be read: {error}.") from None
+    with reading(path):
+        text = read_bounded(path, MAX_POSES).decode()
+        rows = np.loadtxt(io.StringIO(text), ndmin=2) if text.strip() else np.empty((0, 13))
     if rows.shape[1] != 13:
         raise Clip2DepthError(
             f"{path}: a line takes a frame number and 12 numbers, not {rows.shape[1]} numbers."
         )
     poses = {}
     for row in rows:
+        if not (0 <= row[0] < 2**53 and row[0] == int(row[0])):
+            raise Clip2DepthError(f"{path}: {row[0]:g} is no frame number.")
         pose = np.eye(4)
         pose[:3] = row[1:].reshape(3, 4)
         poses[int(row[0])] = pose

@@ -20,7 +20,7 @@ class SimulatedSource(Source):
         super().__init__(**common)
         self.name = spec
         seed = spec.removeprefix("sim:")
-        if not seed.isdigit():
+        if not seed.isdecimal():
             raise Clip2DepthError(f"The simulator takes sim:SEED with a whole number, not '{spec}'.")
         if self._given_camera is not None:
             raise Clip2DepthError("The simulator has its own camera; leave --camera out.")

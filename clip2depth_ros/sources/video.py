@@ -11,9 +11,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from clip2depth_ros.coded_images import check_size
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.frame import Frame
-from clip2depth_ros.sources.base import DEFAULT_FPS, Source
+from clip2depth_ros.sources.base import DEFAULT_FPS, HIGHEST_FPS, LOWEST_FPS, Source
 
 
 class _CaptureSource(Source):
@@ -45,7 +46,7 @@ class VideoSource(_CaptureSource):
         self._path = path
         self._capture = self._open()
         recorded = self._capture.get(cv2.CAP_PROP_FPS)
-        self._rate = self._given_fps or (recorded if 0 < recorded < 10_000 else DEFAULT_FPS)
+        self._rate = self._given_fps or (recorded if LOWEST_FPS <= recorded <= HIGHEST_FPS else DEFAULT_FPS)
         self.fps = self._rate / self.every
         count = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
         # What the container says, which is exact for most files and a guess for some.
@@ -58,6 +59,11 @@ class VideoSource(_CaptureSource):
                 f"{self._path} is no video that OpenCV reads (nor an image, a folder or a bag); convert it "
                 "to MP4."
             )
+        try:
+            check_size(*(int(capture.get(p)) for p in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)))
+        except Clip2DepthError as error:
+            capture.release()
+            raise Clip2DepthError(f"The video {self._path} is not read: {error}.") from None
         return capture
 
     def __iter__(self) -> Iterator[Frame]:
@@ -89,7 +95,7 @@ class DeviceSource(_CaptureSource):
 
     def __init__(self, spec: str, **common) -> None:
         super().__init__(**common)
-        device = Path(f"/dev/video{spec}" if spec.isdigit() else spec)
+        device = Path(f"/dev/video{spec}" if spec.isdecimal() else spec)
         self.name = str(device)
         if not device.exists():
             there = ", ".join(sorted(glob.glob("/dev/video*"))) or "none"
@@ -106,7 +112,7 @@ class DeviceSource(_CaptureSource):
         if self._given_fps:
             self._capture.set(cv2.CAP_PROP_FPS, self._given_fps)
         rate = self._capture.get(cv2.CAP_PROP_FPS)
-        self.fps = (rate if 0 < rate < 10_000 else DEFAULT_FPS) / self.every
+        self.fps = (rate if LOWEST_FPS <= rate <= HIGHEST_FPS else DEFAULT_FPS) / self.every
 
     def __iter__(self) -> Iterator[Frame]:
         index = 0

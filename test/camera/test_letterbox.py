@@ -19,7 +19,7 @@ def plane(camera: Camera, slope_x: float, slope_y: float, inverse: float) -> np.
 
 @given(sizes, sizes, net_sizes)
 def test_keeps_shape_and_field_of_view(width, height, net):
-    camera = Camera.from_fov(width, height, 1.1)
+    camera = Camera.from_fov(width, height, 1.1 * min(1, width / height))
     box = Letterbox((width, height), *net)
     fitted = box.camera(camera)
     assert fitted.size == net
@@ -36,7 +36,7 @@ def test_keeps_shape_and_field_of_view(width, height, net):
 @settings(max_examples=60)
 def test_there_and_back_is_the_identity(width, height, net, slope_x, slope_y, inverse):
     """A plane seen by the letterboxed camera comes back as the same plane seen by the image's own camera."""
-    camera = Camera.from_fov(width, height, 1.1)
+    camera = Camera.from_fov(width, height, 1.1 * min(1, width / height))
     box = Letterbox((width, height), *net)
     assume(min(box.inner_width, box.inner_height) >= 8)
     inner = plane(box.camera(camera), slope_x, slope_y, inverse)

@@ -194,7 +194,7 @@ def test_two_images_of_one_stem_leave_two_results(tmp_path, tiny_bundle):
         (["--limit", "0"], "--limit must be at least 1"),
         (["--every", "0"], "'every' must be at least 1"),
         (["--threads", "-2"], "threads must be 0"),
-        (["--camera", "nothing.yaml"], "Cannot read the camera file"),
+        (["--camera", "nothing.yaml"], "The camera file"),
         (["--topic", "/camera"], "is no bag"),
         (["--horizontal-fov", "60"], "radians"),
         (["--odometry-topic", "/odom"], "is no bag"),

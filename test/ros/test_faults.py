@@ -69,7 +69,8 @@ def scene(graph, make_depth_node, fake_camera):
         (dict(data=array.array("B", bytes(1000))), "holds 1000 bytes"),
         (dict(data=array.array("B")), "holds 0 bytes"),
         (dict(encoding="32FC1"), "encoding is '32FC1'"),
-        (dict(encoding="bayer_rggb8"), "needs cv_bridge"),
+        (dict(encoding="nv16"), "needs cv_bridge"),
+        (dict(encoding="nv12"), "make it 4608;"),
         (dict(height=0, data=array.array("B")), "64x0"),
     ],
 )

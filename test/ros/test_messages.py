@@ -133,7 +133,7 @@ def test_no_header_makes_the_codec_fail_otherwise(width, height, step, encoding,
     assert decoded.shape == (height, width, 3)
 
 
-@pytest.mark.parametrize("encoding", ["bayer_rggb8", "yuv422_yuy2", "nv12", "rgb16"])
+@pytest.mark.parametrize("encoding", ["bayer_rgbw8", "yuv444", "nv16"])
 def test_without_cv_bridge_its_encodings_are_named(monkeypatch, encoding):
     monkeypatch.setitem(sys.modules, "cv_bridge", None)
     with pytest.raises(Clip2DepthError, match=f"'{encoding}', which needs cv_bridge"):
@@ -145,16 +145,29 @@ def test_with_cv_bridge_its_encodings_are_converted(monkeypatch):
 
     class CvBridge:
         def imgmsg_to_cv2(self, message, encoding):
-            if message.encoding == "bayer_gbrg8":
-                raise RuntimeError("no such pattern")
+            if message.encoding == "nv61":
+                raise RuntimeError("no such\npattern")
             assert encoding == "rgb8"
             return rgb
 
     monkeypatch.setitem(sys.modules, "cv_bridge", types.SimpleNamespace(CvBridge=CvBridge))
     codec = ImageCodec()
-    assert codec.decode(changed(encoding="bayer_rggb8")) is rgb
-    with pytest.raises(Clip2DepthError, match="no such pattern"):
-        codec.decode(changed(encoding="bayer_gbrg8"))
+    assert codec.decode(changed(encoding="nv16")) is rgb
+    with pytest.raises(Clip2DepthError, match=r"no such\\npattern"):
+        codec.decode(changed(encoding="nv61"))
+
+
+def test_text_of_a_message_is_bounded_and_printable_in_the_refusal():
+    hostile = "yuv\n\x1b[31m\u202e" + "x" * 50_000
+    for message in (changed(encoding=hostile), changed(encoding=hostile[3:])):
+        with pytest.raises(Clip2DepthError) as refusal:
+            ImageCodec().decode(message)
+        assert str(refusal.value).isprintable() and len(str(refusal.value)) < 700
+    for coded in (b"no picture", b""):
+        message = CompressedImage(format=hostile, data=array.array("B", coded))
+        with pytest.raises(Clip2DepthError) as refusal:
+            ImageCodec().decode(message)
+        assert str(refusal.value).isprintable() and len(str(refusal.value)) < 700
 
 
 def compressed(rgb: np.ndarray, suffix: str = ".png", **fields) -> CompressedImage:

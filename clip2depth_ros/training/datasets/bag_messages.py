@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import struct
 
-import cv2
 import numpy as np
+
+from clip2depth_ros.coded_images import decode_depth
+from clip2depth_ros.errors import Clip2DepthError
 
 
 def header_stamp(raw: bytes) -> int:
@@ -19,15 +21,19 @@ def header_stamp(raw: bytes) -> int:
 def read_compressed_depth(message) -> np.ndarray | None:
     """(H, W) float32 metres, NaN unknown, of a CompressedImage of compressed_depth_image_transport.
 
-    PNG of 16-bit millimetres, or of quantised inverse depth for 32FC1; None for another format.
+    PNG of 16-bit millimetres, or of quantised inverse depth for 32FC1; None for another format. Raises
+    Clip2DepthError for a damaged one.
     """
     if "compressedDepth" not in message.format:
         return None
     coded = np.frombuffer(message.data, np.uint8)
-    # A header of 12 bytes: the format, and the two numbers of the quantisation.
-    raw = cv2.imdecode(coded[12:], cv2.IMREAD_UNCHANGED) if coded.size > 12 else None
-    if raw is None or raw.dtype != np.uint16 or raw.ndim != 2:
-        return None
+    try:
+        # A header of 12 bytes: the format, and the two numbers of the quantisation.
+        raw = decode_depth(coded[12:])
+    except Clip2DepthError as error:
+        raise Clip2DepthError(
+            f"A compressed depth image of {coded.size} bytes cannot be read: {error}."
+        ) from None
     depth = raw.astype(np.float32)
     if message.format.startswith("32FC1"):
         a, b = struct.unpack_from("<ff", coded[:12].tobytes(), 4)

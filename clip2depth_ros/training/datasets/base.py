@@ -7,11 +7,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
 from clip2depth_ros.camera import Camera
 from clip2depth_ros.camera.rectifier import Rectifier
+from clip2depth_ros.coded_images import read_depth
 from clip2depth_ros.errors import Clip2DepthError
 
 
@@ -132,14 +132,12 @@ def read_depth_png(path, units_per_metre: float, source: str) -> np.ndarray:
 
     Raises Clip2DepthError, which names the file and `source`, where the data come from.
     """
+    if not path.is_file():
+        raise Clip2DepthError(f"The depth image {path} is missing; {source}")
     try:
-        coded = np.fromfile(path, np.uint8)
-        raw = cv2.imdecode(coded, cv2.IMREAD_UNCHANGED) if coded.size else None
-    except (OSError, cv2.error):
-        raw = None
-    if raw is None or raw.ndim != 2 or raw.dtype != np.uint16:
-        there = "is no 16-bit grey PNG" if path.is_file() else "is missing"
-        raise Clip2DepthError(f"The depth image {path} {there}; {source}")
+        raw = read_depth(path)
+    except Clip2DepthError as error:
+        raise Clip2DepthError(f"{str(error).rstrip('.')}; {source}") from None
     depth = raw.astype(np.float32)
     depth *= np.float32(1.0 / units_per_metre)
     depth[raw == 0] = np.nan

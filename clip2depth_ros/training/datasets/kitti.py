@@ -56,7 +56,7 @@ class Kitti(ListedFrames):
         self._crop = split in ("train", "validation") if kb_crop is None else kb_crop
 
     def _group(self, image: str, path: Path) -> str:
-        if len(Path(image).parts) != 5 or not Path(image).stem.isdigit():
+        if len(Path(image).parts) != 5 or not Path(image).stem.isdecimal():
             raise Clip2DepthError(
                 f"{path} names {image}; a line begins with date/drive/image_02/data/number.png; {SOURCE}"
             )

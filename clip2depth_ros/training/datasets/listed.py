@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
+from clip2depth_ros.coded_images import read_rgb
 from clip2depth_ros.errors import Clip2DepthError
-from clip2depth_ros.sources.images import read_image
 
 from .base import DataSet, Succession
 from .splits import check_split, split_frames
@@ -106,8 +106,9 @@ def find_list(name: str, root: Path, source: str) -> Path:
 
 def read_colour(path: Path, source: str) -> np.ndarray:
     """(H, W, 3) uint8 RGB, raising Clip2DepthError with the file's name and its `source`."""
-    image = read_image(path)
-    if image is None:
-        there = "is no image that can be read" if path.is_file() else "is missing"
-        raise Clip2DepthError(f"The image {path} {there}; {source}")
-    return image
+    if not path.is_file():
+        raise Clip2DepthError(f"The image {path} is missing; {source}")
+    try:
+        return read_rgb(path)
+    except Clip2DepthError as error:
+        raise Clip2DepthError(f"{str(error).rstrip('.')}; {source}") from None

@@ -3,14 +3,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 
 from clip2depth_ros.camera import Camera
 from clip2depth_ros.errors import Clip2DepthError
-from clip2depth_ros.sources.images import IMAGE_SUFFIXES, natural_key, read_poses
+from clip2depth_ros.sources.images import DEPTH_SCALES, IMAGE_SUFFIXES, natural_key, read_fact, read_poses
 
 from .base import DataSet, Rectification, Sample, Succession, check_sizes, read_depth_png
 from .listed import read_colour
@@ -58,7 +57,7 @@ class RgbdFolders(DataSet):
         depth = read_depth_png(facts.folder / "depth" / f"{colour.stem}.png", facts.units_per_metre, SOURCE)
         check_sizes(image, depth, facts.camera, colour)
         image, depth, camera = self._rectification(image, depth, facts.camera)
-        pose = facts.poses.get(int(colour.stem)) if colour.stem.isdigit() else None
+        pose = facts.poses.get(int(colour.stem)) if colour.stem.isdecimal() else None
         return Sample(image, depth, camera, f"{facts.folder.name}/{colour.stem}", pose=pose)
 
 
@@ -71,9 +70,7 @@ class _Facts:
         if not path.is_file():
             raise Clip2DepthError(f"There is no {path}; {SOURCE}")
         self.camera = Camera.from_file(path)
-        self.units_per_metre = json.loads(path.read_text(encoding="utf-8")).get("depth_scale", 1000.0)
-        if not isinstance(self.units_per_metre, (int, float)) or not self.units_per_metre > 0:
-            raise Clip2DepthError(f"{path}: depth_scale must be positive, it is {self.units_per_metre!r}.")
+        self.units_per_metre = read_fact(path, "depth_scale", *DEPTH_SCALES) or 1000.0
         self.poses: dict[int, np.ndarray] = read_poses(folder / "poses.txt")
 
 

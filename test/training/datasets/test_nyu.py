@@ -162,7 +162,7 @@ def test_raw_files_that_are_missing_are_named(raw, tmp_path_factory):
     with pytest.raises(Clip2DepthError, match=r"sync_depth_00001\.png is missing"):
         data[1]
     (raw / "kitchen_0028b" / "rgb_00000.jpg").write_bytes(b"\xff\xd8 cut short")
-    with pytest.raises(Clip2DepthError, match=r"rgb_00000\.jpg is no image"):
+    with pytest.raises(Clip2DepthError, match=r"rgb_00000\.jpg cannot be read"):
         data[0]
     (raw / "bad.txt").write_text("only_one_word\n")
     with pytest.raises(Clip2DepthError, match=r"bad\.txt, line 1"):

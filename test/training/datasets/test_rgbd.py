@@ -80,7 +80,7 @@ def test_what_is_missing_or_wrong_is_named(make, tmp_path):
         open_data_set(entry(tmp_path))
     with pytest.raises(Clip2DepthError, match=r"There is no .*camera\.json"):
         open_data_set(entry(make("bare", facts=None)))
-    with pytest.raises(Clip2DepthError, match=r"camera\.json: depth_scale must be positive"):
+    with pytest.raises(Clip2DepthError, match=r"camera\.json: depth_scale must be a number from 0.1"):
         open_data_set(entry(make("scale", facts={**FACTS, "depth_scale": 0})))
     with pytest.raises(Clip2DepthError, match=r"No image of .* has a depth image"):
         open_data_set(entry(make("blind", missing=range(5))))
