@@ -15,6 +15,10 @@ OPTICAL_IN_BODY = np.array([[0, 0, 1, 0], [-1, 0, 0, 0], [0, -1, 0, 0], [0, 0, 0
 # Below this a quaternion has no direction left; drivers that never fill it send zeros.
 SMALLEST_QUATERNION = 1e-3
 
+FARTHEST = 1e9
+"""Metres: of a position. A robot's coordinates, in UTM or Earth-centered, stay below 1e8; the squares of
+larger numbers leave single precision."""
+
 
 def pose_matrix(x: float, y: float, z: float, roll: float, pitch: float, yaw: float) -> np.ndarray:
     """(4, 4) float64: points of a child frame in its parent's.
@@ -34,8 +38,12 @@ def pose_matrix(x: float, y: float, z: float, roll: float, pitch: float, yaw: fl
 
 
 def is_pose(matrix: np.ndarray) -> bool:
-    """Whether a matrix is a rigid motion, (4, 4)."""
+    """Whether a matrix is a rigid motion, (4, 4), over less than FARTHEST."""
     if np.shape(matrix) != (4, 4) or not np.isfinite(matrix).all():
+        return False
+    if not np.allclose(matrix[3], (0.0, 0.0, 0.0, 1.0), rtol=0, atol=1e-6):
+        return False
+    if np.abs(matrix[:3, 3]).max() > FARTHEST:
         return False
     rotation = matrix[:3, :3]
     return np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-3) and np.linalg.det(rotation) > 0

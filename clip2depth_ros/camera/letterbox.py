@@ -125,7 +125,10 @@ class Letterbox:
         Inverse depth is linear over the image of a plane, however slanted, so a jump is where it bends.
         """
         inverse, steep = self._inverse, self._steep.view(bool)
-        steep[:] = False
+        # One or two pixels across have no line through them that could be straight.
+        steep[:] = min(inverse.shape) < 3
+        if min(inverse.shape) < 3:
+            return
         first, middle, last, rest = slice(None, -2), slice(1, -1), slice(2, None), slice(None)
         lines = (
             ((rest, first), (rest, middle), (rest, last)),

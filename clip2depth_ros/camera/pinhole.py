@@ -10,8 +10,9 @@ from __future__ import annotations
 import json
 import math
 import numbers
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping
+from copy import copy
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,7 @@ class Camera:
                 f"Camera: focal lengths must be positive, they are fx={self.fx:g} fy={self.fy:g}; "
                 "is the camera calibrated?"
             )
-        self._check_view("", self.fx, self.fy, self.cx, self.cy)
+        self._check_view(*self._intrinsics)
         distortion = tuple(_finite("distortion", d) for d in self.distortion)
         object.__setattr__(self, "distortion", distortion if any(distortion) else ())
         if self.distortion:
@@ -108,29 +109,31 @@ class Camera:
             projection = tuple(_finite("projection", p) for p in self.projection)
             if len(projection) != 4 or projection[0] <= 0 or projection[1] <= 0:
                 raise Clip2DepthError("Camera: projection takes fx, fy, cx, cy with positive focal lengths.")
-            self._check_view(" of the rectified image", *projection)
+            self._check_view(*projection)
             # Without anything to rectify there is no rectified image that it would be the projection of.
             object.__setattr__(self, "projection", None if self.is_rectified else projection)
 
-    def _check_view(self, where: str, fx: float, fy: float, cx: float, cy: float) -> None:
+    def _check_view(self, fx: float, fy: float, cx: float, cy: float) -> None:
         """Raises Clip2DepthError for intrinsics, in pixels, that no camera with an image of this size has."""
-        numbers = f"fx={fx:g} fy={fy:g} cx={cx:g} cy={cy:g}{where}, {self.width}x{self.height} pixels"
+        self._check_rays(fx, fy, cx, cy)
         if not 1 / MAX_ASPECT <= fx / fy <= MAX_ASPECT:
             raise Clip2DepthError(
-                f"Camera: fx and fy differ by more than a factor of {MAX_ASPECT:g} ({numbers}); check the "
+                f"Camera: fx={fx:g} and fy={fy:g} differ by more than a factor of {MAX_ASPECT:g}; check the "
                 "calibration."
             )
-        across = (-0.5 - cx) / fx, (self.width - 0.5 - cx) / fx
-        down = (-0.5 - cy) / fy, (self.height - 0.5 - cy) / fy
-        if not max(map(abs, across + down)) <= MAX_SLOPE:
+        if not max(self.width / fx, self.height / fy) >= MIN_SLOPE:
             raise Clip2DepthError(
-                f"Camera: a part of the image lies more than 87 degrees from the optical axis ({numbers}); "
-                "check focal length and principal point, which are in pixels."
+                f"Camera: fx={fx:g} fy={fy:g} for {self.width}x{self.height} pixels is a field of view of "
+                "less than half a degree; check the calibration."
             )
-        if not max(across[1] - across[0], down[1] - down[0]) >= MIN_SLOPE:
+
+    def _check_rays(self, fx: float, fy: float, cx: float, cy: float) -> None:
+        across = max(abs(-0.5 - cx), abs(self.width - 0.5 - cx)) / fx
+        down = max(abs(-0.5 - cy), abs(self.height - 0.5 - cy)) / fy
+        if not max(across, down) <= MAX_SLOPE:
             raise Clip2DepthError(
-                f"Camera: the field of view is less than half a degree ({numbers}); check the focal length, "
-                "which is in pixels."
+                f"Camera: by fx={fx:g} fy={fy:g} cx={cx:g} cy={cy:g}, in pixels, a part of the {self.width}x"
+                f"{self.height} image lies more than 87 degrees from the optical axis; check the calibration."
             )
 
     @classmethod
@@ -232,7 +235,7 @@ class Camera:
         return Camera(self.width, self.height, fx, fy, cx, cy)
 
     def scaled(self, width: int, height: int) -> Camera:
-        """The camera of the same image resized to width x height."""
+        """The camera of the same image resized to width x height, which may stretch it by any factor."""
         sx, sy = width / self.width, height / self.height
 
         def resized(fx: float, fy: float, cx: float, cy: float) -> tuple[float, float, float, float]:
@@ -241,17 +244,33 @@ class Camera:
         return self._with_intrinsics(width, height, resized)
 
     def cropped(self, x: int, y: int, width: int, height: int) -> Camera:
-        """The camera of the window whose top-left pixel is (x, y); negative x, y mean a border."""
+        """The camera of the window whose top-left pixel is (x, y); negative x, y mean a border.
+
+        Raises Clip2DepthError for a window that lies where no camera looks.
+        """
 
         def moved(fx: float, fy: float, cx: float, cy: float) -> tuple[float, float, float, float]:
             return fx, fy, cx - x, cy - y
 
-        return self._with_intrinsics(width, height, moved)
+        window = self._with_intrinsics(width, height, moved)
+        for intrinsics in (window._intrinsics, window.projection):
+            if intrinsics is not None:
+                window._check_rays(*intrinsics)
+        return window
 
-    def _with_intrinsics(self, width: int, height: int, change) -> Camera:
-        fx, fy, cx, cy = change(self.fx, self.fy, self.cx, self.cy)
+    @property
+    def _intrinsics(self) -> tuple[float, float, float, float]:
+        return self.fx, self.fy, self.cx, self.cy
+
+    def _with_intrinsics(self, width: int, height: int, change: Callable[..., tuple]) -> Camera:
+        """A copy; not made anew, because what a camera can be does not bound its stretched or cut image."""
+        camera = copy(self)
+        fields = zip(("fx", "fy", "cx", "cy"), change(*self._intrinsics), strict=True)
         projection = change(*self.projection) if self.projection else None
-        return replace(self, width=width, height=height, fx=fx, fy=fy, cx=cx, cy=cy, projection=projection)
+        sizes = {"width": _pixels("width", width), "height": _pixels("height", height)}
+        for name, value in (dict(fields) | sizes | {"projection": projection}).items():
+            object.__setattr__(camera, name, value)
+        return camera
 
     def axes(self) -> tuple[np.ndarray, np.ndarray]:
         """x / z of every column, (W,) float32, and y / z of every row, (H,) float32.

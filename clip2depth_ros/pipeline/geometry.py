@@ -50,7 +50,7 @@ class Geometry:
         self.depth_camera = rectified.scaled(width, height) if rectified else None
         self.focal_scale = 1.0
         if manifest.canonical_focal_px is not None:
-            self.focal_scale = letterbox.camera(rectified).fx / manifest.canonical_focal_px
+            self.focal_scale = rectified.fx * letterbox.scale[0] / manifest.canonical_focal_px
         outside = self._rectifier.outside if self._rectifier else None
         if outside is not None:
             outside = cv2.resize(outside, (width, height), interpolation=cv2.INTER_NEAREST_EXACT) > 0

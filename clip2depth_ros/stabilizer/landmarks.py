@@ -29,9 +29,12 @@ def landmarks(
     """
     height, width = depth.shape
     across, down = width / camera.width, height / camera.height
-    x = np.rint((before[:, 0] + 0.5) * across - 0.5).astype(np.intp).clip(REACH, width - 1 - REACH)
-    y = np.rint((before[:, 1] + 0.5) * down - 0.5).astype(np.intp).clip(REACH, height - 1 - REACH)
-    around = np.stack([depth[y + j, x + i] for i in (-REACH, 0, REACH) for j in (-REACH, 0, REACH)])
+    # A depth of a few pixels is looked at as far as it reaches.
+    reach_x, reach_y = min(REACH, (width - 1) // 2), min(REACH, (height - 1) // 2)
+    x = np.rint((before[:, 0] + 0.5) * across - 0.5).astype(np.intp).clip(reach_x, width - 1 - reach_x)
+    y = np.rint((before[:, 1] + 0.5) * down - 0.5).astype(np.intp).clip(reach_y, height - 1 - reach_y)
+    columns, rows = (-reach_x, 0, reach_x), (-reach_y, 0, reach_y)
+    around = np.stack([depth[y + j, x + i] for i in columns for j in rows])
     good = (variance[y, x] < SURE) & (around.max(0) < FLAT * around.min(0))
     z = depth[y[good], x[good]].astype(np.float64)
     middle, focal = np.array([camera.cx, camera.cy]), np.array([camera.fx, camera.fy])

@@ -16,8 +16,8 @@ image and this part of the flow."""
 UNLIKE, UNLIKE_PART = 4, 1.5
 """And where the image looks less like the place that the motion leads to by this many grey levels and this
 factor: flow alone errs too often where there is little texture."""
-NEAREST = 1e-2
-"""Metres; expected depth is no less."""
+NEAREST, FARTHEST = 1e-2, 1e6
+"""Metres; expected depth is no less and no more, or what nobody measures would grow beyond all numbers."""
 UNKNOWN = 1e4
 """Variance of what is not known, in units of one measurement's."""
 
@@ -89,7 +89,8 @@ class Prediction:
         else:
             self.depth *= self._all_factor
             self.depth += np.float32(motion[2, 3])
-        np.maximum(self.depth, np.float32(NEAREST), out=self.depth)
+        np.fmax(self.depth, np.float32(NEAREST), out=self.depth)
+        np.fmin(self.depth, np.float32(FARTHEST), out=self.depth)
 
     def _find_places(self, measured: np.ndarray, camera: Camera, motion: np.ndarray) -> None:
         """Fill self._places with where every pixel of the reduced image was; NaN where depth is unknown."""

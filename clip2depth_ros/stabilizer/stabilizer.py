@@ -9,6 +9,7 @@ import numpy as np
 
 from clip2depth_ros.camera import Camera
 from clip2depth_ros.errors import Clip2DepthError
+from clip2depth_ros.transforms import is_pose
 
 from .depth_filter import DepthFilter
 from .ego_motion import EgoMotion, find_ego_motion, typical_miss
@@ -86,8 +87,8 @@ class Stabilizer:
         image: (h, w, 3) uint8 RGB, the same pixels. camera: theirs, rectified, or None when nobody knows it:
         then nothing is known of its motion. stamp: nanoseconds.
         motion: (4, 4), points of the previous update's optical frame into this one, in the depth's metres,
-        from outside; it takes the place of what vision tells. It is left out when it is not finite, or when
-        a trusted vision sees that it cannot be.
+        from outside; it takes the place of what vision tells. It is left out when it is no rigid motion, or
+        when a trusted vision sees that it cannot be.
         Raises Clip2DepthError when the sizes do not fit each other or the camera is not rectified.
         """
         _check(depth, image, camera)
@@ -151,7 +152,7 @@ class Stabilizer:
         small = camera.scaled(self._flow.width, self._flow.height)
         points, seen = landmarks(before, now, small, self._filter.kept_depth, self._filter.kept_variance)
         vision = find_ego_motion(points, seen, small.fx)
-        if motion is None or np.shape(motion) != (4, 4) or not np.isfinite(motion).all():
+        if motion is None or not is_pose(motion):
             return vision, None
         motion = np.asarray(motion, np.float64)
         if vision is not None:

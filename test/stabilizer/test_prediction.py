@@ -4,7 +4,7 @@ import pytest
 from walls import CAMERA, motion, view
 
 from clip2depth_ros.stabilizer.flow import Flow
-from clip2depth_ros.stabilizer.prediction import UNKNOWN, Prediction
+from clip2depth_ros.stabilizer.prediction import FARTHEST, NEAREST, UNKNOWN, Prediction
 
 MOVES = [((0.0, 0.0, 0.1), (0.0, 0.0, 0.0)), ((0.06, -0.03, 0.05), (0.01, 0.03, -0.02))]
 
@@ -69,3 +69,33 @@ def test_unknown_depth_stays_finite_and_outside_there_is_no_past():
     found = carried(before, after, measured, motion(before[2], after[2]))
     assert np.isfinite(found.depth).all() and (found.depth > 0).all() and np.isfinite(found.variance).all()
     assert (found.variance[:, -20:] == UNKNOWN).all(), "newly in view"
+
+
+@pytest.mark.parametrize("growth", [1e10, -1e10, np.inf, np.nan])
+def test_what_nobody_measures_stays_within_numbers(growth):
+    """Without a motion, the depth that is carried along is multiplied in every frame."""
+    before, after = view(), view((0.0, 0.0, 0.1))
+    height, width = before[1].shape
+    flow = Flow(width, height, 100_000)
+    flow.look(before[0])
+    flow.look(after[0])
+    flow.step()
+    flow.growth = lambda: growth
+    prediction = Prediction(width, height, flow)
+    depth, variance = before[1], np.full(before[1].shape, 0.1, np.float32)
+    unknown = np.full(before[1].shape, np.nan, np.float32)
+    with np.errstate(all="ignore"):
+        for _ in range(10):
+            prediction.carry(depth, variance, unknown, None, None)
+            depth, variance = prediction.depth.copy(), prediction.variance.copy()
+            assert (depth >= NEAREST).all() and (depth <= FARTHEST).all()
+
+
+@pytest.mark.parametrize("place", [1e30, -1e30, 1e9, -1e9])
+def test_a_motion_of_any_length_leaves_numbers(place):
+    before, after = view(), view((0.0, 0.0, 0.1))
+    moved = np.eye(4)
+    moved[:3, 3] = place
+    found = carried(before, after, after[1], moved)
+    assert (found.depth >= NEAREST).all() and (found.depth <= FARTHEST).all()
+    assert np.isfinite(found.variance).all()

@@ -94,9 +94,15 @@ def test_between_two_poses_the_way_is_straight_and_the_turn_even(angle, part):
 def test_a_pose_is_a_rotation_and_a_place_in_finite_numbers():
     pose = pose_matrix(1, -2, 3, 0.3, -0.5, 1.1)
     assert is_pose(pose) and is_pose(inverse_pose(pose))
-    mirrored, stretched, unknown = (pose.copy() for _ in range(3))
+    mirrored, stretched, unknown, singular, tilted, infinite, far = (pose.copy() for _ in range(7))
     mirrored[:3, 0] *= -1
     stretched[:3, :3] *= 1.01
     unknown[0, 3] = np.nan
-    for wrong in (mirrored, stretched, unknown, pose[:3], np.eye(3)):
+    singular[3] = 0
+    tilted[3, 1] = 0.01
+    infinite[3, 3] = np.inf
+    far[2, 3] = -1e12
+    for wrong in (mirrored, stretched, unknown, singular, tilted, infinite, far, pose[:3], np.eye(3)):
         assert not is_pose(wrong)
+    earth = pose_matrix(4.2e6, -1.7e5, 4.8e6, 0, 0, 1)
+    assert is_pose(earth) and is_pose(np.linalg.inv(earth) @ earth)
