@@ -21,11 +21,12 @@ from clip2depth_ros.bounded import read_bounded
 from clip2depth_ros.errors import Clip2DepthError
 
 MAX_SIDE = 16384
-MAX_PIXELS = 2**26
-"""8192 x 8192. The largest cameras on robots have about 50 megapixels (8192 x 6144), 8K video 33. At this
-size the decoded picture takes 200 MB."""
+MAX_PIXELS = 2**25
+"""8192 x 4096, a little more than 8K video (7680 x 4320). Cameras on robots have 20 megapixels at the most,
+and the network sees some hundred pixels a side. At this size the picture takes 100 MB, and the pipeline with
+its depth and deviation 0.7 GB in all (measured); at twice the size it takes more than 1 GB."""
 MAX_FILE = 2**28
-"""Bytes of an image file. More than MAX_PIXELS of incompressible 8-bit color take."""
+"""Bytes of an image file: more than MAX_PIXELS take in 16-bit color, incompressible."""
 
 _JPEG_SEGMENTS = 1024
 _JPEG_SCANS = 64

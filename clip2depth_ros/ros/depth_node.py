@@ -21,7 +21,7 @@ from std_srvs.srv import Trigger
 from clip2depth_ros.bundle import open_bundle
 from clip2depth_ros.engines import Engine, open_engine
 from clip2depth_ros.engines.opening import end_process
-from clip2depth_ros.errors import Clip2DepthError
+from clip2depth_ros.errors import Clip2DepthError, printable
 from clip2depth_ros.frame import Frame
 from clip2depth_ros.pipeline import Pipeline
 from clip2depth_ros.ros.camera_input import CameraInput
@@ -285,7 +285,7 @@ class DepthNode(LifecycleNode):
                     return
                 source.mailbox.count("bad")
                 self._notices.count(
-                    "bug", f"Image skipped after an unexpected error:\n{traceback.format_exc()}"
+                    "bug", "Image skipped after an unexpected error:", traceback.format_exc()
                 )
 
     def _one_image(self, source: CameraInput, message: Any) -> str:
@@ -296,7 +296,8 @@ class DepthNode(LifecycleNode):
             return "dropped"
         stamp, frame_id = nanoseconds(message.header.stamp), message.header.frame_id
         settings = self.settings
-        reset = self._steering.steer(self._pipeline, settings, f"{self._bundle_name}/{frame_id}")
+        name = f"{self._bundle_name}/{printable(frame_id)}"
+        reset = self._steering.steer(self._pipeline, settings, name)
         hints = self._hints.at(stamp, frame_id)
         frame = self._pipeline.process(Frame(image, stamp, frame_id, camera, **hints))
         frame.facts.reset |= reset

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from geometry_msgs.msg import TransformStamped
 
+from clip2depth_ros.errors import printable
 from clip2depth_ros.ros.notices import Notices
 from clip2depth_ros.ros.outgoing import filled_header
 from clip2depth_ros.ros.qos import volatile
@@ -50,8 +51,9 @@ class LevelFrame:
         if self._publisher is None:
             self._notices.say(
                 "tf",
-                f"tf2_msgs is not installed, so the scan's frame '{level_frame}' is not on /tf: install "
-                "ros-$ROS_DISTRO-tf2-msgs, or set scan.publish_tf to false and let another node announce it.",
+                f"tf2_msgs is not installed, so the scan's frame '{printable(level_frame)}' is not on /tf: "
+                "install ros-$ROS_DISTRO-tf2-msgs, or set scan.publish_tf to false and let another node "
+                "announce it.",
             )
             return
         filled_header(self._transform.header, stamp, camera_frame)

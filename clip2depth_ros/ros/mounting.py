@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from clip2depth_ros.errors import Clip2DepthError
+from clip2depth_ros.errors import Clip2DepthError, printable
 from clip2depth_ros.ros.robot_settings import MountingSettings
 from clip2depth_ros.ros.settings import DepthSettings
 from clip2depth_ros.transforms import OPTICAL_IN_BODY, inverse_pose, pose_matrix
@@ -36,8 +36,8 @@ def sensor_in_optical(
     if message_frame and message_frame == settings.mounting.base_frame:
         return base_in_optical
     raise Clip2DepthError(
-        f"Messages on {configured.topic} are in the frame '{message_frame}', and nothing says where that is, "
-        f"so they are not used: set the parameter {sensor}.frame_id to it, and its pose in "
+        f"Messages on {configured.topic} are in the frame '{printable(message_frame)}', and nothing says "
+        f"where that is, so they are not used: set the parameter {sensor}.frame_id to it, and its pose in "
         f"'{settings.mounting.base_frame}' beside it."
     )
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from nav_msgs.msg import Odometry
 
-from clip2depth_ros.errors import Clip2DepthError
+from clip2depth_ros.errors import Clip2DepthError, printable
 from clip2depth_ros.ros.hint_input import HintInput
 from clip2depth_ros.ros.mounting import optical_in_base
 from clip2depth_ros.ros.notices import Notices
@@ -122,6 +122,7 @@ class OdometryInput(HintInput):
             return np.eye(4)
         if child in ("", mounting.base_frame):
             return optical_in_base(mounting)
+        child = printable(child)
         raise Clip2DepthError(
             f"The odometry on {self.topic} is of the frame '{child}', and nothing says where the camera is "
             f"on it, so it is not used: set the parameter mounting.base_frame to '{child}', and the camera's "

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from clip2depth_ros.errors import Clip2DepthError
+from clip2depth_ros.errors import Clip2DepthError, printable
 from clip2depth_ros.transforms import unit_quaternion
 
 # Of a dense cloud every n-th point is as good: a scale needs some hundreds.
@@ -63,7 +63,8 @@ def cloud_points(message: Any) -> np.ndarray:
     fields = {field.name: field for field in message.fields}
     if not all(axis in fields and fields[axis].datatype in _FLOATS for axis in "xyz"):
         raise Clip2DepthError(
-            f"its fields are {', '.join(fields) or 'none'}, but must hold x, y and z as FLOAT32 or FLOAT64"
+            f"its fields are {printable(', '.join(fields) or 'none')}, but must hold x, y and z as FLOAT32 "
+            "or FLOAT64"
         )
     height, width, step = message.height, message.width, message.point_step
     data = np.frombuffer(message.data, np.uint8)

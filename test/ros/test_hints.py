@@ -461,3 +461,45 @@ def test_images_that_begin_anew_make_all_of_them_forget():
     every.inputs["gravity"]._on_message(tilted(0, np.eye(3)))
     assert every.at(T0, OPTICAL)["gravity"] is not None
     assert every.at(T0 - 10 * MS, OPTICAL)["gravity"] is None
+
+
+HOSTILE = ("\n[ERROR] forged\x1b[2J\u202e" + "a" * 50_000, "b" * 50_000 + "\r\n")
+
+
+@pytest.mark.parametrize("kind", ["odometry", "imu", "ranges"])
+@pytest.mark.parametrize("frames", [HOSTILE, (HOSTILE[0], "base_link")])
+def test_a_peer_whose_frame_ids_alternate_does_not_flood_the_log(clock, kind, frames):
+    """Neither with two unknown frames, nor with one that comes and goes."""
+    given = ranges_of("laser_scan") if kind == "ranges" else Given(*INPUTS[kind])
+    seconds, rate = 40, 25
+    for n in range(seconds * rate):
+        frame, milliseconds = frames[n % 2], n * 1000 / rate
+        if kind == "odometry":
+            for t in (milliseconds, milliseconds + 2, milliseconds + 4):
+                given.send(moved(t, child=frame))
+                given.at(t)
+        else:
+            given.send(
+                tilted(milliseconds, np.eye(3), frame=frame)
+                if kind == "imu"
+                else scan(milliseconds, frame=frame)
+            )
+        given.at(milliseconds)
+        clock[0] += 1 / rate
+    assert 1 <= len(given.log.lines) <= 3 + seconds / 5 + 1
+    for line in [*given.log.lines, *given.notices.states.values()]:
+        assert line.isprintable() and len(line) < 1000
+    assert f"{kind} frame" in given.notices.states or frames[1] == "base_link"
+
+
+INPUTS = {"odometry": (OdometryInput, "odom"), "imu": (ImuInput, "imu/data")}
+
+
+def test_the_fields_of_a_cloud_are_bounded_in_its_refusal(clock):
+    given = ranges_of("point_cloud")
+    message = stamped(PointCloud2(), 0, "laser")
+    message.fields = [PointField(name=text) for text in HOSTILE]
+    for _ in range(100):
+        given.send(message)
+    (line,) = given.log.lines
+    assert line.isprintable() and len(line) < 1000 and "its fields are" in line

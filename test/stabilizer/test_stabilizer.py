@@ -82,12 +82,14 @@ def test_a_motion_from_outside_is_used_and_a_false_one_is_not():
     stabilizer, rng = Stabilizer(), np.random.default_rng(0)
     for index, (image, depth, pose) in enumerate(views):
         outside = None if index == 0 else motion(views[index - 1][2], pose)
+        if index == 4:
+            outside[3] = 0  # singular
         if index == 5:
             outside[:3, 3] += 2.0  # odometry that jumps
         if index == 6:
             outside[0, 0] = np.nan
         stable = stabilizer.update(flickering(depth, rng), image, CAMERA, index * FRAME, motion=outside)
-        assert stable.source == ("none" if index == 0 else "vision" if index in (5, 6) else "odometry")
+        assert stable.source == ("none" if index == 0 else "vision" if index in (4, 5, 6) else "odometry")
         if stable.source == "odometry":
             np.testing.assert_array_equal(stable.motion, outside)
             assert stable.vision is not None, "vision is told beside it"

@@ -11,7 +11,7 @@ import numpy as np
 
 from clip2depth_ros.camera import Camera
 from clip2depth_ros.depth_images import read_depth
-from clip2depth_ros.errors import Clip2DepthError
+from clip2depth_ros.errors import Clip2DepthError, printable
 from clip2depth_ros.ros.camera_info import camera_from_info, is_calibrated
 from clip2depth_ros.ros.messages import ImageCodec
 from clip2depth_ros.sources.bag import IMAGE_TYPES, INFO_TYPE, BagSource, camera_info_topic
@@ -148,8 +148,8 @@ class _Bag:
         if depth is None:
             kind = getattr(found, "format", None) or found.encoding
             raise Clip2DepthError(
-                f"{self.path}, {self.depth_topic}: '{kind}' is no depth image; 16UC1, 32FC1 and their "
-                "compressedDepth are."
+                f"{self.path}, {self.depth_topic}: '{printable(kind)}' is no depth image; 16UC1, 32FC1 and "
+                "their compressedDepth are."
             )
         return depth
 
