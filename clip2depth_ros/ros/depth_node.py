@@ -284,9 +284,7 @@ class DepthNode(LifecycleNode):
                 if not self.context.ok():
                     return
                 source.mailbox.count("bad")
-                self._notices.count(
-                    "bug", "Image skipped after an unexpected error:", traceback.format_exc()
-                )
+                self._notices.count("bug", "Image skipped after an unexpected error:", traceback.format_exc())
 
     def _one_image(self, source: CameraInput, message: Any) -> str:
         """Decode, compute, publish. Returns what became of the image: `processed` or `dropped`."""

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import logging
 import re
@@ -167,8 +166,9 @@ def read_poses(path: Path) -> dict[int, np.ndarray]:
     if not path.is_file():
         return {}
     with reading(path):
-        text = read_bounded(path, MAX_POSES).decode()
-        rows = np.loadtxt(io.StringIO(text), ndmin=2) if text.strip() else np.empty((0, 13))
+        lines = read_bounded(path, MAX_POSES).decode().splitlines()
+        lines = [line for line in lines if line.partition("#")[0].strip()]
+        rows = np.loadtxt(lines, ndmin=2) if lines else np.empty((0, 13))
     if rows.shape[1] != 13:
         raise Clip2DepthError(
             f"{path}: a line takes a frame number and 12 numbers, not {rows.shape[1]} numbers."

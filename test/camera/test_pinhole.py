@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 import json
 import math
+import time
 
 import numpy as np
 import pytest
@@ -182,3 +183,152 @@ def test_bad_camera_files_are_one_sentence(tmp_path, name, text, message):
 def test_missing_camera_file(tmp_path):
     with pytest.raises(Clip2DepthError, match=r"The camera file .*nothing\.json cannot be read: No such"):
         Camera.from_file(tmp_path / "nothing.json")
+
+
+GOOD = {"width": 640, "height": 480, "fx": 500.0, "fy": 500.0, "cx": 319.5, "cy": 239.5}
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"fx": 1e-3, "fy": 1e-3}, "87 degrees"),
+        ({"fx": 4.0, "fy": 4.0}, "87 degrees"),  # millimetres
+        ({"fx": 1e9, "fy": 1e9}, "less than half a degree"),
+        ({"fx": 1e300, "fy": 1e300}, "less than half a degree"),
+        ({"fx": 5e-324, "fy": 5e-324}, "87 degrees"),
+        ({"fx": 500.0, "fy": 50.0}, "factor of 5"),
+        ({"fx": 500.0, "fy": 5e6}, "factor of 5"),
+        ({"cx": 1e9}, "87 degrees"),
+        ({"cy": -1e300}, "87 degrees"),
+        ({"cx": 20_000.0}, "87 degrees"),
+        ({"width": 65_537}, "at most 65536 pixels"),
+        ({"height": 2**31}, "at most 65536 pixels"),
+        ({"distortion": (0.1, 0, 0, 0, 0), "projection": (1e-3, 1e-3, 320, 240)}, "87 degrees"),
+        ({"distortion": (0.1, 0, 0, 0, 0), "projection": (1e9, 1e9, 320, 240)}, "half a degree"),
+        ({"distortion": (0.1, 0, 0, 0, 0), "projection": (500, 500, 1e9, 240)}, "87 degrees"),
+    ],
+)
+def test_a_camera_has_limits(changes, words):
+    with pytest.raises(Clip2DepthError, match=words) as refusal:
+        Camera(**GOOD | changes)
+    assert len(str(refusal.value)) < 300
+
+
+@pytest.mark.parametrize(
+    "camera",
+    [
+        dict(GOOD, fx=190.0, fy=190.0),  # a wide lens, 119 degrees
+        dict(GOOD, fx=204.0, fy=204.0, distortion=(0.1,) * 4, distortion_model="equidistant"),  # 180 degrees
+        dict(GOOD, fx=20_000.0, fy=20_000.0),  # a telephoto lens, 1.8 degrees
+        dict(GOOD, fx=250.0, fy=500.0),  # binned in one direction
+        dict(GOOD, width=64, height=64, cx=-1900.0, cy=-1400.0, fx=2000.0, fy=2000.0),  # a corner of a sensor
+        dict(GOOD, width=5472, height=3648, fx=4000.0, fy=4000.0, cx=2735.5, cy=1823.5),
+    ],
+)
+def test_real_cameras_are_within_the_limits(camera):
+    assert Camera(**camera).fx == camera["fx"]
+
+
+def test_a_window_where_no_camera_looks_is_refused():
+    with pytest.raises(Clip2DepthError, match="87 degrees"):
+        Camera(**GOOD).cropped(2**32 - 1, 0, 640, 480)
+    distorted = Camera(**GOOD, distortion=(0.1, 0, 0, 0, 0), projection=(480, 480, 320, 240))
+    with pytest.raises(Clip2DepthError, match="87 degrees"):
+        distorted.cropped(0, -(2**31), 640, 480)
+
+
+def test_an_image_may_be_stretched_by_any_factor():
+    stretched = Camera(**GOOD).scaled(640, 1)
+    assert stretched.fy == pytest.approx(500 / 480) and stretched.fx == 500
+
+
+CALIBRATION = """
+image_width: 640
+image_height: 480
+camera_matrix: {rows: 3, cols: 3, data: [500.0, 0, 320.5, 0, 501.0, 240.5, 0, 0, 1]}
+"""
+LAUGHS = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 12)
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        *(
+            (f"{kind}.json", json.dumps(GOOD).replace("640", value))
+            for kind, value in {
+                "word": '"abc"',
+                "number in words": '"640"',
+                "nan": "NaN",
+                "infinite": "1e400",
+                "long": "9" * 4000,
+                "longer": "9" * 5000,
+                "list": "[640]",
+                "folder": "{}",
+                "null": "null",
+                "fraction": "640.5",
+                "negative": "-640",
+            }.items()
+        ),
+        *(
+            (f"fx {kind}.json", json.dumps(GOOD).replace("500.0", value, 1))
+            for kind, value in {
+                "word": '"abc"',
+                "nan": "NaN",
+                "infinite": "-1e400",
+                "long": "9" * 4000,
+                "list": "[500]",
+                "null": "null",
+                "multi-line": json.dumps("a\nb\x1b[31m" * 1000),
+            }.items()
+        ),
+        ("deep.json", "[" * 60_000),
+        ("deep field.json", '{"width":' * 10_000),
+        ("model list.json", json.dumps(GOOD | {"distortion": [0.1] * 5, "distortion_model": [1]})),
+        ("distortion number.json", json.dumps(GOOD | {"distortion": 5})),
+        ("distortion word.json", json.dumps(GOOD | {"distortion": "none"})),
+        ("rectification.json", json.dumps(GOOD | {"rectification": {"a": 1}})),
+        ("projection.json", json.dumps(GOOD | {"distortion": [0.1] * 5, "projection": 3})),
+        ("binary.json", "\x00\x01"),
+        ("long.json", json.dumps(GOOD) + " " * 70_000),
+        ("laughs.yaml", LAUGHS + CALIBRATION.replace("640", "*a11")),
+        ("merge.yaml", LAUGHS + "b: {<<: *a11}\n" + CALIBRATION),
+        ("deep.yaml", "[" * 60_000),
+        ("deeper.yaml", "- " * 30_000),
+        ("date.yaml", CALIBRATION.replace("640", "2026-01-01")),
+        ("no date.yaml", CALIBRATION.replace("640", "2026-99-99")),
+        ("object.yaml", CALIBRATION.replace("640", "!!python/object/apply:os.getcwd []")),
+        ("tag.yaml", CALIBRATION.replace("640", "!!binary abc")),
+        ("matrix.yaml", CALIBRATION.replace("{rows: 3, cols: 3, data: ", "[").replace("1]}", "1]]")),
+        ("matrix number.yaml", CALIBRATION.replace("[500.0, 0, 320.5, 0, 501.0, 240.5, 0, 0, 1]", "5")),
+        ("projection list.yaml", CALIBRATION + "projection_matrix: [1, 2]\n"),
+        ("projection word.yaml", CALIBRATION + "projection_matrix: {data: abcdefghijkl}\n"),
+        ("sexagesimal.yaml", CALIBRATION.replace("640", "190:20:30.15")),
+        ("infinite.yaml", CALIBRATION.replace("500.0", ".inf")),
+        ("two documents.yaml", CALIBRATION + "---\n" + CALIBRATION),
+        ("tabs.yaml", CALIBRATION.replace("image_height", "\timage_height")),
+        ("unhashable.yaml", "? [a, b]\n: 1\n" + CALIBRATION.replace("640", "{[a]: 1}")),
+        ("empty.yaml", ""),
+    ],
+)
+def test_any_damage_to_a_camera_file_is_one_sentence(tmp_path, name, text):
+    (tmp_path / name).write_text(text)
+    start = time.monotonic()
+    with pytest.raises(Clip2DepthError) as refusal:
+        Camera.from_file(tmp_path / name)
+    sentence = str(refusal.value)
+    assert str(tmp_path / name) in sentence
+    assert sentence.isprintable() and len(sentence) < 600 and sentence.endswith(".")
+    assert time.monotonic() - start < 5
+
+
+def test_a_camera_file_that_never_ends_is_refused(tmp_path):
+    (tmp_path / "camera.yaml").symlink_to("/dev/zero")
+    with pytest.raises(Clip2DepthError, match=r"camera\.yaml is not a regular file"):
+        Camera.from_file(tmp_path / "camera.yaml")
+
+
+def test_numbers_of_numpy_make_a_camera():
+    camera = Camera(np.int64(64), np.uint16(48), np.float32(60), np.float64(60), 32, 24)
+    assert camera.size == (64, 48) and type(camera.width) is int

@@ -183,7 +183,14 @@ class FakeCamera:
         self.image.publish(message)
         return self.stamp
 
-    def send_info(self, width: int = 64, height: int = 48, focal: float = 60.0) -> None:
+    def send_info(
+        self,
+        width: int = 64,
+        height: int = 48,
+        focal: float = 60.0,
+        changes: dict[str, Any] | None = None,
+    ) -> None:
+        """Send a camera_info; focal 0: of a camera that is not calibrated. `changes` are set on it."""
         from sensor_msgs.msg import CameraInfo
 
         from clip2depth_ros.camera import Camera
@@ -196,6 +203,8 @@ class FakeCamera:
             fill_camera_info(info, Camera(width, height, focal, focal, (width - 1) / 2, (height - 1) / 2))
         else:
             info.width, info.height = width, height
+        for name, value in (changes or {}).items():
+            setattr(info, name, value)
         self.info.publish(info)
 
 

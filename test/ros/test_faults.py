@@ -5,7 +5,12 @@ from __future__ import annotations
 
 import array
 import math
+import re
+import resource
+import struct
 
+import cv2
+import numpy as np
 import pytest
 
 pytest.importorskip("rclpy")
@@ -13,7 +18,9 @@ from clip2depth_ros.msg import DepthQuality
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSDurabilityPolicy, QoSProfile, QoSReliabilityPolicy
-from sensor_msgs.msg import CompressedImage, Image
+from sensor_msgs.msg import CompressedImage, Image, LaserScan
+
+from clip2depth_ros.ros.outgoing import filled_header
 
 pytestmark = pytest.mark.ros
 BEST_EFFORT = QoSReliabilityPolicy.BEST_EFFORT
@@ -52,6 +59,9 @@ class Scene:
 
         self.graph.wait(sent_enough, what)
 
+    def listen_to_scan(self):
+        return self.graph.listen(LaserScan, "/clip2depth/scan")
+
     def works(self, what="depth", **options):
         """Images still become depth."""
         before = len(self.quality)
@@ -70,7 +80,7 @@ def scene(graph, make_depth_node, fake_camera):
         (dict(data=array.array("B")), "holds 0 bytes"),
         (dict(encoding="32FC1"), "encoding is '32FC1'"),
         (dict(encoding="nv16"), "needs cv_bridge"),
-        (dict(encoding="nv12"), "make it 4608;"),
+        (dict(encoding="nv12"), "make it 13824;"),
         (dict(height=0, data=array.array("B")), "64x0"),
     ],
 )
@@ -165,6 +175,69 @@ def test_a_camera_info_of_another_size(scene, capfd):
     made.graph.wait(said, "a warning")
     made.works()
     assert made.quality[-1].bad_images >= 1
+
+
+@pytest.mark.parametrize(
+    ("numbers", "words"),
+    [
+        (dict(k=[1e-3, 0, 31.5, 0, 1e-3, 23.5, 0, 0, 1]), "87 degrees"),
+        (dict(k=[1e9, 0, 31.5, 0, 1e9, 23.5, 0, 0, 1]), "half a degree"),
+        (dict(k=[60.0, 0, 1e12, 0, 60.0, 23.5, 0, 0, 1]), "87 degrees"),
+        (dict(k=[60.0, 0, 31.5, 0, 6e-3, 23.5, 0, 0, 1]), "87 degrees"),
+        (dict(k=[60.0, 0, 31.5, 0, 6.0, 23.5, 0, 0, 1]), "factor of 5"),
+        (dict(k=[math.nan, 0, 31.5, 0, 60.0, 23.5, 0, 0, 1]), "fx must be finite"),
+        (dict(d=[0.1] * 5, distortion_model="\x1b[31m\n" + "x" * 50_000), "'.x1b.31m.nxxx"),
+    ],
+)
+def test_a_camera_info_that_no_camera_has_costs_its_frame(scene, capfd, numbers, words):
+    made = scene().connect()
+    made.listen_to_scan()
+    made.works()
+    bad = made.quality[-1].bad_images
+    for _ in range(5):
+        made.camera.send_info(changes={"p": [0.0] * 12} | numbers)
+        made.graph.spin(0.05)
+        made.camera.send(info=False)
+        made.graph.spin(0.1)
+    made.works("depth after a camera_info of a camera")
+    assert made.quality[-1].bad_images > bad
+    said = capfd.readouterr().err
+    assert len(re.findall(words, said)) == 1 and "Traceback" not in said and len(said) < 5000
+
+
+def test_a_compressed_image_that_unpacks_to_gigabytes_costs_one_frame(
+    graph, make_depth_node, fake_camera, capfd
+):
+    made = Scene(
+        graph, make_depth_node, fake_camera, camera={"compressed": True}, image_transport="compressed"
+    ).connect()
+    header = (
+        b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + struct.pack(">IIBBBBB", 30000, 30000, 1, 0, 0, 0, 0) + bytes(40)
+    )
+    good = cv2.imencode(".png", np.full((48, 64, 3), 99, np.uint8))[1].tobytes()
+
+    def message(data: bytes) -> CompressedImage:
+        made.camera.stamp += 33_000_000
+        sent = CompressedImage(format="png\x1b[2J" + "y" * 50_000, data=array.array("B", data))
+        filled_header(sent.header, made.camera.stamp, "optical")
+        return sent
+
+    def sent_good():
+        made.camera.send_info()
+        made.camera.image.publish(message(good))
+        made.graph.spin(0.1)
+        return made.quality
+
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for _ in range(5):
+        made.camera.send_info()
+        made.camera.image.publish(message(header))
+        made.graph.spin(0.1)
+    made.graph.wait(sent_good, "depth after the bombs")
+    assert made.quality[-1].bad_images >= 1
+    said = capfd.readouterr().err
+    assert said.count("30000x30000") == 1 and "\x1b[2J" not in said and len(said) < 5000
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000
 
 
 def test_a_camera_info_that_comes_after_its_image(scene):

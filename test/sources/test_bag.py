@@ -161,6 +161,25 @@ def test_two_cameras_need_a_choice_and_raw_beats_compressed(tmp_path):
         open_source(tmp_path / "depth")
 
 
+@pytest.mark.parametrize("encoding", ["yuv422_yuy2", "nv12", "bayer_rggb8"])
+def test_encodings_of_webcams(tmp_path, encoding):
+    """A gray picture, which every encoding holds exactly: Y 126 of 16 to 235 is 128 of 255."""
+    rows = {
+        "yuv422_yuy2": ((24, 64), [126, 128]),
+        "nv12": ((36, 32), [126]),
+        "bayer_rggb8": ((24, 32), [128]),
+    }
+    shape, samples = rows[encoding]
+    pixels = np.resize(np.uint8(samples), shape)
+    if encoding == "nv12":
+        pixels[24:] = 128
+    message = image_message(5, pixels, encoding)
+    message.width, message.height = 32, 24
+    write_bag(tmp_path / "bag", {"/camera/image_raw": [(5, message)]}, STORAGES[0])
+    (frame,) = open_source(tmp_path / "bag", horizontal_fov=1.0)
+    np.testing.assert_array_equal(frame.image, np.full((24, 32, 3), 128, np.uint8))
+
+
 def test_a_malformed_message_costs_its_own_frame(tmp_path, caplog):
     messages = [(i, image_message(i, picture(i), "rgb8")) for i in range(3)]
     messages[1][1].height = 99

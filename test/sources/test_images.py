@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 import json
 import logging
+import struct
 
 import cv2
 import numpy as np
@@ -196,3 +197,100 @@ def test_poses_are_odometry_on_request(rgbd_folder):
         open_source(rgbd_folder, odometry=True)
     with pytest.raises(Clip2DepthError, match="tells nothing about the camera's motion"):
         open_source(rgbd_folder / "rgb", odometry=True)
+
+
+def test_file_names_with_digits_that_int_does_not_know(tmp_path):
+    names = ["1²2.jpg", "①.jpg", "٣.jpg", "frame" + "9" * 200 + ".jpg", "½.jpg", "frame10.jpg", "frame9.jpg"]
+    for name in names:
+        write_image(tmp_path / "photos" / name, 7)
+    found = [f.name for f in open_source(tmp_path / "photos")]
+    assert len(found) == len(names) and found.index("frame9") < found.index("frame10")
+    (tmp_path / "both").mkdir()
+    (tmp_path / "photos").rename(tmp_path / "both" / "rgb")
+    (tmp_path / "both" / "poses.txt").write_text("3 1 0 0 7 0 1 0 8 0 0 1 9\n")
+    poses = {f.name: f.pose for f in open_source(tmp_path / "both")}
+    assert poses["٣"] is not None and poses["1²2"] is None
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "words"),
+    [
+        ("camera.json", '{"fps": 1e-300}', "fps must be a number from 0.001 to 10000, it is 1e-300"),
+        ("camera.json", '{"fps": 1e400}', "fps must be .* it is inf"),
+        ("camera.json", '{"fps": "fast"}', "fps must be .* it is fast"),
+        ("camera.json", '{"fps": [10]}', "fps must be .* it is of the type list"),
+        ("camera.json", '{"depth_scale": 1e400}', "depth_scale must be a number from 0.1"),
+        ("camera.json", '{"depth_scale": NaN}', "depth_scale must be .* it is nan"),
+        ("camera.json", '{"depth_scale": 1e-300}', "depth_scale must be .* it is 1e-300"),
+        ("camera.json", '{"depth_scale": -1}', "depth_scale must be"),
+        ("camera.json", '{"depth_scale": 0}', "depth_scale must be"),
+        ("camera.json", '{"depth_scale": ' + "9" * 5000 + "}", "cannot be read|not valid JSON"),
+        ("camera.json", "[" * 60_000, "cannot be read|not valid JSON"),
+        ("camera.json", "[]", "does not describe a camera"),
+        ("camera.json", " " * 70_000, "longer than 65536 bytes"),
+        ("poses.txt", "nan 1 0 0 4 0 1 0 5 0 0 1 6\n", "nan is no frame number"),
+        ("poses.txt", "inf 1 0 0 4 0 1 0 5 0 0 1 6\n", "inf is no frame number"),
+        ("poses.txt", "-1 1 0 0 4 0 1 0 5 0 0 1 6\n", "-1 is no frame number"),
+        ("poses.txt", "1.5 1 0 0 4 0 1 0 5 0 0 1 6\n", "1.5 is no frame number"),
+        ("poses.txt", "1e300 1 0 0 4 0 1 0 5 0 0 1 6\n", "no frame number"),
+        ("poses.txt", "1 2 3\n4 5\n", "cannot be read"),
+        ("poses.txt", "1\0 2\n", "cannot be read"),
+    ],
+)
+def test_a_broken_companion_is_one_sentence_that_names_it(rgbd_folder, file, text, words):
+    facts = json.loads((rgbd_folder / "camera.json").read_text())
+    if text.startswith('{"'):
+        text = json.dumps({k: v for k, v in facts.items() if k not in text})[:-1] + ", " + text[1:]
+    (rgbd_folder / file).write_text(text)
+    with pytest.raises(Clip2DepthError, match=words) as refusal:
+        list(open_source(rgbd_folder))
+    assert str(rgbd_folder / file) in str(refusal.value)
+    assert "\n" not in str(refusal.value) and len(str(refusal.value)) < 500
+
+
+@pytest.mark.parametrize("file", ["camera.json", "poses.txt", "rgb/000001.png", "depth/000001.png"])
+@pytest.mark.parametrize("content", [b"\xff\xfe\0", bytes(300), b"\x89PNG\r\n\x1a\n", None])
+def test_any_damage_costs_a_sentence_or_a_frame(rgbd_folder, file, content):
+    """None: a link to a device that never ends."""
+    (rgbd_folder / file).unlink()
+    if content is None:
+        (rgbd_folder / file).symlink_to("/dev/zero")
+    else:
+        (rgbd_folder / file).write_bytes(content)
+    try:
+        frames = list(open_source(rgbd_folder))
+    except Clip2DepthError as error:
+        assert str(rgbd_folder / file) in str(error) and "\n" not in str(error)
+    else:
+        assert len(frames) == (2 if file.startswith("rgb") else 3)
+
+
+def test_empty_poses_are_none(rgbd_folder):
+    (rgbd_folder / "poses.txt").write_text("# nothing\n")
+    assert all(f.pose is None for f in open_source(rgbd_folder))
+
+
+def test_a_damaged_depth_image_is_said_and_costs_its_truth(rgbd_folder, caplog):
+    coded = (rgbd_folder / "depth/000001.png").read_bytes()
+    (rgbd_folder / "depth/000001.png").write_bytes(coded[:-30])
+    write_image(rgbd_folder / "depth/000002.png", 3)
+    with caplog.at_level(logging.WARNING):
+        frames = list(open_source(rgbd_folder))
+    assert frames[0].depth is not None and frames[1].depth is None and frames[2].depth is None
+    assert "depth/000001.png cannot be read" in caplog.text and "no 16-bit gray" in caplog.text
+
+
+def test_a_picture_that_is_too_large_costs_its_own_frame(rgbd_folder, caplog):
+    (rgbd_folder / "rgb/000001.png").write_bytes(
+        b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + struct.pack(">IIBBBBB", 30000, 30000, 1, 0, 0, 0, 0) + bytes(50)
+    )
+    with caplog.at_level(logging.WARNING):
+        assert len(list(open_source(rgbd_folder))) == 2
+    assert "000001.png cannot be read: it says it is 30000x30000 pixels" in caplog.text
+
+
+@pytest.mark.parametrize("fps", [1e-300, 1e-4, 1e5, float("nan"), float("inf"), -1.0])
+def test_a_frame_rate_that_no_camera_has_is_refused(tmp_path, fps):
+    write_image(tmp_path / "a.png", 1)
+    with pytest.raises(Clip2DepthError, match=r"frame rate must be 0\.001 to 10000"):
+        open_source(tmp_path, fps=fps)
