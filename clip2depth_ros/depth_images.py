@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from clip2depth_ros.errors import Clip2DepthError
+
 MILLIMETRES_MAX = 65535
 
 _PIXELS = {"32FC1": np.dtype(np.float32), "16UC1": np.dtype(np.uint16), "mono16": np.dtype(np.uint16)}
@@ -53,13 +55,21 @@ def read_depth(message: Any) -> np.ndarray | None:
     """(H, W) float32, metres, NaN unknown, of a message with the fields of a sensor_msgs/Image.
 
     32FC1 is metres, 16UC1 and mono16 are millimetres, in either byte order; None for another encoding.
+    Raises Clip2DepthError where the message holds less than its size says.
     """
     kind = _PIXELS.get(message.encoding)
     if kind is None:
         return None
     order = ">" if message.is_bigendian else "<"
-    rows = np.frombuffer(message.data, np.uint8).reshape(message.height, message.step)
-    rows = np.ascontiguousarray(rows[:, : message.width * kind.itemsize])
+    height, step, row = message.height, message.step, message.width * kind.itemsize
+    pixels = np.frombuffer(message.data, np.uint8)
+    # What pads the last row may be missing.
+    if not (0 < row <= step and height > 0 and step * height - (step - row) <= pixels.size <= step * height):
+        raise Clip2DepthError(
+            f"The depth image says it is {message.width}x{height} pixels in rows of {step} bytes, but it "
+            f"holds {pixels.size}; it was cut off or filled wrongly."
+        )
+    rows = np.ascontiguousarray(np.ndarray((height, row), np.uint8, pixels, 0, (step, 1)))
     depth = rows.view(kind.newbyteorder(order)).astype(np.float32)
     if kind.itemsize == 2:
         depth *= np.float32(1e-3)

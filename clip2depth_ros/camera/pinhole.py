@@ -101,7 +101,7 @@ class Camera:
             if len(rotation) != 9:
                 raise Clip2DepthError(f"Camera: rectification takes 9 numbers, not {len(rotation)}.")
             matrix = np.array(rotation).reshape(3, 3)
-            if not np.allclose(matrix @ matrix.T, np.eye(3), atol=1e-3):
+            if not (np.abs(matrix).max() < 2 and np.allclose(matrix @ matrix.T, np.eye(3), atol=1e-3)):
                 raise Clip2DepthError("Camera: rectification is not a rotation matrix.")
             identity = np.allclose(matrix, np.eye(3), atol=1e-9)
             object.__setattr__(self, "rectification", None if identity else rotation)

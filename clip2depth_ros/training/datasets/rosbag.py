@@ -144,7 +144,10 @@ class _Bag:
     def depth(self, message: _Message) -> np.ndarray:
         """(H, W) float32 metres, NaN unknown."""
         found = self._read(message)
-        depth = read_compressed_depth(found) if hasattr(found, "format") else read_depth(found)
+        try:
+            depth = read_compressed_depth(found) if hasattr(found, "format") else read_depth(found)
+        except Clip2DepthError as error:
+            raise Clip2DepthError(f"{self.path}, {self.depth_topic} at {message.stamp} ns: {error}") from None
         if depth is None:
             kind = getattr(found, "format", None) or found.encoding
             raise Clip2DepthError(
