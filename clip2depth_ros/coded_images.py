@@ -66,7 +66,7 @@ def stated_size(coded: np.ndarray) -> tuple[int, int]:
             try:
                 width, height = reader(data)
             except (IndexError, struct.error):
-                raise Clip2DepthError("it is cut off within its header") from None
+                raise Clip2DepthError("it is cut off") from None
             return width, height
     raise Clip2DepthError("it is no JPEG, PNG, WebP, BMP, PNM or TIFF")
 

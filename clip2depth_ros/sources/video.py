@@ -54,15 +54,16 @@ class VideoSource(_CaptureSource):
 
     def _open(self) -> cv2.VideoCapture:
         capture = cv2.VideoCapture(str(self._path))
-        if not capture.isOpened():
+        size = tuple(int(capture.get(p)) for p in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
+        # FFmpeg opens what looks like a video, and leaves the size open where it has none that it can decode.
+        if not capture.isOpened() or 0 in size:
             raise Clip2DepthError(
                 f"{self._path} is no video that OpenCV reads (nor an image, a folder or a bag); convert it "
                 "to MP4."
             )
         try:
-            check_size(*(int(capture.get(p)) for p in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)))
+            check_size(*size)
         except Clip2DepthError as error:
-            capture.release()
             raise Clip2DepthError(f"The video {self._path} is not read: {error}.") from None
         return capture
 

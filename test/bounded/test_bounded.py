@@ -8,7 +8,7 @@ import tracemalloc
 
 import pytest
 
-from clip2depth_ros.bounded import read_bounded
+from clip2depth_ros.bounded import read_bounded, reading
 from clip2depth_ros.errors import Clip2DepthError
 
 
@@ -44,3 +44,23 @@ def test_what_is_no_file_is_refused_and_named(tmp_path, name):
 
 def test_a_file_without_a_stated_size_is_read():
     assert read_bounded("/proc/self/status", 100_000).startswith(b"Name:")
+
+
+@pytest.mark.parametrize(
+    ("raised", "words"),
+    [
+        (ValueError("line 1\n  and\tline 2."), "file cannot be read: line 1 and line 2."),
+        (MemoryError(), "file cannot be read: MemoryError."),
+        (RecursionError("deep"), "file cannot be read: deep."),
+        (KeyError("\x1b[31m" + "x" * 9000), r"file cannot be read: '\\x1b\[31mx*\.\.\."),
+    ],
+)
+def test_whatever_a_reader_raises_is_one_sentence_that_names_the_file(tmp_path, raised, words):
+    with pytest.raises(Clip2DepthError, match=words) as refusal, reading(tmp_path / "file"):
+        raise raised
+    assert str(refusal.value).isprintable() and len(str(refusal.value)) < 500
+
+
+def test_our_own_sentences_pass_through(tmp_path):
+    with pytest.raises(Clip2DepthError, match=r"^as it is$"), reading(tmp_path / "file"):
+        raise Clip2DepthError("as it is")

@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+import struct
+
 import cv2
 import numpy as np
 import pytest
@@ -63,3 +65,15 @@ def test_a_missing_device_is_named(spec):
 def test_a_device_that_is_no_camera():
     with pytest.raises(Clip2DepthError, match="/dev/null cannot be opened"):
         open_source("/dev/null")
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "words"),
+    [(60000, 60000, "is no video"), (16000, 8000, "it says it is 16000x8000 pixels")],
+)
+def test_a_video_that_states_a_size_of_no_camera_is_refused(tmp_path, width, height, words):
+    header = b"GIF89a" + struct.pack("<HHBBB", width, height, 0, 0, 0)
+    frame = b"," + struct.pack("<HHHHB", 0, 0, width, height, 0x80) + bytes(6) + b"\2\2\x44\1\0;"
+    (tmp_path / "film.gif").write_bytes(header + frame)
+    with pytest.raises(Clip2DepthError, match=words):
+        open_source(tmp_path / "film.gif")

@@ -4,6 +4,7 @@
 import multiprocessing
 import operator
 import struct
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 from clip2depth_ros.camera import Camera
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.training.datasets import open_data_set
+from clip2depth_ros.training.datasets.bag_messages import read_compressed_depth
 
 rosbag2 = pytest.importorskip("rosbags.rosbag2")
 typesys = pytest.importorskip("rosbags.typesys")
@@ -219,3 +221,19 @@ def test_what_is_missing_or_wrong_is_named(tmp_path):
     grey = topics | {DEPTH: [raw(stamp_of(0), picture(1)[..., 0], "mono8")]}
     with pytest.raises(Clip2DepthError, match="'mono8' is no depth image"):
         open_bag(write(tmp_path / "grey", grey))[0]
+
+
+@pytest.mark.parametrize(
+    ("picture", "words"),
+    [
+        (b"", "of 12 bytes cannot be read: it is empty"),
+        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\x75\x30\0\0\x75\x30\x10\0\0\0\0" + bytes(60), "30000x30000"),
+        (cv2.imencode(".png", np.ones((4, 4), np.uint16))[1].tobytes()[:-9], "cut off"),
+        (cv2.imencode(".png", np.ones((4, 4), np.uint8))[1].tobytes(), "no 16-bit gray"),
+    ],
+    ids=["empty", "large", "cut off", "8 bits"],
+)
+def test_damaged_compressed_depth_is_refused_before_it_is_unpacked(picture, words):
+    message = SimpleNamespace(format="16UC1; compressedDepth png", data=bytes(12) + picture)
+    with pytest.raises(Clip2DepthError, match=words):
+        read_compressed_depth(message)
