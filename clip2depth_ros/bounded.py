@@ -11,6 +11,9 @@ from pathlib import Path
 
 from clip2depth_ros.errors import Clip2DepthError, printable
 
+# Bytes of a list, or of a table of poses: seven hours of poses at 30 Hz.
+MAX_TABLE = 2**27
+
 
 def read_bounded(path: str | Path, limit: int) -> bytes:
     """The bytes of a regular file of at most `limit` bytes.

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from clip2depth_ros.bounded import read_bounded, reading
+from clip2depth_ros.bounded import MAX_TABLE, read_bounded, reading
 from clip2depth_ros.camera import Camera
 from clip2depth_ros.camera.pinhole import MAX_CAMERA_FILE
 from clip2depth_ros.coded_images import read_depth, read_rgb
@@ -20,9 +20,6 @@ from clip2depth_ros.frame import NAN, Frame
 from clip2depth_ros.sources.base import DEFAULT_FPS, HIGHEST_FPS, LOWEST_FPS, Source
 
 log = logging.getLogger(__name__)
-
-# Bytes of poses.txt: seven hours at 30 Hz.
-MAX_POSES = 2**27
 
 # Units of a depth image in a metre. 16 bits of the coarsest reach 655 km, of the finest 65 mm.
 DEPTH_SCALES = (0.1, 1e6)
@@ -166,7 +163,7 @@ def read_poses(path: Path) -> dict[int, np.ndarray]:
     if not path.is_file():
         return {}
     with reading(path):
-        lines = read_bounded(path, MAX_POSES).decode().splitlines()
+        lines = read_bounded(path, MAX_TABLE).decode().splitlines()
         lines = [line for line in lines if line.partition("#")[0].strip()]
         rows = np.loadtxt(lines, ndmin=2) if lines else np.empty((0, 13))
     if rows.shape[1] != 13:

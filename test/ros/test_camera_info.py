@@ -32,10 +32,10 @@ DISTORTED = Camera(640, 480, 500.0, 510.0, 320.5, 239.0, distortion=(-0.3, 0.1, 
 
 @settings(deadline=None)
 @given(
-    width=st.integers(1, 4000),
-    height=st.integers(1, 4000),
-    fx=st.floats(1, 1e4),
-    fy=st.floats(1, 1e4),
+    width=st.integers(100, 4000),
+    height=st.integers(100, 4000),
+    fx=st.floats(2000, 1e4),
+    fy=st.floats(2000, 1e4),
     cx=st.floats(-100, 5000),
     cy=st.floats(-100, 5000),
     model=st.sampled_from(

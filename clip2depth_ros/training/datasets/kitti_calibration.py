@@ -9,10 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
+from clip2depth_ros.bounded import read_bounded, reading
 from clip2depth_ros.camera import Camera
 from clip2depth_ros.errors import Clip2DepthError
+from clip2depth_ros.transforms import is_pose
 
 EARTH_RADIUS = 6378137.0
+
+MAX_CALIBRATION = 2**20  # bytes
 
 
 def camera_of(date: Path, stream: str, source: str) -> Camera:
@@ -29,7 +33,10 @@ def camera_of(date: Path, stream: str, source: str) -> Camera:
     if projection is None or size is None or len(projection) != 12 or len(size) != 2:
         raise Clip2DepthError(f"{path} has no P_rect_{number} and S_rect_{number}; {source}")
     p = projection.reshape(3, 4)
-    return Camera(int(size[0]), int(size[1]), p[0, 0], p[1, 1], p[0, 2], p[1, 2])
+    try:
+        return Camera(size[0], size[1], p[0, 0], p[1, 1], p[0, 2], p[1, 2])
+    except Clip2DepthError as error:
+        raise Clip2DepthError(f"{path}: {error}") from None
 
 
 def pose_of(date: Path, drive: str, stream: str, frame: int) -> np.ndarray | None:
@@ -41,8 +48,8 @@ def pose_of(date: Path, drive: str, stream: str, frame: int) -> np.ndarray | Non
     path = date / drive / "oxts" / "data" / f"{frame:010d}.txt"
     if car_to_camera is None or not path.is_file():
         return None
-    values = np.array(path.read_text().split()[:6], float)
-    latitude, longitude, altitude, roll, pitch, yaw = values
+    with reading(path):
+        latitude, longitude, altitude, roll, pitch, yaw = _measurement(path)
     origin = _origin(date, drive)
     # Mercator's map at the drive's own latitude: metres are metres within a drive.
     scale = math.cos(math.radians(origin[0]))
@@ -74,8 +81,16 @@ def _turn(axis: int, angle: float) -> np.ndarray:
 def _origin(date: Path, drive: str) -> tuple[float, float, float]:
     """Latitude, longitude, altitude of the drive's first measurement."""
     first = min((date / drive / "oxts" / "data").glob("*.txt"))
-    latitude, longitude, altitude = map(float, first.read_text().split()[:3])
-    return latitude, longitude, altitude
+    with reading(first):
+        return _measurement(first)[:3]
+
+
+def _measurement(path: Path) -> tuple[float, ...]:
+    """Latitude, longitude, altitude, roll, pitch and yaw, degrees, metres and radians."""
+    numbers = tuple(map(float, read_bounded(path, MAX_CALIBRATION).split()[:6]))
+    if len(numbers) < 6 or not np.isfinite(numbers).all() or abs(numbers[0]) >= 90:
+        raise Clip2DepthError(f"{path} holds no latitude, longitude, altitude, roll, pitch and yaw.")
+    return numbers
 
 
 @lru_cache(maxsize=32)
@@ -86,11 +101,17 @@ def _car_to_camera(date: Path, stream: str) -> np.ndarray | None:
         return None
     imu_to_lidar, lidar_to_camera, cameras = map(_read_fields, paths)
     number = stream.removeprefix("image_")
-    projection = cameras[f"P_rect_{number}"].reshape(3, 4)
-    rectify, aside = np.eye(4), np.eye(4)
-    rectify[:3, :3] = cameras["R_rect_00"].reshape(3, 3)
-    aside[0, 3] = projection[0, 3] / projection[0, 0]
-    return aside @ rectify @ _rigid(lidar_to_camera) @ _rigid(imu_to_lidar)
+    with reading(f"The calibration in {date}"):
+        projection = cameras[f"P_rect_{number}"].reshape(3, 4)
+        rectify, aside = np.eye(4), np.eye(4)
+        rectify[:3, :3] = cameras["R_rect_00"].reshape(3, 3)
+        aside[0, 3] = projection[0, 3] / projection[0, 0]
+        pose = aside @ rectify @ _rigid(lidar_to_camera) @ _rigid(imu_to_lidar)
+    if not is_pose(pose):
+        raise Clip2DepthError(
+            f"The calibration in {date} holds no rotations and places of the car's sensors."
+        )
+    return pose
 
 
 def _rigid(fields: dict[str, np.ndarray]) -> np.ndarray:
@@ -102,7 +123,9 @@ def _rigid(fields: dict[str, np.ndarray]) -> np.ndarray:
 def _read_fields(path: Path) -> dict[str, np.ndarray]:
     """The numbers behind each name; what is no number (a date) is left out."""
     fields = {}
-    for line in path.read_text(encoding="utf-8").splitlines():
+    with reading(path):
+        text = read_bounded(path, MAX_CALIBRATION).decode()
+    for line in text.splitlines():
         name, _, values = line.partition(":")
         try:
             fields[name.strip()] = np.array(values.split(), float)

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
+from clip2depth_ros.bounded import MAX_TABLE, read_bounded, reading
 from clip2depth_ros.coded_images import read_rgb
-from clip2depth_ros.errors import Clip2DepthError
+from clip2depth_ros.errors import Clip2DepthError, printable
 
 from .base import DataSet, Succession
 from .splits import check_split, split_frames
@@ -73,11 +74,10 @@ class ListedFrames(DataSet):
 
 def read_list(path: Path, source: str) -> list[Entry]:
     """The entries of a list file. Raises Clip2DepthError, which names `source`, where the data come from."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        what = "There is no list file" if not path.is_file() else f"Cannot read ({error})"
-        raise Clip2DepthError(f"{what} {path}; {source}") from None
+    if not path.is_file():
+        raise Clip2DepthError(f"There is no list file {path}; {source}")
+    with reading(path):
+        lines = read_bounded(path, MAX_TABLE).decode().splitlines()
     entries = []
     for number, line in enumerate(lines, 1):
         words = line.split()
@@ -86,7 +86,7 @@ def read_list(path: Path, source: str) -> list[Entry]:
         if not 2 <= len(words) <= 3:
             raise Clip2DepthError(
                 f"{path}, line {number}: a line takes an image, a depth image and a focal length, not "
-                f"'{line}'."
+                f"'{printable(line)}'."
             )
         # Some lists begin their paths with a slash; all of them are meant from the root.
         image, depth = (word.lstrip("/") for word in words[:2])

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from clip2depth_ros.bounded import MAX_TABLE, read_bounded, reading
 from clip2depth_ros.camera import Camera
-from clip2depth_ros.errors import Clip2DepthError
+from clip2depth_ros.errors import Clip2DepthError, printable
 from clip2depth_ros.transforms import matrix_of, pose_between
 
 from .base import DataSet, Rectification, Sample, Succession, check_sizes, frame_numbers, read_depth_png
@@ -152,7 +153,9 @@ def _read_index(path: Path) -> list[tuple[float, str]]:
     if not path.is_file():
         raise Clip2DepthError(f"There is no {path}; {SOURCE}")
     entries = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    with reading(path):
+        lines = read_bounded(path, MAX_TABLE).decode().splitlines()
+    for number, line in enumerate(lines, 1):
         words = line.split()
         if not words or line.startswith("#"):
             continue
@@ -160,7 +163,7 @@ def _read_index(path: Path) -> list[tuple[float, str]]:
             entries.append((float(words[0]), words[1]))
         except (ValueError, IndexError):
             raise Clip2DepthError(
-                f"{path}, line {number}: a line takes a time and a file, not '{line}'."
+                f"{path}, line {number}: a line takes a time and a file, not '{printable(line)}'."
             ) from None
     return sorted(entries)
 
@@ -169,10 +172,9 @@ def _read_poses(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
     """Times (N,), positions (N, 3) and quaternions (N, 4), in the order of time; None without a file."""
     if not path.is_file():
         return None
-    try:
-        rows = np.loadtxt(path, ndmin=2, comments="#")
-    except ValueError as error:
-        raise Clip2DepthError(f"{path} cannot be read: {error}.") from None
+    with reading(path):
+        lines = read_bounded(path, MAX_TABLE).decode().splitlines()
+        rows = np.loadtxt(lines, ndmin=2, comments="#")
     if rows.ndim != 2 or rows.shape[1] != 8:
         raise Clip2DepthError(f"{path}: a line takes a time, a position and a quaternion, 8 numbers.")
     rows = rows[np.argsort(rows[:, 0], kind="stable")]
