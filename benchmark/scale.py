@@ -2,12 +2,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """How well each source of scale finds the metres, and holds them.
 
-    python benchmark/scale.py [--simulated | --real] [--rgbd FOLDER] [--bundle NAME]
+    python benchmark/scale.py [--simulated | --network | --real] [--rgbd FOLDER] [--bundle NAME] [--drives N]
 
 simulated  drives with true depth times a factor, with a network's flicker added, through the stabilizer: when
            the factor is first within 3 %, and how far off it is afterwards. Odometry has 5 % of noise in
            every step, one range in ten is wrong. 'slip': wheels turn 1.6 times too far from second 8 to 10.
            'hidden': something 0.7 m away covers the floor from second 6 to 16.
+network    a bundle's own depth on simulated drives (sim:1 to sim:N, 16 by default), its absolute relative
+           error without a scale, with the exactly true camera height, with odometry (5 % of noise in every
+           step), and with the best single factor, chosen with the truth at hand.
 real       a bundle's absolute relative error in metres on real frames, with each source, beside the best that
            one factor for the whole sequence can do, chosen with the truth at hand.
 
@@ -104,6 +107,7 @@ def drive(frames: list[Frame], seed: int, factor: float) -> dict[str, np.ndarray
                 frame.stamp,
                 vision=stable.vision,
                 vision_deviation=stable.vision_deviation,
+                corners=stable.corners,
                 odometry=(slipping if case.endswith("slip") else wheels)[index],
                 ranges=ranges_of(frame, seed, index),
             )
@@ -135,6 +139,45 @@ def simulated() -> None:
                     f"{np.abs(published[late] - 1).mean():9.1%}{step:9.2%}",
                     flush=True,
                 )
+
+
+def network(engine: Engine, drives: int) -> None:
+    """Print the table of a bundle's own depth on simulated drives."""
+    print(f"{'drive':8}{'no scale':>9}{'height':>9}{'':>8}{'odometry':>9}{'':>8}{'best factor':>13}")
+    ratios: dict[str, list[float]] = {"height": [], "odometry": []}
+    for seed in range(1, drives + 1):
+        pipelines, depths, truths, last = {}, {}, [], None
+        rng = np.random.default_rng([31, seed])
+        with open_source(f"sim:{seed}") as source:
+            for frame in source:
+                if not pipelines:
+                    settings = settings_of([frame])
+                    pipelines = {"none": Pipeline(engine)} | {
+                        name: Pipeline(engine, scale=settings[name]) for name in ratios
+                    }
+                    depths, wheels = {name: [] for name in pipelines}, frame.pose
+                else:
+                    step = np.linalg.inv(last) @ frame.pose
+                    step[:3, 3] *= 1 + 0.05 * rng.standard_normal()
+                    wheels = wheels @ step
+                last = frame.pose
+                truths.append(frame.depth[::4, ::4].copy())
+                for name, pipeline in pipelines.items():
+                    frame.odometry = wheels if name == "odometry" else None
+                    depths[name].append(pipeline.process(frame).depth[::4, ::4].copy())
+        errors = {name: absolute_relative(found, truths) for name, found in depths.items()}
+        choices = [absolute_relative(depths["none"][::5], truths[::5], factor) for factor in GRID]
+        factor = GRID[int(np.argmin(choices))]
+        best = absolute_relative(depths["none"], truths, factor)
+        row = f"sim:{seed:<4}{errors['none']:9.3f}"
+        for name, found in ratios.items():
+            found.append(errors[name] / errors["none"])
+            row += f"{errors[name]:9.3f}{found[-1] - 1:+8.1%}"
+        print(f"{row}{best:9.3f}{factor:5.2f}", flush=True)
+    for name, found in ratios.items():
+        print(
+            f"{name}: against no scale {np.mean(found) - 1:+.1%} in the mean, {max(found) - 1:+.1%} at worst"
+        )
 
 
 def predict(
@@ -212,15 +255,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     only = parser.add_mutually_exclusive_group()
     only.add_argument("--simulated", action="store_true", help="only the drives")
+    only.add_argument("--network", action="store_true", help="only a bundle's own depth on the drives")
     only.add_argument("--real", action="store_true", help="only the real frames")
     parser.add_argument(
         "--rgbd", type=Path, default=Path(os.environ.get("CLIP2DEPTH_RGBD", "../shared/rgbd"))
     )
     parser.add_argument("--bundle", default=DEFAULT_BUNDLE)
+    parser.add_argument("--drives", type=int, default=16, help="simulated drives of --network")
     args = parser.parse_args()
-    if not args.real:
+    if not args.real and not args.network:
         simulated()
     if args.simulated:
+        return
+    if not args.real:
+        with open_engine(open_bundle(args.bundle)) as engine:
+            network(engine, args.drives)
+    if args.network:
         return
     folders = [args.rgbd / name for name in ("kitchen", "hall")]
     if not all((folder / "camera.json").is_file() for folder in folders):

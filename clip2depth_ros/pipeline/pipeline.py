@@ -21,6 +21,10 @@ DEFAULT_STABILIZER = StabilizerSettings()
 GRID = 24
 
 
+OWN_DEVIATION = 0.1
+"""Of the network's metres against the robot's where no source of scale has spoken."""
+
+
 class Pipeline:
     """Turns frames into depth frames: rectify, fit, infer, stabilize, scale, unfit.
 
@@ -187,7 +191,15 @@ class Pipeline:
             return None
         self._grid = None
         seen = geometry.letterbox.inner(self._input)
-        stable = self._stabilizer.update(depth, seen, geometry.inner_camera, frame.stamp, motion=motion)
+        known = self._scale is not None and self._scale.source
+        stable = self._stabilizer.update(
+            depth,
+            seen,
+            geometry.inner_camera,
+            frame.stamp,
+            motion=motion,
+            motion_deviation=self._scale.deviation if known else OWN_DEVIATION,
+        )
         np.copyto(depth, stable.depth)
         facts.motion, facts.flicker = stable.source, stable.flicker
         facts.temporal_error = stable.temporal_error
@@ -222,6 +234,7 @@ class Pipeline:
             frame.stamp,
             vision=None if stable is None else stable.vision,
             vision_deviation=NAN if stable is None else stable.vision_deviation,
+            corners=None if stable is None else stable.corners,
             odometry=frame.odometry,
             gravity=frame.gravity,
             ranges=frame.ranges,

@@ -26,6 +26,11 @@ CHANGED_DEVIATION = 0.5
 """Of the estimate after a source's own numbers were changed."""
 SAVE_SECONDS, SAVE_CHANGE, SAVE_DEVIATION = 60.0, 0.01, 0.1
 """The memory is written at most so often, after such a relative change, and when it is so sure."""
+PRIOR_DEVIATION = 0.035
+"""Of the log scale of a metric network in a place that is new to it, where nothing is out of the ordinary."""
+ASTRAY, ASTRAY_DEVIATION = 0.1, 0.7
+"""How often its metres are wrong altogether, as with a lens or a place unlike all that it was trained on; and
+the deviation of the log scale then."""
 REPEAT_SECONDS = 10.0
 """Between two warnings about the same thing."""
 
@@ -87,7 +92,7 @@ class ScaleEstimator:
             self._finder = FloorFinder(settings.tilt_tolerance)
             self._filter.loosen(CHANGED_DEVIATION)
         if settings.initial != old.initial and not self._filter.source:
-            self._filter.log_scale = math.log(settings.initial)
+            self._filter.log_scale = self._start = math.log(settings.initial)
 
     def reset(self) -> None:
         """Forget what was learned: back to the remembered factor, or to the first evidence."""
@@ -105,6 +110,7 @@ class ScaleEstimator:
         *,
         vision: np.ndarray | None = None,
         vision_deviation: float = NAN,
+        corners: tuple[np.ndarray, np.ndarray] | None = None,
         odometry: np.ndarray | None = None,
         gravity: np.ndarray | None = None,
         ranges: np.ndarray | None = None,
@@ -115,7 +121,8 @@ class ScaleEstimator:
         camera: the rectified camera of depth; None: nothing can be learned, the factor is held.
         stamp: nanoseconds.
         vision: (4, 4) points of the previous frame's optical frame into this one's, in depth's metres, as
-            seen by the camera alone; vision_deviation: the relative one of its translation.
+            seen by the camera alone; vision_deviation: the relative one of its translation; corners: what it
+            rests on, as in Stable. Without corners a factor by odometry is that of near things.
         odometry, gravity, ranges: as in Frame.
         Raises Clip2DepthError when depth and camera have different sizes.
         """
@@ -140,13 +147,14 @@ class ScaleEstimator:
         if camera is not None:
             up = self._up(gravity, warnings)
             floor = self._finder.find(depth, camera, up)
-            view = View(depth, camera, time, vision, vision_deviation, odometry, ranges, floor, up)
+            view = View(depth, camera, time, vision, vision_deviation, odometry, ranges, floor, up, corners)
             if not self._settings.freeze:
                 self._listen(view, warnings)
         elif self._sources:
             self._warn("camera", "Scale needs to know the camera: without one the factor is held.", warnings)
         if not self._settings.freeze or self._follower.log_scale is None:
-            self._value = self._follower.follow(self._filter.log_scale)
+            log_scale, self._deviation = self._believed()
+            self._value = self._follower.follow(log_scale)
             self._save_in_time(time)
         if self._memory is not None:
             self._warn("memory", self._memory.complaint(), warnings)
@@ -161,12 +169,47 @@ class ScaleEstimator:
                 self._filter.update(source.name, evidence, source.memory, source.patience)
                 self._warn("evidence", self._filter.complaint, warnings)
 
+    def _believed(self) -> tuple[float, float]:
+        """The log scale to hold depth to, and its deviation: the evidence, and what is known without it.
+
+        Sources see parts of the image, and a network that is wrong by another factor in every part gives them
+        no factor to find. The depth that it gives is metric by itself, however, mostly within
+        PRIOR_DEVIATION. So the evidence is weighed against two accounts of it: that the network's own metres
+        are right, and that its metres are wrong by any factor. Evidence that is sure leaves no doubt which
+        one it is.
+        """
+        source, evidence, variance = self._filter.source, self._filter.log_scale, self._filter.deviation**2
+        if not source:
+            return evidence, NAN
+        if source == "memory":  # which is what was believed
+            return evidence, math.sqrt(variance)
+        start = self._start
+        off = evidence - start
+        prior = PRIOR_DEVIATION**2
+        gain = prior / (prior + variance)
+        # Where the network's metres mean nothing, the evidence alone counts.
+        means, variances = (start + gain * off, evidence), (gain * variance, variance)
+        own, astray = (
+            share * math.exp(-(off**2) / (2 * spread)) / math.sqrt(spread)
+            for share, spread in ((1 - ASTRAY, prior + variance), (ASTRAY, ASTRAY_DEVIATION**2 + variance))
+        )
+        if not own + astray > 0:  # further off than numbers tell
+            return evidence, math.sqrt(variance)
+        # Evidence that does not make it likelier that the metres are wrong does not count as such.
+        part = max(0.0, astray / (own + astray) - ASTRAY) / (1 - ASTRAY)
+        mean = (1 - part) * means[0] + part * means[1]
+        second = sum(
+            share * (v + (m - mean) ** 2)
+            for share, m, v in zip((1 - part, part), means, variances, strict=True)
+        )
+        return mean, math.sqrt(second)
+
     def _scale(self, floor: Floor | None, warnings: list[str]) -> Scale:
         source = self._filter.source
         deviation = NAN
         if source:
             # A factor still on its way is off by the way that is left.
-            deviation = math.hypot(self._filter.deviation, self._filter.log_scale - math.log(self._value))
+            deviation = math.hypot(self._deviation, self._believed()[0] - math.log(self._value))
         if floor is not None:
             floor = replace(floor, height=floor.height * self._value)
         return Scale(self._value, deviation, source, floor, tuple(warnings), self._filter.age)
@@ -205,7 +248,8 @@ class ScaleEstimator:
         self._finder = FloorFinder(settings.tilt_tolerance)
         self._filter = ScaleFilter(settings.drift, math.log(settings.initial))
         self._follower = Follower(settings.max_step)
-        self._value = settings.initial
+        self._value, self._deviation = settings.initial, NAN
+        self._start = math.log(settings.initial)
         self._time: float | None = None
         self._warned: dict[str, float] = {}
         self._saved: float | None = None
@@ -230,6 +274,7 @@ class ScaleEstimator:
         if remembered is not None:
             scale, deviation = remembered
             self._saved = scale
+            self._start = math.log(scale)
             self._filter.start("memory", math.log(scale), max(deviation, REMEMBERED_DEVIATION))
 
     def _save_in_time(self, time: float) -> None:
@@ -243,12 +288,13 @@ class ScaleEstimator:
 
     def _keep(self) -> None:
         """Write the estimate to the file, if it is sure and differs from what is there."""
-        known = self._filter.source not in ("", "memory") and self._filter.deviation <= SAVE_DEVIATION
+        known = self._filter.source not in ("", "memory") and self._believed()[1] <= SAVE_DEVIATION
         if self._memory is None or self._camera is None or not known:
             return
-        scale = math.exp(self._filter.log_scale)
+        log_scale, deviation = self._believed()
+        scale = math.exp(log_scale)
         if self._saved is not None and abs(scale / self._saved - 1) < SAVE_CHANGE:
             return
         key = self._memory.key(self._settings.name, self._camera)
-        if self._memory.keep(key, scale, self._filter.deviation):
+        if self._memory.keep(key, scale, deviation):
             self._saved = scale

@@ -20,6 +20,8 @@ SAID_ONCE = 1.0
 """Seconds for which a contradiction may be a single outlier, of which nothing is said."""
 STATEMENT = 2.0
 """Seconds over which a source's evidence becomes its statement."""
+UNREST = 4.0
+"""Seconds over which it is measured how much a source's accepted evidence scatters."""
 RECENT = 10.0
 """Seconds for which a statement counts as what the source says now."""
 LEAST_DIFFERENCE = 0.1
@@ -35,6 +37,10 @@ class _Voice:
     log_scale: float
     """Its evidence, averaged over the last seconds."""
     deviation: float
+    doubt: float
+    unrest: float = 0.0
+    """Variance of its accepted evidence about the estimate: where the factor changes with the view, there is
+    no single one to be found, and no number of frames makes it surer."""
     accepted: float = -math.inf
     """When its evidence was last taken, seconds."""
     against: float | None = None
@@ -116,9 +122,13 @@ class ScaleFilter:
         gain = self._variance / (self._variance + variance)
         self.log_scale += gain * innovation
         self._variance *= 1 - gain
+        if math.isfinite(voice.accepted):
+            # What is left of it after the correction; the first says nothing about scatter.
+            share = 1 - math.exp(-min(passed, UNREST) / UNREST)
+            voice.unrest += share * (((1 - gain) * innovation) ** 2 - voice.unrest)
         voice.accepted, voice.against = self._time, None
         recent = (v for v in self._voices.values() if self._time - v.accepted <= RECENT)
-        self._lasting = 1 / math.fsum(1 / v.deviation**2 for v in recent)
+        self._lasting = 1 / math.fsum(1 / (v.deviation**2 + v.doubt**2 + v.unrest) for v in recent)
         self.source, self._believed = source, self._time
         return True
 
@@ -126,12 +136,15 @@ class ScaleFilter:
         """The source's voice with this evidence in it, and the time since its last, 0 for the first."""
         voice = self._voices.get(source)
         if voice is None or not 0 < self._time - voice.time <= RECENT:
-            self._voices[source] = voice = _Voice(self._time, evidence.log_scale, evidence.deviation)
+            self._voices[source] = voice = _Voice(
+                self._time, evidence.log_scale, evidence.deviation, evidence.doubt
+            )
             return voice, 0.0
         passed = self._time - voice.time
         share = 1 - math.exp(-passed / STATEMENT)
         voice.log_scale += share * (evidence.log_scale - voice.log_scale)
         voice.deviation += share * (evidence.deviation - voice.deviation)
+        voice.doubt = evidence.doubt
         voice.time = self._time
         return voice, passed
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
 from clip2depth_ros.frame import NAN
+from clip2depth_ros.scale.parallax import REFERENCE, Parallax, find_parallax
 from clip2depth_ros.scale.source import Evidence, ScaleSource, View, weighted_median
 from clip2depth_ros.transforms import is_pose
 
@@ -37,9 +39,21 @@ NEAR = 2.0
 AGREEMENT = 0.05
 """Least deviation that a stretch is believed to have."""
 SYSTEMATIC = 0.1
-"""Deviation that no number of stretches averages out. Vision's length is in the metres of near things, which
-move most in the image, and a network can have those too near and the rest right: on the recorded kitchen
-(benchmark/scale.py --real) the factor was 1.2 with a network whose median depth needed none."""
+"""Deviation that no number of stretches averages out: parts of the image in which nothing is followed."""
+ONE_VIEW = 0.2
+"""Deviation of what one stretch says about the others: a network is wrong by another factor in another view,
+and stretches that follow each other see nearly the same."""
+BENT = 0.5
+"""Part of the difference between what near things and the whole image say that counts as deviation: where it
+is large, one factor does not explain all depths."""
+PROFILED = 5
+"""Stretches from which a change with depth can be told; the first are short."""
+UNKNOWN_BEND = 0.3
+"""Deviation of a factor by near things alone."""
+SHARES = (np.arange(9) + 0.5) / 9
+"""Quantiles that stand for the depths of an image."""
+EXTRAPOLATION = 0.5
+"""Most by which a distant depth's translation may differ from the middle's, relative."""
 FIRST = 3
 """Stretches whose median is the first opinion: with two nobody knows which one slipped."""
 UNSURE = 0.3
@@ -50,8 +64,29 @@ STEP_DEVIATION = 0.15
 """Of vision's translation in one frame where vision does not say."""
 
 
+@dataclass(slots=True)
+class _Stretch:
+    """What one stretch says."""
+
+    ratio: float
+    """Log of odometry's way over vision's, which is that of near things."""
+    seen: float
+    """Vision's way, the depth's metres."""
+    driven: float
+    """Odometry's, metres."""
+    profile: np.ndarray
+    """(2,) vision's way at REFERENCE and its slope over log depth, the depth's metres; NaN where unknown."""
+    far: np.ndarray
+    """(9,) log (z / REFERENCE) of the image's depths, at SHARES."""
+
+
 class OdometrySource(ScaleSource):
     """Ratios of odometry to vision over stretches with enough translation.
+
+    Near things move most in the image, so the way that vision sees is told in the metres of near things, and
+    a network can have those too near and the rest right. Therefore vision's way is taken as a function of
+    depth (see Parallax), and the factor is the mean over the depths of the whole image. Whether near things
+    and the whole agree goes into the deviation.
 
     Only translation tells; a stretch of turning alone never ends in an opinion. A stretch is broken off
     where either side is missing, and refused where odometry jumps and where the two disagree about turning or
@@ -65,7 +100,7 @@ class OdometrySource(ScaleSource):
 
     def __init__(self) -> None:
         super().__init__()
-        self._recent: deque[tuple[float, float]] = deque(maxlen=RECENT)
+        self._recent: deque[_Stretch] = deque(maxlen=RECENT)
         self._previous: np.ndarray | None = None
         self._blind = 0.0
         self._begin()
@@ -99,10 +134,22 @@ class OdometrySource(ScaleSource):
         relative = view.vision_deviation if math.isfinite(view.vision_deviation) else STEP_DEVIATION
         self._odometry = step @ self._odometry
         self._vision = view.vision @ self._vision
+        self._add_parallax(view)
         self._variance += (relative * seen) ** 2
         self._longest = max(self._longest, length)
         self._steps += 1
         return self._judge(view)
+
+    def _add_parallax(self, view: View) -> None:
+        """Carry vision's way as a function of depth one frame on."""
+        parallax: Parallax | None = None
+        if view.corners is not None and self._is_profiled:
+            parallax = find_parallax(*view.corners, view.camera.fx, view.vision)
+        if parallax is None:
+            self._is_profiled = False
+            return
+        self._middle = parallax.rotation @ self._middle + parallax.middle
+        self._slope = parallax.rotation @ self._slope + parallax.slope
 
     def _blind_drive(self, length: float) -> None:
         """Note what was driven while vision saw no motion, metres."""
@@ -133,13 +180,15 @@ class OdometrySource(ScaleSource):
         relative = math.sqrt(self._variance) / seen
         known, spread = self._opinion()
         ratio = math.log(driven / seen)
+        way = self._odometry[:3, 3] / driven
+        profile = np.array([way @ self._middle, way @ self._slope]) if self._is_profiled else np.full(2, NAN)
         self.complaint = self._fault(driven, turned, relative, course, mismatch)
         self._begin()
         # Vision that saw far too little is unsure of it too, and that is what a spinning wheel looks like.
         if self.complaint or (relative > UNSURE and not ratio > known + math.log(2)):
             return None
         outlier = len(self._recent) >= FIRST and abs(ratio - known) > OUTLIER * math.hypot(spread, relative)
-        self._recent.append((ratio, seen))
+        self._recent.append(_Stretch(ratio, seen, driven, profile, _depths(view.depth)))
         if outlier:
             self.complaint = (
                 f"Odometry and vision part: the last {driven:.2f} m of odometry are "
@@ -149,17 +198,21 @@ class OdometrySource(ScaleSource):
             return None
         median, spread = self._opinion()
         # The mean of what lies near the median is steadier than the median itself.
-        ratios, weights = np.array(self._recent).T
-        near = np.abs(ratios - median) <= NEAR * spread
-        mean = float(np.average(ratios[near], weights=weights[near]))
-        deviation = max(spread, relative) / math.sqrt(np.count_nonzero(near))
-        return Evidence(mean, math.hypot(SYSTEMATIC, deviation))
+        near = [stretch for stretch in self._recent if abs(stretch.ratio - median) <= NEAR * spread]
+        mean = float(np.average([s.ratio for s in near], weights=[s.seen for s in near]))
+        deviation = max(spread, relative) / math.sqrt(len(near))
+        profiled = [stretch for stretch in near if np.isfinite(stretch.profile).all()]
+        if len(profiled) < PROFILED:
+            return Evidence(mean, math.hypot(SYSTEMATIC, deviation), UNKNOWN_BEND)
+        whole, unsure = _whole_image(profiled)
+        bent, view = BENT * abs(whole - mean), ONE_VIEW / math.sqrt(len(profiled))
+        return Evidence(whole, math.hypot(SYSTEMATIC, deviation), math.hypot(view, unsure, bent))
 
     def _opinion(self) -> tuple[float, float]:
         """Median and robust deviation of the recent stretches' log ratios."""
         if not self._recent:
             return NAN, NAN
-        ratios, weights = np.array(self._recent).T
+        ratios, weights = np.array([(stretch.ratio, stretch.seen) for stretch in self._recent]).T
         median = weighted_median(ratios, weights)
         return median, max(AGREEMENT, 1.4826 * weighted_median(np.abs(ratios - median), weights))
 
@@ -214,7 +267,34 @@ class OdometrySource(ScaleSource):
         self._odometry, self._vision = np.eye(4), np.eye(4)
         self._variance = self._longest = 0.0
         self._steps = 0
+        self._middle, self._slope, self._is_profiled = np.zeros(3), np.zeros(3), True
         self._origin: float | None = None
+
+
+def _depths(depth: np.ndarray) -> np.ndarray:
+    """(9,) log (z / REFERENCE) of a depth image at SHARES; NaN where nothing is known."""
+    sample = depth[::8, ::8]
+    known = sample[sample > 0]
+    return np.log(np.quantile(known, SHARES) / REFERENCE) if known.size else np.full(len(SHARES), NAN)
+
+
+def _whole_image(stretches: list[_Stretch]) -> tuple[float, float]:
+    """The log factor as the mean over the image's depths, and its deviation by leaving out each stretch in
+    turn."""
+    profiles = np.array([s.profile for s in stretches])
+    driven = np.array([s.driven for s in stretches])
+    far = np.nanmean([s.far for s in stretches], axis=0)
+
+    def factor(profile: np.ndarray, way: np.ndarray) -> np.ndarray:
+        middle = np.maximum(profile[..., :1], 1e-3 * way[..., None])
+        part = np.clip(profile[..., 1:] * far / middle, -EXTRAPOLATION, EXTRAPOLATION)
+        return np.mean(np.log(way[..., None] / (middle * (1 + part))), axis=-1)
+
+    whole, total = profiles.sum(0), driven.sum()
+    without = factor(whole - profiles, total - driven)
+    count = len(stretches)
+    unsure = math.sqrt((count - 1) / count * float(np.square(without - without.mean()).sum()))
+    return float(factor(whole, np.asarray(total))), unsure
 
 
 def _rotation_vector(rotation: np.ndarray) -> np.ndarray:

@@ -20,6 +20,9 @@ class Evidence:
     """Natural logarithm of the factor."""
     deviation: float
     """Standard deviation of log_scale, which is the factor's relative one."""
+    doubt: float = 0.0
+    """Further deviation that all of the source's evidence shares: whether what it saw holds for the whole
+    image. It tells how far the factor is to be trusted, and not which evidence contradicts which."""
 
 
 @dataclass(slots=True)
@@ -44,6 +47,9 @@ class View:
     """The floor as found in depth, in the depth's own metres."""
     up: np.ndarray | None = None
     """(3,) unit vector: up as mounting or gravity have it, optical frame."""
+    corners: tuple[np.ndarray, np.ndarray] | None = None
+    """What vision rests on: (n, 3) points of the previous optical frame, in the depth's own metres, and (n,
+    2), x / z and y / z of where they are seen in this one."""
 
 
 class ScaleSource(ABC):

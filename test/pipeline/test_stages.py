@@ -44,7 +44,7 @@ class FakeStabilizer:
     def reset(self):
         self.resets += 1
 
-    def update(self, depth, image, camera, stamp, *, motion=None):
+    def update(self, depth, image, camera, stamp, *, motion=None, motion_deviation=0.0):
         given = SimpleNamespace(
             depth=depth.copy(), image=image.copy(), camera=camera, stamp=stamp, motion=motion
         )
@@ -56,6 +56,7 @@ class FakeStabilizer:
             motion=None,
             vision=pose_at(0.1),
             vision_deviation=0.2,
+            corners=(np.zeros((0, 3)), np.zeros((0, 2))),
             source="vision",
             flicker=1.05,
             temporal_error=0.01,

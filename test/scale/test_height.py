@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from clip2depth_ros.frame import Floor
-from clip2depth_ros.scale import HeightSource, View
+from clip2depth_ros.scale import FloorFinder, HeightSource, View
 
 
-def view(world, floor: Floor | None) -> View:
-    return View(np.ones((84, 112), np.float32), world.CAMERA, 0.0, floor=floor)
+def view(world, floor: Floor | None, time: float = 0.0) -> View:
+    return View(np.ones((84, 112), np.float32), world.CAMERA, time, floor=floor)
 
 
 def test_the_factor_is_the_ratio_of_the_heights(world):
@@ -26,8 +26,20 @@ def test_no_floor_no_word(world):
 
 def test_a_small_floor_is_believed_less(world):
     up = np.array([0.0, -1.0, 0.0])
-    small, large = (HeightSource(0.6).evidence(view(world, Floor(up, 1.5, part))) for part in (0.06, 0.5))
+    source = HeightSource(0.6)
+    source.evidence(view(world, Floor(up, 1.5, 0.06)))
+    small = source.evidence(view(world, Floor(up, 1.5, 0.06), 0.7))
+    large = HeightSource(0.6).evidence(view(world, Floor(up, 1.5, 0.5)))
     assert small.deviation > 1.5 * large.deviation
+
+
+def test_a_small_floor_seen_for_a_moment_is_no_floor(world):
+    """A shelf's board is taken for one now and then."""
+    source, board = HeightSource(0.6), Floor(np.array([0.0, -1.0, 0.0]), 0.2, 0.1)
+    assert source.evidence(view(world, board, 0.0)) is None
+    assert source.evidence(view(world, board, 0.4)) is None
+    assert source.evidence(view(world, board, 3.0)) is None  # another moment
+    assert source.evidence(view(world, board, 3.6)) is not None
 
 
 def test_a_floor_that_leans_is_believed_less(world):
@@ -39,3 +51,18 @@ def test_a_floor_that_leans_is_believed_less(world):
         deviations.append(HeightSource(0.6).evidence(seen).deviation)
     assert deviations[0] == deviations[1] == pytest.approx(0.03)
     assert deviations[2] > 0.1
+
+
+@pytest.mark.parametrize("factor", [0.4, 1.0, 2.5])
+def test_a_bent_floor_is_followed_to_the_depths_of_the_whole_image(world, factor):
+    """Near floor too near, as networks have it: what lies at the image's distances decides."""
+    pose = world.camera_pose(2.0, 3.0, 0.6, 0.2, 0.1, 0.0)
+    true = world.ray_cast(world.CAMERA, pose)
+    depth = world.bend(true) * np.float32(factor)
+    up = pose[2, :3]
+    floor = FloorFinder().find(depth, world.CAMERA, up)
+    evidence = HeightSource(0.6).evidence(View(depth, world.CAMERA, 0.0, floor=floor, up=up))
+    whole = float(np.log(true / depth).mean())
+    plane = math.log(0.6 / floor.height)
+    assert abs(evidence.log_scale - whole) < 0.7 * abs(plane - whole)
+    assert abs(evidence.log_scale - whole) < 2 * math.hypot(evidence.deviation, evidence.doubt)

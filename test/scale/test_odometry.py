@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from clip2depth_ros.scale import OdometrySource, View
-from clip2depth_ros.scale.odometry import SYSTEMATIC
+from clip2depth_ros.scale.odometry import SYSTEMATIC, UNKNOWN_BEND
+from clip2depth_ros.stabilizer.ego_motion import find_ego_motion
 
 
 def motion(world, forward=0.0, turn=0.0, aside=0.0) -> np.ndarray:
@@ -45,6 +46,8 @@ def test_the_factor_is_metres_over_the_depths_own(world):
     assert not complaints
     assert [math.exp(e.log_scale) for e in evidence] == pytest.approx([0.4] * len(evidence))
     assert len(evidence) > 3 and SYSTEMATIC < evidence[-1].deviation < 1.05 * SYSTEMATIC
+    # Without corners nobody knows whether far things say the same.
+    assert {e.doubt for e in evidence} == {UNKNOWN_BEND}
 
 
 def test_where_odometrys_frame_lies_does_not_matter(world):
@@ -131,3 +134,27 @@ def test_a_gap_in_the_frames_ends_the_stretch(world):
     far = motion(world, 1.56)
     evidence, complaints = feed(world, source, [(step, None)] + [(step, step)] * 30, start=far, time=9.0)
     assert not complaints and max(abs(e.log_scale) for e in evidence) < 1e-6
+
+
+def test_near_things_that_are_too_near_do_not_decide_for_all(world):
+    """Visual odometry measures in the metres of near things; the factor is that of the whole image."""
+    source, rng, last, evidence = OdometrySource(), np.random.default_rng(5), None, []
+    ratios, near = [], []
+    for step in world.Robot(seconds=8.0):
+        depth = world.bend(step.depth)
+        vision = corners = None
+        if last is not None:
+            motion = step.hints["vision"]
+            corners = world.corners_of(*last, motion, rng)
+            found = find_ego_motion(*corners, world.CAMERA.fx)
+            vision = None if found is None else found.motion
+            if vision is not None:
+                near.append(np.linalg.norm(motion[:3, 3]) / np.linalg.norm(vision[:3, 3]))
+        last = depth, step.depth
+        ratios.append(np.log(step.depth / depth).mean())
+        seen = View(depth, world.CAMERA, step.time, vision, 0.05, step.hints["odometry"], corners=corners)
+        evidence.append(source.evidence(seen))
+    last_word = [e for e in evidence if e is not None][-1]
+    assert math.log(np.median(near)) > np.mean(ratios) + 0.05  # what near things alone say
+    assert last_word.log_scale == pytest.approx(np.mean(ratios), abs=0.05)
+    assert last_word.doubt > 0.05

@@ -42,6 +42,7 @@ def test_each_source_finds_the_factor_behind_the_stabilizer(world):
                 frame.stamp,
                 vision=stable.vision,
                 vision_deviation=stable.vision_deviation,
+                corners=stable.corners,
                 odometry=wheels,
                 ranges=sample_ranges(frame.depth, frame.camera, 60, (1, index)),
             )
