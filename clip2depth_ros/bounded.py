@@ -3,16 +3,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from clip2depth_ros.errors import Clip2DepthError, printable
 
 # Bytes of a list, or of a table of poses: seven hours of poses at 30 Hz.
 MAX_TABLE = 2**27
+
+# Bytes of a file of settings, or of facts, that people or programs write: recipes, manifests, results.
+MAX_FACTS = 2**22
 
 
 def read_bounded(path: str | Path, limit: int) -> bytes:
@@ -61,3 +66,28 @@ def reading(path: str | Path) -> Iterator[None]:
 def reason_of(error: Exception) -> str:
     """What an exception of a library says, as one short line without a full stop."""
     return printable(" ".join(str(error).split()).rstrip("."), 200) or type(error).__name__
+
+
+def load_yaml(path: str | Path, limit: int = MAX_FACTS) -> Any:
+    """What a YAML file of at most `limit` bytes holds: plain values. Raises Clip2DepthError."""
+    with reading(path):
+        return parse_yaml(read_bounded(path, limit).decode())
+
+
+def load_json(path: str | Path, limit: int = MAX_FACTS) -> Any:
+    """What a JSON file of at most `limit` bytes holds. Raises Clip2DepthError."""
+    with reading(path):
+        return json.loads(read_bounded(path, limit).decode())
+
+
+def parse_yaml(text: str) -> Any:
+    """Plain YAML. Raises yaml.YAMLError for aliases too: a few of them can stand for billions of values."""
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            if self.check_event(yaml.AliasEvent):
+                raise yaml.YAMLError("it uses aliases, which are not supported")
+            return super().compose_node(parent, index)
+
+    return yaml.load(text, Loader)  # a SafeLoader: it makes plain values only

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from clip2depth_ros.camera import Camera
 from clip2depth_ros.errors import Clip2DepthError
+from clip2depth_ros.sources.bag_file import is_bag
 from clip2depth_ros.sources.base import HIGHEST_FPS, LOWEST_FPS, Source
 
 KINDS = (
@@ -81,7 +82,7 @@ def _open(spec: str | Path, topics: tuple, mounting: Sequence[float] | None, **c
     path = Path(text).expanduser()
     if not path.exists():
         raise Clip2DepthError(f"There is nothing at {path}. An input is {KINDS}.")
-    if (path / "metadata.yaml").is_file() or path.suffix in (".mcap", ".db3"):
+    if is_bag(path):
         from clip2depth_ros.sources.bag import BagSource
 
         topic, depth_topic, odometry_topic = topics

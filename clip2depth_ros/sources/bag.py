@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 from clip2depth_ros.depth_images import read_depth
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.frame import Frame
+from clip2depth_ros.sources.bag_file import BagFile
 from clip2depth_ros.sources.bag_odometry import BagOdometry
 from clip2depth_ros.sources.base import DEFAULT_FPS, Source
 
@@ -48,16 +48,21 @@ class BagSource(Source):
     ) -> None:
         super().__init__(**common)
         self.name = str(path)
+        self._reader = BagFile(path)
         try:
-            from rosbags.highlevel import AnyReader, AnyReaderError
-            from rosbags.typesys import Stores, get_typestore
-        except ImportError:
-            raise Clip2DepthError("Reading bags needs rosbags: pip install rosbags.") from None
-        try:
-            self._reader = AnyReader([path], default_typestore=get_typestore(Stores.ROS2_HUMBLE))
-            self._reader.open()
-        except (AnyReaderError, OSError, ValueError) as error:
-            raise Clip2DepthError(f"The bag {path} cannot be read: {error}") from None
+            self._choose(topic, depth_topic, odometry_topic, mounting)
+        except BaseException:
+            self._reader.close()
+            raise
+
+    def _choose(
+        self,
+        topic: str | None,
+        depth_topic: str | None,
+        odometry_topic: str | None,
+        mounting: Sequence[float] | None,
+    ) -> None:
+        """Find the topics, and what the bag says about its length and rate."""
         connections = self._reader.connections
         self._images = self._choose_topic(connections, topic)
         self.topic = self._images[0].topic
@@ -66,7 +71,7 @@ class BagSource(Source):
         self._depths = [c for c in connections if c.topic == depth_topic and c.msgtype == IMAGE_TYPES[0]]
         if depth_topic and not self._depths:
             raise Clip2DepthError(
-                f"The bag {path} has no depth images on {depth_topic}; {self._topics(connections)}"
+                f"The bag {self.name} has no depth images on {depth_topic}; {self._topics(connections)}"
             )
         self.has_depth = bool(self._depths)
         self._odometries = self._choose_odometry(connections, odometry_topic)
@@ -74,7 +79,7 @@ class BagSource(Source):
         self._mounting = mounting or (0.0,) * 6
         count = sum(c.msgcount for c in self._images)
         self.length = -(-count // self.every)
-        seconds = self._reader.duration / 1e9
+        seconds = self._reader.seconds
         recorded = (count - 1) / seconds if count > 1 and seconds > 0 else DEFAULT_FPS
         self._rate = self._given_fps or recorded
         self.fps = self._rate / self.every
@@ -95,10 +100,10 @@ class BagSource(Source):
         rectified = "rect" in self.topic.rsplit("/", 1)[-1]
         for connection, _, raw in self._reader.messages(used):
             if connection in self._infos:
-                info = self._reader.deserialize(raw, connection.msgtype)
+                info = self._reader.deserialize(raw, connection)
                 continue
             if connection in self._depths:
-                message = self._reader.deserialize(raw, connection.msgtype)
+                message = self._reader.deserialize(raw, connection)
                 depths[nanoseconds(message.header.stamp)] = message
                 while len(depths) > 2 * PATIENCE:
                     del depths[next(iter(depths))]
@@ -108,7 +113,7 @@ class BagSource(Source):
             if (index - 1) % self.every:
                 continue
             try:
-                message = self._reader.deserialize(raw, connection.msgtype)
+                message = self._reader.deserialize(raw, connection)
                 image = codec.decode(message)
             except Clip2DepthError as error:
                 self._count_bad(f"image {index - 1} of {self.topic} ({error})")
@@ -131,8 +136,7 @@ class BagSource(Source):
         self._end(frames)
 
     def close(self) -> None:
-        with contextlib.suppress(AssertionError):  # rosbags' way of saying that it was closed before
-            self._reader.close()
+        self._reader.close()
 
     def _released(
         self, waiting: deque[Frame], depths: dict[int, Any], all_of_them: bool = False
@@ -150,7 +154,7 @@ class BagSource(Source):
         if not connections:
             return None
         for connection, _, raw in self._reader.messages(connections):
-            return self._reader.deserialize(raw, connection.msgtype)
+            return self._reader.deserialize(raw, connection)
         return None
 
     def _read_odometry(self) -> BagOdometry | None:
@@ -158,7 +162,7 @@ class BagSource(Source):
         if not (self.wants_odometry and self._odometries):
             return None
         messages = (
-            self._reader.deserialize(raw, connection.msgtype)
+            self._reader.deserialize(raw, connection)
             for connection, _, raw in self._reader.messages(self._odometries)
         )
         return BagOdometry(messages, self._mounting)
