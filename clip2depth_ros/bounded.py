@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import stat
@@ -91,3 +92,15 @@ def parse_yaml(text: str) -> Any:
             return super().compose_node(parent, index)
 
     return yaml.load(text, Loader)  # a SafeLoader: it makes plain values only
+
+
+def sha256_of(path: str | Path) -> str:
+    """SHA-256 of a regular file of any size, hexadecimal, read in pieces. Raises Clip2DepthError."""
+    with reading(path):
+        if not Path(path).is_file():
+            raise Clip2DepthError(f"{path} is missing or not a regular file.")
+        digest = hashlib.sha256()
+        with open(path, "rb") as file:
+            while piece := file.read(2**20):
+                digest.update(piece)
+        return digest.hexdigest()

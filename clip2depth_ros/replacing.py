@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import glob
 import os
 import stat
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,7 +29,7 @@ class PartialFile:
 
     def __init__(self, path: str | Path, *, reserve: int = 0) -> None:
         self.target = Path(path)
-        self.target.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(self.target.parent)
         remove_abandoned(self.target)
         prefix, suffix = _affixes(self.target)
         while True:
@@ -52,12 +54,16 @@ class PartialFile:
             done += os.pwrite(self._descriptor, content[done:], done)
         os.ftruncate(self._descriptor, len(content))
 
+    def sync(self) -> None:
+        """Return when the disk has the content, whoever wrote it. Raises OSError."""
+        with open(self.path, "rb") as file:  # a library may have made a new file of that name
+            os.fsync(file.fileno())
+
     def put_in_place(self, *, sync: bool = True) -> None:
-        """The file becomes `target`. sync: it is on the disk by then, whatever happens next. Raises OSError."""
+        """The file becomes `target`. sync: it survives a power failure from then on. Raises OSError."""
         try:
             if sync:
-                with open(self.path, "rb") as file:  # a library may have made a new file of that name
-                    os.fsync(file.fileno())
+                self.sync()
             # mkstemp's 0600 would keep it from other users. What others may do, the old file decides.
             os.chmod(self.path, _mode(self.target))
             os.replace(self.path, self.target)
@@ -110,6 +116,14 @@ def write_whole(path: str | Path, content: bytes | str, *, sync: bool = True) ->
         raise cannot_write(path, error) from error
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder where there is none. Raises OSError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise NotADirectoryError(errno.ENOTDIR, f"{folder} is no folder") from None
+
+
 def cannot_write(path: str | Path, error: OSError) -> Clip2DepthError:
     """The sentence about a file that could not be written."""
     return Clip2DepthError(f"{path} cannot be written: {error.strerror or error}.")
@@ -138,18 +152,25 @@ def remove_abandoned(path: str | Path) -> list[Path]:
 
 
 @contextlib.contextmanager
-def locked(path: str | Path) -> Iterator[None]:
+def locked(path: str | Path, seconds: float = 5.0) -> Iterator[None]:
     """Hold the lock of a file that several processes read and write, for both steps together.
 
-    The lock is a file beside it, `.NAME.lock`, which stays. The system frees the lock of a dead process.
-    Raises OSError.
+    It is the lock of the file's folder, so nothing is left behind; the system frees that of a dead process.
+    Raises OSError, also when another process holds it for so many seconds.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock = path.with_name(f".{path.name}.lock")
-    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
+    folder = Path(path).parent
+    make_folder(folder)
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        end = time.monotonic() + seconds
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > end:
+                    raise OSError(errno.ETIMEDOUT, f"another process has locked {folder}") from None
+                time.sleep(0.01)
         yield
     finally:
         os.close(descriptor)

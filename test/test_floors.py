@@ -16,6 +16,7 @@ FLOORS = {
     "errors": -1,
     "bounded": 0,
     "replacing": 0,
+    "interrupts": 0,
     "live_line": 1,
     "coded_images": 1,
     "offline": 1,

@@ -3,17 +3,21 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from clip2depth_ros.bounded import reading
 from clip2depth_ros.depth_images import read_depth
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.frame import Frame
 from clip2depth_ros.sources.bag_file import BagFile
 from clip2depth_ros.sources.bag_odometry import BagOdometry
 from clip2depth_ros.sources.base import DEFAULT_FPS, Source
+
+log = logging.getLogger(__name__)
 
 IMAGE_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
 INFO_TYPE = "sensor_msgs/msg/CameraInfo"
@@ -50,7 +54,8 @@ class BagSource(Source):
         self.name = str(path)
         self._reader = BagFile(path)
         try:
-            self._choose(topic, depth_topic, odometry_topic, mounting)
+            with reading(f"The bag {path}"):
+                self._choose(topic, depth_topic, odometry_topic, mounting)
         except BaseException:
             self._reader.close()
             raise
@@ -100,11 +105,12 @@ class BagSource(Source):
         rectified = "rect" in self.topic.rsplit("/", 1)[-1]
         for connection, _, raw in self._reader.messages(used):
             if connection in self._infos:
-                info = self._reader.deserialize(raw, connection)
+                info = self._message(raw, connection) or info
                 continue
             if connection in self._depths:
-                message = self._reader.deserialize(raw, connection)
-                depths[nanoseconds(message.header.stamp)] = message
+                message = self._message(raw, connection)
+                if message is not None:
+                    depths[nanoseconds(message.header.stamp)] = message
                 while len(depths) > 2 * PATIENCE:
                     del depths[next(iter(depths))]
                 yield from self._released(waiting, depths)
@@ -114,7 +120,8 @@ class BagSource(Source):
                 continue
             try:
                 message = self._reader.deserialize(raw, connection)
-                image = codec.decode(message)
+                with reading("It"):
+                    image = codec.decode(message)
             except Clip2DepthError as error:
                 self._count_bad(f"image {index - 1} of {self.topic} ({error})")
                 continue
@@ -146,7 +153,10 @@ class BagSource(Source):
             frame = waiting.popleft()
             message = depths.pop(frame.stamp, None)
             if message is not None:
-                frame.depth = read_depth(message)
+                try:
+                    frame.depth = read_depth(message)
+                except Clip2DepthError as error:
+                    log.warning("%s: %s Its frame has no true depth.", self.name, error)
             yield frame
 
     def _first(self, connections: list) -> Any:
@@ -154,18 +164,29 @@ class BagSource(Source):
         if not connections:
             return None
         for connection, _, raw in self._reader.messages(connections):
-            return self._reader.deserialize(raw, connection)
+            if (message := self._message(raw, connection)) is not None:
+                return message
         return None
+
+    def _message(self, raw: bytes, connection: Any) -> Any:
+        """A message that goes with the images; None, with a warning, for a damaged one."""
+        try:
+            return self._reader.deserialize(raw, connection)
+        except Clip2DepthError as error:
+            log.warning("%s It is left out.", error)
+            return None
 
     def _read_odometry(self) -> BagOdometry | None:
         """All of the odometry, before the first image: it is recorded late, and small beside images."""
         if not (self.wants_odometry and self._odometries):
             return None
         messages = (
-            self._reader.deserialize(raw, connection)
+            message
             for connection, _, raw in self._reader.messages(self._odometries)
+            if (message := self._message(raw, connection)) is not None
         )
-        return BagOdometry(messages, self._mounting)
+        with reading(f"The odometry of the bag {self.name}"):
+            return BagOdometry(messages, self._mounting)
 
     def _choose_odometry(self, connections: list, topic: str | None) -> list:
         """All connections of the odometry topic; none where there is none or nobody asks."""

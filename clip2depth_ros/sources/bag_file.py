@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""rosbags' reader behind a guard: damage is a sentence, and a recording that was cut off is read to the cut."""
+"""rosbags' reader behind a guard: damage is a sentence, and one that was cut off is read to the cut."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class BagFile:
     def messages(self, connections: list, **limits: int) -> Iterator[tuple[Any, int, bytes]]:
         """(connection, time of recording, raw message), in the order of recording.
 
-        Where the recording is damaged it ends, with a warning; damaged before the first message, it is no bag.
+        Where the recording is damaged it ends, with a warning; without any message before, it is no bag.
         """
         count = 0
         try:

@@ -14,8 +14,8 @@ from clip2depth_ros.depth_images import read_depth
 from clip2depth_ros.errors import Clip2DepthError, printable
 from clip2depth_ros.ros.camera_info import camera_from_info, is_calibrated
 from clip2depth_ros.ros.messages import ImageCodec
-from clip2depth_ros.sources.bag_file import BagFile, is_bag
 from clip2depth_ros.sources.bag import IMAGE_TYPES, INFO_TYPE, BagSource, camera_info_topic
+from clip2depth_ros.sources.bag_file import BagFile, is_bag
 
 from .bag_messages import header_stamp, read_compressed_depth
 from .base import DataSet, Rectification, Sample, Succession, check_sizes, frame_numbers
