@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import stat
 from collections.abc import Iterator
@@ -19,6 +20,9 @@ MAX_TABLE = 2**27
 
 # Bytes of a file of settings, or of facts, that people or programs write: recipes, manifests, results.
 MAX_FACTS = 2**22
+
+# Values in a YAML file, aliases written out.
+MAX_VALUES = 1_000_000
 
 
 def read_bounded(path: str | Path, limit: int) -> bytes:
@@ -82,16 +86,29 @@ def load_json(path: str | Path, limit: int = MAX_FACTS) -> Any:
 
 
 def parse_yaml(text: str) -> Any:
-    """Plain YAML. Raises yaml.YAMLError for aliases too: a few of them can stand for billions of values."""
+    """Plain YAML. Raises yaml.YAMLError, also where a few aliases stand for billions of values."""
     import yaml
 
-    class Loader(yaml.SafeLoader):
-        def compose_node(self, parent: Any, index: Any) -> Any:
-            if self.check_event(yaml.AliasEvent):
-                raise yaml.YAMLError("it uses aliases, which are not supported")
-            return super().compose_node(parent, index)
+    loader = yaml.SafeLoader(text)  # it makes plain values only
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        if _values(node, {}) > MAX_VALUES:
+            raise yaml.YAMLError(f"its aliases stand for more than {MAX_VALUES} values")
+        return loader.construct_document(node)
+    finally:
+        loader.dispose()
 
-    return yaml.load(text, Loader)  # a SafeLoader: it makes plain values only
+
+def _values(node: Any, known: dict[int, float]) -> float:
+    """How many values a YAML node stands for, aliases written out; infinite where it holds itself."""
+    if id(node) not in known:
+        known[id(node)] = math.inf
+        children = node.value if isinstance(node.value, list) else []
+        pairs = (child if isinstance(child, tuple) else (child,) for child in children)
+        known[id(node)] = 1 + sum(_values(child, known) for pair in pairs for child in pair)
+    return known[id(node)]
 
 
 def sha256_of(path: str | Path) -> str:

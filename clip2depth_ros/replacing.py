@@ -30,6 +30,8 @@ class PartialFile:
     def __init__(self, path: str | Path, *, reserve: int = 0) -> None:
         self.target = Path(path)
         make_folder(self.target.parent)
+        if self.target.is_dir() and not self.target.is_symlink():
+            raise IsADirectoryError(errno.EISDIR, "it is a folder")
         remove_abandoned(self.target)
         prefix, suffix = _affixes(self.target)
         while True:

@@ -126,7 +126,8 @@ class Bundle:
             with reading(CHECK), zipfile.ZipFile(io.BytesIO(content)) as archive:
                 image, depth = (_array(archive, name, limit) for name in ("image", "depth"))
         except Clip2DepthError as error:
-            raise Clip2DepthError(f"Bundle {self.path}: {error}") from error
+            what = "" if str(error).startswith(CHECK) else f"{CHECK}: "
+            raise Clip2DepthError(f"Bundle {self.path}: {what}{error}") from error
         size = (height, width)
         if image.shape != (*size, 3) or image.dtype != np.uint8:
             raise Clip2DepthError(

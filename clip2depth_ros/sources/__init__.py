@@ -10,10 +10,11 @@ from clip2depth_ros.camera import Camera
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.sources.bag_file import is_bag
 from clip2depth_ros.sources.base import HIGHEST_FPS, LOWEST_FPS, Source
+from clip2depth_ros.sources.tum import TumSource, is_sequence
 
 KINDS = (
-    "a folder of images, a folder with rgb/ (and depth/, camera.json, poses.txt), an image, a video file, "
-    "a rosbag2 folder, .mcap or .db3, a camera device (/dev/video0 or 0), or sim:SEED"
+    "a folder of images, a folder with rgb/ (and depth/, camera.json, poses.txt), a TUM RGB-D sequence, "
+    "an image, a video file, a rosbag2 folder, .mcap or .db3, a camera device (/dev/video0 or 0), or sim:SEED"
 )
 
 
@@ -96,6 +97,8 @@ def _open(spec: str | Path, topics: tuple, mounting: Sequence[float] | None, **c
         )
     if any(topics):
         raise Clip2DepthError(f"A topic was given, but {path} is no bag.")
+    if is_sequence(path):
+        return TumSource(path, **common)
     if path.is_dir() and (path / "rgb").is_dir():
         from clip2depth_ros.sources.images import RgbdSource
 

@@ -127,7 +127,10 @@ class BagSource(Source):
                 continue
             known = None
             if info is not None and self._given_camera is None:
-                known = camera_from_info(info, image.shape[1], image.shape[0], rectified=rectified)
+                try:
+                    known = camera_from_info(info, image.shape[1], image.shape[0], rectified=rectified)
+                except Clip2DepthError as error:
+                    raise Clip2DepthError(f"The camera_info of the bag {self.name}: {error}") from error
             camera = self._resolve_camera(image.shape[1], image.shape[0], known)
             stamp = nanoseconds(message.header.stamp)
             frame = Frame(image, stamp, message.header.frame_id, camera, f"{index - 1:06d}")

@@ -176,7 +176,7 @@ def test_a_film_of_an_unknown_kind_is_refused(tmp_path):
 
 def test_a_film_that_cannot_be_written_is_one_sentence(tmp_path):
     (tmp_path / "film.webm").mkdir()
-    with pytest.raises(Clip2DepthError, match="cannot write the film"):
+    with pytest.raises(Clip2DepthError, match=r"film\.webm cannot be written: it is a folder"):
         Film(tmp_path / "film.webm", 10).write(np.zeros((16, 16, 3), np.uint8))
 
 

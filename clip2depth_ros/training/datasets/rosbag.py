@@ -16,11 +16,11 @@ from clip2depth_ros.ros.camera_info import camera_from_info, is_calibrated
 from clip2depth_ros.ros.messages import ImageCodec
 from clip2depth_ros.sources.bag import IMAGE_TYPES, INFO_TYPE, BagSource, camera_info_topic
 from clip2depth_ros.sources.bag_file import BagFile, is_bag
+from clip2depth_ros.sources.tum import match_times
 
 from .bag_messages import header_stamp, read_compressed_depth
 from .base import DataSet, Rectification, Sample, Succession, check_sizes, frame_numbers
 from .splits import check_split, split_frames
-from .tum import match_times
 
 SOURCE = (
     "record colour, depth registered to it, and its camera_info: ros2 bag record COLOUR DEPTH CAMERA_INFO; "
