@@ -8,11 +8,13 @@ import importlib
 import logging
 import pkgutil
 import shlex
+import signal
 import sys
 from collections.abc import Sequence
 
 from clip2depth_ros import __version__, commands
 from clip2depth_ros.errors import Clip2DepthError
+from clip2depth_ros.interrupts import Terminated, plain_interrupts, termination_as_exception
 
 
 def command_names() -> list[str]:
@@ -43,18 +45,28 @@ def make_parser(chosen: str | None) -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a subcommand. Returns the exit code: 2 for mistakes in the call or its inputs."""
+    """Run a subcommand.
+
+    Returns the exit code: 2 for mistakes in the call or its inputs, 130 after SIGINT, 143 after SIGTERM, by
+    the shells' convention.
+    """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
-    args = make_parser(arguments[0] if arguments else None).parse_args(arguments)
-    args.command_line = shlex.join(["clip2depth", *arguments])
+    command = arguments[0] if arguments else None
     try:
-        return args.run(args)
+        with termination_as_exception():
+            with plain_interrupts():
+                parser = make_parser(command)
+            args = parser.parse_args(arguments)
+            args.command_line = shlex.join(["clip2depth", *arguments])
+            return args.run(args)
     except Clip2DepthError as error:
-        print(f"clip2depth {args.command}: {error}", file=sys.stderr)
+        print(f"clip2depth {command}: {error}", file=sys.stderr)
         return 2
+    except Terminated:
+        return 128 + signal.SIGTERM
     except KeyboardInterrupt:
-        return 130
+        return 128 + signal.SIGINT
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ import cv2
 import numpy as np
 
 from clip2depth_ros.errors import Clip2DepthError
+from clip2depth_ros.replacing import PartialFile, cannot_write, write_whole
 
 NEAR, FAR = 0.4, 10.0  # metres, a room's range; red is near, blue is far
 UNKNOWN = (90, 90, 90)  # RGB of a depth nobody knows (NaN): grey, which the colour table does not hold
@@ -27,6 +28,10 @@ BACKGROUND, INK = (24, 24, 24), (235, 235, 235)
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 STRIP = 26  # pixels, height of a line of text
 TICKS = (0.1, 0.2, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 30.0, 50.0, 80.0, 100.0)
+FULL = "no space is left on the disk"
+ROOM = 2**22  # bytes that must be free beside a film
+LOOK = 10  # pictures between two looks at the free space
+
 # By the file's ending, the best that OpenCV's wheels can write: they have no H.264 encoder.
 CODECS = {".webm": "VP80", ".mp4": "mp4v", ".avi": "MJPG"}
 
@@ -168,11 +173,7 @@ def save_picture(path: str | Path, picture: np.ndarray, quality: int = 88) -> Pa
     ok, encoded = cv2.imencode(path.suffix, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), options)
     if not ok:
         raise Clip2DepthError(f"OpenCV could not encode a picture of the shape {picture.shape} for {path}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(encoded.tobytes())
-    except OSError as error:
-        raise Clip2DepthError(f"cannot write the picture {path}: {error.strerror}") from error
+    write_whole(path, encoded.tobytes(), sync=False)
     return path
 
 
@@ -212,6 +213,8 @@ class Film:
         self.fps = float(fps)
         self.frames = 0
         self._writer: cv2.VideoWriter | None = None
+        self._partial: PartialFile | None = None
+        self._full = False
         self._size = (0, 0)
         if self.path.suffix.lower() not in CODECS:
             raise Clip2DepthError(f"films are written as {', '.join(CODECS)}, not as '{self.path.name}'")
@@ -221,16 +224,15 @@ class Film:
     def _open(self, picture: np.ndarray) -> cv2.VideoWriter:
         height, width = picture.shape[:2]
         self._size = (width + width % 2, height + height % 2)  # codecs want even sides
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise Clip2DepthError(
-                f"cannot make the film's folder {self.path.parent}: {error.strerror}"
-            ) from error
         code = cv2.VideoWriter_fourcc(*CODECS[self.path.suffix.lower()])
+        try:
+            self._partial = PartialFile(self.path)
+        except OSError as error:
+            raise cannot_write(self.path, error) from error
         with _without_native_stderr():
-            writer = cv2.VideoWriter(str(self.path), code, self.fps, self._size)
+            writer = cv2.VideoWriter(str(self._partial.path), code, self.fps, self._size)
         if not writer.isOpened():
+            self._partial.discard()
             raise Clip2DepthError(
                 f"cannot write the film {self.path} ({width}x{height}, {CODECS[self.path.suffix.lower()]}): "
                 "check that the folder can be written to, or choose another ending "
@@ -242,6 +244,8 @@ class Film:
         """Append a picture, (H, W, 3) uint8 RGB; one of another size is fitted into the film's."""
         if self._writer is None:
             self._writer = self._open(picture)
+        if self.frames % LOOK == 0:
+            self._look_at_disk()
         width, height = self._size
         rows, cols = picture.shape[:2]
         if rows > height or cols > width:
@@ -257,13 +261,45 @@ class Film:
         self.frames += 1
 
     def close(self) -> None:
-        """Finish the file. Safe to call twice."""
-        if self._writer is not None:
+        """Finish the file, and put it in its place. Safe to call twice.
+
+        Raises Clip2DepthError where the disk did not take all of it; an older film stays then.
+        """
+        if self._writer is None:
+            return
+        with _without_native_stderr():
             self._writer.release()
-            self._writer = None
+        self._writer = None
+        try:
+            # OpenCV's writer reports no failure. A film whose end is missing has fewer pictures, or none.
+            if self._full or _pictures_in(self._partial.path) < self.frames:
+                raise Clip2DepthError(f"{self.path} cannot be written: {FULL}.")
+            try:
+                self._partial.put_in_place()
+            except OSError as error:
+                raise cannot_write(self.path, error) from error
+        finally:
+            self._partial.discard()
+
+    def _look_at_disk(self) -> None:
+        """Raise Clip2DepthError where little room is left: what FFmpeg buffers does not fit either."""
+        free = os.statvfs(self.path.parent)
+        if free.f_bavail * free.f_frsize < ROOM:
+            self._full = True
+            raise Clip2DepthError(f"{self.path} cannot be written: {FULL}.")
 
     def __enter__(self) -> Film:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _pictures_in(path: Path) -> int:
+    """How many pictures a film holds by its own index, and one that can be shown; 0 for a broken film."""
+    with _without_native_stderr():
+        film = cv2.VideoCapture(str(path))
+        try:
+            return round(film.get(cv2.CAP_PROP_FRAME_COUNT)) if film.isOpened() and film.grab() else 0
+        finally:
+            film.release()

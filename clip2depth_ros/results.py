@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
+import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +18,7 @@ from clip2depth_ros.depth_images import Millimetres
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.frame import STAGES, DepthFrame, Floor, Frame, FrameFacts
 from clip2depth_ros.pictures import Film, side_by_side
+from clip2depth_ros.replacing import PartialFile, cannot_write
 from clip2depth_ros.training.metrics import depth_errors, mean_errors
 from clip2depth_ros.truth import Truth
 
@@ -44,10 +47,16 @@ COLUMNS = (
     "floor_roll",
 )
 
+# Bytes that summary.json may take; they are kept free for it from the beginning.
+SUMMARY_ROOM = 2**15
+
+PART = ".png.part"
+
 # Warnings that the summary holds; more of them say nothing new.
 MAX_WARNINGS = 50
 
 MEANING = {
+    "stopped": "why the run ended before its input did, null when it did not",
     "times": "seconds; total is from the image to its depth, reading and writing files left out",
     "temporal_error": "median over the frames of the median |log depth - log expected depth|; expected is "
     "the previous depth, carried along by the camera's motion unless the stabilizer is off",
@@ -72,19 +81,24 @@ class ResultFolder:
     """Writes results as they come.
 
     depth/STEM.png (16 bit, millimetres, 0 = unknown or beyond 65.535 m), quality.csv (a row per frame),
-    summary.json, and, given fps, film.mp4. Raises Clip2DepthError when the folder cannot be written.
+    summary.json, and, given fps, film.mp4. Raises Clip2DepthError when the folder cannot be written; what was
+    written by then is whole, and finish() still writes the summary, for which room is kept.
     """
 
     def __init__(self, folder: Path, *, fps: float | None = None) -> None:
         self.folder = folder
         self.frames = 0
+        self._summary: PartialFile | None = None
         try:
             (folder / "depth").mkdir(parents=True, exist_ok=True)
-            self._file = (folder / "quality.csv").open("w", newline="", encoding="utf-8")
+            for abandoned in (folder / "depth").glob(f".*{PART}"):
+                abandoned.unlink()
+            # Unbuffered: a row that does not fit on the disk is noticed with its frame.
+            self._file = (folder / "quality.csv").open("wb", buffering=0)
+            self._write_row([*COLUMNS, *ERRORS])
+            self._summary = PartialFile(folder / "summary.json", reserve=SUMMARY_ROOM)
         except OSError as error:
             raise Clip2DepthError(f"Cannot write to {folder}: {error.strerror}.") from None
-        self._rows = csv.writer(self._file)
-        self._rows.writerow([*COLUMNS, *ERRORS])
         self._film = Film(folder / "film.mp4", min(fps, 60.0)) if fps else None
         self._millimetres = Millimetres()
         self._truth = Truth()
@@ -100,9 +114,7 @@ class ResultFolder:
         """Write one frame's depth, row and picture."""
         name = self._own_name(frame.name)
         path = self.folder / "depth" / f"{name}.png"
-        # The lightest compression: twice as fast as the default, a tenth larger.
-        if not cv2.imwrite(str(path), self._millimetres.of(result.depth), [cv2.IMWRITE_PNG_COMPRESSION, 1]):
-            raise Clip2DepthError(f"Cannot write {path}; is the disk full?")
+        self._write_depth(path, result.depth)
         truth = self._truth.of(frame, result)
         errors = None
         if truth is not None:
@@ -116,19 +128,33 @@ class ResultFolder:
         row += [_text(facts.scale), _text(facts.scale_deviation), facts.scale_source]
         floor = facts.floor
         row += [_text(n) for n in (floor.height, floor.pitch, floor.roll)] if floor else [""] * 3
-        self._rows.writerow(row + [_text(errors[e]) if errors else "" for e in ERRORS])
+        try:
+            self._write_row(row + [_text(errors[e]) if errors else "" for e in ERRORS])
+        except OSError as error:
+            path.unlink(missing_ok=True)
+            raise cannot_write(self.folder / "quality.csv", error) from error
         self._facts.append(facts)
         self._deviations.append(deviation)
         self._warnings += (f"{name}: {text}" for text in facts.warnings)
         if errors:
             self._errors.append(errors)
         self._size, self._camera = result.depth.shape[::-1], result.camera
+        self.frames += 1
         if self._film is not None:
             self._film.write(self._picture(name, result, truth, errors))
-        self.frames += 1
 
     def finish(self, facts: dict) -> dict:
-        """Write summary.json with what the caller knows and what the frames gave; returns it."""
+        """Write summary.json with what the caller knows and what the frames gave; returns it.
+
+        The film is finished before. Where that fails, the summary says so, and so does the Clip2DepthError.
+        """
+        film_error = None
+        try:
+            if self._film is not None:
+                self._film.close()
+        except Clip2DepthError as error:
+            film_error, self._film = error, None
+            facts = facts | {"stopped": facts.get("stopped") or str(error)}
         all_facts = self._facts
         stages = {stage: np.array([f.times.get(stage, 0.0) for f in all_facts]) for stage in STAGES}
         if self.frames:
@@ -162,12 +188,52 @@ class ResultFolder:
             "meaning": MEANING,
         }
         text = json.dumps(_rounded(summary), indent=2, allow_nan=False)
-        (self.folder / "summary.json").write_text(text + "\n", encoding="utf-8")
+        try:
+            self._summary.write(text.encode() + b"\n")
+            self._summary.put_in_place()
+        except OSError as error:
+            raise cannot_write(self.folder / "summary.json", error) from error
+        if film_error is not None:
+            raise film_error
         return summary
+
+    def _write_depth(self, path: Path, depth: np.ndarray) -> None:
+        """The PNG, whole or not at all."""
+        # The lightest compression: twice as fast as the default, a tenth larger.
+        ok, coded = cv2.imencode(".png", self._millimetres.of(depth), [cv2.IMWRITE_PNG_COMPRESSION, 1])
+        part = path.with_name(f".{path.stem}{PART}")
+        try:
+            if not ok:
+                raise OSError("OpenCV cannot encode it")
+            # Not through a link that lies there.
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+            try:
+                with open(os.open(part, flags, 0o666), "wb", buffering=0) as file:
+                    _write_all(file, coded)
+                os.replace(part, path)
+            except OSError:
+                part.unlink(missing_ok=True)
+                raise
+        except OSError as error:
+            raise cannot_write(path, error) from error
+
+    def _write_row(self, row: list) -> None:
+        """Append a row to quality.csv, whole or not at all. Raises OSError."""
+        line = io.StringIO()
+        csv.writer(line).writerow(row)
+        begin = self._file.tell()
+        try:
+            _write_all(self._file, line.getvalue().encode())
+        except OSError:
+            self._file.truncate(begin)
+            self._file.seek(begin)
+            raise
 
     def close(self) -> None:
         """Finish the files. Closing twice is allowed."""
         self._file.close()
+        if self._summary is not None:
+            self._summary.discard()
         if self._film is not None:
             self._film.close()
 
@@ -200,6 +266,13 @@ class ResultFolder:
         if errors:
             caption += f"   AbsRel {errors['abs_rel']:.3f}"
         return side_by_side(columns, caption=caption)
+
+
+def _write_all(file: io.RawIOBase, content: bytes | np.ndarray) -> None:
+    """A raw file writes as much as fits, and fails only at the next try."""
+    left = memoryview(content).cast("B")
+    while left:
+        left = left[file.write(left) :]
 
 
 def _known_median(numbers: Sequence[float] | np.ndarray) -> float | None:

@@ -15,6 +15,8 @@ FLOORS = {
     "": -2,  # the package itself: its version
     "errors": -1,
     "bounded": 0,
+    "replacing": 0,
+    "interrupts": 0,
     "live_line": 1,
     "coded_images": 1,
     "offline": 1,

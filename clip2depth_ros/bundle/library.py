@@ -3,21 +3,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
+import math
 import os
+import stat
 import zipfile
 from dataclasses import replace
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
+from clip2depth_ros.bounded import read_bounded, reading, reason_of
 from clip2depth_ros.bundle.manifest import Manifest
 from clip2depth_ros.errors import Clip2DepthError
+from clip2depth_ros.replacing import PartialFile
 
 MODEL, MANIFEST, CHECK = "model.onnx", "manifest.json", "check.npz"
 
 DEFAULT_BUNDLE = "mini"
+
+# Bytes. ONNX itself ends at 2 GiB; the largest CLIP image tower that runs on robots, ViT-L in float32, has
+# 1.3 GB. The check sample of the largest input, 2048 pixels a side, has 29 MB.
+LIMITS = {MODEL: 2**31, MANIFEST: 2**20, CHECK: 2**26}
 
 
 def bundle_folders() -> list[Path]:
@@ -109,14 +119,16 @@ class Bundle:
         Returns image (H, W, 3) uint8 RGB and depth (H, W) float32, metres, at the network's input size.
         """
         content = self._read(CHECK)
+        height, width = self.manifest.input_height, self.manifest.input_width
+        # Room for a header, and for arrays of another type: what they are is said better below.
+        limit = 16 * height * width + 4096
         try:
-            with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-                image, depth = arrays["image"], arrays["depth"]
-        except KeyError as error:
-            raise Clip2DepthError(f"Bundle {self.path}: {CHECK}: {error.args[0]}.") from None
-        except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-            raise Clip2DepthError(f"Bundle {self.path}: {CHECK} cannot be read: {error}.") from None
-        size = (self.manifest.input_height, self.manifest.input_width)
+            with reading(CHECK), zipfile.ZipFile(io.BytesIO(content)) as archive:
+                image, depth = (_array(archive, name, limit) for name in ("image", "depth"))
+        except Clip2DepthError as error:
+            what = "" if str(error).startswith(CHECK) else f"{CHECK}: "
+            raise Clip2DepthError(f"Bundle {self.path}: {what}{error}") from error
+        size = (height, width)
         if image.shape != (*size, 3) or image.dtype != np.uint8:
             raise Clip2DepthError(
                 f"Bundle {self.path}: {CHECK} holds a {image.dtype} image of shape {image.shape}, "
@@ -133,43 +145,99 @@ class Bundle:
     def write(
         cls, folder: str | Path, model: bytes, manifest: Manifest, image: np.ndarray, depth: np.ndarray
     ) -> Bundle:
-        """Write a bundle folder and open it.
+        """Write a bundle folder and open it. A bundle that is there stays whole until the new one is.
 
         model: the ONNX file's bytes; the manifest's checksum is filled from them. image (H, W, 3) uint8 and
         depth (H, W) float32, metres, become the check sample.
         """
         folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
         manifest = replace(manifest, model_sha256=hashlib.sha256(model).hexdigest())
-        (folder / MODEL).write_bytes(model)
-        (folder / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
-        np.savez_compressed(folder / CHECK, image=image, depth=np.asarray(depth, np.float32))
+        check = io.BytesIO()
+        np.savez_compressed(check, image=image, depth=np.asarray(depth, np.float32))
+        files = ((CHECK, check.getvalue()), (MODEL, model), (MANIFEST, manifest.to_json().encode()))
+        with contextlib.ExitStack() as stack:
+            partials = []
+            try:
+                for name, content in files:
+                    partials.append(PartialFile(folder / name))
+                    stack.callback(partials[-1].discard)
+                    partials[-1].write(content)
+                    partials[-1].sync()
+                # A full disk cannot fail any more; the old bundle is whole up to here.
+                for partial in partials:
+                    partial.put_in_place()
+            except OSError as error:
+                raise Clip2DepthError(
+                    f"Bundle {folder} cannot be written: {error.strerror or error}; an older one there is "
+                    "as it was."
+                ) from error
         bundle = cls(folder)
         bundle.check()
         return bundle
 
     def _read(self, name: str) -> bytes:
+        limit = LIMITS[name]
         if self.path.is_dir():
+            if not (self.path / name).exists():
+                raise Clip2DepthError(f"Bundle {self.path}: {name} is missing.")
             try:
-                return (self.path / name).read_bytes()
-            except FileNotFoundError:
-                raise Clip2DepthError(f"Bundle {self.path}: {name} is missing.") from None
-            except OSError as error:
-                raise Clip2DepthError(
-                    f"Bundle {self.path}: {name} cannot be read: {error.strerror}."
-                ) from None
+                return read_bounded(self.path / name, limit)
+            except Clip2DepthError as error:
+                raise Clip2DepthError(f"Bundle {self.path}: {error}") from error
         try:
-            with zipfile.ZipFile(self.path) as archive:
+            with _regular(self.path) as file, zipfile.ZipFile(file) as archive:
                 # A zip of the folder and a zip of its content are equally natural.
                 names = [n for n in archive.namelist() if n == name or n.endswith(f"/{name}")]
                 if not names:
                     # A cut zip may read as check.npz, which is a zip inside it.
-                    raise Clip2DepthError(f"Bundle {self.path}: {name} is missing, or the zip was cut off.")
-                return archive.read(min(names, key=len))
-        except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError) as error:
+                    raise Clip2DepthError(f"{name} is missing, or the zip was cut off.")
+                return _unpack(archive, min(names, key=len), limit)
+        except Clip2DepthError as error:
+            raise Clip2DepthError(f"Bundle {self.path}: {error}") from error
+        except Exception as error:  # zipfile, zlib, lzma and bz2 have each their own
             raise Clip2DepthError(
-                f"Bundle {self.path}: the zip is damaged ({error}); copy it again."
-            ) from None
+                f"Bundle {self.path}: the zip is damaged ({reason_of(error)}); copy it again."
+            ) from error
+
+
+def _regular(path: Path) -> BinaryIO:
+    """The opened file; a device or a pipe is refused."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    file = open(descriptor, "rb")  # noqa: SIM115 - the caller closes it
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise Clip2DepthError("it is neither a folder nor a regular file.")
+    return file
+
+
+def _unpack(archive: zipfile.ZipFile, name: str, limit: int) -> bytes:
+    """An entry of at most `limit` bytes, whatever the zip says about its size."""
+    declared = archive.getinfo(name).file_size
+    if declared > limit:
+        raise Clip2DepthError(
+            f"{name} is said to unpack to {declared} bytes; a bundle's has {limit} at most."
+        )
+    with archive.open(name) as entry:
+        content = entry.read(declared + 1)
+    if len(content) != declared:
+        raise Clip2DepthError(f"{name} does not unpack to the {declared} bytes that the zip says.")
+    return content
+
+
+def _array(archive: zipfile.ZipFile, name: str, limit: int) -> np.ndarray:
+    """An array of an .npz, its size judged by its header. No pickles."""
+    if f"{name}.npy" not in archive.namelist():
+        raise Clip2DepthError(f"{CHECK} holds no '{name}'.")
+    content = io.BytesIO(_unpack(archive, f"{name}.npy", limit))
+    version = np.lib.format.read_magic(content)
+    read_header = (
+        np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    )
+    shape, _, kind = read_header(content)
+    if math.prod(shape) * kind.itemsize > limit:
+        raise Clip2DepthError(f"{CHECK}: '{name}' is said to be a {kind} array of shape {shape}.")
+    content.seek(0)
+    return np.lib.format.read_array(content, allow_pickle=False)
 
 
 def _is_bundle(path: Path) -> bool:

@@ -4,14 +4,20 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from clip2depth_ros.errors import Clip2DepthError
+from clip2depth_ros.bounded import reason_of
+from clip2depth_ros.errors import Clip2DepthError, printable
 
 FORMAT_VERSION = 1
+
+# Pixels a side of a network's input. Nothing that runs beside a robot takes more.
+MAX_INPUT = 2048
+
+# Of metres, pixels and pixel values; all are far below it in float32 too.
+MAX_NUMBER = 1e9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,8 +61,8 @@ class Manifest:
     def __post_init__(self) -> None:
         if self.format_version != FORMAT_VERSION:
             raise Clip2DepthError(
-                f"bundle format version {self.format_version!r} is not known, this program reads version "
-                f"{FORMAT_VERSION}; update clip2depth_ros or export the bundle again."
+                f"bundle format version {_shown(self.format_version)} is not known, this program reads "
+                f"version {FORMAT_VERSION}; update clip2depth_ros or export the bundle again."
             )
         for name in (
             "name",
@@ -68,13 +74,16 @@ class Manifest:
             "created_with",
         ):
             if not isinstance(getattr(self, name), str):
-                raise Clip2DepthError(f"{name} must be text, it is {getattr(self, name)!r}.")
+                raise Clip2DepthError(f"{name} must be text, it is {_shown(getattr(self, name))}.")
         if not self.name or "/" in self.name:
-            raise Clip2DepthError(f"name must be a plain name, it is {self.name!r}.")
+            raise Clip2DepthError(f"name must be a plain name, it is {_shown(self.name)}.")
         for name in ("input_height", "input_width"):
             value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value <= 0:
-                raise Clip2DepthError(f"{name} must be a positive whole number, it is {value!r}.")
+            if not isinstance(value, int) or isinstance(value, bool) or not 0 < value <= MAX_INPUT:
+                raise Clip2DepthError(
+                    f"{name} must be a positive whole number, at most {MAX_INPUT} pixels, it is "
+                    f"{_shown(value)}."
+                )
         for name in ("mean", "std"):
             value = tuple(_number(name, v) for v in _sequence(name, getattr(self, name)))
             if len(value) != 3:
@@ -93,26 +102,26 @@ class Manifest:
                 raise Clip2DepthError(f"canonical_focal_px must be positive or null, it is {focal:g}.")
             object.__setattr__(self, "canonical_focal_px", focal)
         if not isinstance(self.errors, Mapping):
-            raise Clip2DepthError(f"errors must be a table of names and values, it is {self.errors!r}.")
+            raise Clip2DepthError(f"errors must be a table of names and values, it is {_shown(self.errors)}.")
 
     @classmethod
     def from_json(cls, text: str) -> Manifest:
         """Read manifest.json's text. Raises Clip2DepthError; which file it was, the caller knows."""
         try:
             content = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise Clip2DepthError(f"not valid JSON: {error}.") from None
+        except Exception as error:  # syntax, nesting, numbers of more digits than Python reads
+            raise Clip2DepthError(f"not valid JSON: {reason_of(error)}.") from None
         if not isinstance(content, dict):
             raise Clip2DepthError("not a JSON object.")
         # The version decides what everything else means, so it is looked at before the names are.
         if content.get("format_version") != FORMAT_VERSION:
             raise Clip2DepthError(
-                f"bundle format version {content.get('format_version')!r} is not known, this program reads "
-                f"version {FORMAT_VERSION}; update clip2depth_ros or export the bundle again."
+                f"bundle format version {_shown(content.get('format_version'))} is not known, this program "
+                f"reads version {FORMAT_VERSION}; update clip2depth_ros or export the bundle again."
             )
         known = {f.name for f in fields(cls)}
         if unknown := sorted(set(content) - known):
-            raise Clip2DepthError(f"unknown entries: {', '.join(unknown)}.")
+            raise Clip2DepthError(f"unknown entries: {printable(', '.join(unknown), 200)}.")
         optional = {"errors", "model_sha256", "created_with"}
         if missing := sorted(known - optional - set(content)):
             raise Clip2DepthError(f"missing entries: {', '.join(missing)}.")
@@ -125,12 +134,20 @@ class Manifest:
 
 
 def _number(name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise Clip2DepthError(f"{name} must be a finite number, it is {value!r}.")
+    # Comparisons with NaN are false, and those with an integer of any length are exact.
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) <= MAX_NUMBER:
+        raise Clip2DepthError(f"{name} must be a finite number, it is {_shown(value)}.")
     return float(value)
 
 
 def _sequence(name: str, value: Any) -> tuple:
     if not isinstance(value, (list, tuple)):
-        raise Clip2DepthError(f"{name} must be a list of numbers, it is {value!r}.")
+        raise Clip2DepthError(f"{name} must be a list of numbers, it is {_shown(value)}.")
     return tuple(value)
+
+
+def _shown(value: Any) -> str:
+    try:
+        return printable(repr(value))
+    except (ValueError, RecursionError):  # an integer of more digits than Python writes, and nesting
+        return f"a {type(value).__name__} that cannot be written"

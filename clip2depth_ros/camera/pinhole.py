@@ -18,8 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from clip2depth_ros.bounded import read_bounded, reason_of
+from clip2depth_ros.bounded import parse_yaml, read_bounded, reason_of
 from clip2depth_ros.errors import Clip2DepthError, printable
+from clip2depth_ros.replacing import write_whole
 
 IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 
@@ -201,9 +202,9 @@ class Camera:
         )
 
     def to_file(self, path: str | Path) -> None:
-        """Write the JSON form that from_file reads."""
+        """Write the JSON form that from_file reads. Raises Clip2DepthError where it cannot be written."""
         fields = {key: value for key, value in asdict(self).items() if value not in (None, ())}
-        Path(path).write_text(json.dumps(fields, indent=2) + "\n", encoding="utf-8")
+        write_whole(path, json.dumps(fields, indent=2) + "\n")
 
     @property
     def size(self) -> tuple[int, int]:
@@ -299,7 +300,7 @@ def _read_fields(path: Path) -> Mapping:
         raise Clip2DepthError(f"The camera file {error}") from None
     except UnicodeDecodeError:
         raise Clip2DepthError(f"The camera file {path} is no UTF-8 text.") from None
-    name, parse = ("YAML", _parse_yaml) if path.suffix.lower() in (".yaml", ".yml") else ("JSON", json.loads)
+    name, parse = ("YAML", parse_yaml) if path.suffix.lower() in (".yaml", ".yml") else ("JSON", json.loads)
     try:
         fields = parse(text)
     except Exception as error:  # syntax, nesting, numbers and dates that Python has not
@@ -307,19 +308,6 @@ def _read_fields(path: Path) -> Mapping:
     if not isinstance(fields, Mapping):
         raise Clip2DepthError(f"The camera file {path} does not describe a camera: no named fields in it.")
     return fields
-
-
-def _parse_yaml(text: str) -> Any:
-    """Plain YAML. Raises yaml.YAMLError for aliases too: a few of them can stand for billions of values."""
-    import yaml
-
-    class Loader(yaml.SafeLoader):
-        def compose_node(self, parent: Any, index: Any) -> Any:
-            if self.check_event(yaml.AliasEvent):
-                raise yaml.YAMLError("it uses aliases, which a calibration does not need")
-            return super().compose_node(parent, index)
-
-    return yaml.load(text, Loader)  # a SafeLoader: it makes plain values only
 
 
 def _pixels(name: str, value: Any) -> int:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 import itertools
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from clip2depth_ros import __version__
+from clip2depth_ros.bounded import sha256_of
 from clip2depth_ros.commands import _data
 from clip2depth_ros.commands._progress import progress
 from clip2depth_ros.errors import Clip2DepthError
@@ -82,7 +82,7 @@ def run_clip(args: argparse.Namespace) -> int:
         "input": data.name,
         "clip": {
             "backbone": args.backbone,
-            "sha256": hashlib.sha256(args.clip.read_bytes()).hexdigest(),
+            "sha256": sha256_of(args.clip),
             "height": clip.size[0],
             "width": clip.size[1],
         },

@@ -6,8 +6,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import yaml
-
+from clip2depth_ros.bounded import load_yaml, parse_yaml
 from clip2depth_ros.commands.train import find_config
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.training.datasets import KINDS, DataSet, below, open_data_set
@@ -51,8 +50,8 @@ def open_data(args: argparse.Namespace) -> DataSet:
         if not name or not equals:
             raise Clip2DepthError(f"--set takes NAME=VALUE, not '{text}'.")
         try:
-            entry[name] = yaml.safe_load(value)
-        except yaml.YAMLError:
+            entry[name] = parse_yaml(value)
+        except Exception:  # syntax, nesting, numbers and dates that Python has not
             raise Clip2DepthError(f"--set {name}: '{value}' is no value that YAML knows.") from None
     data = open_data_set(entry, cache=args.cache)
     data.prepare()
@@ -68,13 +67,10 @@ def _of_arguments(args: argparse.Namespace) -> dict:
 
 def _of_recipe(args: argparse.Namespace) -> dict:
     path = find_config(args.config)
-    try:
-        recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise Clip2DepthError(f"{path} cannot be read: {str(error).splitlines()[0]}.") from None
+    recipe = load_yaml(path)
     data = recipe.get("data") if isinstance(recipe, dict) else None
     tests = (data.get("test") if isinstance(data, dict) else None) or []
-    if len(tests) != 1 or not isinstance(tests[0], dict):
-        what = f"names {len(tests)} test sets" if tests else "names no test set (data: test)"
+    if not isinstance(tests, list) or len(tests) != 1 or not isinstance(tests[0], dict):
+        what = "names more or less than one test set" if tests else "names no test set (data: test)"
         raise Clip2DepthError(f"{path} {what}; say with --data and --root what to judge.")
     return below(tests[0], args.root)

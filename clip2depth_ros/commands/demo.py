@@ -14,6 +14,7 @@ from pathlib import Path
 
 from clip2depth_ros.commands._engine import add_engine_choice
 from clip2depth_ros.errors import Clip2DepthError
+from clip2depth_ros.replacing import write_whole
 
 HELP = "run camera and depth node over DDS and leave a film, a picture sheet and a recording of it"
 FILM, SHEET, SUMMARY = "film.webm", "sheet.jpg", "summary.json"
@@ -124,7 +125,7 @@ def run(args: argparse.Namespace) -> int:
     finally:
         line.finish()
     facts = {"input": described} | summary(tally, errors) | {"frames_not_recorded": recorder.thinned}
-    (args.output / SUMMARY).write_text(json.dumps(facts, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    write_whole(args.output / SUMMARY, json.dumps(facts, indent=2, allow_nan=False) + "\n")
     print(table(facts))
     if recorder.thinned:
         print(f"  The images are large: recording and film leave out {recorder.thinned} frames.")

@@ -10,6 +10,7 @@ import argparse
 import importlib.util
 import os
 import platform
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from importlib import metadata
@@ -65,6 +66,7 @@ def run(args: argparse.Namespace) -> int:
         lambda: look_at_bundle(args),
         look_at_ros,
         look_at_fast_dds,
+        look_at_shared_memory,
         look_at_extras,
     )
     for look in looks:
@@ -158,6 +160,33 @@ def look_at_fast_dds() -> Iterator[Finding]:
         "set it by themselves)",
         advice,
     )
+
+
+def look_at_shared_memory() -> Iterator[Finding]:
+    """What killed processes left in shared memory, and whether there is room for ours."""
+    from clip2depth_ros.ros.fastdds import SEGMENT, abandoned_segments
+
+    folder = Path("/dev/shm")
+    if not folder.is_dir():
+        return
+    count, size = abandoned_segments(folder)
+    free = shutil.disk_usage(folder).free
+    if free < 2 * SEGMENT:
+        yield Finding(
+            WARN,
+            "Shared memory",
+            f"{folder} has only {free / 1e6:.0f} MB free: large messages will go by UDP, late or not at all",
+            "start the container with --shm-size=1g or --ipc=host, and see what fills it: ls -l /dev/shm",
+        )
+    if count:
+        yield Finding(
+            WARN,
+            "Shared memory",
+            f"{count} segments of Fast DDS ({size / 1e6:.0f} MB) belong to processes that were killed",
+            "the next start of a node frees them, and so does `fastdds shm clean`",
+        )
+    elif free >= 2 * SEGMENT:
+        yield Finding(OK, "Shared memory", f"{folder} has {free / 1e6:.0f} MB free")
 
 
 def look_at_extras() -> Iterator[Finding]:

@@ -4,13 +4,12 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
-import json
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 
+from clip2depth_ros.bounded import MAX_TABLE, load_json, sha256_of
 from clip2depth_ros.camera import Letterbox
 from clip2depth_ros.coded_images import read_rgb
 from clip2depth_ros.errors import Clip2DepthError
@@ -110,13 +109,13 @@ def _measured(report: Path, checkpoint: Path) -> tuple[str, dict]:
     """What was judged, and the errors, of an evaluation's folder; refused when it is of other weights."""
     path = report / "metrics.json"
     try:
-        metrics = json.loads(path.read_text(encoding="utf-8"))
+        metrics = load_json(path, MAX_TABLE)
         what, weights = metrics["input"], metrics["network"]["sha256"]
         errors = {"images": metrics["images"]["judged"], "rule": metrics["rule"]["name"], **metrics["errors"]}
         marks = metrics["marks"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError):
         raise Clip2DepthError(f"{path} is no result of `clip2depth evaluate`.") from None
-    if weights != hashlib.sha256(checkpoint.read_bytes()).hexdigest():
+    if weights != sha256_of(checkpoint):
         raise Clip2DepthError(
             f"{report} is the evaluation of other weights than {checkpoint}: evaluate this checkpoint."
         )

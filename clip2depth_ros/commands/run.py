@@ -21,6 +21,8 @@ from clip2depth_ros.commands._pipeline import (
     open_input,
 )
 from clip2depth_ros.commands._progress import progress
+from clip2depth_ros.errors import Clip2DepthError
+from clip2depth_ros.interrupts import Terminated
 from clip2depth_ros.results import ResultFolder
 
 HELP = "turn images into depth images, without ROS"
@@ -51,6 +53,8 @@ def run(args: argparse.Namespace) -> int:
         pipeline = make_pipeline(args, engine, depth_size=args.size)
         pipeline.keep_raw = args.video and not args.no_stabilize
         started = time.perf_counter()
+        stopped: BaseException | None = None
+        reason = None
         try:
             for frame in progress(frames_of(args, source), "frame", source.length, args.limit):
                 if results.frames == 0 and source.assumed:
@@ -59,9 +63,16 @@ def run(args: argparse.Namespace) -> int:
                 for text in result.facts.warnings:
                     tqdm.write(f"Frame {frame.name}: {text}", file=sys.stderr)
                 results.add(frame, result)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as interrupt:
             # The usual end of a live camera; what was done is kept.
+            reason = "terminated" if isinstance(interrupt, Terminated) else "interrupted"
             print(f"Stopped after {results.frames} frames.", file=sys.stderr)
+            stopped = None if reason == "interrupted" else interrupt
+        except Clip2DepthError as error:
+            if not results.frames:
+                raise
+            # A full disk, a camera that was unplugged: the summary tells of what was done.
+            stopped, reason = error, str(error)
         facts = {
             "input": source.name,
             "camera_assumed": source.assumed or None,
@@ -74,10 +85,13 @@ def run(args: argparse.Namespace) -> int:
                 "choice": list(engine.choice),
             },
             "stabilized": pipeline.stabilizer_settings is not None,
+            "stopped": reason,
             "seconds": round(time.perf_counter() - started, 3),
         }
         pipeline.close()
         summary = results.finish(facts)
+    if stopped is not None:
+        raise stopped
     print(_in_words(summary, args))
     return 0
 

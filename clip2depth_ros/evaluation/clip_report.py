@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from clip2depth_ros.replacing import write_whole
+
 from .document import Block, Heading, Paragraph, Table, write_html, write_markdown
 from .retrieval import RECALL_AT, classification, retrieval
 
@@ -46,7 +48,7 @@ def write_clip_report(folder: Path, metrics: dict) -> None:
     write_markdown(folder / "retrieval.md", blocks)
     write_html(folder / "retrieval.html", blocks)
     text = json.dumps(metrics, indent=2, allow_nan=False)
-    (folder / "retrieval.json").write_text(text + "\n", encoding="utf-8")
+    write_whole(folder / "retrieval.json", text + "\n")
 
 
 def clip_in_words(metrics: dict) -> str:

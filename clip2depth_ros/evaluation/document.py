@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from clip2depth_ros.errors import Clip2DepthError
+from clip2depth_ros.replacing import write_whole
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 66rem; margin: 2rem auto; padding: 0 1rem }
@@ -58,9 +58,9 @@ def write_markdown(path: Path, blocks: Sequence[Block]) -> None:
     parts = []
     for block in blocks:
         if isinstance(block, Picture):
-            _write(path.parent / block.file, block.content)
+            write_whole(path.parent / block.file, block.content)
         parts.append(_markdown(block))
-    _write(path, ("\n\n".join(parts) + "\n").encode())
+    write_whole(path, ("\n\n".join(parts) + "\n").encode())
 
 
 def write_html(path: Path, blocks: Sequence[Block]) -> None:
@@ -71,7 +71,7 @@ def write_html(path: Path, blocks: Sequence[Block]) -> None:
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>'
         f"<style>{_STYLE}</style></head><body>\n{body}\n</body></html>\n"
     )
-    _write(path, page.encode())
+    write_whole(path, page.encode())
 
 
 def _markdown(block: Block) -> str:
@@ -104,11 +104,3 @@ def _html(block: Block) -> str:
     body = "".join(f"<tr>{row}</tr>" for row in rows)
     kind = "" if numbers else ' class="text"'
     return f"<table{kind}><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-
-
-def _write(path: Path, content: bytes) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-    except OSError as error:
-        raise Clip2DepthError(f"Cannot write {path}: {error.strerror}.") from None

@@ -21,6 +21,7 @@ from clip2depth_ros.evaluation.steadiness import Steadiness
 from clip2depth_ros.evaluation.tally import Tally
 from clip2depth_ros.frame import DepthFrame, Frame
 from clip2depth_ros.pipeline import Pipeline
+from clip2depth_ros.replacing import write_whole
 from clip2depth_ros.training.benchmarks import ERRORS, Rule
 from clip2depth_ros.truth import Truth
 
@@ -127,7 +128,7 @@ class Evaluation:
             "histograms": self.tally.histograms(),
         }
         text = json.dumps(_plain(metrics), indent=2, allow_nan=False)
-        (self.folder / "metrics.json").write_text(text + "\n", encoding="utf-8")
+        write_whole(self.folder / "metrics.json", text + "\n")
         return metrics
 
     def close(self) -> None:

@@ -4,39 +4,70 @@
 from __future__ import annotations
 
 import json
-import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from clip2depth_ros.errors import Clip2DepthError
+from clip2depth_ros.bounded import reading, reason_of
+from clip2depth_ros.errors import Clip2DepthError, printable
 from clip2depth_ros.network.backbones import create_clip, find_backbone
 from clip2depth_ros.network.clip2depth import Clip2Depth
+from clip2depth_ros.replacing import replacing
 
 FORMAT = "clip2depth-checkpoint-1"
 
 
 def write_tensors(path: str | Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> None:
     """Write a safetensors file whole or not at all: an interrupted run leaves the old one."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
     # contiguous clones: safetensors refuses shared storage, and channels_last has to be undone
-    save_file({k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}, part, metadata=metadata)
-    os.replace(part, path)
+    whole = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
+    try:
+        with replacing(path) as part:
+            save_file(whole, part, metadata=metadata)
+    except (OSError, SafetensorError) as error:
+        raise Clip2DepthError(f"{path} cannot be written: {reason_of(error)}.") from error
 
 
 def read_tensors(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     """Tensors and metadata of a safetensors file; Clip2DepthError if it is missing or broken."""
-    try:
+    with reading_tensors(path), safe_open(str(path), framework="pt") as file:
+        return {k: file.get_tensor(k) for k in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+
+
+def read_facts(path: str | Path, kind: str) -> dict:
+    """The facts in the metadata of a safetensors file whose format is `kind`, its tensors left alone.
+
+    Raises Clip2DepthError.
+    """
+    with reading_tensors(path):
         with safe_open(str(path), framework="pt") as file:
-            return {k: file.get_tensor(k) for k in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
-    except FileNotFoundError:
-        raise Clip2DepthError(f"no file {path}") from None
-    except (SafetensorError, OSError) as error:
-        raise Clip2DepthError(f"{path} is not a readable safetensors file: {error}") from None
+            metadata = dict(file.metadata() or {})
+        if metadata.get("format") == kind:
+            facts = json.loads(metadata["facts"])
+            if not isinstance(facts, dict):
+                raise ValueError("its facts are no table")
+            return facts
+    raise Clip2DepthError(f"{path} has not the format {kind} but '{printable(metadata.get('format'))}'")
+
+
+@contextmanager
+def reading_tensors(path: str | Path) -> Iterator[None]:
+    """Around what reads a safetensors file. Its sizes are held against the file's by safetensors itself."""
+    path = Path(path)
+    if not path.exists():
+        raise Clip2DepthError(f"no file {path}")
+    if not path.is_file():
+        raise Clip2DepthError(f"{path} is not a regular file")
+    try:
+        yield
+    except Clip2DepthError:
+        raise
+    except Exception as error:
+        raise Clip2DepthError(f"{path} is not a readable safetensors file: {reason_of(error)}") from error
 
 
 def save_checkpoint(
@@ -63,15 +94,20 @@ def save_checkpoint(
 
 def checkpoint_facts(path: str | Path) -> dict:
     """What `save_checkpoint` wrote beside the weights."""
-    _, metadata = read_tensors(path)
-    if metadata.get("format") != FORMAT:
-        raise Clip2DepthError(f"{path} is no clip2depth checkpoint (format '{metadata.get('format')}')")
-    return json.loads(metadata["facts"])
+    try:
+        return read_facts(path, FORMAT)
+    except Clip2DepthError as error:
+        raise Clip2DepthError(f"no clip2depth checkpoint: {error}") from error
 
 
 def load_checkpoint(path: str | Path) -> Clip2Depth:
     """Build the network that `path` belongs to, in evaluation mode, and refuse it on any other CLIP."""
     facts = checkpoint_facts(path)
+    with reading(f"The checkpoint {path}"):
+        return _build(path, facts)
+
+
+def _build(path: str | Path, facts: dict) -> Clip2Depth:
     backbone = find_backbone(facts["backbone"])
     weights = facts["clip_weights"]
     if weights == "random":
@@ -104,4 +140,5 @@ def load_trainable(model: Clip2Depth, path: str | Path) -> None:
         raise Clip2DepthError(
             f"{path} does not fit this network: {sorted(missing)[0]} and {len(missing) - 1} more differ"
         )
-    model.load_state_dict(tensors, strict=False)
+    with reading(path):
+        model.load_state_dict(tensors, strict=False)

@@ -7,9 +7,13 @@ before rclpy starts. The launch files ask here.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
+import re
 import shutil
 import sys
+import time
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
@@ -19,6 +23,10 @@ SEGMENT = 70_255_136  # bytes of shared memory that each participant with the pr
 OLD, NEW = "FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE"
 CHOSEN_BY_USER = (NEW, OLD, "FASTDDS_BUILTIN_TRANSPORTS")
 _SHARED_MEMORY = Path("/dev/shm")
+
+# The lock file of a participant's segment; Fast DDS 3 calls it fastdds, 2 fastrtps.
+_LOCK = re.compile(r"(fastdds|fastrtps)_[0-9a-f]{16}_[es]l")
+_YOUNG = 10.0  # seconds: a lock file may be made just before it is locked
 
 
 def find_profile(environ: Mapping[str, str] = os.environ) -> Path | None:
@@ -69,3 +77,59 @@ def large_message_environment(
                 "loss; start the container with --shm-size=1g or --ipc=host"
             )
     return {profile_variable(environ): str(profile)}, ""
+
+
+def abandoned_segments(shared_memory: Path = _SHARED_MEMORY, *, remove: bool = False) -> tuple[int, int]:
+    """(number, bytes) of shared memory segments of Fast DDS whose process was killed, this user's alone.
+
+    A living process, in whatever container, holds the lock of its segment's lock file; the system frees it
+    when the process ends. remove: take them away, as `fastdds shm clean` does. Nobody else ever would, short
+    of a restart.
+    """
+    count = size = 0
+    try:
+        names = [name for name in os.listdir(shared_memory) if _LOCK.fullmatch(name)]
+    except OSError:
+        return 0, 0
+    for name in names:
+        lock, segment = shared_memory / name, shared_memory / name[:-3]
+        with contextlib.suppress(OSError):  # locked, gone, or somebody else's
+            descriptor = os.open(lock, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                status = os.fstat(descriptor)
+                if status.st_uid != os.geteuid() or time.time() - status.st_mtime < _YOUNG:
+                    continue
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                with contextlib.suppress(FileNotFoundError):
+                    size += segment.lstat().st_size
+                    if remove:
+                        segment.unlink()
+                if remove:
+                    lock.unlink()
+                count += 1
+            finally:
+                os.close(descriptor)
+    return count, size
+
+
+def prepare_shared_memory(
+    environ: Mapping[str, str] = os.environ, shared_memory: Path = _SHARED_MEMORY
+) -> str:
+    """Free the memory of processes that were killed, before this one takes its own.
+
+    Returns a warning for the log where too little is free for this process's segment, which makes Fast DDS
+    send by UDP without a word; "" where all is well, or another middleware is in use.
+    """
+    middleware = environ.get("RMW_IMPLEMENTATION", "")
+    if (middleware and not middleware.startswith("rmw_fastrtps")) or not shared_memory.is_dir():
+        return ""
+    abandoned_segments(shared_memory, remove=True)
+    ours = any(PROFILE in environ.get(name, "") for name in (OLD, NEW))
+    needed = SEGMENT if ours else 2**20
+    free = shutil.disk_usage(shared_memory).free
+    if free >= needed:
+        return ""
+    return (
+        f"{shared_memory} has only {free / 1e6:.0f} MB free, and this process's share is {needed / 1e6:.0f} "
+        "MB: images and clouds will go by UDP, late or not at all; see `clip2depth doctor`."
+    )

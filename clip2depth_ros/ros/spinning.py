@@ -11,9 +11,12 @@ from typing import Any
 
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
+from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.signals import SignalHandlerOptions
 
+from clip2depth_ros.bounded import reason_of
 from clip2depth_ros.errors import Clip2DepthError
+from clip2depth_ros.ros.fastdds import prepare_shared_memory
 
 MISTAKE = 2
 # How long a signal may go unnoticed while nothing arrives.
@@ -46,8 +49,11 @@ def run_node(
     former = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
     node = None
     try:
+        memory = prepare_shared_memory()
         _init(args)
-        node = make()
+        node = _made(make)
+        if memory:
+            node.get_logger().warning(memory)
         start(node)
         executor = SingleThreadedExecutor()
         executor.add_node(node)
@@ -68,9 +74,30 @@ def run_node(
             signal.signal(number, handler)
 
 
+def _made(make: Callable[[], Any]) -> Any:
+    try:
+        return make()
+    except rclpy_implementation.RCLError as error:  # such as keys that are missing for this very node
+        raise Clip2DepthError(_why_not(error)) from error
+
+
 def _init(args: list[str] | None) -> None:
     try:
         rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
-    except RuntimeError as error:  # what rclpy's errors about arguments and parameter files have in common
-        reason = " ".join(str(error).split())
-        raise Clip2DepthError(f"ROS does not start with these arguments: {reason}") from error
+    except RuntimeError as error:  # what rclpy's errors have in common
+        raise Clip2DepthError(_why_not(error)) from error
+
+
+def _why_not(error: Exception) -> str:
+    """A sentence about what keeps ROS from starting, with rclpy's own words and what to do."""
+    reason = reason_of(error)
+    if "SECURITY" in reason or "security" in reason:
+        return (
+            f"ROS does not start with security: {reason}; make this node's keys in the folder that "
+            "ROS_SECURITY_KEYSTORE names (ros2 security create_enclave), or unset ROS_SECURITY_ENABLE."
+        )
+    if "logging" in reason:
+        return f"ROS cannot write its log: {reason}; set ROS_LOG_DIR to a folder that this user can write to."
+    if "argument" in reason or "param" in reason:
+        return f"ROS does not start with these arguments: {reason}"
+    return f"ROS does not start: {reason}"

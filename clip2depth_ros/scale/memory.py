@@ -3,15 +3,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
 import os
 from pathlib import Path
 
+from clip2depth_ros.bounded import read_bounded
 from clip2depth_ros.camera import Camera
+from clip2depth_ros.errors import Clip2DepthError
+from clip2depth_ros.replacing import cannot_write, locked, write_whole
 
 FORMAT = 1
+
+MAX_MEMORY = 2**22  # bytes: thousands of cameras
 
 
 class ScaleMemory:
@@ -41,7 +45,7 @@ class ScaleMemory:
             return None
         try:
             scale, deviation = float(entry["scale"]), float(entry["deviation"])
-        except (TypeError, KeyError, ValueError):
+        except (TypeError, KeyError, ValueError, OverflowError):
             scale = deviation = math.nan
         if not (0.01 <= scale <= 100 and 0 <= deviation <= 10):
             self._complain(f"The scale memory {self.path} holds no usable factor for '{key}'; none is used.")
@@ -52,42 +56,43 @@ class ScaleMemory:
         """Write a camera's factor beside the others; True when it was written.
 
         The file is replaced as a whole: whoever reads it, or loses power, finds the old or the new one.
+        Processes that write at the same time wait for each other.
         """
-        cameras = self._read()
-        cameras[key] = {"scale": round(scale, 5), "deviation": round(deviation, 5)}
-        text = json.dumps({"format": FORMAT, "cameras": cameras}, indent=2) + "\n"
-        fresh = self.path.with_name(f".{self.path.name}.{os.getpid()}")
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with open(fresh, "w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            if self._damaged:
-                # It may be somebody's file that was named by mistake.
-                os.replace(self.path, self.path.with_name(f"{self.path.name}.damaged"))
-            os.replace(fresh, self.path)
+            with locked(self.path):
+                cameras = self._read()
+                cameras[key] = {"scale": round(scale, 5), "deviation": round(deviation, 5)}
+                text = json.dumps({"format": FORMAT, "cameras": cameras}, indent=2) + "\n"
+                if self._damaged:
+                    # It may be somebody's file that was named by mistake.
+                    os.replace(self.path, self.path.with_name(f"{self.path.name}.damaged"))
+                write_whole(self.path, text)
         except OSError as error:
-            with contextlib.suppress(OSError):
-                fresh.unlink()
-            self._complain(f"The scale memory {self.path} cannot be written: {error.strerror or error}.")
+            self._complain(f"The scale memory {cannot_write(self.path, error)}")
+            return False
+        except Clip2DepthError as error:
+            self._complain(f"The scale memory {error}")
             return False
         return True
 
     def _read(self) -> dict:
         """The cameras of the file; none when there is no file or it is not ours."""
         self._damaged = False
+        if not self.path.exists():
+            return {}
         try:
-            content = json.loads(self.path.read_text(encoding="utf-8"))
+            text = read_bounded(self.path, MAX_MEMORY)
+        except Clip2DepthError as error:
+            self._damaged = self.path.is_file() and os.access(self.path, os.R_OK)
+            self._complain(f"The scale memory {error}")
+            return {}
+        try:
+            content = json.loads(text)
             cameras = content["cameras"]
             if content["format"] != FORMAT or not isinstance(cameras, dict):
-                raise ValueError(f"format {content['format']}")
-        except FileNotFoundError:
-            return {}
-        except OSError as error:
-            self._complain(f"The scale memory {self.path} cannot be read: {error.strerror or error}.")
-            return {}
-        except (ValueError, TypeError, KeyError):
+                raise ValueError("another format")
+            json.dumps(cameras)  # what cannot be written again, such as numbers of thousands of digits
+        except Exception:  # syntax, text, nesting, types
             self._damaged = True
             self._complain(
                 f"The scale memory {self.path} is damaged or no scale memory; it is not used, and will be "

@@ -17,11 +17,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
-from zipfile import BadZipFile
 
 import numpy as np
 
+from clip2depth_ros.bounded import reason_of
 from clip2depth_ros.errors import Clip2DepthError
+from clip2depth_ros.replacing import cannot_write, replacing
+from clip2depth_ros.simulation.mapped import check_arrays
 
 if TYPE_CHECKING:
     from clip2depth_ros.frame import Frame
@@ -131,25 +133,24 @@ def _millimetres(depth: np.ndarray) -> np.ndarray:
 
 def _write(path: Path, **arrays: np.ndarray) -> None:
     """A shard, whole or not at all."""
-    partial = path.with_suffix(f".{os.getpid()}.tmp")
     try:
-        with open(partial, "wb") as stream:
+        with replacing(path) as partial, open(partial, "wb") as stream:
             np.savez(stream, **arrays)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    except OSError as error:
+        raise cannot_write(path, error) from error
 
 
 def load_shard(path: Path) -> dict[str, np.ndarray]:
     """Read a shard. Raises Clip2DepthError where it is missing, cut short or not a shard."""
     try:
+        check_arrays(path)
         with np.load(path, allow_pickle=False) as stored:
             names = ["image", "depth", "fx", "caption", *(n for n in ("pose", "stamp") if n in stored)]
             return {name: stored[name] for name in names}
-    except (OSError, KeyError, ValueError, EOFError, BadZipFile) as reason:
+    except Exception as error:  # zipfile, zlib and numpy have each their own
         raise Clip2DepthError(
-            f"{path} is not a readable shard ({reason}); delete it and render again."
-        ) from reason
+            f"{path} is not a readable shard ({reason_of(error)}); delete it and render again."
+        ) from error
 
 
 def _work(job: tuple) -> int:

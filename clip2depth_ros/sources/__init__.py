@@ -8,11 +8,13 @@ from pathlib import Path
 
 from clip2depth_ros.camera import Camera
 from clip2depth_ros.errors import Clip2DepthError
+from clip2depth_ros.sources.bag_file import is_bag
 from clip2depth_ros.sources.base import HIGHEST_FPS, LOWEST_FPS, Source
+from clip2depth_ros.sources.tum import TumSource, is_sequence
 
 KINDS = (
-    "a folder of images, a folder with rgb/ (and depth/, camera.json, poses.txt), an image, a video file, "
-    "a rosbag2 folder, .mcap or .db3, a camera device (/dev/video0 or 0), or sim:SEED"
+    "a folder of images, a folder with rgb/ (and depth/, camera.json, poses.txt), a TUM RGB-D sequence, "
+    "an image, a video file, a rosbag2 folder, .mcap or .db3, a camera device (/dev/video0 or 0), or sim:SEED"
 )
 
 
@@ -81,7 +83,7 @@ def _open(spec: str | Path, topics: tuple, mounting: Sequence[float] | None, **c
     path = Path(text).expanduser()
     if not path.exists():
         raise Clip2DepthError(f"There is nothing at {path}. An input is {KINDS}.")
-    if (path / "metadata.yaml").is_file() or path.suffix in (".mcap", ".db3"):
+    if is_bag(path):
         from clip2depth_ros.sources.bag import BagSource
 
         topic, depth_topic, odometry_topic = topics
@@ -95,6 +97,8 @@ def _open(spec: str | Path, topics: tuple, mounting: Sequence[float] | None, **c
         )
     if any(topics):
         raise Clip2DepthError(f"A topic was given, but {path} is no bag.")
+    if is_sequence(path):
+        return TumSource(path, **common)
     if path.is_dir() and (path / "rgb").is_dir():
         from clip2depth_ros.sources.images import RgbdSource
 

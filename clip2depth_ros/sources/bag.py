@@ -3,17 +3,21 @@
 
 from __future__ import annotations
 
-import contextlib
+import logging
 from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from clip2depth_ros.bounded import reading
 from clip2depth_ros.depth_images import read_depth
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.frame import Frame
+from clip2depth_ros.sources.bag_file import BagFile
 from clip2depth_ros.sources.bag_odometry import BagOdometry
 from clip2depth_ros.sources.base import DEFAULT_FPS, Source
+
+log = logging.getLogger(__name__)
 
 IMAGE_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
 INFO_TYPE = "sensor_msgs/msg/CameraInfo"
@@ -48,16 +52,22 @@ class BagSource(Source):
     ) -> None:
         super().__init__(**common)
         self.name = str(path)
+        self._reader = BagFile(path)
         try:
-            from rosbags.highlevel import AnyReader, AnyReaderError
-            from rosbags.typesys import Stores, get_typestore
-        except ImportError:
-            raise Clip2DepthError("Reading bags needs rosbags: pip install rosbags.") from None
-        try:
-            self._reader = AnyReader([path], default_typestore=get_typestore(Stores.ROS2_HUMBLE))
-            self._reader.open()
-        except (AnyReaderError, OSError, ValueError) as error:
-            raise Clip2DepthError(f"The bag {path} cannot be read: {error}") from None
+            with reading(f"The bag {path}"):
+                self._choose(topic, depth_topic, odometry_topic, mounting)
+        except BaseException:
+            self._reader.close()
+            raise
+
+    def _choose(
+        self,
+        topic: str | None,
+        depth_topic: str | None,
+        odometry_topic: str | None,
+        mounting: Sequence[float] | None,
+    ) -> None:
+        """Find the topics, and what the bag says about its length and rate."""
         connections = self._reader.connections
         self._images = self._choose_topic(connections, topic)
         self.topic = self._images[0].topic
@@ -66,7 +76,7 @@ class BagSource(Source):
         self._depths = [c for c in connections if c.topic == depth_topic and c.msgtype == IMAGE_TYPES[0]]
         if depth_topic and not self._depths:
             raise Clip2DepthError(
-                f"The bag {path} has no depth images on {depth_topic}; {self._topics(connections)}"
+                f"The bag {self.name} has no depth images on {depth_topic}; {self._topics(connections)}"
             )
         self.has_depth = bool(self._depths)
         self._odometries = self._choose_odometry(connections, odometry_topic)
@@ -74,7 +84,7 @@ class BagSource(Source):
         self._mounting = mounting or (0.0,) * 6
         count = sum(c.msgcount for c in self._images)
         self.length = -(-count // self.every)
-        seconds = self._reader.duration / 1e9
+        seconds = self._reader.seconds
         recorded = (count - 1) / seconds if count > 1 and seconds > 0 else DEFAULT_FPS
         self._rate = self._given_fps or recorded
         self.fps = self._rate / self.every
@@ -95,11 +105,12 @@ class BagSource(Source):
         rectified = "rect" in self.topic.rsplit("/", 1)[-1]
         for connection, _, raw in self._reader.messages(used):
             if connection in self._infos:
-                info = self._reader.deserialize(raw, connection.msgtype)
+                info = self._message(raw, connection) or info
                 continue
             if connection in self._depths:
-                message = self._reader.deserialize(raw, connection.msgtype)
-                depths[nanoseconds(message.header.stamp)] = message
+                message = self._message(raw, connection)
+                if message is not None:
+                    depths[nanoseconds(message.header.stamp)] = message
                 while len(depths) > 2 * PATIENCE:
                     del depths[next(iter(depths))]
                 yield from self._released(waiting, depths)
@@ -108,14 +119,18 @@ class BagSource(Source):
             if (index - 1) % self.every:
                 continue
             try:
-                message = self._reader.deserialize(raw, connection.msgtype)
-                image = codec.decode(message)
+                message = self._reader.deserialize(raw, connection)
+                with reading("It"):
+                    image = codec.decode(message)
             except Clip2DepthError as error:
                 self._count_bad(f"image {index - 1} of {self.topic} ({error})")
                 continue
             known = None
             if info is not None and self._given_camera is None:
-                known = camera_from_info(info, image.shape[1], image.shape[0], rectified=rectified)
+                try:
+                    known = camera_from_info(info, image.shape[1], image.shape[0], rectified=rectified)
+                except Clip2DepthError as error:
+                    raise Clip2DepthError(f"The camera_info of the bag {self.name}: {error}") from error
             camera = self._resolve_camera(image.shape[1], image.shape[0], known)
             stamp = nanoseconds(message.header.stamp)
             frame = Frame(image, stamp, message.header.frame_id, camera, f"{index - 1:06d}")
@@ -131,8 +146,7 @@ class BagSource(Source):
         self._end(frames)
 
     def close(self) -> None:
-        with contextlib.suppress(AssertionError):  # rosbags' way of saying that it was closed before
-            self._reader.close()
+        self._reader.close()
 
     def _released(
         self, waiting: deque[Frame], depths: dict[int, Any], all_of_them: bool = False
@@ -142,7 +156,10 @@ class BagSource(Source):
             frame = waiting.popleft()
             message = depths.pop(frame.stamp, None)
             if message is not None:
-                frame.depth = read_depth(message)
+                try:
+                    frame.depth = read_depth(message)
+                except Clip2DepthError as error:
+                    log.warning("%s: %s Its frame has no true depth.", self.name, error)
             yield frame
 
     def _first(self, connections: list) -> Any:
@@ -150,18 +167,29 @@ class BagSource(Source):
         if not connections:
             return None
         for connection, _, raw in self._reader.messages(connections):
-            return self._reader.deserialize(raw, connection.msgtype)
+            if (message := self._message(raw, connection)) is not None:
+                return message
         return None
+
+    def _message(self, raw: bytes, connection: Any) -> Any:
+        """A message that goes with the images; None, with a warning, for a damaged one."""
+        try:
+            return self._reader.deserialize(raw, connection)
+        except Clip2DepthError as error:
+            log.warning("%s It is left out.", error)
+            return None
 
     def _read_odometry(self) -> BagOdometry | None:
         """All of the odometry, before the first image: it is recorded late, and small beside images."""
         if not (self.wants_odometry and self._odometries):
             return None
         messages = (
-            self._reader.deserialize(raw, connection.msgtype)
+            message
             for connection, _, raw in self._reader.messages(self._odometries)
+            if (message := self._message(raw, connection)) is not None
         )
-        return BagOdometry(messages, self._mounting)
+        with reading(f"The odometry of the bag {self.name}"):
+            return BagOdometry(messages, self._mounting)
 
     def _choose_odometry(self, connections: list, topic: str | None) -> list:
         """All connections of the odometry topic; none where there is none or nobody asks."""

@@ -11,10 +11,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from clip2depth_ros.bounded import reading
 from clip2depth_ros.coded_images import check_size
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.frame import Frame
 from clip2depth_ros.sources.base import DEFAULT_FPS, HIGHEST_FPS, LOWEST_FPS, Source
+
+# Seconds: a year. What a damaged file says beyond it would leave a message's range.
+LONGEST = 3.2e7
 
 
 class _CaptureSource(Source):
@@ -25,7 +29,10 @@ class _CaptureSource(Source):
 
     def _retrieve(self, index: int, stamp: int) -> Frame | None:
         """The grabbed frame, whose image is valid until the next call; a bad one is counted and None."""
-        ok, self._image = self._capture.retrieve(self._image)
+        try:
+            ok, self._image = self._capture.retrieve(self._image)
+        except cv2.error:
+            ok = False
         if not ok:
             self._count_bad(f"frame {index}")
             return None
@@ -45,6 +52,10 @@ class VideoSource(_CaptureSource):
         self.name = str(path)
         self._path = path
         self._capture = self._open()
+        with reading(f"The video {path}"):
+            self._read_facts()
+
+    def _read_facts(self) -> None:
         recorded = self._capture.get(cv2.CAP_PROP_FPS)
         self._rate = self._given_fps or (recorded if LOWEST_FPS <= recorded <= HIGHEST_FPS else DEFAULT_FPS)
         self.fps = self._rate / self.every
@@ -74,11 +85,10 @@ class VideoSource(_CaptureSource):
         self.bad_images = 0
         index = frames = 0
         last = -1
-        while self._capture.grab():
+        while self._grab():
             if index % self.every == 0:
-                # Before retrieve: the position is the grabbed frame's.
-                stamp = round(self._capture.get(cv2.CAP_PROP_POS_MSEC) * 1e6)
-                if self._given_fps or stamp <= last:
+                stamp = self._stamp()
+                if self._given_fps or stamp is None or stamp <= last:
                     stamp = round(index / self._rate * 1e9)
                 frame = self._retrieve(index, stamp)
                 if frame is not None:
@@ -87,6 +97,15 @@ class VideoSource(_CaptureSource):
                     yield frame
             index += 1
         self._end(frames)
+
+    def _grab(self) -> bool:
+        with reading(f"The video {self._path}"):
+            return self._capture.grab()
+
+    def _stamp(self) -> int | None:
+        """The grabbed frame's own time, before it is decoded; None where the file has no possible one."""
+        seconds = self._capture.get(cv2.CAP_PROP_POS_MSEC) * 1e-3
+        return round(seconds * 1e9) if 0 <= seconds < LONGEST else None
 
 
 class DeviceSource(_CaptureSource):

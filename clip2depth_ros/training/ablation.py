@@ -5,21 +5,27 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import io
 import json
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from clip2depth_ros.errors import Clip2DepthError
+from clip2depth_ros.bounded import load_json
+from clip2depth_ros.errors import Clip2DepthError, printable
+from clip2depth_ros.replacing import write_whole
 from clip2depth_ros.training.configuration import Recipe
 from clip2depth_ros.training.recipe import Run
 
 ERRORS = ("abs_rel", "rmse", "log10", "delta1", "delta2", "delta3")
 DECIMALS = 4
 COMPARED = "abs_rel"  # seed by seed with the first row, which takes out what a seed is good or bad for
+
+
+# What a result.json of a run holds at least.
+RESULT = {"row", "seed", "budget", "trainable", "errors"}
 
 
 @dataclass(frozen=True)
@@ -93,10 +99,13 @@ class Ablation:
         recipe = dataclasses.replace(recipe, network=network, seed=seed)
         budget = {"recipe": recipe.name, "images": recipe.depth.images, "size": list(network.size)}
         if file.exists():
-            result = json.loads(file.read_text())
+            result = load_json(file)
+            if not isinstance(result, dict) or not result.keys() >= RESULT:
+                raise Clip2DepthError(f"{file} is no result of an ablation: remove it")
             if result["budget"] != budget:
                 raise Clip2DepthError(
-                    f"{file} had the budget {result['budget']}, not {budget}: ablate in another folder"
+                    f"{file} had the budget {printable(result['budget'], 200)}, not {budget}: ablate in "
+                    "another folder"
                 )
             return result
         run = self._make_run(recipe, folder)
@@ -108,9 +117,7 @@ class Ablation:
             "trainable": run.trainable,
             "errors": self._judge(checkpoint, folder),
         }
-        part = file.with_suffix(".part")
-        part.write_text(json.dumps(result, indent=2) + "\n")
-        os.replace(part, file)
+        write_whole(file, json.dumps(result, indent=2) + "\n")
         return result
 
 
@@ -168,13 +175,15 @@ def write_tables(folder: Path, results: Sequence[dict]) -> str:
     """
     rows = summarise(results)
     text = markdown(rows)
-    (folder / "ablation.md").write_text(text)
-    with (folder / "ablation.csv").open("w", newline="") as file:
-        writer = csv.writer(file)
-        errors = list(results[0]["errors"])
-        writer.writerow(["row", "seed", "trainable", *errors])
-        for result in results:
-            numbers = [f"{result['errors'][error]:.6g}" for error in errors]
-            writer.writerow([result["row"], result["seed"], result["trainable"], *numbers])
-    (folder / "ablation.json").write_text(json.dumps({"rows": rows, "runs": list(results)}, indent=2) + "\n")
+    write_whole(folder / "ablation.md", text)
+    table = io.StringIO()
+    writer = csv.writer(table)
+    errors = list(results[0]["errors"])
+    writer.writerow(["row", "seed", "trainable", *errors])
+    for result in results:
+        numbers = [f"{result['errors'][error]:.6g}" for error in errors]
+        writer.writerow([result["row"], result["seed"], result["trainable"], *numbers])
+    write_whole(folder / "ablation.csv", table.getvalue())
+    facts = {"rows": rows, "runs": list(results)}
+    write_whole(folder / "ablation.json", json.dumps(facts, indent=2) + "\n")
     return text

@@ -9,8 +9,7 @@ import typing
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import yaml
-
+from clip2depth_ros.bounded import load_yaml, reading
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.training.augmentation import Augmentation
 from clip2depth_ros.training.losses import DepthLoss
@@ -158,13 +157,9 @@ class Recipe:
 def read_recipe(path: str | Path) -> Recipe:
     """Read a recipe; Clip2DepthError names the file and the entry that is wrong."""
     path = Path(path)
-    try:
-        entries = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise Clip2DepthError(f"cannot read the configuration {path}: {error.strerror}") from None
-    except yaml.YAMLError as error:
-        raise Clip2DepthError(f"{path} is not YAML: {str(error).splitlines()[0]}") from None
-    return _build(Recipe, entries, str(path))
+    entries = load_yaml(path)
+    with reading(path):
+        return _build(Recipe, entries, str(path))
 
 
 def _build(kind, value, where: str):

@@ -6,6 +6,8 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
+from clip2depth_ros.bounded import MAX_TABLE, read_bounded, reading
+
 SHOWN = {"rmse_log": "RMSE log", "abs_rel": "AbsRel", "abs_rel_scaled": "AbsRel, each image scaled"}
 
 
@@ -40,6 +42,10 @@ def _thousands(log: dict[str, list[float]]) -> list[float]:
 
 
 def _columns(path: Path) -> dict[str, list[float]]:
-    with path.open() as file:
-        rows = list(csv.DictReader(file))
+    with reading(path):
+        return _numbers(read_bounded(path, MAX_TABLE).decode().splitlines())
+
+
+def _numbers(lines: list[str]) -> dict[str, list[float]]:
+    rows = list(csv.DictReader(lines))
     return {name: [float(row[name]) for row in rows] for name in rows[0]}

@@ -5,13 +5,15 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 import sys
 import time
 from pathlib import Path
 
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
+
+from clip2depth_ros.bounded import MAX_TABLE, read_bounded, reading
+from clip2depth_ros.replacing import write_whole
 
 LINE_SECONDS = 20.0
 
@@ -89,15 +91,15 @@ def _drop_after(path: Path, step: int) -> None:
     """Keep the rows up to `step`; a last line that a kill cut short goes too."""
     if not path.exists():
         return
-    text = path.read_text()
+    text = read_bounded(path, MAX_TABLE).decode(errors="replace")
     whole = text[: text.rfind("\n") + 1]
-    rows = list(csv.reader(io.StringIO(whole)))
-    if not rows:
-        path.unlink()
-        return
-    column = rows[0].index("step")
-    kept = [row for row in rows[1:] if int(row[column]) <= step]
-    part = path.with_name(path.name + ".part")
-    with part.open("w", newline="") as file:
-        csv.writer(file).writerows([rows[0], *kept])
-    os.replace(part, path)
+    with reading(path):
+        rows = list(csv.reader(io.StringIO(whole)))
+        if not rows:
+            path.unlink()
+            return
+        column = rows[0].index("step")
+        kept = [row for row in rows[1:] if int(row[column]) <= step]
+    table = io.StringIO()
+    csv.writer(table).writerows([rows[0], *kept])
+    write_whole(path, table.getvalue())

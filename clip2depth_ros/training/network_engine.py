@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from clip2depth_ros.bounded import sha256_of
 from clip2depth_ros.bundle import Manifest
 from clip2depth_ros.engines import Engine
 from clip2depth_ros.network import load_checkpoint
@@ -45,7 +45,7 @@ class NetworkEngine(Engine):
             depth_max=network.depth_range[1],
             trained_on=notes.get("trained_on", "not said"),
             licence=backbone.licence,
-            model_sha256=hashlib.sha256(checkpoint.read_bytes()).hexdigest(),
+            model_sha256=sha256_of(checkpoint),
         )
 
     @torch.inference_mode()

@@ -28,6 +28,7 @@ from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.network import Clip2Depth, create_clip, find_backbone, save_checkpoint
 from clip2depth_ros.network.backbones import clip_fingerprint
 from clip2depth_ros.network.checkpoint import read_tensors, write_tensors
+from clip2depth_ros.replacing import write_whole
 from clip2depth_ros.training.batches import Batch, BatchMaker, fixed_batch
 from clip2depth_ros.training.configuration import Phase, Recipe, Stage
 from clip2depth_ros.training.datasets import DataSet, below, open_data_set
@@ -299,7 +300,7 @@ class Run:
             "seconds_of_this_call": round(seconds),
             "written": time.strftime("%Y-%m-%d"),
         }
-        (self.directory / "summary.json").write_text(json.dumps(facts, indent=2) + "\n")
+        write_whole(self.directory / "summary.json", json.dumps(facts, indent=2) + "\n")
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import torch
 from onnx import numpy_helper
 from torch import nn
 
+from clip2depth_ros.bounded import reading
 from clip2depth_ros.bundle.library import Bundle
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.network import Clip2Depth
@@ -35,8 +36,9 @@ def load_bundle_weights(network: Clip2Depth, bundle: Bundle, images: np.ndarray)
             f"bundle {bundle.path} is of the backbone '{bundle.manifest.backbone}', "
             f"the network of '{network.backbone.name}'"
         )
-    graph = onnx.load_from_string(bundle.model()).graph
-    values = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    with reading(f"The model of bundle {bundle.path}"):
+        graph = onnx.load_from_string(bundle.model()).graph
+        values = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
     nodes = _Nodes(bundle, iter([n for n in graph.node if n.op_type in _OPERATORS.values()]), values)
     hooks = [
         module.register_forward_pre_hook(nodes.fill)

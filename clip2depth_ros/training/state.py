@@ -12,7 +12,9 @@ from pathlib import Path
 
 import torch
 
+from clip2depth_ros.bounded import reading
 from clip2depth_ros.errors import Clip2DepthError
+from clip2depth_ros.network import checkpoint
 from clip2depth_ros.network.checkpoint import read_tensors, write_tensors
 
 FORMAT = "clip2depth-run-1"
@@ -37,10 +39,12 @@ def write_state(
 
 def read_facts(path: Path) -> dict:
     """What was written beside the tensors; Clip2DepthError if `path` is no such state."""
-    _, metadata = read_tensors(path)
-    if metadata.get("format") != FORMAT:
-        raise Clip2DepthError(f"{path} is not the state of a run of this version: train in another folder")
-    return json.loads(metadata["facts"])
+    try:
+        return checkpoint.read_facts(path, FORMAT)
+    except Clip2DepthError as error:
+        raise Clip2DepthError(
+            f"{path} is not the state of a run of this version ({error}): train in another folder"
+        ) from error
 
 
 @torch.no_grad()
@@ -60,15 +64,16 @@ def read_state(
     )
     if wanted != found or not shapes:
         raise Clip2DepthError(f"{path} belongs to another network: train in another folder")
-    for name in weights:
-        weights[name].copy_(tensors[f"weights.{name}"])
-        average[name].copy_(tensors[f"average.{name}"])
-    parameters = {name: parameter for parameter, name in names.items()}
-    for key, value in tensors.items():
-        if not key.startswith("optimizer."):
-            continue
-        _, moment, name = key.split(".", 2)
-        parameter = parameters[name]
-        if value.shape == parameter.shape:  # in the parameter's own memory format: fused kernels go by it
-            value = torch.empty_like(parameter).copy_(value)
-        optimizer.state[parameter][moment] = value.to(parameter.device)
+    with reading(path):
+        for name in weights:
+            weights[name].copy_(tensors[f"weights.{name}"])
+            average[name].copy_(tensors[f"average.{name}"])
+        parameters = {name: parameter for parameter, name in names.items()}
+        for key, value in tensors.items():
+            if not key.startswith("optimizer."):
+                continue
+            _, moment, name = key.split(".", 2)
+            parameter = parameters[name]
+            if value.shape == parameter.shape:  # in the parameter's own memory format: fused kernels go by it
+                value = torch.empty_like(parameter).copy_(value)
+            optimizer.state[parameter][moment] = value.to(parameter.device)

@@ -3,16 +3,20 @@
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
 
 import numpy as np
 
+from clip2depth_ros.bounded import read_bounded, reading, reason_of
 from clip2depth_ros.camera import Camera
 from clip2depth_ros.errors import Clip2DepthError
 
 from .base import DataSet, Sample
 from .splits import check_split, split_frames
+
+MAX_SPLIT = 2**22  # bytes
 
 LABELLED = "nyu_depth_v2_labeled.mat"
 SPLITS_FILE = "splits.mat"
@@ -60,16 +64,24 @@ class NyuLabelled(DataSet):
         for path in (self._path, root / SPLITS_FILE):
             if not path.is_file():
                 raise Clip2DepthError(f"There is no {path}; {SOURCE}")
-        count = len(self._opened()["images"])
+        with reading(self._path):
+            count = len(self._opened()["images"])
         self._indices = self._choose(root / SPLITS_FILE, count, split, validation_share, seed)
 
     def __len__(self) -> int:
         return len(self._indices)
 
     def __getitem__(self, index: int) -> Sample:
+        with reading(f"Image {int(self._indices[index]) + 1} of {self._path}"):
+            return self._sample(index)
+
+    def _sample(self, index: int) -> Sample:
         number = int(self._indices[index])
         file = self._opened()
         # MATLAB stores columns first: (3, W, H) and (W, H) here.
+        for name, shape in (("images", (3, CAMERA.width, CAMERA.height)), (self._depth, CAMERA.size)):
+            if file[name].shape[1:] != shape:  # before it is unpacked
+                raise Clip2DepthError(f"{self._path}: '{name}' is of the shape {file[name].shape}; {SOURCE}")
         image = np.ascontiguousarray(file["images"][number].transpose(2, 1, 0))
         depth = np.ascontiguousarray(file[self._depth][number].T, np.float32)
         depth[~(np.isfinite(depth) & (depth > 0))] = np.nan
@@ -89,8 +101,10 @@ class NyuLabelled(DataSet):
             h5py, _ = _readers()
             try:
                 self._file = h5py.File(self._path, "r")
-            except OSError as error:
-                raise Clip2DepthError(f"{self._path} is no MATLAB 7.3 file ({error}); {SOURCE}") from None
+            except Exception as error:  # h5py has its own
+                raise Clip2DepthError(
+                    f"{self._path} is no MATLAB 7.3 file ({reason_of(error)}); {SOURCE}"
+                ) from error
             self._process = os.getpid()
             for name in ("images", self._depth, "scenes"):
                 if name not in self._file:
@@ -101,12 +115,14 @@ class NyuLabelled(DataSet):
         """Indices, from 0, of the split's images."""
         _, matlab = _readers()
         try:
-            numbers = matlab.loadmat(path)
+            numbers = matlab.loadmat(io.BytesIO(read_bounded(path, MAX_SPLIT)))
             train, test = (numbers[name].ravel().astype(int) - 1 for name in ("trainNdxs", "testNdxs"))
-        except (OSError, ValueError, KeyError, NotImplementedError) as error:
+            if not (train.size and test.size) or min(train.min(), test.min()) < 0:
+                raise ValueError("it names no images")
+        except Exception as error:  # scipy has its own
             raise Clip2DepthError(
-                f"{path} is not the split with trainNdxs and testNdxs ({error}); {SOURCE}"
-            ) from None
+                f"{path} is not the split with trainNdxs and testNdxs ({reason_of(error)}); {SOURCE}"
+            ) from error
         if max(train.max(), test.max()) >= count:
             raise Clip2DepthError(
                 f"{path} names image {max(train.max(), test.max()) + 1}, {self._path} has {count}; {SOURCE}"
@@ -116,7 +132,8 @@ class NyuLabelled(DataSet):
         if split == "test":
             return np.sort(test)
         train = np.sort(train)
-        scenes = [self._text(self._opened()["scenes"], i) for i in train]
+        with reading(self._path):
+            scenes = [self._text(self._opened()["scenes"], i) for i in train]
         return train[split_frames(scenes, split, share, seed, str(self._path))]
 
     def _text(self, cells, index: int) -> str:

@@ -15,11 +15,12 @@ from clip2depth_ros.errors import Clip2DepthError, printable
 from clip2depth_ros.ros.camera_info import camera_from_info, is_calibrated
 from clip2depth_ros.ros.messages import ImageCodec
 from clip2depth_ros.sources.bag import IMAGE_TYPES, INFO_TYPE, BagSource, camera_info_topic
+from clip2depth_ros.sources.bag_file import BagFile, is_bag
+from clip2depth_ros.sources.tum import match_times
 
 from .bag_messages import header_stamp, read_compressed_depth
 from .base import DataSet, Rectification, Sample, Succession, check_sizes, frame_numbers
 from .splits import check_split, split_frames
-from .tum import match_times
 
 SOURCE = (
     "record colour, depth registered to it, and its camera_info: ros2 bag record COLOUR DEPTH CAMERA_INFO; "
@@ -91,16 +92,12 @@ class RosBags(DataSet):
 
 
 def _find_bags(root: Path) -> list[Path]:
-    if _is_bag(root):
+    if is_bag(root):
         return [root]
-    bags = sorted(p for p in root.iterdir() if _is_bag(p)) if root.is_dir() else []
+    bags = sorted(p for p in root.iterdir() if is_bag(p)) if root.is_dir() else []
     if not bags:
         raise Clip2DepthError(f"There is no rosbag2 recording at {root}; {SOURCE}")
     return bags
-
-
-def _is_bag(path: Path) -> bool:
-    return (path / "metadata.yaml").is_file() or (path.is_file() and path.suffix in (".mcap", ".db3"))
 
 
 class _Bag:
@@ -176,14 +173,7 @@ class _Bag:
     def _opened(self):
         """The reader, opened by this process."""
         if self._reader is None or self._process != os.getpid():
-            from rosbags.highlevel import AnyReader, AnyReaderError
-            from rosbags.typesys import Stores, get_typestore
-
-            try:
-                self._reader = AnyReader([self.path], default_typestore=get_typestore(Stores.ROS2_HUMBLE))
-                self._reader.open()
-            except (AnyReaderError, OSError, ValueError) as error:
-                raise Clip2DepthError(f"The bag {self.path} cannot be read: {error}") from None
+            self._reader = BagFile(self.path)
             self._process = os.getpid()
         return self._reader
 
@@ -204,7 +194,7 @@ class _Bag:
         at = message.recorded
         for connection, _, raw in reader.messages(connections, start=at, stop=at + 1):
             if header_stamp(raw) == message.stamp:
-                return reader.deserialize(raw, connection.msgtype)
+                return reader.deserialize(raw, connection)
         raise Clip2DepthError(f"{self.path} has changed since it was opened: open it again.")
 
     def _info(self):
@@ -212,7 +202,7 @@ class _Bag:
         reader = self._opened()
         infos = [c for c in self._connections(self._info_topic) if c.msgtype == INFO_TYPE]
         for connection, _, raw in reader.messages(infos) if infos else ():
-            return reader.deserialize(raw, connection.msgtype)
+            return reader.deserialize(raw, connection)
         raise Clip2DepthError(f"{self.path} has no camera_info on {self._info_topic}; {SOURCE}")
 
     def _choose_depth(self, connections: list, topic: str | None) -> str:

@@ -6,9 +6,9 @@ from __future__ import annotations
 import pytest
 
 from clip2depth_ros.errors import Clip2DepthError
+from clip2depth_ros.sources.tum import read_index, read_pose_list
 from clip2depth_ros.training.datasets.kitti_calibration import camera_of, pose_of
 from clip2depth_ros.training.datasets.listed import read_list
-from clip2depth_ros.training.datasets.tum import _read_index, _read_poses
 
 P = "P_rect_02: 700 0 600 45 0 700 180 0 0 0 1 0\n"
 R = "R_rect_00: 1 0 0 0 1 0 0 0 1\n"
@@ -68,7 +68,7 @@ def test_kitti(date, file, content):
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe\0", b"one two\n" * 3 + b"\0" * 50, b"word\x1b[31m" * 9000])
-@pytest.mark.parametrize("read", [_read_index, _read_poses, lambda path: read_list(path, "get it")])
+@pytest.mark.parametrize("read", [read_index, read_pose_list, lambda path: read_list(path, "get it")])
 def test_tables(tmp_path, read, content):
     (tmp_path / "table.txt").write_bytes(content)
     with pytest.raises(Clip2DepthError) as refusal:
