@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The TensorRT engine on a stand-in: version by version, frame by frame, and when TensorRT misbehaves."""
 
+import gc
 import logging
 import re
 
@@ -21,6 +22,12 @@ pytest.importorskip("onnx", reason="the graph is read with onnx")
 pytest.importorskip("filelock", reason="the cache's locks are filelock's")
 
 VERSIONS = ["8.5.3.1", "8.6.1", "9.3.0", "10.0.1", "10.3.0", "11.1.0.2"]
+
+
+def assert_all_given_back(trt) -> None:
+    """Every piece of the GPU's memory, its streams, graphs and modules, and the context."""
+    gc.collect()
+    assert trt.driver.held == {} and trt.driver.contexts == 0 and trt.driver.pushed == []
 
 
 def random_image(seed: int) -> np.ndarray:
@@ -123,17 +130,17 @@ def test_missing(no_gpu):
 def test_one_upload_and_one_download_per_frame(fake_tensorrt, convolved_bundle):
     trt = fake_tensorrt(fault="no_graph")
     with TensorRtEngine(convolved_bundle) as engine:
-        trt.calls.clear()
+        trt.driver.launches.clear()
         engine.infer(random_image(1))
-        assert [call[0] for call in trt.calls] == ["upload", "execute_async_v3", "download"]
+        assert trt.driver.launches == ["upload", "network", "download"]
 
 
 def test_with_a_graph_a_frame_is_one_call(fake_tensorrt, convolved_bundle):
     trt = fake_tensorrt()
     with TensorRtEngine(convolved_bundle) as engine:
-        trt.calls.clear()
+        trt.driver.launches.clear()
         engine.infer(random_image(1))
-        assert [call[0] for call in trt.calls] == ["replay"]
+        assert trt.driver.launches == ["graph"]
 
 
 def test_images_are_resized_on_the_gpu_and_come_back_small(fake_tensorrt, convolved_bundle, tiny_depth):
@@ -142,29 +149,29 @@ def test_images_are_resized_on_the_gpu_and_come_back_small(fake_tensorrt, convol
         for size in ((640, 480), (90, 200), (640, 480)):
             letterbox = Letterbox(size, 64, 48)
             assert engine.fits(letterbox)
-            trt.calls.clear()
+            trt.driver.calls.clear()
             assert engine.fits(Letterbox(size, 64, 48))  # the same for another camera of that size
-            assert trt.calls == []
+            assert trt.driver.calls == []
             image = np.random.default_rng(1).integers(0, 256, (size[1], size[0], 3), np.uint8)
             fitted, expected = np.empty((2, 48, 64, 3), np.uint8)
             letterbox.fit(image, expected)
-            trt.calls.clear()
+            trt.driver.launches.clear()
             depth = engine.infer_image(image, fitted)
-            assert [call[0] for call in trt.calls] == ["replay"]
-            np.testing.assert_array_equal(fitted, expected)
-            np.testing.assert_allclose(depth, tiny_depth(expected), rtol=3e-3)
+            assert trt.driver.launches == ["graph"]
+            assert np.abs(fitted.astype(int) - expected).max() <= 1
+            np.testing.assert_allclose(depth, tiny_depth(fitted), rtol=3e-3)
         # a fitted image is still taken, and does not disturb the next large one
         np.testing.assert_allclose(engine.infer(random_image(5)), tiny_depth(random_image(5)), rtol=3e-3)
-        np.testing.assert_allclose(engine.infer_image(image, fitted), tiny_depth(expected), rtol=3e-3)
+        np.testing.assert_allclose(engine.infer_image(image, fitted), tiny_depth(fitted), rtol=3e-3)
 
 
 def test_without_a_graph_large_images_are_queued_step_by_step(fake_tensorrt, convolved_bundle):
     trt = fake_tensorrt(fault="no_graph")
     with TensorRtEngine(convolved_bundle) as engine:
         assert engine.fits(Letterbox((640, 480), 64, 48))
-        trt.calls.clear()
+        trt.driver.launches.clear()
         engine.infer_image(np.zeros((480, 640, 3), np.uint8), np.empty((48, 64, 3), np.uint8))
-        assert [call[0] for call in trt.calls] == ["upload_large", "execute_async_v3", "download"]
+        assert trt.driver.launches == ["upload", "kernel", "download", "network", "download"]
 
 
 @pytest.mark.parametrize("fault", ["", "no_large_image"])
@@ -180,11 +187,11 @@ def test_the_pipeline_gives_the_same_depth_wherever_images_are_resized(
         return [(r.depth.copy(), r.deviation.copy()) for r in map(pipeline.process, frames)]
 
     with open_engine(convolved_bundle, "tensorrt", precision="fp32") as engine:
-        trt.calls.clear()
+        trt.driver.launches.clear()
         found = depths(engine)
-        assert [c for c in trt.calls if c[0] == "large_image"] == [("large_image", (200, 120))]
+        assert ("kernel" in trt.driver.launches) == (not fault)
         monkeypatch.setattr(type(engine), "fits", lambda self, letterbox: False)
-        np.testing.assert_array_equal(found, depths(engine))
+        np.testing.assert_allclose(found, depths(engine), rtol=0.02)  # a grey level
 
 
 @pytest.mark.parametrize("fault", ["large_garbage", "stale"])
@@ -217,7 +224,7 @@ def test_without_a_graph_it_runs_and_says_why(fake_tensorrt, convolved_bundle, t
     with TensorRtEngine(convolved_bundle) as engine:
         assert engine.graph is False
         np.testing.assert_allclose(engine.infer(random_image(4)), tiny_depth(random_image(4)), rtol=3e-3)
-    assert "not captured as a CUDA graph (CUDA error: operation not permitted" in caplog.text
+    assert "not captured as a CUDA graph (cuStreamBeginCapture: operation not permitted" in caplog.text
 
 
 def test_allocates_nothing_for_its_answer(fake_tensorrt, convolved_bundle):
@@ -240,7 +247,7 @@ def test_a_closed_engine_is_an_error(fake_tensorrt, convolved_bundle):
     engine = TensorRtEngine(convolved_bundle)
     engine.close()
     engine.close()
-    assert trt.count("free") == 1 and not trt.streams
+    assert_all_given_back(trt)
     for use in (lambda: engine.infer(random_image(0)), lambda: engine.device_times(1)):
         with pytest.raises(Clip2DepthError, match="The tensorrt engine was closed"):
             use()
@@ -266,7 +273,7 @@ WRONG = {
     "deserialize_none": r"TensorRT 10\.3\.0 does not take this engine",
     "context_none": r"no memory on the GPU for this engine",
     "execute_false": r"TensorRT does not run the network",
-    "stream_error": r"TensorRT fails on .* \(CUDA error: an illegal memory access was encountered\)",
+    "stream_error": r"TensorRT fails on .* \(cuStreamSynchronize: an illegal memory access was encountered\)",
 }
 
 
@@ -275,8 +282,7 @@ def test_what_computes_wrongly_is_refused_and_its_memory_given_back(fake_tensorr
     trt = fake_tensorrt("10.3.0", fault)
     with pytest.raises(EngineUnavailable, match=WRONG[fault]):
         open_engine(convolved_bundle, "tensorrt", precision="fp16")
-    assert trt.count("buffers") == trt.count("free") == 1
-    assert not trt.streams
+    assert_all_given_back(trt)
 
 
 @pytest.mark.parametrize("fault", sorted(set(WRONG) - {"garbage_fp16"}))
@@ -368,7 +374,7 @@ def test_a_build_can_be_cancelled(fake_tensorrt, convolved_bundle, version, kept
         open_engine(convolved_bundle, progress=cancel)
     assert trt.builds == 1  # and no other engine was tried
     assert len(list_cached()) == kept
-    assert not trt.streams
+    assert_all_given_back(trt)
 
 
 def test_nested_phases_add_up():
