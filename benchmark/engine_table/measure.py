@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from benchmark.engine_table.networks import answers
 from clip2depth_ros.bundle import open_bundle
-from clip2depth_ros.engines import open_engine
+from clip2depth_ros.engines import cuda, open_engine
 from clip2depth_ros.errors import Clip2DepthError
 
 WARM_UP = 3
@@ -28,14 +28,15 @@ def measure(bundle_path: str, engine: str, device: str, precision: str, seconds:
     """A row's figures: seconds, bytes, relative deviations. `missing` instead, where it cannot be had."""
     bundle = open_bundle(bundle_path)
     images, depth = answers(bundle)
-    before = _memory(device)
     started = time.perf_counter()
     try:
+        before = _memory(device)
         opened = open_engine(bundle, engine, threads=threads, precision=precision, device=device)
     except Clip2DepthError as error:
         return {"missing": str(error)}
     with opened:
         row = {"device": opened.device, "open": time.perf_counter() - started}
+        row["check"] = opened.difference
         deviations = []
         for image, expected in zip(images, depth, strict=True):
             deviations.append(np.abs(opened.infer(np.ascontiguousarray(image)) - expected) / expected)
@@ -73,12 +74,7 @@ def _memory(device: str) -> int:
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024
         raise RuntimeError("/proc/self/status tells no VmHWM")
-    import torch
-
-    if not torch.cuda.is_available():
-        return 0
-    free, total = torch.cuda.mem_get_info()
-    return total - free
+    return cuda.memory_in_use()
 
 
 def main() -> None:

@@ -62,7 +62,7 @@ class _Device:
         release.atexit = False  # a process that ends gives everything back by itself
 
     def call(self, name: str, *arguments):
-        """What a function of the driver returns beside its status. Raises CudaError."""
+        """What a function of the driver returns beside its status, a tuple unless one. Raises CudaError."""
         try:
             status, *values = getattr(self.driver, name)(*arguments)
         except RuntimeError as error:  # the bindings', for a driver that lacks this function or is not there
@@ -71,7 +71,7 @@ class _Device:
             said = self.driver.cuGetErrorString(status)[1]
             reason = said.decode(errors="replace") if said else f"error {int(status)}"
             raise CudaError(f"{name}: {reason}")
-        return values[0] if len(values) == 1 else None
+        return values[0] if len(values) == 1 else tuple(values)
 
     @contextlib.contextmanager
     def current(self) -> Iterator[None]:
@@ -105,6 +105,14 @@ def _give_back(device: _Device, back: str, value) -> None:
             device.call(back, value)
     except CudaError as error:  # it failed before, and whoever waited for it was told
         log.debug("The GPU does not take its memory back: %s.", error)
+
+
+def memory_in_use(index: int = 0) -> int:
+    """Bytes of the device that are in use, by whomever. Raises CudaError, EngineUnavailable."""
+    device = _Device(index)
+    with device.current():
+        free, total = device.call("cuMemGetInfo")
+    return int(total) - int(free)
 
 
 class DeviceArray:

@@ -23,6 +23,7 @@ from __future__ import annotations
 import functools
 import importlib
 import logging
+import os
 import re
 import threading
 import time
@@ -38,6 +39,8 @@ log = logging.getLogger(__name__)
 
 OLDEST = (8, 5)  # name-based tensor addresses and execute_async_v3
 NEWEST = 11  # the last major version whose interface was read
+# environment variable: the bits of trt.TacticSource that the builder may use; 0 where cuBLAS and cuDNN are missing
+TACTICS = "CLIP2DEPTH_TACTIC_SOURCES"
 WORKSPACE = 1 << 30  # bytes; a Jetson shares its memory with everything else
 _TICK = 1.0  # seconds between two lines of progress
 
@@ -155,6 +158,8 @@ def build(
         config.set_flag(trt.BuilderFlag.FP16)
         config.set_flag(trt.BuilderFlag.PREFER_PRECISION_CONSTRAINTS)
         _keep_in_single_precision(trt, network, single)
+    if os.environ.get(TACTICS):
+        config.set_tactic_sources(int(os.environ[TACTICS]))
     if rtx:
         _set_targets(trt, config, targets)
     cache = None if rtx else config.create_timing_cache(timing or b"")

@@ -106,6 +106,10 @@ class FakeDriver(types.ModuleType):
     def cuCtxPopCurrent(self):
         return OK, self.pushed.pop()
 
+    def cuMemGetInfo(self):
+        assert self.pushed, "no context is current"
+        return OK, 3 << 30, 8 << 30
+
     def cuGetErrorString(self, status):
         return OK, _TEXTS.get(status)
 

@@ -343,7 +343,12 @@ class _Runtime:
             return None
         facts, model = plan[len(_PLAN) :].split(b"\n", 1)
         facts = json.loads(facts)
-        return None if facts["version"] != self.trt.__version__ else _Engine(self.trt, model, facts["half"])
+        if facts["version"] != self.trt.__version__:
+            return None
+        try:
+            return _Engine(self.trt, model, facts["half"])
+        except RuntimeError:  # half a plan
+            return None
 
 
 class _Engine:

@@ -145,6 +145,7 @@ def test_the_real_bindings_take_every_call(driver, buffers):
     buffers.times(buffers.upload, 1)
     assert int(real.CUstream_flags.CU_STREAM_NON_BLOCKING) == driver.CUstream_flags.CU_STREAM_NON_BLOCKING
     mode = real.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_THREAD_LOCAL
+    assert cuda.memory_in_use() == 5 << 30
     del large, buffers
     gc.collect()
     seen = {}

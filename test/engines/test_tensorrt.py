@@ -11,8 +11,8 @@ import pytest
 from clip2depth_ros.camera import Letterbox
 from clip2depth_ros.engines import open_engine
 from clip2depth_ros.engines.base import EngineUnavailable
-from clip2depth_ros.engines.cache import BuildCancelled, list_cached
-from clip2depth_ros.engines.tensorrt import TensorRtEngine
+from clip2depth_ros.engines.cache import BuildCancelled, clear_cached, list_cached
+from clip2depth_ros.engines.tensorrt import TensorRtEngine, TensorRtRtxEngine, build_ahead
 from clip2depth_ros.engines.tensorrt_builder import _Phases, import_tensorrt
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.frame import Frame
@@ -345,6 +345,115 @@ def test_an_engine_of_another_network_is_not_opened(fake_tensorrt, convolved_bun
     builds = trt.builds
     TensorRtEngine(convolved_bundle).close()
     assert trt.builds == builds + 1
+
+
+@pytest.fixture
+def fake_rtx(fake_tensorrt):
+    """Function that installs a stand-in for TensorRT RTX on a GPU of compute capability 8.6."""
+
+    def install(fault: str = "", capability: str = "8.6"):
+        trt = fake_tensorrt("1.7.1.116", fault, "tensorrt_rtx")
+        trt.gpu["compute_capability"] = capability
+        return trt
+
+    return install
+
+
+def test_tensorrt_rtx_is_built_for_its_gpu_and_keeps_its_kernels(fake_rtx, convolved_bundle, tiny_depth):
+    trt = fake_rtx()
+    for again in (False, True):
+        trt.calls.clear()
+        with open_engine(convolved_bundle) as engine:
+            assert (engine.name, engine.precision, engine.graph) == ("tensorrt_rtx", "fp16", True)
+            assert engine.choice[0].startswith("tensorrt: not installed")
+            assert engine.device == "Stand-in GPU, TensorRT RTX 1.7.1.116"
+            np.testing.assert_allclose(engine.infer(random_image(1)), tiny_depth(random_image(1)), rtol=3e-3)
+        assert trt.builds == trt.count("compile_kernels") == (not again)
+        assert trt.count("deserialize_kernels") == again
+        assert trt.count("create_timing_cache") == 0
+        if not again:
+            assert ("set_compute_capability", "SM86", 0) in trt.calls
+    assert_all_given_back(trt)
+    (entry,) = list_cached()
+    assert (entry.key.library, entry.key.compute_capability, entry.key.gpu) == ("tensorrt_rtx", "8.6", "")
+    assert len(clear_cached(bundle="convolved")) == 2
+
+
+@pytest.mark.parametrize("damage", ["flip", "cut", "foreign", "rejected"])
+def test_kernels_that_are_not_whole_or_not_this_machine_s_are_compiled_again(
+    fake_rtx, convolved_bundle, damage, caplog
+):
+    from clip2depth_ros.engines import sealed
+
+    trt = fake_rtx()
+    TensorRtRtxEngine(convolved_bundle).close()
+    (path,) = list_cached()[0].path.parent.glob("*.kernels")
+    content = path.read_bytes()
+    facts, kernels = sealed.read_sealed(path)
+    if damage == "flip":
+        path.write_bytes(content[:-40] + bytes([content[-40] ^ 1]) + content[-39:])
+    elif damage == "cut":
+        path.write_bytes(content[:-7])
+    elif damage == "foreign":
+        sealed.write_sealed(path, facts | {"machine": "another driver"}, kernels)
+    else:  # by TensorRT RTX, which knows of more than we do
+        sealed.write_sealed(path, facts, b"of another compiler")
+    trt.calls.clear()
+    TensorRtRtxEngine(convolved_bundle).close()
+    assert trt.builds == 0 and trt.count("compile_kernels") == 1
+    assert trt.count("deserialize_kernels") == (damage == "rejected")
+    assert ("they are compiled again" in caplog.text) == (damage in ("flip", "cut"))
+    trt.calls.clear()
+    TensorRtRtxEngine(convolved_bundle).close()
+    assert trt.count("compile_kernels") == 0 and path.read_bytes() == content
+
+
+def test_an_engine_for_several_gpus_serves_each_of_them(fake_rtx, convolved_bundle, tmp_path):
+    fake_rtx()
+    path = build_ahead(convolved_bundle, ["8.9", "8.6"], cache_dir=tmp_path)
+    for capability, builds in (("8.6", 0), ("8.9", 0), ("12.0", 1)):
+        trt = fake_rtx(capability=capability)
+        with open_engine(convolved_bundle, "tensorrt_rtx", cache_dir=tmp_path):
+            assert trt.builds == builds
+        with open_engine(convolved_bundle, "tensorrt_rtx", precision="fp32", cache_dir=tmp_path):
+            assert trt.builds == builds + 1  # which is another file
+    content = bytearray(path.read_bytes())
+    content[-50] ^= 4
+    path.write_bytes(content)
+    trt = fake_rtx()
+    with open_engine(convolved_bundle, "tensorrt_rtx", cache_dir=tmp_path):
+        assert trt.builds == 1
+
+
+def test_a_gpu_that_tensorrt_rtx_does_not_know_is_said_at_once(fake_rtx, convolved_bundle):
+    trt = fake_rtx(capability="9.0")
+    with open_engine(convolved_bundle) as engine:
+        assert engine.name == "openvino"
+        assert "does not compile for compute capability 9.0; it does for 7.5, 8.0" in engine.choice[1]
+    assert trt.calls == []
+    fake_rtx(capability="7.5")
+    with pytest.raises(EngineUnavailable, match=r"compute capability 7\.5 has no bf16"):
+        open_engine(convolved_bundle, "tensorrt_rtx", precision="bf16")
+
+
+@pytest.mark.parametrize("library", ["tensorrt", "tensorrt_rtx"])
+def test_a_kept_engine_that_computes_wrongly_is_built_anew_once(
+    fake_tensorrt, convolved_bundle, tiny_depth, library, caplog
+):
+    """Sealed and with the right key, and yet of another network: what disk and memory can do."""
+    trt = fake_tensorrt("10.3.0" if library == "tensorrt" else "1.7.1.116", "", library)
+    trt.gpu["compute_capability"] = "8.6"
+    open_engine(convolved_bundle, library, precision="fp16").close()
+    trt.fault = "garbage"
+    with pytest.raises(EngineUnavailable, match="differs by 30"):
+        open_engine(convolved_bundle, library, precision="fp16")
+    assert trt.builds == 2 and "It came from the cache" in caplog.text and ".engine" in caplog.text
+    with pytest.raises(EngineUnavailable, match="differs by 30"):
+        open_engine(convolved_bundle, library, precision="fp16")
+    assert trt.builds == 2, "not again at every start: that takes minutes"
+    trt.fault = ""
+    with open_engine(convolved_bundle, library, precision="fp16") as engine:
+        np.testing.assert_allclose(engine.infer(random_image(1)), tiny_depth(random_image(1)), rtol=3e-3)
 
 
 def test_progress_is_told(fake_tensorrt, convolved_bundle):
