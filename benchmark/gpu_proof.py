@@ -17,17 +17,20 @@ import tempfile
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-if str(ROOT) not in sys.path:
-    sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmark.engine_table.networks import SIZES, bundle_of
 from benchmark.engine_table.table import heading, line, machine, ratio_time
 from benchmark.engines import BASE, CONFIGURATIONS
 from clip2depth_ros.engines.survey import GpuFacts, gpu_facts
 
+ROOT = Path(__file__).resolve().parents[1]
 TOTAL = 350.0  # seconds of everything
-TESTS, SUSTAINED, STEP = 100.0, 60.0, 45.0  # seconds of the tests, of running without a pause, of any other step
+TESTS, SUSTAINED, STEP = (
+    100.0,
+    60.0,
+    45.0,
+)  # seconds of the tests, of running without a pause, of any other step
 RESIZED = ((320, 240), (640, 480), (1280, 720), (1920, 1080), (112, 80))
 GPU_ENGINES = ("tensorrt", "tensorrt_rtx", "pytorch")
 
@@ -183,7 +186,9 @@ def refusals(engine: str) -> dict:
         sealed.write_sealed(path, facts | {"key": facts["key"] | {"tensorrt": "0.0.1"}}, plan)
         said.append(f"of another version {'RUN' if opened()[0] else 'refused, built again'}")
         sealed.write_sealed(path, facts, plan[: len(plan) // 2])
-        said.append(f"whole by its checksum but half a plan {'RUN' if opened()[0] else 'refused, built again'}")
+        said.append(
+            f"whole by its checksum but half a plan {'RUN' if opened()[0] else 'refused, built again'}"
+        )
     return {"said": said}
 
 
@@ -255,8 +260,8 @@ def sustained(seconds: float) -> dict:
     return {
         "said": [
             f"{engine.name} {engine.precision} on {engine.device}, 640x480, resized on the "
-            f"{'GPU' if on_gpu else 'CPU'}: {len(times)} frames in {time.perf_counter() - began:.0f} s, end to end",
-            f"ms at 50, 95, 99 and 100 %: {told(milliseconds)}; first tenth {told(milliseconds[:tenth])}; "
+            f"{'GPU' if on_gpu else 'CPU'}: {len(times)} frames in {time.perf_counter() - began:.0f} s",
+            f"ms end to end at 50, 95, 99 and 100 %: {told(milliseconds)}; first tenth {told(milliseconds[:tenth])}; "
             f"last tenth {told(milliseconds[-tenth:])}",
             f"frames whose depth differed from the first time's: {wrong}; the GPU's memory grew by "
             f"{(after - before) / 1e6:.1f} MB",
@@ -269,12 +274,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", nargs="?", type=Path, help="the benchmark's networks, from --prepare")
     parser.add_argument("--prepare", type=Path, metavar="FOLDER", help="make them there; needs PyTorch")
-    parser.add_argument("--results", type=Path, default=ROOT / "benchmark" / "results", help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--results", type=Path, default=ROOT / "benchmark" / "results", help=argparse.SUPPRESS
+    )
     parser.add_argument("--step", nargs="+", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.step:
         name, *rest = args.step
-        answer = {"refusals": refusals, "resize": resize, "sustained": lambda s: sustained(float(s))}[name](*rest)
+        answer = {"refusals": refusals, "resize": resize, "sustained": lambda s: sustained(float(s))}[name](
+            *rest
+        )
         print(json.dumps(answer))
         return 0
     if args.prepare:

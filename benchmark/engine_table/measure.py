@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from benchmark.engine_table.networks import answers
 from clip2depth_ros.bundle import open_bundle
-from clip2depth_ros.engines import cuda, open_engine
+from clip2depth_ros.engines import EngineUnavailable, cuda, open_engine
 from clip2depth_ros.errors import Clip2DepthError
 
 WARM_UP = 3
@@ -28,9 +28,9 @@ def measure(bundle_path: str, engine: str, device: str, precision: str, seconds:
     """A row's figures: seconds, bytes, relative deviations. `missing` instead, where it cannot be had."""
     bundle = open_bundle(bundle_path)
     images, depth = answers(bundle)
+    before = _memory(device)
     started = time.perf_counter()
     try:
-        before = _memory(device)
         opened = open_engine(bundle, engine, threads=threads, precision=precision, device=device)
     except Clip2DepthError as error:
         return {"missing": str(error)}
@@ -74,7 +74,10 @@ def _memory(device: str) -> int:
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024
         raise RuntimeError("/proc/self/status tells no VmHWM")
-    return cuda.memory_in_use()
+    try:
+        return cuda.memory_in_use()
+    except (cuda.CudaError, EngineUnavailable):  # the engine, asked next, says why
+        return 0
 
 
 def main() -> None:

@@ -32,13 +32,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     build = _action(actions, "build", _build, "build the engine of a bundle on this GPU, unless it is there")
     add_bundle_argument(build)
     build.add_argument(
-        "--engine", default="tensorrt", choices=("tensorrt", RTX), help="which of the two (default: %(default)s)"
+        "--engine",
+        default="tensorrt",
+        choices=("tensorrt", RTX),
+        help="which of the two (default: %(default)s)",
     )
     add_precision_argument(build)
     build.add_argument(
         "--target",
         metavar="CAPABILITY[,...]",
-        help="compute capabilities to build for, such as 8.6,8.9,12.0; tensorrt_rtx only, and no GPU is needed "
+        help="compute capabilities to build for, such as 8.6,8.9,12.0; tensorrt_rtx only, needs no GPU "
         "(default: the GPU at hand)",
     )
     build.add_argument("--again", action="store_true", help="also where one is there: remove that first")
@@ -130,9 +133,8 @@ def _row(engine: CachedEngine) -> str:
     key = engine.key
     _, height, width, _ = key.input_shape
     took = "" if engine.build_seconds is None else f" in {engine.build_seconds:.0f} s"
-    return (
-        f"{megabytes}  {key.bundle} {width}x{height} {key.precision}, {key.machine}, built {engine.built}{took}"
-    )
+    what = f"{key.bundle} {width}x{height} {key.precision}, {key.machine}"
+    return f"{megabytes}  {what}, built {engine.built}{took}"
 
 
 def _clear(args: argparse.Namespace) -> int:

@@ -32,7 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a bundle: written as a plain ONNX file that trtexec, DeepStream and Isaac ROS take, with a "
         "README of its input and output; needs no PyTorch",
     )
-    parser.add_argument("--output", type=Path, required=True, help="folder of the bundle, or of the ONNX file")
+    parser.add_argument(
+        "--output", type=Path, required=True, help="folder of the bundle, or of the ONNX file"
+    )
     parser.add_argument(
         "--layout",
         choices=LAYOUTS,

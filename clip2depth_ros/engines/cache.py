@@ -115,7 +115,7 @@ def list_cached(cache_dir: str | Path | None = None) -> list[CachedEngine]:
 
 
 def clear_cached(cache_dir: str | Path | None = None, *, bundle: str | None = None) -> list[Path]:
-    """Remove engines, and with them kernels, timing caches, locks and what a killed process left half written.
+    """Remove engines, and with them kernels, timing caches, locks and what a killed process left unfinished.
 
     bundle: of this bundle only; timing caches stay then, and so do files that cannot be read. Returns what
     was removed. Raises Clip2DepthError when a file cannot be removed.
@@ -239,7 +239,7 @@ def _build_and_keep(path: Path, key: EngineKey, build, load, problem: str, anew:
 
 
 def _load_kept(path: Path, key: EngineKey, load):
-    """(what load made, the file or None as `cached_engine` returns it) and "", or None and why it is built."""
+    """(what load made, the file or None: as `cached_engine` returns) and ""; or None and why it is built."""
     try:
         facts, plan = read_sealed(path)
         found = EngineKey.from_facts(facts)

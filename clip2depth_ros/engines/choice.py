@@ -36,9 +36,9 @@ def open_engine(
     """Open a bundle in the named engine, or in the best there is for "auto", and check that it computes
     right.
 
-    "auto" tries TensorRT, TensorRT RTX, PyTorch on CUDA, OpenVINO, and PyTorch on the CPU; on a GPU in fp16, then fp32, on
-    the CPU in fp32. An engine from a cache that fails the check is compiled anew, once, and replaces the
-    cached one. Every step is logged once, and is a sentence of the engine's `choice`.
+    "auto" tries TensorRT, TensorRT RTX, PyTorch on CUDA, OpenVINO, and PyTorch on the CPU; on a GPU in fp16,
+    then fp32, on the CPU in fp32. An engine from a cache that fails the check is compiled anew, once, and
+    replaces the cached one. Every step is logged once, and is a sentence of the engine's `choice`.
 
     threads: CPU threads for inference, 0 = as the engine sees fit. precision: "fp16", "bf16" or "fp32", None
     = in that order of trying. cache_dir: of built TensorRT engines, None = engines.cache.default_cache().

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A frame's memory on a GPU: page-locked arrays, their device copies, resizing, a stream; by CUDA's driver API.
+"""A frame's memory on a GPU: page-locked arrays, device copies, resizing, a stream; by CUDA's driver API.
 
 NVIDIA's cuda-bindings calls the driver that the system has, so nothing else of CUDA needs to be installed.
 What the driver gives is given back when nobody holds it any more; an array that a caller kept stays readable.
@@ -46,7 +46,8 @@ def import_driver():
         return importlib.import_module("cuda.bindings.driver")
     except (ImportError, OSError) as error:
         raise EngineUnavailable(
-            f"needs NVIDIA's cuda-bindings for its GPU memory: pip install cuda-bindings ({first_line(error)})"
+            f"needs NVIDIA's cuda-bindings for its GPU memory: pip install cuda-bindings "
+            f"({first_line(error)})"
         ) from None
 
 
@@ -287,7 +288,9 @@ class LargeImage:
         self.image = _page_locked(device, (height, width, 3), np.uint8)
         self._buffers = buffers
         self._on_device = DeviceArray(device, (height, width, 3), np.uint8)
-        self._module = device.hold("cuModuleLoadData", device_fit.PTX.read_bytes() + b"\0", back="cuModuleUnload")
+        self._module = device.hold(
+            "cuModuleLoadData", device_fit.PTX.read_bytes() + b"\0", back="cuModuleUnload"
+        )
         with buffers.on_device():
             self._kernel = device.call("cuModuleGetFunction", self._module.value, device_fit.KERNEL.encode())
         rows = device_fit.taps(height, letterbox.inner_height)
@@ -313,7 +316,9 @@ class LargeImage:
             (red | green << 8 | blue << 16, ctypes.c_uint),
         )
         self._arguments = tuple(zip(*arguments, strict=True))
-        self._grid = [-(-size // block) for size, block in zip(letterbox.net_size, device_fit.BLOCK, strict=True)]
+        self._grid = [
+            -(-size // block) for size, block in zip(letterbox.net_size, device_fit.BLOCK, strict=True)
+        ]
 
     def _kept(self, array: np.ndarray) -> DeviceArray:
         there = DeviceArray(self._buffers.device, array.shape, array.dtype)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The letterbox on a GPU, as letterbox.cu computes it: which pixels make each pixel of the network's input."""
+"""The letterbox on a GPU, for letterbox.cu: which pixels make each pixel of the network's input."""
 
 from __future__ import annotations
 

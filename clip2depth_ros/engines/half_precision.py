@@ -35,8 +35,8 @@ _SINGLE = {
 }
 # Every other operator computes in what it is given, single precision if in doubt.
 
-# Operators for which NVIDIA's compiler has no kernel in a 16-bit type; they compute in single precision there.
-# A test asks the compiler about every operator of our graphs and holds this table to its answers.
+# Operators for which NVIDIA's compiler has no kernel in a 16-bit type; they compute in single precision
+# there. A test asks the compiler about every operator of our graphs and holds this table to its answers.
 NO_KERNEL = {"fp16": frozenset(), "bf16": frozenset({"ConvTranspose"})}
 
 # Operators of which only the first input is of the operator's own type.

@@ -151,7 +151,9 @@ def _imported(core, kept: bytes, properties: dict, path: Path):
     try:
         return core.import_model(io.BytesIO(kept), "CPU", properties)
     except RuntimeError as error:
-        log.warning("OpenVINO refuses the compiled model %s (%s): it is compiled anew.", path, _last_line(error))
+        log.warning(
+            "OpenVINO refuses the compiled model %s (%s): it is compiled anew.", path, _last_line(error)
+        )
         return None
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A bundle's network as one plain ONNX file, for programs that are not ours: trtexec, DeepStream, Isaac ROS."""
+"""A bundle's network as one plain ONNX file, for other programs: trtexec, DeepStream, Isaac ROS."""
 
 from __future__ import annotations
 
@@ -56,7 +56,9 @@ def _take_planes(model: onnx.ModelProto) -> None:
     casts = [node for node in graph.node if image.name in node.input]
     planes = helper.make_tensor_value_info(image.name, TensorProto.FLOAT, [1, 3, height, width])
     nodes = [
-        helper.make_node("Mul", [image.name, f"{image.name}/255"], [f"{image.name}/levels"], name="image/Mul"),
+        helper.make_node(
+            "Mul", [image.name, f"{image.name}/255"], [f"{image.name}/levels"], name="image/Mul"
+        ),
         helper.make_node(
             "Transpose", [f"{image.name}/levels"], [f"{image.name}/pixels"], name="image/T", perm=[0, 2, 3, 1]
         ),
@@ -84,39 +86,40 @@ def _readme(bundle: Bundle, file: str, layout: str, precision: str) -> str:
     else:
         given = f"float32 [1, 3, {height}, {width}]: RGB planes, rows from the top, 0 to 1"
         scaling = (
-            "Pixels / 255, and nothing else: mean and standard deviation are applied inside the graph. DeepStream: "
-            "`net-scale-factor=0.00392156862745098`, no offsets, `model-color-format=0`. Isaac ROS's image encoder: "
-            "mean 0, standard deviation 1."
+            "Pixels / 255, and nothing else: mean and standard deviation are applied inside the graph. "
+            "DeepStream: `net-scale-factor=0.00392156862745098`, no offsets, `model-color-format=0`. Isaac "
+            "ROS's image encoder: mean 0, standard deviation 1."
         )
     focal = manifest.canonical_focal_px
     if focal is None:
         metres = "Depth is in metres as it is."
     else:
         metres = (
-            f"Depth is in metres for a camera with a focal length of {focal:g} pixels *in the network's input*. For "
-            f"another camera multiply it by f / {focal:g}, f being the camera's focal length in pixels times the "
-            "factor by which its image was resized."
+            f"Depth is in metres for a camera with a focal length of {focal:g} pixels *in the network's "
+            f"input*. For another camera multiply it by f / {focal:g}, f being the camera's focal length in pixels "
+            "times the factor by which its image was resized."
         )
     flags = "" if precision == "fp32" else " --stronglyTyped"
     return f"""# {file}
 
-The depth network `{bundle.name}` ({manifest.backbone}, licence {manifest.licence}) as a plain ONNX file in {precision},
-written by `clip2depth export --bundle`. NVIDIA's ONNX parser takes it as it is:
+The depth network `{bundle.name}` ({manifest.backbone}, licence {manifest.licence}) as a plain ONNX file in
+{precision}, written by `clip2depth export --bundle`. NVIDIA's ONNX parser takes it as it is:
 
     trtexec --onnx={file}{flags} --saveEngine={Path(file).stem}.engine
 
 | | name | type and shape |
 |---|---|---|
 | input | `image` | {given} |
-| output | `depth` | float32 [1, {height}, {width}]: metres along the optical axis, {manifest.depth_min:g} to \
-{manifest.depth_max:g} |
+| output | `depth` | float32 [1, {height}, {width}]: metres along the optical axis, \
+{manifest.depth_min:g} to {manifest.depth_max:g} |
 
 **Scaling.** {scaling}
 
-**Size.** Resize the image so that it fits into {width}x{height} without stretching it, put it in the middle, and fill the
-border with a gray such as (122, 116, 104). Depth in the border means nothing.
+**Size.** Resize the image so that it fits into {width}x{height} without stretching it, put it in the middle,
+and fill the border with a gray such as (122, 116, 104). Depth in the border means nothing.
 
 **Metres.** {metres}
 
-What the depth node adds is not in this file: the self-check, fusion over time, standard deviations and metric scale.
+What the depth node adds is not in this file: the self-check, fusion over time, standard deviations and
+metric scale.
 """

@@ -71,7 +71,7 @@ def require_gpu(index: int = 0) -> GpuFacts:
 
 
 def tensorrt_version(library: str = "tensorrt") -> str:
-    """The version of the installed "tensorrt" or "tensorrt_rtx". Raises EngineUnavailable when there is none."""
+    """The version of "tensorrt" or "tensorrt_rtx". Raises EngineUnavailable when it is not installed."""
     from clip2depth_ros.engines.tensorrt_builder import import_tensorrt
 
     return import_tensorrt(library).__version__

@@ -200,7 +200,7 @@ class TensorRtEngine(Engine):
 
 
 class TensorRtRtxEngine(TensorRtEngine):
-    """Runs a bundle on an NVIDIA desktop GPU, by TensorRT RTX: built in seconds, or on another computer before.
+    """Runs a bundle on an NVIDIA desktop GPU, by TensorRT RTX: built in seconds, or before, elsewhere.
 
     The kernels that it compiles for the GPU when it first runs are kept beside the engine.
     """
@@ -217,10 +217,11 @@ def build_ahead(
     progress: Callable[[str], None] | None = None,
     anew: bool = False,
 ) -> Path:
-    """The file of TensorRT RTX's engine for these compute capabilities; built where there is none, without a GPU.
+    """The file of TensorRT RTX's engine for these compute capabilities; built where there is none.
 
-    anew: also where there is one. Nothing has run it yet: whoever opens it checks it. Raises EngineUnavailable
-    when TensorRT RTX is not installed or cannot build it, Clip2DepthError when it cannot be kept.
+    It needs no GPU. anew: build also where there is one. Nothing has run it yet: whoever opens it checks it.
+    Raises EngineUnavailable when TensorRT RTX is not installed or cannot build it, Clip2DepthError when it
+    cannot be kept.
     """
     _check_precision(precision)
     trt = import_tensorrt(RTX)

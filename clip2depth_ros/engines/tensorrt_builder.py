@@ -39,14 +39,17 @@ log = logging.getLogger(__name__)
 
 OLDEST = (8, 5)  # name-based tensor addresses and execute_async_v3
 NEWEST = 11  # the last major version whose interface was read
-# environment variable: the bits of trt.TacticSource that the builder may use; 0 where cuBLAS and cuDNN are missing
+# environment variable: the bits of trt.TacticSource that the builder may use; 0 without cuBLAS and cuDNN
 TACTICS = "CLIP2DEPTH_TACTIC_SOURCES"
 WORKSPACE = 1 << 30  # bytes; a Jetson shares its memory with everything else
 _TICK = 1.0  # seconds between two lines of progress
 
 
 def import_tensorrt(library: str = "tensorrt") -> ModuleType:
-    """The module "tensorrt" or "tensorrt_rtx". Raises EngineUnavailable when it is missing, broken or too old."""
+    """The module "tensorrt" or "tensorrt_rtx".
+
+    Raises EngineUnavailable when it is missing, broken or too old.
+    """
     try:
         trt = importlib.import_module(library)
         found = version(trt)
@@ -191,7 +194,8 @@ def check_targets(trt: ModuleType, precision: str, targets: Sequence[str]) -> No
     for target in targets:
         if target not in known:
             raise EngineUnavailable(
-                f"{named(trt)} does not compile for compute capability {target}; it does for {', '.join(known)}"
+                f"{named(trt)} does not compile for compute capability {target}; it does for "
+                f"{', '.join(known)}"
             )
         if precision == "bf16" and float(target) < 8:
             raise EngineUnavailable(f"compute capability {target} has no bf16")
@@ -200,7 +204,9 @@ def check_targets(trt: ModuleType, precision: str, targets: Sequence[str]) -> No
 def _set_targets(trt: ModuleType, config, targets: Sequence[str]) -> None:
     config.num_compute_capabilities = len(targets)
     for index, target in enumerate(targets):
-        config.set_compute_capability(trt.ComputeCapability.__members__[f"SM{target.replace('.', '')}"], index)
+        config.set_compute_capability(
+            trt.ComputeCapability.__members__[f"SM{target.replace('.', '')}"], index
+        )
 
 
 def _onnx(model: bytes, precision: str, *, typed: bool, layer_normalization: bool) -> tuple[bytes, set[str]]:

@@ -22,7 +22,7 @@ def test_refusals_are_told(fake_tensorrt, engine, version):
     trt = fake_tensorrt(version, "", engine)
     trt.gpu["compute_capability"] = "8.6"
     said = gpu_proof.refusals(engine)["said"]
-    assert said[0].startswith("built and checked (0.0") and said[1].startswith("from the cache taken")
+    assert said[0].startswith("built and checked (") and said[1].startswith("from the cache taken")
     assert len(said) == 7 and all("refused, built again" in text for text in said[2:])
     assert trt.builds == 6
 
@@ -44,7 +44,7 @@ def test_running_without_a_pause(fake_tensorrt, fault, wrong):
     first, speed, drift, *choice = gpu_proof.sustained(0.3)["said"]
     engine = "tensorrt fp16" if wrong else "openvino fp32"  # what jumps is refused
     assert first.startswith(engine) and "640x480, resized on the" in first
-    assert "ms at 50, 95, 99 and 100 %" in speed and "first time's: 0;" in drift
+    assert "at 50, 95, 99 and 100 %" in speed and "first time's: 0;" in drift
     assert any("chosen" in step for step in choice)
 
 
@@ -56,7 +56,8 @@ def test_the_whole_without_a_gpu(tmp_path):
     (tmp_path / "out").mkdir()
     program = (
         "import sys; from benchmark import gpu_proof as p; p.TOTAL = 60.0; p.SUSTAINED = 1.0; "
-        "p.SIZES = {'mini': p.SIZES['mini']}; sys.argv = ['gpu_proof', '--results', sys.argv[1]]; sys.exit(p.main())"
+        "p.SIZES = {'mini': p.SIZES['mini']}; sys.argv = ['gpu_proof', '--results', sys.argv[1]]; "
+        "sys.exit(p.main())"
     )
     ended = subprocess.run(
         [sys.executable, "-c", program, str(tmp_path / "results")],
@@ -65,7 +66,14 @@ def test_the_whole_without_a_gpu(tmp_path):
     assert ended.returncode == 0, ended.stderr
     text = (tmp_path / "results" / "engines_no_gpu.md").read_text()
     assert (tmp_path / "out" / "engines_no_gpu.md").read_text() == text
-    for words in ("GPU: none", "## Refusals", "Tests marked gpu", "| mini | 224x160 |", "Empty rows:", "in all. Log:"):
+    for words in (
+        "GPU: none",
+        "## Refusals",
+        "Tests marked gpu",
+        "| mini | 224x160 |",
+        "Empty rows:",
+        "in all. Log:",
+    ):
         assert words in text
     assert "$ " in (tmp_path / "out" / "engines_no_gpu.log").read_text()
     assert subprocess.run(["bash", "-n", ROOT / "benchmark" / "gpu_proof.sh"], check=False).returncode == 0

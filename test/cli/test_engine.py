@@ -161,12 +161,16 @@ def test_rtx_engines_are_built_without_a_gpu_and_listed(engine, tiny, no_gpu):
     pytest.importorskip("tensorrt_rtx", reason="NVIDIA's compiler: pip install 'clip2depth_ros[rtx]'")
     build = ("build", *tiny, "--engine", "tensorrt_rtx")
     code, out, err = engine(*build, "--target", "8.9, 8.6")
-    assert code == 0 and "MB." in out and "It is checked against the bundle's sample where it is opened" in out
+    assert (
+        code == 0 and "MB." in out and "It is checked against the bundle's sample where it is opened" in out
+    )
     assert "building" in err
     code, out, _ = engine("list")
     assert code == 0 and out.count("\n") == 2
     assert "tiny 64x48 fp16, TensorRT RTX 1." in out and "for compute capability 8.6, 8.9, built" in out
-    assert engine(*build, "--target", "8.6,8.9")[2] == "", "the same targets in another order are there already"
+    assert engine(*build, "--target", "8.6,8.9")[2] == "", (
+        "the same targets in another order are there already"
+    )
     assert engine(*build, "--target", "8.6")[2] == "", "one of them is served by it"
     assert "building" in engine(*build, "--target", "8.6", "--precision", "fp32")[2]
     assert "building" in engine(*build, "--target", "8.6", "--again")[2]
@@ -176,7 +180,10 @@ def test_rtx_engines_are_built_without_a_gpu_and_listed(engine, tiny, no_gpu):
     ("arguments", "message"),
     [
         (("--target", "8.6"), "--target is for --engine tensorrt_rtx"),
-        (("--engine", "tensorrt_rtx", "--target", "sm86"), "--target sm86: expected compute capabilities such as"),
+        (
+            ("--engine", "tensorrt_rtx", "--target", "sm86"),
+            "--target sm86: expected compute capabilities such as",
+        ),
         (("--engine", "tensorrt_rtx", "--target", ""), "expected compute capabilities"),
         (("--engine", "tensorrt_rtx", "--target", "9.0"), "does not compile for compute capability 9.0"),
     ],

@@ -118,7 +118,9 @@ class FakeDriver(types.ModuleType):
         return self._hold(memory, ctypes.addressof(memory))
 
     cuMemAlloc = lambda self, size: self.cuMemHostAlloc(size, 0)  # noqa: E731
-    cuMemFree = cuMemFreeHost = cuStreamDestroy = cuEventDestroy = cuGraphExecDestroy = cuGraphDestroy = _let_go
+    cuMemFree = cuMemFreeHost = cuStreamDestroy = cuEventDestroy = cuGraphExecDestroy = cuGraphDestroy = (
+        _let_go
+    )
     cuModuleUnload = _let_go
 
     def cuStreamCreate(self, flags):
@@ -214,7 +216,9 @@ def letterbox(
     rows, row_weights, row_taps, columns, column_weights, column_taps, border,
 ) -> None:  # fmt: skip
     """letterbox.cu in NumPy."""
-    rows, row_weights = (_array(a, (inner_height, row_taps), t) for a, t in ((rows, "i4"), (row_weights, "f4")))
+    rows, row_weights = (
+        _array(a, (inner_height, row_taps), t) for a, t in ((rows, "i4"), (row_weights, "f4"))
+    )
     columns, column_weights = (
         _array(a, (inner_width, column_taps), t) for a, t in ((columns, "i4"), (column_weights, "f4"))
     )

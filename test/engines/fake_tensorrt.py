@@ -47,7 +47,6 @@ GPU = {
 }
 
 
-
 def _fake_driver():
     """fake_driver.py as a module; test folders are no packages."""
     name = "clip2depth_fake_driver"

@@ -114,7 +114,10 @@ def test_fp16_by_name_where_nothing_has_it(tiny_bundle, no_gpu):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"name": "magic"}, "No engine is called 'magic'; known are: auto, tensorrt, tensorrt_rtx, pytorch, "),
+        (
+            {"name": "magic"},
+            "No engine is called 'magic'; known are: auto, tensorrt, tensorrt_rtx, pytorch, ",
+        ),
         ({"precision": "int8"}, "No precision is called 'int8'; known are: fp16, bf16, fp32"),
         ({"device": "gpu"}, "device 'gpu' is unknown; known are: cpu, cuda, cuda:0"),
         ({"device": "cuda:"}, "device 'cuda:' is unknown"),

@@ -17,7 +17,7 @@ import pytest
 from clip2depth_ros.engines import half_precision
 from clip2depth_ros.engines.base import PRECISIONS, EngineUnavailable
 from clip2depth_ros.engines.graph import plain_graph
-from clip2depth_ros.engines.half_precision import NO_KERNEL, half_graph
+from clip2depth_ros.engines.half_precision import NO_KERNEL
 from clip2depth_ros.engines.tensorrt_builder import build, check_targets, import_tensorrt, known_targets
 
 onnx = pytest.importorskip("onnx", reason="the graph is read with onnx")
@@ -123,9 +123,7 @@ def test_operators_without_a_kernel_are_in_the_table(exported, mini, vit_bundle)
     kinds = {op_type for op_type, _ in examples}
     assert {"Conv", "ConvTranspose", "MatMul", "LayerNormalization", "Softmax", "Resize"} <= kinds
     for precision, kind in (("fp16", onnx.TensorProto.FLOAT16), ("bf16", onnx.TensorProto.BFLOAT16)):
-        refused = {
-            op_type for (op_type, _), single in examples.items() if not compiles_alone(single, kind)
-        }
+        refused = {op_type for (op_type, _), single in examples.items() if not compiles_alone(single, kind)}
         assert refused == NO_KERNEL[precision], precision
 
 
@@ -169,7 +167,9 @@ def compiles_alone(single, kind: int) -> bool:
         casts.append(helper.make_node("Cast", [name], [f"{name}/{index}"], to=kind, name=f"to{index}"))
         node.input[index] = f"{name}/{index}"
     for index, name in enumerate(node.output):
-        after.append(helper.make_node("Cast", [f"{name}/16"], [name], to=TensorProto.FLOAT, name=f"from{index}"))
+        after.append(
+            helper.make_node("Cast", [f"{name}/16"], [name], to=TensorProto.FLOAT, name=f"from{index}")
+        )
         node.output[index] = f"{name}/16"
     copy = onnx.NodeProto()
     copy.CopyFrom(node)
@@ -207,7 +207,9 @@ def test_targets(mini):
     known = known_targets(trt)
     assert {"7.5", "8.0", "8.6", "8.9", "12.0"} <= set(known)
     check_targets(trt, "fp16", known)
-    with pytest.raises(EngineUnavailable, match=r"does not compile for compute capability 9\.0; it does for 7\.5"):
+    with pytest.raises(
+        EngineUnavailable, match=r"does not compile for compute capability 9\.0; it does for 7\.5"
+    ):
         check_targets(trt, "fp16", ["8.6", "9.0"])
     with pytest.raises(EngineUnavailable, match=r"compute capability 7\.5 has no bf16"):
         check_targets(trt, "bf16", ["7.5"])

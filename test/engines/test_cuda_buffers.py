@@ -75,14 +75,18 @@ def test_a_gpu_that_resizes_wrongly_is_not_asked_to(buffers, monkeypatch, caplog
     assert "Images are resized on the CPU: the GPU's are off by up to" in caplog.text
 
 
-@pytest.mark.parametrize("function", ["cuMemAlloc", "cuModuleLoadData", "cuLaunchKernel", "cuStreamSynchronize"])
+@pytest.mark.parametrize(
+    "function", ["cuMemAlloc", "cuModuleLoadData", "cuLaunchKernel", "cuStreamSynchronize"]
+)
 def test_a_gpu_that_fails_at_it_is_not_asked_to(buffers, driver, caplog, function):
     driver.fail[function] = 2
     assert buffers.large_image(Letterbox((640, 480), 64, 48)) is None
     assert f"the GPU fails at it ({function}: out of memory)" in caplog.text
 
 
-@pytest.mark.parametrize("function", ["cuInit", "cuDevicePrimaryCtxRetain", "cuMemHostAlloc", "cuStreamCreate"])
+@pytest.mark.parametrize(
+    "function", ["cuInit", "cuDevicePrimaryCtxRetain", "cuMemHostAlloc", "cuStreamCreate"]
+)
 def test_what_the_gpu_does_not_give_is_said_and_the_rest_given_back(driver, function):
     driver.fail[function] = 2
     with pytest.raises(EngineUnavailable, match=rf"no memory or stream \({function}: out of memory\)"):
@@ -129,7 +133,7 @@ def test_a_graph_repeats_what_was_recorded(buffers):
 
 def test_without_the_bindings_it_is_said(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "cuda.bindings.driver", None)
-    with pytest.raises(EngineUnavailable, match="needs NVIDIA's cuda-bindings .*pip install cuda-bindings"):
+    with pytest.raises(EngineUnavailable, match=r"needs NVIDIA's cuda-bindings .*pip install cuda-bindings"):
         cuda.FrameBuffers(0, 48, 64)
 
 
@@ -157,7 +161,7 @@ def test_the_real_bindings_take_every_call(driver, buffers):
     for name, arguments in seen.items():
         if name == "cuStreamBeginCapture":
             arguments = [arguments[0], mode]
-        with pytest.raises(RuntimeError, match="driver|cuda"):
+        with pytest.raises(RuntimeError, match=r"driver|cuda"):
             getattr(real, name)(*arguments)
     assert int(real.CUresult.CUDA_SUCCESS) == 0
 

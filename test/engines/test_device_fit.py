@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The letterbox kernel gives the CPU's image: its source is compiled for the CPU, a thread after the other."""
+"""The letterbox kernel gives the CPU's image: its source is run on the CPU, a thread after the other."""
 
 import ctypes
 import importlib.util
@@ -23,16 +23,20 @@ using std::fminf; using std::rintf;
 #define __global__
 static struct { int x, y; } blockIdx, blockDim, threadIdx;
 #include "%s"
-extern "C" void run(int grid_x, int grid_y, int block_x, int block_y, const unsigned char *image, unsigned char *out,
-    int width, int net_width, int net_height, int left, int top, int inner_width, int inner_height, const int *rows,
-    const float *row_weights, int row_taps, const int *columns, const float *column_weights, int column_taps,
-    unsigned border) {
+template <class... All> void grid(int grid_x, int grid_y, int block_x, int block_y, All... arguments) {
     blockDim.x = block_x; blockDim.y = block_y;
-    for (blockIdx.y = 0; blockIdx.y < grid_y; ++blockIdx.y) for (blockIdx.x = 0; blockIdx.x < grid_x; ++blockIdx.x)
-        for (threadIdx.y = 0; threadIdx.y < block_y; ++threadIdx.y)
-            for (threadIdx.x = 0; threadIdx.x < block_x; ++threadIdx.x)
-                letterbox(image, out, width, net_width, net_height, left, top, inner_width, inner_height, rows,
-                          row_weights, row_taps, columns, column_weights, column_taps, border);
+    for (blockIdx.y = 0; blockIdx.y < grid_y; ++blockIdx.y)
+        for (blockIdx.x = 0; blockIdx.x < grid_x; ++blockIdx.x)
+            for (threadIdx.y = 0; threadIdx.y < block_y; ++threadIdx.y)
+                for (threadIdx.x = 0; threadIdx.x < block_x; ++threadIdx.x) letterbox(arguments...);
+}
+using pixels = unsigned char *;
+using index = const int *;
+using share = const float *;
+extern "C" void run(int gx, int gy, int bx, int by, pixels image, pixels out, int a, int b, int c, int d, int e,
+                    int f, int g, index rows, share row_weights, int h, index columns, share weights, int i,
+                    unsigned border) {
+    grid(gx, gy, bx, by, image, out, a, b, c, d, e, f, g, rows, row_weights, h, columns, weights, i, border);
 }
 """
 
@@ -143,7 +147,7 @@ def test_the_ptx_that_ships_is_the_source_s(compile_ptx):
     shipped = PTX.read_text()
     assert compile_ptx.digest() in shipped, "letterbox.cu has changed: python cmake/letterbox_ptx.py"
     assert ".version 7.0\n.target sm_75\n" in shipped
-    if not code_of(shipped) == code_of(compile_ptx.written()):
+    if code_of(shipped) != code_of(compile_ptx.written()):
         from cuda.bindings import nvrtc
 
         pytest.skip(f"NVRTC {nvrtc.nvrtcVersion()[1:]} writes other code than the one that wrote it")
@@ -159,7 +163,9 @@ def test_the_source_compiles_for_every_gpu(compile_ptx, number):
 
     if number not in nvrtc.nvrtcGetSupportedArchs()[1]:
         pytest.skip(f"this NVRTC does not know compute capability {number}")
-    assert f".target sm_{number}" in compile_ptx.compiled(PTX.with_suffix(".cu").read_text(), f"compute_{number}")
+    assert f".target sm_{number}" in compile_ptx.compiled(
+        PTX.with_suffix(".cu").read_text(), f"compute_{number}"
+    )
     with pytest.raises(RuntimeError, match="error"):
         compile_ptx.compiled("no CUDA", f"compute_{number}")
 

@@ -211,7 +211,9 @@ def test_a_damaged_cache_never_disables_the_engine(request, tmp_path, bundle, se
         timeout=280,
         env=os.environ | {"XDG_CACHE_HOME": str(tmp_path)},
     )
-    assert ended.returncode == 0 and ended.stdout.endswith("survived\n"), ended.stdout[-800:] + ended.stderr[-800:]
+    assert ended.returncode == 0 and ended.stdout.endswith("survived\n"), (
+        ended.stdout[-800:] + ended.stderr[-800:]
+    )
     said = [line for line in ended.stdout.splitlines() if line.startswith("The compiled model ")]
     assert len(said) == seeds and all("compiled anew" in line and str(tmp_path) in line for line in said)
 
@@ -219,7 +221,7 @@ def test_a_damaged_cache_never_disables_the_engine(request, tmp_path, bundle, se
 def test_a_cached_model_that_computes_wrongly_is_compiled_anew(
     tiny_bundle, make_bundle, monkeypatch, tmp_path, caplog, tiny_depth
 ):
-    """Whole by its checksum, and yet of another network: the self-check finds it, and the file is replaced."""
+    """Whole by its checksum, and yet of another network: the self-check finds it, it is replaced."""
     from clip2depth_ros.engines import sealed
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
@@ -229,7 +231,7 @@ def test_a_cached_model_that_computes_wrongly_is_compiled_anew(
     other.unlink()
     open_engine(tiny_bundle, "openvino").close()
     (path,) = default_cache().iterdir()
-    facts, right = sealed.read_sealed(path)
+    facts, _ = sealed.read_sealed(path)
     sealed.write_sealed(path, facts, wrong)
     with open_engine(tiny_bundle, "openvino") as engine:
         np.testing.assert_allclose(engine.infer(random_image(3)), tiny_depth(random_image(3)), rtol=1e-4)

@@ -27,7 +27,9 @@ def depth_of(path, given: np.ndarray) -> np.ndarray:
 def test_it_computes_the_bundle_s_depth(mini, tmp_path, layout, precision):
     path = write_plain(mini, tmp_path, layout=layout, precision=precision)
     image, expected = mini.check()
-    given = image if layout == "nhwc-uint8" else np.ascontiguousarray(image.transpose(2, 0, 1), np.float32) / 255
+    given = (
+        image if layout == "nhwc-uint8" else np.ascontiguousarray(image.transpose(2, 0, 1), np.float32) / 255
+    )
     error = np.abs(depth_of(path, given) - expected) / expected
     assert np.percentile(error, 99) < (TOLERANCES[precision] if precision != "fp32" else 1e-4)
 
@@ -43,7 +45,12 @@ def test_nvidia_s_parser_and_compiler_take_it_as_it_is(mini, tmp_path, layout, p
     parser = trt.OnnxParser(network, logger)
     assert parser.parse_from_file(str(path)), parser.get_error(0).desc()
     given, told = network.get_input(0), network.get_output(0)
-    assert (given.name, told.name, told.dtype, tuple(told.shape)) == ("image", "depth", trt.float32, (1, 160, 224))
+    assert (given.name, told.name, told.dtype, tuple(told.shape)) == (
+        "image",
+        "depth",
+        trt.float32,
+        (1, 160, 224),
+    )
     if layout == "nhwc-uint8":
         assert (given.dtype, tuple(given.shape)) == (trt.uint8, (1, 160, 224, 3))
     else:
@@ -58,7 +65,13 @@ def test_the_readme_says_what_goes_in_and_comes_out(mini, tmp_path):
     write_plain(mini, tmp_path, layout="nchw-float", precision="fp16")
     text = (tmp_path / "README.md").read_text()
     focal = f"{mini.manifest.canonical_focal_px:g}"
-    for words in ("float32 [1, 3, 160, 224]: RGB planes", "0 to 1", "mini.onnx --stronglyTyped", focal, "metres"):
+    for words in (
+        "float32 [1, 3, 160, 224]: RGB planes",
+        "0 to 1",
+        "mini.onnx --stronglyTyped",
+        focal,
+        "metres",
+    ):
         assert words in text
     write_plain(mini, tmp_path)
     text = (tmp_path / "README.md").read_text()
