@@ -96,8 +96,8 @@ def _readme(bundle: Bundle, file: str, layout: str, precision: str) -> str:
     else:
         metres = (
             f"Depth is in metres for a camera with a focal length of {focal:g} pixels *in the network's "
-            f"input*. For another camera multiply it by f / {focal:g}, f being the camera's focal length in pixels "
-            "times the factor by which its image was resized."
+            f"input*. For another camera multiply it by f / {focal:g}, f being the camera's focal length in "
+            "pixels times the factor by which its image was resized."
         )
     flags = "" if precision == "fp32" else " --stronglyTyped"
     return f"""# {file}
