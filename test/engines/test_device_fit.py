@@ -34,8 +34,8 @@ using pixels = unsigned char *;
 using index = const int *;
 using share = const float *;
 extern "C" void run(int gx, int gy, int bx, int by, pixels image, pixels out, int a, int b, int c, int d,
-                    int e, int f, int g, index rows, share row_weights, int h, index columns, share weights, int i,
-                    unsigned border) {
+                    int e, int f, int g, index rows, share row_weights, int h, index columns, share weights,
+                    int i, unsigned border) {
     grid(gx, gy, bx, by, image, out, a, b, c, d, e, f, g, rows, row_weights, h, columns, weights, i, border);
 }
 """
@@ -65,7 +65,8 @@ def kernel(tmp_path_factory):
 
         run(
             -(-width // BLOCK[0]), -(-height // BLOCK[1]), *BLOCK, pointer(image), pointer(out),
-            image.shape[1], width, height, letterbox.x, letterbox.y, letterbox.inner_width, letterbox.inner_height,
+            image.shape[1], width, height, letterbox.x, letterbox.y, letterbox.inner_width,
+            letterbox.inner_height,
             pointer(rows[0]), pointer(rows[1]), rows[0].shape[1], pointer(columns[0]), pointer(columns[1]),
             columns[0].shape[1], red | green << 8 | blue << 16,
         )  # fmt: skip

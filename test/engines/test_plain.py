@@ -75,7 +75,7 @@ def test_the_readme_says_what_goes_in_and_comes_out(mini, tmp_path):
         assert words in text
     write_plain(mini, tmp_path)
     text = (tmp_path / "README.md").read_text()
-    assert "uint8 [1, 160, 224, 3]" in text and "--stronglyTyped" not in text and "in fp32" in text
+    assert "uint8 [1, 160, 224, 3]" in text and "--stronglyTyped" not in text and "fp32, written by" in text
 
 
 def test_the_command_needs_no_pytorch(tmp_path):
