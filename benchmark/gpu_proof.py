@@ -23,6 +23,7 @@ from benchmark.engine_table.networks import SIZES, bundle_of
 from benchmark.engine_table.table import heading, line, machine, ratio_time
 from benchmark.engines import BASE, CONFIGURATIONS
 from clip2depth_ros.engines.survey import GpuFacts, gpu_facts
+from clip2depth_ros.errors import Clip2DepthError
 
 ROOT = Path(__file__).resolve().parents[1]
 TOTAL = 350.0  # seconds of everything
@@ -51,6 +52,7 @@ class Proof:
         return TOTAL - (time.monotonic() - self.began)
 
     def say(self, text: str = "") -> None:
+        text = text.replace(f"{ROOT}/", "")
         self.lines.append(text)
         print(text, flush=True)
         self.path.write_text("\n".join(self.lines) + "\n", encoding="utf-8")
@@ -95,7 +97,7 @@ def prove(folder: Path, results: Path) -> Path:
 
     proof.say("\n## Refusals\n")
     for engine in GPU_ENGINES[:2]:
-        answer = proof.step("refusals", engine)
+        answer = proof.step("refusals", engine, limit=75)
         proof.say(f"- {engine}: {answer.get('missing') or '; '.join(answer['said'])}")
 
     proof.say("\n## The letterbox on the GPU against the CPU's\n")
@@ -230,10 +232,14 @@ def sustained(seconds: float) -> dict:
     from clip2depth_ros.camera import Letterbox
     from clip2depth_ros.engines import cuda, open_engine
 
+    try:
+        engine = open_engine(open_bundle("mini"))
+    except Clip2DepthError as error:
+        return {"missing": str(error)}
     images = np.random.default_rng(3).integers(0, 256, (8, 480, 640, 3), np.uint8)
     letterbox = Letterbox((640, 480), 224, 160)
     fitted = np.empty((160, 224, 3), np.uint8)
-    with open_engine(open_bundle("mini")) as engine:
+    with engine:
         on_gpu = engine.fits(letterbox)
 
         def depth(image):
