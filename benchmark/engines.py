@@ -42,6 +42,9 @@ CONFIGURATIONS = (
     ("tensorrt", "cuda", "fp32"),
     ("tensorrt", "cuda", "bf16"),
     ("tensorrt", "cuda", "fp16"),
+    ("tensorrt_rtx", "cuda", "fp32"),
+    ("tensorrt_rtx", "cuda", "bf16"),
+    ("tensorrt_rtx", "cuda", "fp16"),
 )
 BASE = CONFIGURATIONS[0]
 ROW_TIMEOUT = 3600.0  # seconds; TensorRT builds its engine within

@@ -206,19 +206,20 @@ def load_fake_tensorrt():
 
 @pytest.fixture
 def fake_tensorrt(monkeypatch, tmp_path):
-    """Function that installs a stand-in for TensorRT and a GPU: fake_tensorrt(version="10.3.0", fault="").
+    """Function that installs a stand-in for TensorRT and a GPU: fake_tensorrt(version="10.3.0", fault="",
+    library="tensorrt").
 
     Returns the stand-in module, which records its `calls`; the engines' cache is the test's own.
     """
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
-    def install(version: str = "10.3.0", fault: str = ""):
+    def install(version: str = "10.3.0", fault: str = "", library: str = "tensorrt"):
         module = load_fake_tensorrt()
 
         def set_module(name, value):
             monkeypatch.setitem(sys.modules, name, value)
 
-        return module.install(set_module, monkeypatch.setattr, version, fault)
+        return module.install(set_module, monkeypatch.setattr, version, fault, library)
 
     return install
 

@@ -2,6 +2,8 @@
 """Who may import whom: the floors of the design, read from the sources without running them."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -72,7 +74,7 @@ ROS_MODULES = {
     "cv_bridge",
 }
 TORCH_MODULES = {"torch", "torchvision", "open_clip", "safetensors", "timm", "accelerate", "tensorboard"}
-TORCH_ROOMS = ("network/", "training/", "bundle/export.py", "engines/cuda.py", "engines/pytorch.py")
+TORCH_ROOMS = ("network/", "training/", "bundle/export.py", "engines/pytorch.py")
 
 # Lazily, inside a function, a command may import PyTorch to say that it is missing.
 TORCH_INSIDE_FUNCTIONS = ("commands/train.py", "commands/export.py")
@@ -174,6 +176,27 @@ def _files_of(module: str) -> list[str]:
             if candidate is not None and (PACKAGE / candidate).is_file():
                 files.append(str(candidate))
     return files
+
+
+def test_the_tensorrt_engines_leave_pytorch_alone():
+    """All that they import, lazily too: a robot with a GPU needs no PyTorch."""
+    program = """
+import importlib.util, sys
+import clip2depth_ros.engines
+from clip2depth_ros.engines import cache, cuda, device_fit, tensorrt, tensorrt_builder
+from clip2depth_ros.bundle import open_bundle
+from clip2depth_ros.engines.graph import plain_graph
+from clip2depth_ros.engines.half_precision import half_graph
+for name in ("onnx", "filelock", "cuda.bindings.driver", "tensorrt", "tensorrt_rtx"):
+    if importlib.util.find_spec(name.partition(".")[0]):
+        importlib.import_module(name)
+if "onnx" in sys.modules:
+    half_graph(plain_graph(open_bundle("mini").model()), "fp16")
+print(sorted({"torch", "torchvision", "onnx2torch"} & set(sys.modules)))
+"""
+    command = [sys.executable, "-c", program]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert ended.stdout == "[]\n", ended.stderr
 
 
 def test_what_bags_are_read_with_needs_no_ros():

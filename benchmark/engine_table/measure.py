@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from benchmark.engine_table.networks import answers
 from clip2depth_ros.bundle import open_bundle
-from clip2depth_ros.engines import open_engine
+from clip2depth_ros.engines import EngineUnavailable, cuda, open_engine
 from clip2depth_ros.errors import Clip2DepthError
 
 WARM_UP = 3
@@ -36,6 +36,7 @@ def measure(bundle_path: str, engine: str, device: str, precision: str, seconds:
         return {"missing": str(error)}
     with opened:
         row = {"device": opened.device, "open": time.perf_counter() - started}
+        row["check"] = opened.difference
         deviations = []
         for image, expected in zip(images, depth, strict=True):
             deviations.append(np.abs(opened.infer(np.ascontiguousarray(image)) - expected) / expected)
@@ -73,12 +74,10 @@ def _memory(device: str) -> int:
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024
         raise RuntimeError("/proc/self/status tells no VmHWM")
-    import torch
-
-    if not torch.cuda.is_available():
+    try:
+        return cuda.memory_in_use()
+    except (cuda.CudaError, EngineUnavailable):  # the engine, asked next, says why
         return 0
-    free, total = torch.cuda.mem_get_info()
-    return total - free
 
 
 def main() -> None:

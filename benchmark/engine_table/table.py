@@ -25,7 +25,8 @@ def machine() -> list[str]:
     lines = [
         f"CPU: {_processor()}, {cores} cores for this process, load {os.getloadavg()[0]:.1f} at the start",
         f"GPU: {_gpu(gpu) if isinstance(gpu, GpuFacts) else f'none ({gpu})'}",
-        f"TensorRT: {_tensorrt()}",
+        f"TensorRT: {_tensorrt('tensorrt')}; TensorRT RTX: {_tensorrt('tensorrt_rtx')}; cuda-bindings: "
+        f"{_version('cuda-bindings')}",
         f"PyTorch: {_version('torch')}",
         f"OpenVINO: {_version('openvino')}",
         f"clip2depth_ros {__version__}, Python {platform.python_version()}, {platform.system()} "
@@ -78,9 +79,9 @@ def _gpu(gpu: GpuFacts) -> str:
     )
 
 
-def _tensorrt() -> str:
+def _tensorrt(library: str) -> str:
     try:
-        return tensorrt_version()
+        return tensorrt_version(library)
     except Clip2DepthError as error:
         return f"none ({error})"
 

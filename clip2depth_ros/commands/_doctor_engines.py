@@ -45,19 +45,32 @@ def look_at_gpu() -> Iterator[Finding]:
 
 
 def look_at_tensorrt() -> Iterator[Finding]:
-    """The engine that a robot with a GPU wants."""
-    try:
-        yield Finding(OK, "TensorRT", tensorrt_version())
-    except Clip2DepthError as error:
-        yield _without_gpu_engine("TensorRT", str(error), "see docs/engines.md and docs/jetson.md")
+    """The engines that a robot with a GPU wants, and what holds their memory."""
+    missing = []
+    for subject, library in (("TensorRT", "tensorrt"), ("TensorRT RTX", "tensorrt_rtx")):
+        try:
+            yield Finding(OK, subject, tensorrt_version(library))
+        except Clip2DepthError as error:
+            missing.append(f"{library} {error}")
+    if len(missing) == 2:
+        text = f"neither TensorRT nor TensorRT RTX: {'; '.join(missing)}"
+        advice = "pip install 'clip2depth_ros[rtx]' on a desktop; docs/engines.md, docs/jetson.md"
+        yield _without_gpu_engine("TensorRT", text, advice)
+        return
+    bindings = package_version("cuda-bindings")
+    if bindings is None:
+        text = "cuda-bindings is not installed, without which no TensorRT engine has memory on the GPU"
+        yield _without_gpu_engine("CUDA", text, "pip install 'clip2depth_ros[gpu]'")
+    else:
+        yield Finding(OK, "CUDA", f"cuda-bindings {bindings}")
 
 
 def look_at_pytorch() -> Iterator[Finding]:
-    """PyTorch, which runs a bundle where TensorRT does not, and holds TensorRT's buffers."""
+    """PyTorch, which runs a bundle where TensorRT does not."""
     version = package_version("torch")
     if version is None:
-        text = "not installed, for engines on a GPU, train and export: pip install 'clip2depth_ros[train]'"
-        yield _without_gpu_engine("PyTorch", text, "the build for this machine's CUDA: docs/engines.md")
+        text = "not installed, for train, export and the pytorch engine: pip install 'clip2depth_ros[train]'"
+        yield Finding(OK, "PyTorch", text)
         return
     if not isinstance(gpu_facts(), GpuFacts):
         yield Finding(OK, "PyTorch", f"{version}, for train and export; no GPU for it here")
@@ -70,7 +83,7 @@ def look_at_pytorch() -> Iterator[Finding]:
         yield Finding(
             WARN,
             "PyTorch",
-            f"{version} {built} and sees no GPU, so neither PyTorch nor TensorRT can use it",
+            f"{version} {built} and sees no GPU, so the pytorch engine cannot use it",
             "install the build for this machine's CUDA: docs/engines.md",
         )
     else:

@@ -31,8 +31,8 @@ def add_engine_choice(parser: argparse.ArgumentParser) -> None:
         "--engine",
         default="auto",
         choices=("auto", *ENGINE_NAMES),
-        help="what runs the network; auto: tensorrt where it sees a GPU, else pytorch with CUDA, else "
-        "openvino (default: %(default)s)",
+        help="what runs the network; auto: tensorrt or tensorrt_rtx where they see a GPU, else pytorch with "
+        "CUDA, else openvino (default: %(default)s)",
     )
     add_precision_argument(parser)
 

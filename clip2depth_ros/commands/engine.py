@@ -1,23 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
 """TensorRT engines: build them ahead, list what the cache holds, check one, clear them away.
 
-A TensorRT engine is built on the GPU that runs it, which takes minutes on a Jetson, and is then kept. The
-node and every command build what is missing by themselves; `build` does it beforehand.
+A TensorRT engine is built on the GPU that runs it, which takes minutes on a Jetson, and is then kept. An
+engine of TensorRT RTX is built in seconds, with --target on any computer. The node and every command build
+what is missing by themselves; `build` does it beforehand.
 """
 
 from __future__ import annotations
 
 import argparse
+import re
 from pathlib import Path
 
-from clip2depth_ros.bundle import open_bundle
+from clip2depth_ros.bundle import Bundle, open_bundle
 from clip2depth_ros.commands._engine import (
+    BuildLine,
     add_bundle_argument,
     add_engine_choice,
     add_precision_argument,
     open_chosen_engine,
 )
-from clip2depth_ros.engines.cache import CachedEngine, clear_cached, default_cache, list_cached
+from clip2depth_ros.engines.cache import RTX, CachedEngine, clear_cached, default_cache, list_cached
+from clip2depth_ros.engines.tensorrt import build_ahead
+from clip2depth_ros.errors import Clip2DepthError
 
 HELP = "build TensorRT engines ahead; list, check and clear them"
 
@@ -26,7 +31,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     build = _action(actions, "build", _build, "build the engine of a bundle on this GPU, unless it is there")
     add_bundle_argument(build)
+    build.add_argument(
+        "--engine",
+        default="tensorrt",
+        choices=("tensorrt", RTX),
+        help="which of the two (default: %(default)s)",
+    )
     add_precision_argument(build)
+    build.add_argument(
+        "--target",
+        metavar="CAPABILITY[,...]",
+        help="compute capabilities to build for, such as 8.6,8.9,12.0; tensorrt_rtx only, needs no GPU "
+        "(default: the GPU at hand)",
+    )
     build.add_argument("--again", action="store_true", help="also where one is there: remove that first")
     _action(actions, "list", _list, "what the cache holds")
     check = _action(actions, "check", _check, "open an engine, and compare it with the bundle's sample")
@@ -57,9 +74,27 @@ def _build(args: argparse.Namespace) -> int:
     bundle = open_bundle(args.bundle)
     if args.again:
         clear_cached(args.engine_cache, bundle=bundle.name)
-    args.engine = "tensorrt"
+    if args.target is not None:
+        return _build_ahead(args, bundle)
     with open_chosen_engine(args, bundle) as engine:
         print(f"Bundle '{bundle.name}' on {_in_words(engine)}.")
+    return 0
+
+
+def _build_ahead(args: argparse.Namespace, bundle: Bundle) -> int:
+    if args.engine != RTX:
+        raise Clip2DepthError(
+            f"--target is for --engine {RTX}: TensorRT itself builds on the GPU that runs its engine."
+        )
+    targets = [target.strip() for target in args.target.split(",")]
+    if not all(re.fullmatch(r"\d+\.\d", target) for target in targets):
+        raise Clip2DepthError(f"--target {args.target}: expected compute capabilities such as 8.6,8.9,12.0.")
+    with BuildLine() as line:
+        path = build_ahead(
+            bundle, targets, precision=args.precision or "fp16", cache_dir=args.engine_cache, progress=line
+        )
+    print(f"Bundle '{bundle.name}': {path}, {path.stat().st_size / 1e6:.1f} MB.")
+    print("It is checked against the bundle's sample where it is opened, on a GPU.")
     return 0
 
 
@@ -98,10 +133,8 @@ def _row(engine: CachedEngine) -> str:
     key = engine.key
     _, height, width, _ = key.input_shape
     took = "" if engine.build_seconds is None else f" in {engine.build_seconds:.0f} s"
-    return (
-        f"{megabytes}  {key.bundle} {width}x{height} {key.precision}, TensorRT {key.tensorrt}, {key.gpu} "
-        f"(compute capability {key.compute_capability}), built {engine.built}{took}"
-    )
+    what = f"{key.bundle} {width}x{height} {key.precision}, {key.machine}"
+    return f"{megabytes}  {what}, built {engine.built}{took}"
 
 
 def _clear(args: argparse.Namespace) -> int:

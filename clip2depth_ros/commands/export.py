@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`clip2depth export`: a checkpoint becomes a bundle."""
+"""`clip2depth export`: a checkpoint becomes a bundle, or a bundle a plain ONNX file for other programs."""
 
 from __future__ import annotations
 
@@ -10,18 +10,38 @@ from pathlib import Path
 import numpy as np
 
 from clip2depth_ros.bounded import MAX_TABLE, load_json, sha256_of
+from clip2depth_ros.bundle import open_bundle
 from clip2depth_ros.camera import Letterbox
 from clip2depth_ros.coded_images import read_rgb
+from clip2depth_ros.engines import PRECISIONS
+from clip2depth_ros.engines.plain import LAYOUTS, write_plain
 from clip2depth_ros.errors import Clip2DepthError
 
-HELP = "write a trained checkpoint as a bundle that every engine runs"
+HELP = "write a trained checkpoint as a bundle, or a bundle as an ONNX file for other programs"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--checkpoint", type=Path, required=True, help="checkpoint.safetensors of a training run"
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument(
+        "--checkpoint", type=Path, help="checkpoint.safetensors of a training run: written as a bundle"
     )
-    parser.add_argument("--output", type=Path, required=True, help="folder of the bundle")
+    source.add_argument(
+        "--bundle",
+        metavar="NAME_OR_PATH",
+        help="a bundle: written as a plain ONNX file that trtexec, DeepStream and Isaac ROS take, with a "
+        "README of its input and output; needs no PyTorch",
+    )
+    parser.add_argument(
+        "--output", type=Path, required=True, help="folder of the bundle, or of the ONNX file"
+    )
+    parser.add_argument(
+        "--layout",
+        choices=LAYOUTS,
+        help=f"with --bundle: the input, an image's bytes or float planes in 0..1 (default: {LAYOUTS[0]})",
+    )
+    parser.add_argument(
+        "--precision", choices=PRECISIONS, help="with --bundle: arithmetic of the graph (default: fp32)"
+    )
     parser.add_argument("--name", help="name of the bundle (default: the folder's name)")
     parser.add_argument(
         "--trained-on", help="what it was trained on, in words (default: what the checkpoint says)"
@@ -53,6 +73,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.bundle is not None:
+        return _plain(args)
+    if args.layout or args.precision:
+        raise Clip2DepthError("--layout and --precision are for --bundle; a bundle serves every precision.")
     if find_spec("torch") is None or find_spec("open_clip") is None:
         raise Clip2DepthError("export needs PyTorch and open_clip: pip install 'clip2depth_ros[train]'")
     from clip2depth_ros.bundle.export import export_bundle
@@ -90,6 +114,15 @@ def run(args: argparse.Namespace) -> int:
     for place, measured in errors.items():
         numbers = (f"{k} {v:.3g}" for k, v in measured.items() if isinstance(v, (int, float)))
         print(f"  {place}: " + ", ".join(numbers))
+    return 0
+
+
+def _plain(args: argparse.Namespace) -> int:
+    bundle = open_bundle(args.bundle)
+    path = write_plain(
+        bundle, args.output, layout=args.layout or LAYOUTS[0], precision=args.precision or "fp32"
+    )
+    print(f"{path}: {path.stat().st_size / 1e6:.1f} MB; README.md beside it says what goes in and comes out.")
     return 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
+from pathlib import Path
 
 import numpy as np
 
@@ -36,7 +37,8 @@ class Engine(ABC):
 
     name: the engine's; device: what it runs on, in words; precision: of its arithmetic, one of PRECISIONS;
     manifest: of the bundle it runs; choice: how it came to be chosen, a sentence per step; difference: of its
-    depth on the bundle's check sample, as self_check measures it, None before that.
+    depth on the bundle's check sample, as self_check measures it, None before that; cached: the file of a
+    cache that it was opened from, None where it was compiled now or compiling it anew would be in vain.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Engine(ABC):
     manifest: Manifest
     choice: tuple[str, ...] = ()
     difference: float | None = None
+    cached: Path | None = None
 
     @abstractmethod
     def infer(self, image: np.ndarray) -> np.ndarray:

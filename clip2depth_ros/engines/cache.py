@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where built TensorRT engines are kept, each by one process, for one GPU and version."""
+"""Where built engines of TensorRT and TensorRT RTX are kept, each built by one process."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TypeVar
@@ -25,7 +25,10 @@ log = logging.getLogger(__name__)
 Opened = TypeVar("Opened")
 Progress = Callable[[str], None]
 
+RTX = "tensorrt_rtx"
+_NAMES = {"tensorrt": "TensorRT", RTX: "TensorRT RTX"}
 _SUFFIX = ".engine"
+_KERNELS = ".kernels"
 _WAITING = 5.0  # seconds between two lines of a process that waits for another's build
 
 
@@ -42,13 +45,15 @@ class EngineKey:
     model_sha256: str
     """Of model.onnx."""
     tensorrt: str
-    """Full version."""
+    """Full version of the library."""
     gpu: str
-    """Name of the GPU."""
+    """Name of the GPU; "" for TensorRT RTX, whose engines serve every GPU of a compute capability."""
     compute_capability: str
-    """Such as "8.7"."""
+    """Such as "8.7"; of TensorRT RTX one or more, "8.6,8.9"."""
     precision: str
     input_shape: tuple[int, ...]
+    library: str = "tensorrt"
+    """The module: "tensorrt" or "tensorrt_rtx"."""
 
     @property
     def file_name(self) -> str:
@@ -61,7 +66,18 @@ class EngineKey:
     @property
     def machine(self) -> str:
         """What the engine was built by and for, in words."""
-        return f"TensorRT {self.tensorrt} on {self.gpu} ({self.compute_capability})"
+        built_by = f"{_NAMES.get(self.library, self.library)} {self.tensorrt}"
+        if self.gpu:
+            return f"{built_by} on {self.gpu} ({self.compute_capability})"
+        return f"{built_by} for compute capability {self.compute_capability.replace(',', ', ')}"
+
+    def serves(self, wanted: EngineKey) -> bool:
+        """Whether an engine of this key runs where `wanted` is asked for: one of TensorRT RTX for several
+        compute capabilities serves each of them."""
+        if self.library != RTX:
+            return self == wanted
+        mine, theirs = (set(key.compute_capability.split(",")) for key in (self, wanted))
+        return theirs <= mine and replace(self, compute_capability=wanted.compute_capability) == wanted
 
     @classmethod
     def from_facts(cls, facts: dict) -> EngineKey:
@@ -99,17 +115,18 @@ def list_cached(cache_dir: str | Path | None = None) -> list[CachedEngine]:
 
 
 def clear_cached(cache_dir: str | Path | None = None, *, bundle: str | None = None) -> list[Path]:
-    """Remove engines, and with them timing caches, locks and what a killed process left half written.
+    """Remove engines, and with them kernels, timing caches, locks and what a killed process left unfinished.
 
     bundle: of this bundle only; timing caches stay then, and so do files that cannot be read. Returns what
     was removed. Raises Clip2DepthError when a file cannot be removed.
     """
     folder = _folder(cache_dir)
     if bundle is None:
-        patterns = (f"*{_SUFFIX}", "*.timing", "*.lock", ".*.part")
+        patterns = (f"*{_SUFFIX}", f"*{_KERNELS}", "*.timing", "*.lock", ".*.part")
         doomed = sorted({path for pattern in patterns for path in folder.glob(pattern)})
     else:
         doomed = [c.path for c in list_cached(folder) if c.key is not None and c.key.bundle == bundle]
+        doomed += [path for path in map(_kernels_of, doomed) if path.exists()]
     for path in doomed:
         try:
             path.unlink(missing_ok=True)
@@ -124,42 +141,82 @@ def cached_engine(
     load: Callable[[bytes], Opened],
     *,
     cache_dir: str | Path | None = None,
+    anew: bool = False,
     progress: Progress,
-) -> Opened:
+) -> tuple[Opened, Path | None]:
     """The engine of this key: from the cache, or built by exactly one process and kept there.
 
     build: makes the serialised engine; it is given the timing cache of earlier builds, or None, and returns
     the engine and the timing cache to keep, or None. load: opens a serialised engine; what it refuses with
-    EngineUnavailable is built once more when it came from the cache. progress: called with a line at a time
-    while another process builds.
+    EngineUnavailable is built once more when it came from the cache. anew: the kept one computed wrongly:
+    build it, and replace that. progress: called with a line at a time while another process builds.
+
+    Returns what load made, and the file that it came from; None for the file when it was built now, or was
+    built anew before, so that building it anew would be in vain.
 
     What is truncated, damaged, foreign or stale is never loaded but built again, with one line in the log
     that says why. Where the folder cannot be written the engine is built for this run only. Raises what build
     raises.
     """
     path = _folder(cache_dir) / key.file_name
-    engine, problem = _load_kept(path, key, load)
-    if engine is not None:
-        return engine
+    problem = "the cached engine computes wrongly; building it again"
+    if not anew:
+        kept, problem = _load_kept(path, key, load)
+        if kept is not None:
+            return kept
     try:
         with _lock(path, progress):
-            # another process may have built it while this one waited
-            engine, problem = _load_kept(path, key, load)
-            if engine is not None:
-                return engine
-            return _build_and_keep(path, key, build, load, problem)
+            if not anew:
+                # another process may have built it while this one waited
+                kept, problem = _load_kept(path, key, load)
+                if kept is not None:
+                    return kept
+            return _build_and_keep(path, key, build, load, problem, anew), None
     except _NoFolder as error:
         log.warning(
             "No cache for TensorRT engines at %s (%s): this one is built for this run.", path.parent, error
         )
-        return load(build(None)[0])
+        return load(build(None)[0]), None
+
+
+def read_kernels(key: EngineKey, machine: str, cache_dir: str | Path | None = None) -> bytes | None:
+    """The kernels that TensorRT RTX compiled for an engine while it ran, or None.
+
+    machine: GPU and driver, in words; those of another machine are not read, nor what is damaged.
+    """
+    path = _kernels_of(_folder(cache_dir) / key.file_name)
+    try:
+        facts, kernels = read_sealed(path)
+    except FileNotFoundError:
+        return None
+    except (BrokenFile, OSError) as error:
+        log.warning("The kernels %s %s; they are compiled again.", path, error)
+        return None
+    return kernels if facts == _kernel_facts(key, machine) else None
+
+
+def write_kernels(key: EngineKey, machine: str, kernels: bytes, cache_dir: str | Path | None = None) -> None:
+    """Keep the kernels beside the engine; where that cannot be done, a line in the log says so."""
+    path = _kernels_of(_folder(cache_dir) / key.file_name)
+    try:
+        write_sealed(path, _kernel_facts(key, machine), kernels)
+    except OSError as error:
+        log.warning("%s cannot be kept (%s): the next start compiles again.", path, error.strerror)
+
+
+def _kernels_of(path: Path) -> Path:
+    return path.with_suffix(_KERNELS)
+
+
+def _kernel_facts(key: EngineKey, machine: str) -> dict:
+    return {"engine": key.file_name, "machine": machine}
 
 
 class _NoFolder(Exception):
     """The cache folder cannot be written."""
 
 
-def _build_and_keep(path: Path, key: EngineKey, build, load, problem: str):
+def _build_and_keep(path: Path, key: EngineKey, build, load, problem: str, anew: bool):
     log.log(logging.WARNING if path.exists() else logging.INFO, "%s: %s", path.name, problem)
     timing_path = path.parent / f"{_timing_name(key)}.timing"
     begin = time.monotonic()
@@ -170,6 +227,7 @@ def _build_and_keep(path: Path, key: EngineKey, build, load, problem: str):
         "key": asdict(key),
         "built": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "build_seconds": round(seconds, 1),
+        "anew": anew,
     }
     try:
         write_sealed(path, facts, plan)
@@ -181,7 +239,7 @@ def _build_and_keep(path: Path, key: EngineKey, build, load, problem: str):
 
 
 def _load_kept(path: Path, key: EngineKey, load):
-    """The opened engine and "", or None and why it has to be built."""
+    """(what load made, the file or None: as `cached_engine` returns) and ""; or None and why it is built."""
     try:
         facts, plan = read_sealed(path)
         found = EngineKey.from_facts(facts)
@@ -189,27 +247,45 @@ def _load_kept(path: Path, key: EngineKey, load):
             raise BrokenFile(
                 f"is stale: it was built by {found.machine}, wanted is {key.machine}, {key.precision}"
             )
-        return load(plan), ""
+        return (load(plan), None if facts.get("anew") else path), ""
     except FileNotFoundError:
-        return None, _why_missing(path, key)
+        problem = _why_missing(path, key)
     except BrokenFile as error:
-        return None, f"the cached engine {error}; building it again"
+        problem = f"the cached engine {error}; building it again"
     except EngineUnavailable as error:
-        return None, f"the cached engine cannot be opened ({error}); building it again"
+        problem = f"the cached engine cannot be opened ({error}); building it again"
     except OSError as error:
-        return None, f"the cached engine cannot be read ({error.strerror}); building it again"
+        problem = f"the cached engine cannot be read ({error.strerror}); building it again"
+    for sibling in _siblings(path):
+        if not (other := _key_of(sibling)) or not other.serves(key):
+            continue
+        try:
+            return (load(read_sealed(sibling)[1]), sibling), ""
+        except (BrokenFile, EngineUnavailable, OSError) as error:
+            log.warning("The engine %s is passed over (%s).", sibling, error)
+    return None, problem
+
+
+def _key_of(path: Path) -> EngineKey | None:
+    """What the file says of itself, unverified; None where that cannot be read."""
+    try:
+        return EngineKey.from_facts(read_facts(path))
+    except (BrokenFile, OSError):
+        return None
+
+
+def _siblings(path: Path) -> list[Path]:
+    """The other engines of the folder, sorted by name."""
+    return [other for other in sorted(path.parent.glob(f"*{_SUFFIX}")) if other != path]
 
 
 def _why_missing(path: Path, key: EngineKey) -> str:
     wanted = (key.model_sha256, key.precision, key.input_shape)
-    others = set()
-    for sibling in path.parent.glob(f"*{_SUFFIX}"):
-        try:
-            other = EngineKey.from_facts(read_facts(sibling))
-        except (BrokenFile, OSError):
-            continue
-        if (other.model_sha256, other.precision, other.input_shape) == wanted:
-            others.add(other.machine)
+    others = {
+        other.machine
+        for other in map(_key_of, _siblings(path))
+        if other and (other.model_sha256, other.precision, other.input_shape) == wanted
+    }
     if others:
         return f"no engine yet for {key.machine}, only for {', '.join(sorted(others))}; building one"
     return f"no engine yet for {key.machine}; building one"

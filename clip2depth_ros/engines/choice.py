@@ -11,12 +11,14 @@ from pathlib import Path
 from clip2depth_ros.bundle import Bundle
 from clip2depth_ros.engines import cuda, survey
 from clip2depth_ros.engines.base import PRECISIONS, Engine, EngineUnavailable, first_line, self_check
-from clip2depth_ros.engines.tensorrt_builder import import_tensorrt
+from clip2depth_ros.engines.cache import RTX
+from clip2depth_ros.engines.tensorrt_builder import check_targets, import_tensorrt
 from clip2depth_ros.errors import Clip2DepthError
 
 log = logging.getLogger(__name__)
 
-ENGINE_NAMES = ("tensorrt", "pytorch", "openvino")
+ENGINE_NAMES = ("tensorrt", "tensorrt_rtx", "pytorch", "openvino")
+_TENSORRT = ("tensorrt", RTX)
 
 Progress = Callable[[str], None]
 
@@ -34,8 +36,9 @@ def open_engine(
     """Open a bundle in the named engine, or in the best there is for "auto", and check that it computes
     right.
 
-    "auto" tries TensorRT, PyTorch on CUDA, OpenVINO, and PyTorch on the CPU; on a GPU in fp16, then fp32, on
-    the CPU in fp32. Every step is logged once, and is a sentence of the engine's `choice`.
+    "auto" tries TensorRT, TensorRT RTX, PyTorch on CUDA, OpenVINO, and PyTorch on the CPU; on a GPU in fp16,
+    then fp32, on the CPU in fp32. An engine from a cache that fails the check is compiled anew, once, and
+    replaces the cached one. Every step is logged once, and is a sentence of the engine's `choice`.
 
     threads: CPU threads for inference, 0 = as the engine sees fit. precision: "fp16", "bf16" or "fp32", None
     = in that order of trying. cache_dir: of built TensorRT engines, None = engines.cache.default_cache().
@@ -105,8 +108,8 @@ def _check(name: str, precision: str | None, threads: int, device: str | None) -
         cuda.device_index(device)
         if name == "openvino":
             raise Clip2DepthError(f"The openvino engine runs on the CPU, not on '{device}'.")
-    elif device == "cpu" and name == "tensorrt":
-        raise Clip2DepthError("The tensorrt engine runs on CUDA devices, not on 'cpu'.")
+    elif device == "cpu" and name in _TENSORRT:
+        raise Clip2DepthError(f"The {name} engine runs on CUDA devices, not on 'cpu'.")
 
 
 def _attempts(name: str, precision: str | None, device: str | None, steps: list[str]) -> Iterator[_Attempt]:
@@ -114,7 +117,7 @@ def _attempts(name: str, precision: str | None, device: str | None, steps: list[
     on_gpu = (precision,) if precision else ("fp16", "fp32")
     on_cpu = (precision,) if precision else ("fp32",)
     if device != "cpu":
-        for engine in ("tensorrt", "pytorch"):
+        for engine in (*_TENSORRT, "pytorch"):
             if name not in ("auto", engine):
                 continue
             reason = _missing(engine, cuda.device_index(device))
@@ -138,9 +141,11 @@ def _missing(engine: str, index: int) -> str:
     gpu = survey.gpu_facts(index)
     if isinstance(gpu, str):
         return f"no CUDA device ({gpu})"
-    if engine == "tensorrt":
+    if engine in _TENSORRT:
         try:
-            import_tensorrt()
+            trt = import_tensorrt(engine)
+            if engine == RTX:
+                check_targets(trt, "fp32", [gpu.compute_capability])
         except EngineUnavailable as error:
             return str(error)
     return ""
@@ -154,23 +159,45 @@ def _opened(
     progress: Progress | None,
     device: str | None,
 ) -> Engine:
-    """The engine, after its self-check. Raises EngineUnavailable."""
-    # imported here: each brings along what the others do not need
-    if attempt.engine == "tensorrt":
-        from clip2depth_ros.engines.tensorrt import TensorRtEngine
+    """The engine, after its self-check. Raises EngineUnavailable.
 
-        engine: Engine = TensorRtEngine(
-            bundle, precision=attempt.precision, cache_dir=cache_dir, progress=progress, device=device
-        )
-    elif attempt.engine == "pytorch":
-        from clip2depth_ros.engines.pytorch import PyTorchEngine
+    One from a cache that fails the check is compiled anew, once: the file may be what is wrong.
+    """
 
-        where = "cpu" if attempt.on_cpu else device
-        engine = PyTorchEngine(bundle, precision=attempt.precision, threads=threads, device=where)
-    else:
+    def make(*, anew: bool) -> Engine:
+        # imported here: each brings along what the others do not need
+        if attempt.engine in _TENSORRT:
+            from clip2depth_ros.engines.tensorrt import TensorRtEngine, TensorRtRtxEngine
+
+            kind = TensorRtRtxEngine if attempt.engine == RTX else TensorRtEngine
+            return kind(
+                bundle,
+                precision=attempt.precision,
+                cache_dir=cache_dir,
+                progress=progress,
+                device=device,
+                anew=anew,
+            )
+        if attempt.engine == "pytorch":
+            from clip2depth_ros.engines.pytorch import PyTorchEngine
+
+            where = "cpu" if attempt.on_cpu else device
+            return PyTorchEngine(bundle, precision=attempt.precision, threads=threads, device=where)
         from clip2depth_ros.engines.openvino import OpenVinoEngine
 
-        engine = OpenVinoEngine(bundle, threads=threads, precision=attempt.precision)
+        return OpenVinoEngine(bundle, threads=threads, precision=attempt.precision, anew=anew)
+
+    engine = make(anew=False)
+    try:
+        return _checked(engine, bundle)
+    except EngineUnavailable as error:
+        if engine.cached is None:
+            raise
+        log.warning("%s It came from the cache, %s: it is compiled anew and replaced.", error, engine.cached)
+    return _checked(make(anew=True), bundle)
+
+
+def _checked(engine: Engine, bundle: Bundle) -> Engine:
     try:
         engine.difference = self_check(engine, bundle)
     except BaseException:

@@ -3,20 +3,28 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
+import json
 import logging
 import os
+import re
 from pathlib import Path
 
 import numpy as np
 
 from clip2depth_ros.bundle import Bundle
 from clip2depth_ros.engines.base import Engine, EngineUnavailable, check_image
+from clip2depth_ros.engines.sealed import BrokenFile, read_sealed, write_sealed
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.offline import import_openvino
 
 log = logging.getLogger(__name__)
 
 _HINTS = {"fp32": "f32", "bf16": "bf16"}  # OpenVINO's names
+
+
+_SUFFIX = ".compiled"
 
 
 def default_cache() -> Path:
@@ -29,7 +37,11 @@ class OpenVinoEngine(Engine):
 
     threads: inference threads, 0 = all cores. cache_dir: compiled models, None = default_cache().
     precision: "fp32", or "bf16" where the processor has it; OpenVINO would pick bf16 by itself, and depth
-    that depends on the processor's model is not what a bundle's check sample promises.
+    that depends on the processor's model is not what a bundle's check sample promises. anew: the kept model
+    computed wrongly: compile it again and replace that.
+
+    OpenVINO believes a compiled model whatever its bytes, and may crash on damaged ones or compute nonsense;
+    so it is kept here under a checksum, not by OpenVINO's own cache.
     """
 
     name = "openvino"
@@ -41,6 +53,7 @@ class OpenVinoEngine(Engine):
         threads: int = 0,
         cache_dir: str | Path | None = None,
         precision: str = "fp32",
+        anew: bool = False,
     ) -> None:
         try:
             ov = import_openvino()
@@ -61,30 +74,24 @@ class OpenVinoEngine(Engine):
             raise Clip2DepthError(f"threads must be 0 (all cores) or more, it is {threads}.")
         if threads:
             properties["INFERENCE_NUM_THREADS"] = threads
-        cache = Path(cache_dir) if cache_dir else default_cache()
-        try:
-            cache.mkdir(parents=True, exist_ok=True)
-            properties["CACHE_DIR"] = str(cache)
-        except OSError as error:
-            # A read-only home costs a second at every start, no more.
-            log.warning("No cache for compiled models at %s: %s.", cache, error.strerror)
         core = ov.Core()
-        model_bytes = bundle.model()
-        try:
-            model = core.read_model(model_bytes)
-        except RuntimeError as error:
-            raise Clip2DepthError(
-                f"Bundle {bundle.path}: OpenVINO cannot read model.onnx ({_last_line(error)}); export it "
-                "again."
-            ) from None
-        _check_signature(bundle, model)
-        try:
-            self._compiled = core.compile_model(model, "CPU", properties)
-        except RuntimeError as error:
-            raise EngineUnavailable(
-                f"Bundle {bundle.path}: OpenVINO cannot run model.onnx on this CPU ({_last_line(error)})."
-            ) from None
         self.device = core.get_property("CPU", "FULL_DEVICE_NAME")
+        model_bytes = bundle.model()
+        facts = {
+            "model_sha256": bundle.manifest.model_sha256.lower(),
+            "openvino": ov.__version__,
+            "cpu": self.device,
+            "cpu_can": sorted(core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")),
+            "properties": properties,
+        }
+        path = (Path(cache_dir) if cache_dir else default_cache()) / _file_name(bundle.name, facts)
+        kept = None if anew else _read_kept(path, facts)
+        self._compiled = None if kept is None else _imported(core, kept, properties, path)
+        if self._compiled is not None:
+            self.cached = path
+        else:
+            self._compiled = _compiled(core, bundle, model_bytes, properties)
+            _keep(path, facts, self._compiled)
         self._request = self._compiled.create_infer_request()
         self._depth = self._request.get_output_tensor(0).data[0]
         self._image: np.ndarray | None = None
@@ -102,6 +109,61 @@ class OpenVinoEngine(Engine):
 
     def close(self) -> None:
         self._request = self._compiled = self._depth = self._image = None
+
+
+def _compiled(core, bundle: Bundle, model_bytes: bytes, properties: dict):
+    try:
+        model = core.read_model(model_bytes)
+    except RuntimeError as error:
+        raise Clip2DepthError(
+            f"Bundle {bundle.path}: OpenVINO cannot read model.onnx ({_last_line(error)}); export it again."
+        ) from None
+    _check_signature(bundle, model)
+    try:
+        return core.compile_model(model, "CPU", properties)
+    except RuntimeError as error:
+        raise EngineUnavailable(
+            f"Bundle {bundle.path}: OpenVINO cannot run model.onnx on this CPU ({_last_line(error)})."
+        ) from None
+
+
+def _file_name(bundle: str, facts: dict) -> str:
+    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+    return f"{re.sub(r'[^A-Za-z0-9_.-]', '_', bundle)[:64].lstrip('.')}-{digest}{_SUFFIX}"
+
+
+def _read_kept(path: Path, facts: dict) -> bytes | None:
+    """The compiled model, if it is there, whole, and compiled as `facts` say."""
+    try:
+        found, compiled = read_sealed(path)
+    except FileNotFoundError:
+        return None
+    except BrokenFile as error:
+        log.warning("The compiled model %s %s: it is compiled anew and replaced.", path, error)
+        return None
+    except OSError as error:
+        log.warning("The compiled model %s cannot be read (%s): it is compiled anew.", path, error.strerror)
+        return None
+    return compiled if found == facts else None
+
+
+def _imported(core, kept: bytes, properties: dict, path: Path):
+    try:
+        return core.import_model(io.BytesIO(kept), "CPU", properties)
+    except RuntimeError as error:
+        log.warning(
+            "OpenVINO refuses the compiled model %s (%s): it is compiled anew.", path, _last_line(error)
+        )
+        return None
+
+
+def _keep(path: Path, facts: dict, compiled) -> None:
+    try:
+        stream = compiled.export_model()
+        write_sealed(path, facts, stream if isinstance(stream, bytes) else stream.getvalue())
+    except (OSError, RuntimeError) as error:
+        # a read-only home costs a second at every start, no more
+        log.warning("No cache for compiled models at %s: %s.", path.parent, _last_line(error))
 
 
 def _check_signature(bundle: Bundle, model) -> None:

@@ -25,6 +25,19 @@ from clip2depth_ros.engines.half_precision import half_graph
 from clip2depth_ros.errors import Clip2DepthError
 
 
+def import_torch():
+    """The torch module. Raises EngineUnavailable when it is missing or sees no CUDA device."""
+    try:
+        import torch
+    except (ImportError, OSError) as error:
+        raise EngineUnavailable(f"not installed ({first_line(error)})") from None
+    if not torch.cuda.is_available():
+        raise EngineUnavailable(
+            f"PyTorch {torch.__version__} sees no CUDA device; is it a build for the CPU alone?"
+        )
+    return torch
+
+
 class PyTorchEngine(Engine):
     """Runs a bundle's ONNX graph as a torch module, made by onnx2torch.
 
@@ -50,7 +63,7 @@ class PyTorchEngine(Engine):
         index = 0 if on_cpu else cuda.device_index(device)
         if not on_cpu:
             gpu = survey.require_gpu(index)
-            cuda.import_torch()
+            import_torch()
         elif precision == "fp16":
             raise EngineUnavailable("computes in fp32 or bf16 on the CPU")
         try:
@@ -81,7 +94,13 @@ class PyTorchEngine(Engine):
             self.device = f"{gpu.name}, PyTorch {torch.__version__}"
             self._buffers = cuda.FrameBuffers(index, height, width)
             try:
-                module = module.to(self._buffers.device_image.device)
+                where = torch.device("cuda", index)
+                # the same memory and the same stream, in torch's words
+                self._image_there = torch.as_tensor(self._buffers.device_image, device=where)
+                self._depth_there = torch.as_tensor(self._buffers.device_depth, device=where)
+                self._stream = torch.cuda.ExternalStream(self._buffers.stream, device=where)
+                module = module.to(where)
+                torch.cuda.synchronize(where)
             except RuntimeError as error:
                 self._buffers.close()
                 raise EngineUnavailable(f"no memory on the GPU ({first_line(error)})") from None
@@ -131,20 +150,20 @@ class PyTorchEngine(Engine):
             raise Clip2DepthError("The pytorch engine was closed.")
         if self._buffers is None:
             return super().device_times(repeats)
-        image = self._buffers.device_image
-        return self._buffers.times(lambda: self._forward(image, "cuda"), repeats)
+        with self._torch.cuda.stream(self._stream):
+            return self._buffers.times(lambda: self._forward(self._image_there, "cuda"), repeats)
 
     def close(self) -> None:
-        self._module = self._large = None
+        self._module = self._large = self._image_there = self._depth_there = None
         if self._buffers is not None:
             buffers, self._buffers = self._buffers, None
             buffers.close()
 
     def _infer_on_gpu(self, upload: Callable[[], None]) -> np.ndarray:
         buffers = self._buffers
-        with buffers.on_stream():
+        with buffers.on_device(), self._torch.cuda.stream(self._stream):
             upload()
-            buffers.device_depth.copy_(self._forward(buffers.device_image, "cuda"))
+            self._depth_there.copy_(self._forward(self._image_there, "cuda"))
             buffers.download()
         buffers.wait()
         return buffers.depth

@@ -70,11 +70,11 @@ def require_gpu(index: int = 0) -> GpuFacts:
     return facts
 
 
-def tensorrt_version() -> str:
-    """The version of the installed TensorRT. Raises EngineUnavailable when there is none."""
+def tensorrt_version(library: str = "tensorrt") -> str:
+    """The version of "tensorrt" or "tensorrt_rtx". Raises EngineUnavailable when it is not installed."""
     from clip2depth_ros.engines.tensorrt_builder import import_tensorrt
 
-    return import_tensorrt().__version__
+    return import_tensorrt(library).__version__
 
 
 def package_version(name: str) -> str | None:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From a plain ONNX graph to a serialised TensorRT engine, by whichever version from 8.5 on is installed.
+"""From a plain ONNX graph to a serialised engine, by TensorRT from 8.5 on or by TensorRT RTX.
 
-What changed between the versions is in this file alone:
+What differs between the versions is in this file alone:
 
 ==================================  =========================================================================
 LayerNormalization                  known to the parser from 8.6 on
@@ -12,6 +12,9 @@ builder flags FP16 and BF16,        gone in 11.0, as weak typing is: used before
 precisions of single layers
 explicit batch                      a flag that must be set before 10.0, ignored in 10, gone in 11.0
 ``max_workspace_size``              gone in 10.0: the memory pool limit is used throughout
+TensorRT RTX                        a module of its own, numbered anew: strongly typed only. It compiles for
+                                    compute capabilities that it is told, also without a GPU, and has no use
+                                    for a timing cache
 ==================================  =========================================================================
 """
 
@@ -20,14 +23,15 @@ from __future__ import annotations
 import functools
 import importlib
 import logging
+import os
 import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import ModuleType
 
 from clip2depth_ros.engines.base import EngineUnavailable, first_line
-from clip2depth_ros.engines.cache import BuildCancelled
+from clip2depth_ros.engines.cache import RTX, BuildCancelled
 from clip2depth_ros.engines.graph import plain_graph
 from clip2depth_ros.engines.half_precision import half_graph, single_precision_nodes
 
@@ -35,18 +39,25 @@ log = logging.getLogger(__name__)
 
 OLDEST = (8, 5)  # name-based tensor addresses and execute_async_v3
 NEWEST = 11  # the last major version whose interface was read
+# environment variable: the bits of trt.TacticSource that the builder may use; 0 without cuBLAS and cuDNN
+TACTICS = "CLIP2DEPTH_TACTIC_SOURCES"
 WORKSPACE = 1 << 30  # bytes; a Jetson shares its memory with everything else
 _TICK = 1.0  # seconds between two lines of progress
 
 
-def import_tensorrt() -> ModuleType:
-    """The tensorrt module. Raises EngineUnavailable when it is missing, broken or too old."""
+def import_tensorrt(library: str = "tensorrt") -> ModuleType:
+    """The module "tensorrt" or "tensorrt_rtx".
+
+    Raises EngineUnavailable when it is missing, broken or too old.
+    """
     try:
-        trt = importlib.import_module("tensorrt")
+        trt = importlib.import_module(library)
         found = version(trt)
     except (ImportError, OSError, RuntimeError, AttributeError) as error:
         # OSError: its libraries want others, of CUDA, that are not there
         raise EngineUnavailable(f"not installed ({first_line(error)})") from None
+    if library == RTX:
+        return trt
     if found < OLDEST:
         raise EngineUnavailable(f"version {trt.__version__} is too old, {OLDEST[0]}.{OLDEST[1]} is needed")
     if found[0] > NEWEST:
@@ -102,24 +113,41 @@ def make(trt: ModuleType, kind: type):
         return kind(said)
     except (TypeError, RuntimeError) as error:
         why = said.last_error or said.last_warning or first_line(error)
-        raise EngineUnavailable(f"TensorRT {trt.__version__} does not start ({why.rstrip('.')})") from None
+        raise EngineUnavailable(f"{named(trt)} does not start ({why.rstrip('.')})") from None
+
+
+def is_rtx(trt: ModuleType) -> bool:
+    """Whether the module is TensorRT RTX."""
+    return trt.__name__ == RTX
+
+
+def named(trt: ModuleType) -> str:
+    """Library and version, in words."""
+    return f"TensorRT {'RTX ' if is_rtx(trt) else ''}{trt.__version__}"
 
 
 def build(
-    trt: ModuleType, model: bytes, precision: str, timing: bytes | None, progress: Callable[[str], None]
+    trt: ModuleType,
+    model: bytes,
+    precision: str,
+    timing: bytes | None,
+    progress: Callable[[str], None],
+    targets: Sequence[str] = (),
 ) -> tuple[bytes, bytes | None]:
-    """Build a bundle's model.onnx; minutes on a Jetson.
+    """Build a bundle's model.onnx; minutes on a Jetson, seconds by TensorRT RTX.
 
-    timing: a timing cache of an earlier build, or None. progress: called with a line every second, from a
+    timing: a timing cache of an earlier build, or None. targets: for TensorRT RTX, the compute capabilities
+    to compile for, such as "8.6"; no GPU is needed then. progress: called with a line every second, from a
     thread of its own; BuildCancelled from it stops the build where TensorRT can be stopped (from 9 on).
     Returns the serialised engine and the timing cache. Raises EngineUnavailable when TensorRT cannot build
     it, BuildCancelled when it was stopped.
     """
-    major, _ = found = version(trt)
-    if precision == "bf16" and major < 10:
+    rtx = is_rtx(trt)
+    found = version(trt)
+    typed = rtx or found[0] >= 10
+    if precision == "bf16" and not typed:
         raise EngineUnavailable(f"bf16 needs TensorRT 10, this is {trt.__version__}")
-    typed = major >= 10
-    written, single = _onnx(model, precision, typed=typed, layer_normalization=found >= (8, 6))
+    written, single = _onnx(model, precision, typed=typed, layer_normalization=rtx or found >= (8, 6))
     builder = make(trt, trt.Builder)
     flags = trt.NetworkDefinitionCreationFlag
     network = builder.create_network(1 << int(flags.STRONGLY_TYPED if typed else flags.EXPLICIT_BATCH))
@@ -133,21 +161,52 @@ def build(
         config.set_flag(trt.BuilderFlag.FP16)
         config.set_flag(trt.BuilderFlag.PREFER_PRECISION_CONSTRAINTS)
         _keep_in_single_precision(trt, network, single)
-    cache = config.create_timing_cache(timing or b"")
+    if os.environ.get(TACTICS):
+        config.set_tactic_sources(int(os.environ[TACTICS]))
+    if rtx:
+        _set_targets(trt, config, targets)
+    cache = None if rtx else config.create_timing_cache(timing or b"")
     if cache is not None:
         config.set_timing_cache(cache, ignore_mismatch=False)
 
-    with _Watch(progress) as watch:
+    with _Watch(progress, "seconds" if rtx else "minutes on a Jetson") as watch:
         monitor = watch.monitor(trt)
         if monitor is not None:
             config.progress_monitor = monitor
         plan = builder.build_serialized_network(network, config)
     if plan is None:
         watch.raise_if_cancelled()
-        raise EngineUnavailable(f"TensorRT {trt.__version__} cannot build the network ({_last_error(trt)})")
-    log.info("Built in %.0f s.", watch.seconds)
-    cache = config.get_timing_cache()
+        raise EngineUnavailable(f"{named(trt)} cannot build the network ({_last_error(trt)})")
+    log.info("Built in %.1f s.", watch.seconds)
+    cache = None if rtx else config.get_timing_cache()
     return bytes(plan), None if cache is None else bytes(cache.serialize())
+
+
+def known_targets(trt: ModuleType) -> tuple[str, ...]:
+    """The compute capabilities that TensorRT RTX compiles for, such as "8.6"."""
+    numbers = (name.removeprefix("SM") for name in trt.ComputeCapability.__members__ if name.startswith("SM"))
+    return tuple(f"{number[:-1]}.{number[-1]}" for number in numbers)
+
+
+def check_targets(trt: ModuleType, precision: str, targets: Sequence[str]) -> None:
+    """Raises EngineUnavailable unless TensorRT RTX compiles for all of them in this precision."""
+    known = known_targets(trt)
+    for target in targets:
+        if target not in known:
+            raise EngineUnavailable(
+                f"{named(trt)} does not compile for compute capability {target}; it does for "
+                f"{', '.join(known)}"
+            )
+        if precision == "bf16" and float(target) < 8:
+            raise EngineUnavailable(f"compute capability {target} has no bf16")
+
+
+def _set_targets(trt: ModuleType, config, targets: Sequence[str]) -> None:
+    config.num_compute_capabilities = len(targets)
+    for index, target in enumerate(targets):
+        config.set_compute_capability(
+            trt.ComputeCapability.__members__[f"SM{target.replace('.', '')}"], index
+        )
 
 
 def _onnx(model: bytes, precision: str, *, typed: bool, layer_normalization: bool) -> tuple[bytes, set[str]]:
@@ -164,7 +223,7 @@ def _parse(trt: ModuleType, network, model: bytes) -> None:
     parser = trt.OnnxParser(network, logger(trt))
     if not parser.parse(model):
         errors = [parser.get_error(i).desc() for i in range(parser.num_errors)] or [_last_error(trt)]
-        raise EngineUnavailable(f"TensorRT {trt.__version__} cannot read the network ({errors[0]})")
+        raise EngineUnavailable(f"{named(trt)} cannot read the network ({errors[0]})")
 
 
 def _keep_in_single_precision(trt: ModuleType, network, names: set[str]) -> None:
@@ -183,8 +242,8 @@ def _last_error(trt: ModuleType) -> str:
 class _Watch:
     """Tells how a build goes, from a thread of its own, and carries a cancellation into it."""
 
-    def __init__(self, progress: Callable[[str], None]) -> None:
-        self._progress = progress
+    def __init__(self, progress: Callable[[str], None], takes: str) -> None:
+        self._progress, self._takes = progress, takes
         self._fraction: Callable[[], float | None] = lambda: None
         self._cancelled: BuildCancelled | None = None
         self._ended = threading.Event()
@@ -193,7 +252,7 @@ class _Watch:
 
     def __enter__(self) -> _Watch:
         self._begin = time.monotonic()
-        self._tell("building; this takes minutes on a Jetson")
+        self._tell(f"building; this takes {self._takes}")
         self.raise_if_cancelled()
         self._thread.start()
         return self

@@ -35,7 +35,8 @@ def test_a_row_has_times_memory_and_deviations(tiny_bundle):
     row = measure.measure(str(tiny_bundle.path), "openvino", "cpu", "fp32", 0.05, 1)
     median, high = row["whole"]
     assert 0 < median <= high < 1 and 0 < row["processor"] < 1
-    assert row["frames"] >= 5 and row["memory"] > 0
+    assert row["frames"] >= 5
+    assert row["memory"] >= 0  # over the process's largest size so far, which another test may have set
     assert 0 <= row["deviation_99"] <= row["max_deviation"] < 1e-3
     assert row["network"] is None, "CUDA events need a GPU"
 

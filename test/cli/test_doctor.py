@@ -44,7 +44,7 @@ def test_every_step_of_the_choice_is_told_and_the_bundle_is_checked_and_timed(no
     main(["doctor", "--bundle", str(tiny_bundle.path)])
     lines = capsys.readouterr().out.splitlines()
     steps = [line for line in lines if line.startswith("ok    Engine ")]
-    assert [step.split()[2] for step in steps] == ["tensorrt:", "pytorch", "openvino"]
+    assert [step.split()[2] for step in steps] == ["tensorrt:", "tensorrt_rtx:", "pytorch", "openvino"]
     assert "no CUDA device" in steps[0] and "chosen" in steps[-1]
     (bundle,) = [line for line in lines if line.startswith("ok    Bundle ")]
     assert "openvino fp32: differs by 0.000%" in bundle and "ms a frame" in bundle
@@ -85,14 +85,30 @@ def test_a_jetson_whose_gpu_is_hidden_is_a_warning(gpu, monkeypatch, tmp_path):
 
 @pytest.mark.parametrize(("facts", "level"), [(GPU, doctor.WARN), ("no driver", doctor.OK)])
 def test_what_is_missing_is_a_warning_only_where_there_is_a_gpu(gpu, monkeypatch, facts, level):
-    def absent():
-        raise EngineUnavailable("not installed")
+    installed = {"tensorrt": "10.3.0"}
+
+    def version(library):
+        if library not in installed:
+            raise EngineUnavailable("not installed")
+        return installed[library]
 
     gpu(facts)
-    monkeypatch.setattr(_doctor_engines, "tensorrt_version", absent)
+    monkeypatch.setattr(_doctor_engines, "tensorrt_version", version)
     monkeypatch.setattr(_doctor_engines, "package_version", lambda name: None)
-    (tensorrt,), (pytorch,) = _doctor_engines.look_at_tensorrt(), _doctor_engines.look_at_pytorch()
-    assert tensorrt.level == pytorch.level == level
+    tensorrt, bindings = _doctor_engines.look_at_tensorrt()
+    assert (tensorrt.level, tensorrt.text) == (doctor.OK, "10.3.0")
+    assert bindings.level == level and "cuda-bindings is not installed" in bindings.text
+    installed.clear()
+    (neither,) = _doctor_engines.look_at_tensorrt()
+    assert neither.level == level and "tensorrt not installed; tensorrt_rtx not installed" in neither.text
+    (pytorch,) = _doctor_engines.look_at_pytorch()
+    assert pytorch.level == doctor.OK  # nothing on the run path wants it
+    installed["tensorrt_rtx"] = "1.7.1"
+    monkeypatch.setattr(_doctor_engines, "package_version", lambda name: "13.5.0")
+    assert [(f.level, f.subject) for f in _doctor_engines.look_at_tensorrt()] == [
+        (doctor.OK, "TensorRT RTX"),
+        (doctor.OK, "CUDA"),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -94,7 +94,13 @@ def test_without_a_gpu_it_says_so_in_one_sentence(engine, tiny, no_gpu):
 def test_check_tells_every_step_of_the_choice(engine, tiny, no_gpu):
     code, out, _ = engine("check", *tiny)
     assert code == 0
-    assert [line.split()[0] for line in out.splitlines()] == ["tensorrt:", "pytorch", "openvino", "Bundle"]
+    assert [line.split()[0] for line in out.splitlines()] == [
+        "tensorrt:",
+        "tensorrt_rtx:",
+        "pytorch",
+        "openvino",
+        "Bundle",
+    ]
 
 
 def test_a_build_hears_the_interrupt(engine, tiny, monkeypatch):
@@ -149,3 +155,41 @@ def test_every_step_of_a_build_has_its_line(monkeypatch, on_terminal, shown):
         for text in BUILD:
             line(text)
     assert screen.getvalue() == shown.format(*BUILD)
+
+
+def test_rtx_engines_are_built_without_a_gpu_and_listed(engine, tiny, no_gpu):
+    pytest.importorskip("tensorrt_rtx", reason="NVIDIA's compiler: pip install 'clip2depth_ros[rtx]'")
+    build = ("build", *tiny, "--engine", "tensorrt_rtx")
+    code, out, err = engine(*build, "--target", "8.9, 8.6")
+    assert (
+        code == 0 and "MB." in out and "It is checked against the bundle's sample where it is opened" in out
+    )
+    assert "building" in err
+    code, out, _ = engine("list")
+    assert code == 0 and out.count("\n") == 2
+    assert "tiny 64x48 fp16, TensorRT RTX 1." in out and "for compute capability 8.6, 8.9, built" in out
+    assert engine(*build, "--target", "8.6,8.9")[2] == "", (
+        "the same targets in another order are there already"
+    )
+    assert engine(*build, "--target", "8.6")[2] == "", "one of them is served by it"
+    assert "building" in engine(*build, "--target", "8.6", "--precision", "fp32")[2]
+    assert "building" in engine(*build, "--target", "8.6", "--again")[2]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--target", "8.6"), "--target is for --engine tensorrt_rtx"),
+        (
+            ("--engine", "tensorrt_rtx", "--target", "sm86"),
+            "--target sm86: expected compute capabilities such as",
+        ),
+        (("--engine", "tensorrt_rtx", "--target", ""), "expected compute capabilities"),
+        (("--engine", "tensorrt_rtx", "--target", "9.0"), "does not compile for compute capability 9.0"),
+    ],
+)
+def test_targets_that_make_no_sense(engine, tiny, no_gpu, arguments, message):
+    if "9.0" in arguments:
+        pytest.importorskip("tensorrt_rtx")
+    code, _, err = engine("build", *tiny, *arguments)
+    assert code != 0 and message in err and "Traceback" not in err

@@ -1,22 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A stand-in for TensorRT and for a GPU's memory: computes on the CPU, keeps TensorRT's rules, can misbehave.
+"""A stand-in for TensorRT, or TensorRT RTX, on a GPU: computes on the CPU, and misbehaves when told to.
 
-It has the interface that the real module of that version has, as far as the engine uses it, and refuses what
-the real one refuses: operators that the version's ONNX parser lacks, uint8 anywhere but in the image's cast,
-precision flags in a strongly typed network, 16 bits mixed with 32 in one operator. `calls` records what was
-called, in order. What the stream was given runs when somebody waits for it, as on a GPU.
+It has the interface that the real module of that version has, as far as the engine uses it. What NVIDIA's
+compiler takes is judged by that compiler itself, in test_compiler.py; but the parsers of 8.5 and 8.6, which
+cannot be had there, are held to their tables of operators here. `calls` records what was called, in order.
 """
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import enum
 import json
 import sys
 import time
 import types
-from importlib import machinery
+from importlib import machinery, util
 from pathlib import Path
 
 import numpy as np
@@ -48,52 +46,87 @@ GPU = {
     "cuda": "12.6",
 }
 
+
+def _fake_driver():
+    """fake_driver.py as a module; test folders are no packages."""
+    name = "clip2depth_fake_driver"
+    if name not in sys.modules:
+        spec = util.spec_from_file_location(name, Path(__file__).parent / "fake_driver.py")
+        sys.modules[name] = module = util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+    return sys.modules[name]
+
+
 _PLAN = b"stand-in plan\n"
 _OPERATORS = json.loads((Path(__file__).parent / "tensorrt_operators.json").read_text(encoding="utf-8"))
 
 
 def install(
-    set_module=None, set_attribute=None, version: str = "10.3.0", fault: str = ""
+    set_module=None, set_attribute=None, version: str = "10.3.0", fault: str = "", library: str = "tensorrt"
 ) -> types.ModuleType:
     """Put stand-ins of this version, with this fault ("" or of FAULTS), and of a GPU where the real ones are.
 
-    set_module(name, module) and set_attribute(object, name, value) default to plain assignment, for a process
-    that ends afterwards.
+    library: "tensorrt", or "tensorrt_rtx"; the other one is not installed. set_module(name, module) and
+    set_attribute(object, name, value) default to plain assignment, for a process that ends afterwards.
     """
-    from clip2depth_ros.engines import cuda, survey
+    from clip2depth_ros.engines import cuda, pytorch, survey
     from clip2depth_ros.engines.base import EngineUnavailable
 
     assert fault in ("", *FAULTS), fault
-    trt = FakeTensorRt(version, fault)
+    trt = FakeTensorRt(version, fault, library)
 
     def no_torch_on_cuda():
         raise EngineUnavailable("PyTorch sees no CUDA device")
 
-    (set_module or sys.modules.__setitem__)("tensorrt", trt)
+    put_module = set_module or sys.modules.__setitem__
+    for name in ("tensorrt", "tensorrt_rtx"):
+        put_module(name, trt if name == library else None)
     put = set_attribute or setattr
     put(
         survey,
         "gpu_facts",
         lambda index=0: survey.GpuFacts(**trt.gpu) if index == 0 else "there is one device",
     )
-    put(cuda, "FrameBuffers", lambda *arguments: FakeBuffers(trt, *arguments))
-    put(cuda, "import_torch", no_torch_on_cuda)
+    put(cuda, "import_driver", lambda: trt.driver)
+    put(pytorch, "import_torch", no_torch_on_cuda)
+    if fault == "large_garbage":
+        # the image that comes back is right, the network's input is not
+        take = cuda.LargeImage.upload
+
+        def garbled(large) -> None:
+            take(large)
+            image = large._buffers.device_image
+            trt.driver.stream(large._buffers.stream).put(lambda: _turn(image.address, image.nbytes))
+
+        put(cuda.LargeImage, "upload", garbled)
     return trt
+
+
+def _turn(address: int, size: int) -> None:
+    """Reverse the bytes at an address."""
+    array = np.frombuffer((ctypes.c_uint8 * size).from_address(address), np.uint8)
+    array[:] = array[::-1].copy()
 
 
 class FakeTensorRt(types.ModuleType):
     """The module. `calls` holds (name, ...) of every call, `builds` how many engines were built."""
 
-    def __init__(self, version: str, fault: str = "") -> None:
-        super().__init__("tensorrt")
-        self.__spec__ = machinery.ModuleSpec("tensorrt", None)  # others look for it, torch among them
+    def __init__(self, version: str, fault: str = "", library: str = "tensorrt") -> None:
+        super().__init__(library)
+        self.__spec__ = machinery.ModuleSpec(library, None)  # others look for it, torch among them
         self.__version__ = version
         self.fault = fault
         self.gpu = dict(GPU)
         self.calls: list[tuple] = []
-        self.streams: dict[int, FakeStream] = {}
+        self.driver = _fake_driver().FakeDriver()
+        if fault == "no_graph":
+            self.driver.fail["cuStreamBeginCapture"] = 900
+        if fault == "no_large_image":
+            self.driver.fail["cuModuleLoadData"] = 2
+        self.rtx = library == "tensorrt_rtx"
         self.numbers = tuple(int(n) for n in version.split(".")[:2])
-        major = self.numbers[0]
+        major = 11 if self.rtx else self.numbers[0]
+        self.major = major
         self.uint8, self.float32 = "uint8", "float32"
         flags = ["TF32", "DEBUG"] + (["FP16", "PREFER_PRECISION_CONSTRAINTS"] if major < 11 else [])
         self.BuilderFlag = enum.IntEnum("BuilderFlag", flags, start=0)
@@ -105,6 +138,9 @@ class FakeTensorRt(types.ModuleType):
         self.MemoryPoolType = enum.IntEnum("MemoryPoolType", ["WORKSPACE"], start=0)
         self.TensorIOMode = enum.IntEnum("TensorIOMode", ["NONE", "INPUT", "OUTPUT"], start=0)
         self.ILogger = _Logger
+        if self.rtx:
+            targets = ["NONE", "CURRENT", "SM75", "SM80", "SM86", "SM89", "SM120", "SM121"]
+            self.ComputeCapability = enum.Enum("ComputeCapability", targets)
         if major >= 9:
             self.IProgressMonitor = _Monitor
         self.Builder = lambda logger: self._made(logger, lambda: _Builder(self, logger))
@@ -186,44 +222,30 @@ class _Parser:
         import onnx
 
         graph = onnx.load_from_string(model)
-        table = "8.5" if self.trt.numbers < (8, 6) else "8.6" if self.trt.numbers[0] < 10 else "10.0"
-        self.errors = [_Error(text) for text in unsupported(graph, table)]
+        if self.trt.major < 10:
+            table = "8.5" if self.trt.numbers < (8, 6) else "8.6"
+            self.errors = [_Error(text) for text in unsupported(graph, table)]
         self.network.model = model
         self.network.layers = [_Layer(node.name) for node in graph.graph.node]
         return not self.errors
 
 
 def unsupported(graph, table: str) -> list[str]:
-    """What TensorRT's ONNX parser of version "8.5", "8.6" or "10.0" would not take of a graph, in words."""
+    """What TensorRT's ONNX parser of version "8.5" or "8.6" would not take of a graph, in words."""
     from onnx import TensorProto, shape_inference
 
-    supported = _OPERATORS["versions"][table]
-    kinds = {TensorProto.UINT8: "UINT8", TensorProto.FLOAT: "FP32", TensorProto.FLOAT16: "FP16"}
-    kinds |= {
-        TensorProto.BOOL: "BOOL",
-        TensorProto.BFLOAT16: "BF16",
-        TensorProto.INT64: "INT32",
-        TensorProto.INT32: "INT32",
-    }
     inferred = shape_inference.infer_shapes(graph, strict_mode=True).graph
-    types_ = {t.name: t.data_type for t in graph.graph.initializer}
-    types_ |= {
-        v.name: v.type.tensor_type.elem_type
-        for v in (*inferred.input, *inferred.value_info, *inferred.output)
+    bytes_ = {
+        v.name
+        for v in (*inferred.input, *inferred.value_info)
+        if v.type.tensor_type.elem_type == TensorProto.UINT8
     }
     found = []
     for node in graph.graph.node:
-        if node.op_type not in supported:
+        if node.op_type not in _OPERATORS["versions"][table]:
             found.append(f"{node.name}: {node.op_type} is not supported")
-            continue
-        given = {kinds[types_[name]] for name in node.input if name}
-        if "UINT8" in given and node.op_type != "Cast":
+        elif bytes_.intersection(node.input) and node.op_type != "Cast":
             found.append(f"{node.name}: {node.op_type} takes no UINT8")
-        floats = {kinds[types_[name]] for name in node.input if name} & {"FP32", "FP16", "BF16"}
-        if len(floats) > 1 and node.op_type != "Resize":  # its scales are FP32 always
-            found.append(f"{node.name}: {node.op_type} mixes {sorted(floats)}")
-        if not (floats & {*supported[node.op_type]}) and floats:
-            found.append(f"{node.name}: {node.op_type} takes no {sorted(floats)}")
     return found
 
 
@@ -244,6 +266,11 @@ class _Config:
 
     def set_memory_pool_limit(self, pool, size: int) -> None:
         self.trt.record("set_memory_pool_limit", pool.name, size)
+
+    def set_compute_capability(self, capability, index: int) -> bool:
+        assert index < self.num_compute_capabilities
+        self.trt.record("set_compute_capability", capability.name, index)
+        return True
 
     def create_timing_cache(self, content: bytes) -> _Timing:
         self.trt.record("create_timing_cache", content)
@@ -273,7 +300,7 @@ class _Builder:
     def create_network(self, flags: int = 0) -> _Network:
         self.trt.record("create_network", flags)
         names = self.trt.NetworkDefinitionCreationFlag
-        major = self.trt.numbers[0]
+        major = self.trt.major
         typed = major >= 11 or (major >= 9 and bool(flags >> int(names.STRONGLY_TYPED) & 1))
         assert major >= 10 or flags & 1, "implicit batch is not for ONNX"
         return _Network(flags, typed)
@@ -315,7 +342,12 @@ class _Runtime:
             return None
         facts, model = plan[len(_PLAN) :].split(b"\n", 1)
         facts = json.loads(facts)
-        return None if facts["version"] != self.trt.__version__ else _Engine(self.trt, model, facts["half"])
+        if facts["version"] != self.trt.__version__:
+            return None
+        try:
+            return _Engine(self.trt, model, facts["half"])
+        except RuntimeError:  # half a plan
+            return None
 
 
 class _Engine:
@@ -345,8 +377,44 @@ class _Engine:
     def get_tensor_shape(self, name: str) -> list[int]:
         return list(self.ports[name].shape)
 
-    def create_execution_context(self) -> _Context | None:
+    def create_runtime_config(self) -> _RuntimeConfig:
+        assert self.trt.rtx
+        return _RuntimeConfig(self.trt)
+
+    def create_execution_context(self, config: _RuntimeConfig | None = None) -> _Context | None:
+        assert (config is not None and config.cache is not None) == self.trt.rtx
+        if self.trt.rtx and not config.cache.content:
+            self.trt.record("compile_kernels")
+            config.cache.content = b"kernels"
         return None if self.trt.fault == "context_none" else _Context(self)
+
+
+class _RuntimeConfig:
+    def __init__(self, trt: FakeTensorRt) -> None:
+        self.trt, self.cache = trt, None
+
+    def create_runtime_cache(self) -> _RuntimeCache:
+        return _RuntimeCache(self.trt)
+
+    def set_runtime_cache(self, cache: _RuntimeCache) -> bool:
+        self.cache = cache
+        return True
+
+
+class _RuntimeCache:
+    def __init__(self, trt: FakeTensorRt) -> None:
+        self.trt, self.content = trt, b""
+
+    def deserialize(self, blob: bytes) -> bool:
+        self.trt.record("deserialize_kernels", blob)
+        if blob != b"kernels":
+            return False
+        self.content = blob
+        return True
+
+    def serialize(self) -> bytes:
+        assert self.trt.driver.pushed, "no context is current"
+        return self.content
 
 
 class _Context:
@@ -365,7 +433,8 @@ class _Context:
         self.trt.record("execute_async_v3", stream)
         if self.trt.fault == "execute_false":
             return False
-        self.trt.streams[stream].put(self._run)
+        self.trt.driver.launches.append("network")
+        self.trt.driver.stream(stream).put(self._run)
         return True
 
     def _array(self, name: str) -> np.ndarray:
@@ -377,7 +446,7 @@ class _Context:
     def _run(self) -> None:
         fault = self.trt.fault
         if fault == "stream_error":
-            raise RuntimeError("CUDA error: an illegal memory access was encountered\nand more")
+            raise _fake_driver().IllegalAccess
         depth = np.array(self.engine.compiled(self._array("image"))[0])
         self.frames += 1
         if fault == "garbage" or (fault == "garbage_fp16" and self.engine.half):
@@ -389,105 +458,3 @@ class _Context:
         elif fault == "stale":
             depth, self.before = (depth if self.before is None else self.before), depth
         self._array("depth")[:] = depth
-
-
-class FakeStream:
-    """Runs what it was given when it is waited for; while a graph is captured, keeps it for the graph."""
-
-    def __init__(self) -> None:
-        self.queue: list = []
-        self.recording: list | None = None
-
-    def put(self, work) -> None:
-        (self.queue if self.recording is None else self.recording).append(work)
-
-    def run(self) -> None:
-        queue, self.queue = self.queue, []
-        for work in queue:
-            work()
-
-
-class FakeBuffers:
-    """cuda.FrameBuffers in plain memory."""
-
-    def __init__(self, trt: FakeTensorRt, index: int, height: int, width: int) -> None:
-        self.trt = trt
-        self.image = np.zeros((height, width, 3), np.uint8)
-        self.depth = np.zeros((height, width), np.float32)
-        self.device_image = np.zeros_like(self.image)
-        self.device_depth = np.zeros_like(self.depth)
-        self._stream = FakeStream()
-        self.stream = id(self._stream)
-        trt.streams[self.stream] = self._stream
-        trt.record("buffers")
-
-    image_address = property(lambda self: self.device_image.ctypes.data)
-    depth_address = property(lambda self: self.device_depth.ctypes.data)
-
-    def on_device(self):
-        return contextlib.nullcontext()
-
-    def on_stream(self):
-        return contextlib.nullcontext()
-
-    def upload(self) -> None:
-        self.trt.record("upload")
-        self._stream.put(lambda: np.copyto(self.device_image, self.image))
-
-    def download(self) -> None:
-        self.trt.record("download")
-        self._stream.put(lambda: np.copyto(self.depth, self.device_depth))
-
-    def large_image(self, letterbox) -> FakeLargeImage | None:
-        self.trt.record("large_image", letterbox.size)
-        return None if self.trt.fault == "no_large_image" else FakeLargeImage(self, letterbox)
-
-    def wait(self) -> None:
-        self._stream.run()
-
-    def times(self, work, repeats: int) -> np.ndarray:
-        seconds = np.empty(repeats)
-        for i in range(repeats):
-            begin = time.perf_counter()
-            work()
-            self.wait()
-            seconds[i] = time.perf_counter() - begin
-        return seconds
-
-    def capture(self, work):
-        if self.trt.fault == "no_graph":
-            raise RuntimeError("CUDA error: operation not permitted when stream is capturing")
-        self._stream.recording = recorded = []
-        try:
-            work()
-        finally:
-            self._stream.recording = None
-
-        def replay() -> None:
-            self.trt.record("replay")
-            self._stream.queue.extend(recorded)
-
-        return replay
-
-    def close(self) -> None:
-        self.trt.record("free")
-        del self.trt.streams[self.stream]
-        self.image = self.depth = self.device_image = self.device_depth = None
-
-
-class FakeLargeImage:
-    """cuda.LargeImage in plain memory."""
-
-    def __init__(self, buffers: FakeBuffers, letterbox) -> None:
-        self.image = np.zeros((*letterbox.size[::-1], 3), np.uint8)
-        self._buffers, self._letterbox = buffers, letterbox
-
-    def upload(self) -> None:
-        self._buffers.trt.record("upload_large")
-        self._buffers._stream.put(self._work)
-
-    def _work(self) -> None:
-        self._letterbox.fit(self.image, self._buffers.device_image)
-        np.copyto(self._buffers.image, self._buffers.device_image)
-        if self._buffers.trt.fault == "large_garbage":
-            self._buffers.device_image[:] = self._buffers.device_image[::-1].copy()

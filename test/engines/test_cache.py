@@ -44,7 +44,7 @@ class Builder:
         return f"engine of {len(plan)} bytes"
 
     def open(self, folder, key=KEY, progress=lambda line: None):
-        return cached_engine(key, self.build, self.load, cache_dir=folder, progress=progress)
+        return cached_engine(key, self.build, self.load, cache_dir=folder, progress=progress)[0]
 
 
 @pytest.fixture
@@ -299,7 +299,7 @@ def build(timing):
     print("building", flush=True)
     time.sleep(60 if kill else 1.0)
     return b"plan" * 1000, None
-print(cached_engine(key, build, len, cache_dir=folder, progress=print), flush=True)
+print(cached_engine(key, build, len, cache_dir=folder, progress=print)[0], flush=True)
 """
 
 

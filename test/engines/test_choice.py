@@ -16,12 +16,13 @@ def test_without_a_gpu_it_is_openvino_and_says_why(tiny_bundle, no_gpu, caplog):
     with caplog.at_level(logging.INFO), open_engine(tiny_bundle) as engine:
         assert (engine.name, engine.precision) == ("openvino", "fp32")
         assert engine.difference < 1e-5
-    assert engine.choice[:2] == (
+    assert engine.choice[:3] == (
         "tensorrt: no CUDA device (the test has none)",
+        "tensorrt_rtx: no CUDA device (the test has none)",
         "pytorch on CUDA: no CUDA device (the test has none)",
     )
-    assert engine.choice[2].startswith("openvino fp32: chosen, 0.00% off on the check sample, on ")
-    assert len(engine.choice) == 3
+    assert engine.choice[3].startswith("openvino fp32: chosen, 0.00% off on the check sample, on ")
+    assert len(engine.choice) == 4
     lines = [record.message for record in caplog.records if record.name == choice.__name__]
     assert lines == list(engine.choice)
 
@@ -32,6 +33,7 @@ def test_with_a_gpu_and_without_tensorrt(tiny_bundle, fake_tensorrt, monkeypatch
     with open_engine(tiny_bundle) as engine:
         assert engine.choice[0].startswith("tensorrt: not installed (import of tensorrt halted")
         assert [step.split(":")[0] for step in engine.choice[1:]] == [
+            "tensorrt_rtx",
             "pytorch on CUDA fp16",
             "pytorch on CUDA fp32",
             "openvino fp32",
@@ -60,7 +62,7 @@ def test_what_nobody_foresaw_in_one_engine_leaves_the_next(tiny_bundle, no_gpu, 
     monkeypatch.setattr(choice, "_opened", broken)
     with open_engine(tiny_bundle) as engine:
         assert engine.name == "pytorch"
-        assert engine.choice[2] == (
+        assert engine.choice[3] == (
             "openvino fp32: failed unexpectedly (TypeError: compile_model() got an unexpected argument)"
         )
     with pytest.raises(TypeError):
@@ -112,7 +114,10 @@ def test_fp16_by_name_where_nothing_has_it(tiny_bundle, no_gpu):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"name": "magic"}, "No engine is called 'magic'; known are: auto, tensorrt, pytorch, openvino"),
+        (
+            {"name": "magic"},
+            "No engine is called 'magic'; known are: auto, tensorrt, tensorrt_rtx, pytorch, ",
+        ),
         ({"precision": "int8"}, "No precision is called 'int8'; known are: fp16, bf16, fp32"),
         ({"device": "gpu"}, "device 'gpu' is unknown; known are: cpu, cuda, cuda:0"),
         ({"device": "cuda:"}, "device 'cuda:' is unknown"),
@@ -156,7 +161,7 @@ def test_device_numbers():
 
 
 def test_the_names_are_in_the_order_of_trying():
-    assert ENGINE_NAMES == ("tensorrt", "pytorch", "openvino")
+    assert ENGINE_NAMES == ("tensorrt", "tensorrt_rtx", "pytorch", "openvino")
 
 
 class Driver:

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The two GPU engines on a real CUDA device; everything here skips, and says why, where there is none."""
+"""The GPU engines on a real CUDA device; everything here skips, and says why, where there is none.
+
+Without PyTorch the reference is the bundle's check sample alone.
+"""
 
 import threading
 
@@ -10,9 +13,12 @@ from clip2depth_ros.camera import Letterbox
 from clip2depth_ros.engines import open_engine, survey
 from clip2depth_ros.engines.base import TOLERANCES, EngineUnavailable
 from clip2depth_ros.engines.cache import list_cached
-from clip2depth_ros.engines.tensorrt import TensorRtEngine
+from clip2depth_ros.engines.tensorrt import TensorRtEngine, TensorRtRtxEngine
+from clip2depth_ros.engines.tensorrt_builder import check_targets, import_tensorrt
 
-pytestmark = [pytest.mark.gpu, pytest.mark.torch]
+pytestmark = pytest.mark.gpu
+
+KINDS = {"tensorrt": TensorRtEngine, "tensorrt_rtx": TensorRtRtxEngine}
 
 
 @pytest.fixture(scope="module")
@@ -20,19 +26,28 @@ def gpu() -> survey.GpuFacts:
     facts = survey.gpu_facts()
     if isinstance(facts, str):
         pytest.skip(f"no CUDA device: {facts}")
-    torch = pytest.importorskip("torch", reason="the GPU engines keep their memory in torch tensors")
-    pytest.importorskip("onnx2torch", reason="the GPU engines' package onnx2torch is missing")
-    if not torch.cuda.is_available():
-        pytest.skip(f"PyTorch {torch.__version__} sees no CUDA device")
+    pytest.importorskip("cuda.bindings.driver", reason="NVIDIA's cuda-bindings is missing")
     return facts
 
 
 @pytest.fixture(scope="module")
-def tensorrt(gpu) -> str:
+def torch(gpu):
+    torch = pytest.importorskip("torch", reason="PyTorch is missing")
+    pytest.importorskip("onnx2torch", reason="the pytorch engine's package onnx2torch is missing")
+    if not torch.cuda.is_available():
+        pytest.skip(f"PyTorch {torch.__version__} sees no CUDA device")
+
+
+@pytest.fixture(scope="module", params=["tensorrt", "tensorrt_rtx"])
+def tensorrt(request, gpu) -> str:
+    """The name of the engine; skips where the library is missing or does not know this GPU."""
     try:
-        return survey.tensorrt_version()
+        trt = import_tensorrt(request.param)
+        if request.param == "tensorrt_rtx":
+            check_targets(trt, "fp32", [gpu.compute_capability])
     except EngineUnavailable as error:
-        pytest.skip(f"TensorRT: {error}")
+        pytest.skip(f"{request.param}: {error}")
+    return request.param
 
 
 @pytest.fixture(scope="module", params=["mini", "vit_bundle"])
@@ -41,11 +56,16 @@ def bundle(request, gpu):
 
 
 @pytest.fixture(scope="module")
-def reference(bundle):
-    """Single precision PyTorch on the same device, and images to compare on."""
+def reference(bundle, gpu):
+    """Images and their depth: by PyTorch in fp32 on the same device, else the check sample's."""
+    image, depth = bundle.check()
+    try:
+        engine = open_engine(bundle, "pytorch", device="cuda", precision="fp32")
+    except EngineUnavailable:
+        return image[None], depth[None]
     size = (bundle.manifest.input_height, bundle.manifest.input_width, 3)
-    images = np.random.default_rng(5).integers(0, 256, (4, *size), np.uint8)
-    with open_engine(bundle, "pytorch", device="cuda", precision="fp32") as engine:
+    images = np.concatenate([image[None], np.random.default_rng(5).integers(0, 256, (4, *size), np.uint8)])
+    with engine:
         return images, np.stack([engine.infer(image).copy() for image in images])
 
 
@@ -57,7 +77,7 @@ def compare(engine, reference, precision: str) -> None:
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16"])
-def test_pytorch_on_cuda(bundle, reference, precision):
+def test_pytorch_on_cuda(torch, bundle, reference, precision):
     with open_engine(bundle, "pytorch", device="cuda", precision=precision) as engine:
         compare(engine, reference, precision)
         times = engine.device_times(5)
@@ -66,15 +86,17 @@ def test_pytorch_on_cuda(bundle, reference, precision):
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16"])
 def test_tensorrt(tensorrt, bundle, reference, precision, gpu):
-    if precision == "bf16" and (int(tensorrt.split(".")[0]) < 10 or float(gpu.compute_capability) < 8):
-        pytest.skip(f"no bf16 in TensorRT {tensorrt} on compute capability {gpu.compute_capability}")
+    version = survey.tensorrt_version(tensorrt)
+    old = tensorrt == "tensorrt" and int(version.split(".")[0]) < 10
+    if precision == "bf16" and (old or float(gpu.compute_capability) < 8):
+        pytest.skip(f"no bf16 in {tensorrt} {version} on compute capability {gpu.compute_capability}")
     lines = []
-    with open_engine(bundle, "tensorrt", precision=precision, progress=lines.append) as engine:
+    with open_engine(bundle, tensorrt, precision=precision, progress=lines.append) as engine:
         assert lines and engine.graph
         compare(engine, reference, precision)
         assert (engine.device_times(5) > 0).all()
     lines.clear()
-    with open_engine(bundle, "tensorrt", precision=precision, progress=lines.append) as engine:
+    with open_engine(bundle, tensorrt, precision=precision, progress=lines.append) as engine:
         assert lines == []  # from the cache
         compare(engine, reference, precision)
 
@@ -86,15 +108,16 @@ def test_tensorrt_without_a_graph_computes_the_same(tensorrt, bundle, reference,
         raise RuntimeError("not now")
 
     monkeypatch.setattr(cuda.FrameBuffers, "capture", refuses)
-    with TensorRtEngine(bundle, precision="fp32") as engine:
+    with KINDS[tensorrt](bundle, precision="fp32") as engine:
         assert engine.graph is False
         compare(engine, reference, "fp32")
 
 
 @pytest.mark.parametrize("name", ["pytorch", "tensorrt"])
 def test_images_are_resized_on_the_gpu(request, gpu, bundle, name):
-    if name == "tensorrt":
-        request.getfixturevalue("tensorrt")
+    name = request.getfixturevalue("tensorrt") if name == "tensorrt" else name
+    if name == "pytorch":
+        request.getfixturevalue("torch")
     manifest = bundle.manifest
     with open_engine(bundle, name, precision="fp32", device="cuda") as engine:
         for size in ((640, 480), (1920, 1080), (64, 48), (640, 480)):
@@ -108,7 +131,7 @@ def test_images_are_resized_on_the_gpu(request, gpu, bundle, name):
 
 
 def test_tensorrt_from_another_thread(tensorrt, bundle, reference):
-    with open_engine(bundle, "tensorrt") as engine:
+    with open_engine(bundle, tensorrt) as engine:
         failures = []
 
         def run():
@@ -124,15 +147,27 @@ def test_tensorrt_from_another_thread(tensorrt, bundle, reference):
 
 
 def test_flipped_bytes_on_disk_never_run(tensorrt, bundle, reference):
-    TensorRtEngine(bundle, precision="fp16").close()
+    KINDS[tensorrt](bundle, precision="fp16").close()
     for entry in list_cached():
         content = bytearray(entry.path.read_bytes())
         content[len(content) // 2] ^= 0x40
         entry.path.write_bytes(content)
-    with open_engine(bundle, "tensorrt", precision="fp16") as engine:
+    with open_engine(bundle, tensorrt, precision="fp16") as engine:
+        assert engine.cached is None
         compare(engine, reference, "fp16")
 
 
 def test_auto_takes_tensorrt(tensorrt, bundle):
     with open_engine(bundle) as engine:
-        assert engine.name == "tensorrt", engine.choice
+        assert engine.name in ("tensorrt", "tensorrt_rtx"), engine.choice
+
+
+def test_memory_is_given_back(tensorrt, bundle):
+    """Ten openings from the cache leave what two left."""
+    from clip2depth_ros.engines import cuda
+
+    used = []
+    for _ in range(10):
+        open_engine(bundle, tensorrt, precision="fp32").close()
+        used.append(cuda.memory_in_use())
+    assert used[-1] - used[1] < 64 << 20, used

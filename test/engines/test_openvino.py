@@ -11,7 +11,7 @@ import pytest
 
 from clip2depth_ros.bundle import Bundle
 from clip2depth_ros.engines import open_engine, self_check
-from clip2depth_ros.engines.openvino import OpenVinoEngine
+from clip2depth_ros.engines.openvino import OpenVinoEngine, default_cache
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.offline import import_openvino
 
@@ -103,7 +103,7 @@ def test_a_closed_engine_is_an_error(tiny_bundle):
 
 
 def test_unknown_engine(tiny_bundle):
-    known = "auto, tensorrt, pytorch, openvino"
+    known = "auto, tensorrt, tensorrt_rtx, pytorch, openvino"
     with pytest.raises(Clip2DepthError, match=f"No engine is called 'magic'; known are: {known}"):
         open_engine(tiny_bundle, "magic")
 
@@ -168,6 +168,77 @@ def test_without_a_cache_folder_it_works_and_says_so(tiny_bundle, tmp_path, capl
         engine = OpenVinoEngine(tiny_bundle, cache_dir=tmp_path / "file" / "cache")
     assert "No cache for compiled models" in caplog.text
     np.testing.assert_allclose(engine.infer(random_image(3)), tiny_depth(random_image(3)), rtol=1e-4)
+
+
+DAMAGE = """
+import logging, random, sys
+from pathlib import Path
+import numpy as np
+from clip2depth_ros.bundle import Bundle
+from clip2depth_ros.engines import open_engine
+logging.basicConfig(level=logging.WARNING, stream=sys.stdout, format="%(message)s")
+bundle = Bundle(sys.argv[1])
+image, expected = bundle.check()
+open_engine(bundle, "openvino").close()
+(path,) = (Path(sys.argv[2]) / "clip2depth" / "openvino").iterdir()
+whole = path.read_bytes()
+for seed in range(int(sys.argv[3])):
+    rng = random.Random(seed)
+    content = bytearray(whole)
+    if seed % 3 == 0:
+        del content[rng.randrange(len(content)):]
+    else:
+        for _ in range(rng.choice((1, 1, 8, 200))):
+            content[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
+    path.write_bytes(content)
+    with open_engine(bundle, "openvino") as engine:
+        assert engine.cached is None, seed
+        assert np.allclose(engine.infer(image), expected, rtol=1e-4), seed
+    with open_engine(bundle, "openvino") as engine:
+        assert engine.cached == path, seed
+print("survived")
+"""
+
+
+@pytest.mark.parametrize(("bundle", "seeds"), [("tiny_bundle", 60), ("mini", 5)])
+def test_a_damaged_cache_never_disables_the_engine(request, tmp_path, bundle, seeds):
+    """Real compiled models, bits flipped and ends cut off, in a process that OpenVINO might crash."""
+    bundle = request.getfixturevalue(bundle)
+    ended = subprocess.run(
+        [sys.executable, "-c", DAMAGE, str(bundle.path), str(tmp_path), str(seeds)],
+        capture_output=True,
+        text=True,
+        timeout=280,
+        env=os.environ | {"XDG_CACHE_HOME": str(tmp_path)},
+    )
+    assert ended.returncode == 0 and ended.stdout.endswith("survived\n"), (
+        ended.stdout[-800:] + ended.stderr[-800:]
+    )
+    said = [line for line in ended.stdout.splitlines() if line.startswith("The compiled model ")]
+    assert len(said) == seeds and all("compiled anew" in line and str(tmp_path) in line for line in said)
+
+
+def test_a_cached_model_that_computes_wrongly_is_compiled_anew(
+    tiny_bundle, make_bundle, monkeypatch, tmp_path, caplog, tiny_depth
+):
+    """Whole by its checksum, and yet of another network: the self-check finds it, it is replaced."""
+    from clip2depth_ros.engines import sealed
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    open_engine(make_bundle(depth=np.full((48, 64), 3.0)), "openvino").close()
+    (other,) = default_cache().iterdir()
+    _, wrong = sealed.read_sealed(other)
+    other.unlink()
+    open_engine(tiny_bundle, "openvino").close()
+    (path,) = default_cache().iterdir()
+    facts, _ = sealed.read_sealed(path)
+    sealed.write_sealed(path, facts, wrong)
+    with open_engine(tiny_bundle, "openvino") as engine:
+        np.testing.assert_allclose(engine.infer(random_image(3)), tiny_depth(random_image(3)), rtol=1e-4)
+    assert f"It came from the cache, {path}: it is compiled anew and replaced." in caplog.text
+    with open_engine(tiny_bundle, "openvino") as engine:
+        assert engine.cached == path
+    assert sealed.read_sealed(path)[0] == facts
 
 
 def test_the_cache_is_filled_and_read(tiny_bundle, tmp_path, tiny_depth):

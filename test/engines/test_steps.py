@@ -30,10 +30,11 @@ def test_the_steps_are_those_that_engines_tell(tiny_bundle, fake_tensorrt):
     assert [step.split(":")[0] for step in steps if step.startswith("tensorrt")] == [
         "tensorrt fp16",
         "tensorrt fp32",
+        "tensorrt_rtx",
     ]
     assert was_passed_over(steps[0]) and was_passed_over(steps[1]) and not was_passed_over(steps[-1])
 
 
 def test_without_a_gpu_nothing_was_passed_over(tiny_bundle, no_gpu):
     with open_engine(tiny_bundle) as engine:
-        assert len(engine.choice) == 3 and not any(map(was_passed_over, engine.choice))
+        assert len(engine.choice) == 4 and not any(map(was_passed_over, engine.choice))

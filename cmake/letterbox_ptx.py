@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Compile the letterbox kernel to the PTX that ships: `python cmake/letterbox_ptx.py`; needs NVRTC, no GPU.
+
+The driver compiles PTX for the GPU at hand, so a robot needs no compiler. It is written for compute
+capability 7.5, which all later ones run, and in PTX version 7.0, which drivers from CUDA 11 on read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+
+ENGINES = Path(__file__).resolve().parents[1] / "clip2depth_ros" / "engines"
+SOURCE = ENGINES / "letterbox.cu"
+PTX = ENGINES / "letterbox.ptx"
+OLDEST = "compute_75"
+PTX_VERSION = "7.0"
+
+
+def compiled(source: str, architecture: str) -> str:
+    """The PTX of a CUDA source. Raises RuntimeError with the compiler's log."""
+    from cuda.bindings import nvrtc
+
+    success = nvrtc.nvrtcResult.NVRTC_SUCCESS
+    error, program = nvrtc.nvrtcCreateProgram(source.encode(), SOURCE.name.encode(), 0, [], [])
+    if error != success:
+        raise RuntimeError(f"NVRTC: {error}")
+    options = [f"--gpu-architecture={architecture}".encode()]
+    if nvrtc.nvrtcCompileProgram(program, len(options), options)[0] != success:
+        log = b" " * nvrtc.nvrtcGetProgramLogSize(program)[1]
+        nvrtc.nvrtcGetProgramLog(program, log)
+        raise RuntimeError(log.decode(errors="replace"))
+    text = b" " * nvrtc.nvrtcGetPTXSize(program)[1]
+    nvrtc.nvrtcGetPTX(program, text)
+    return text.rstrip(b"\0 ").decode()
+
+
+def written() -> str:
+    """letterbox.ptx as it has to be: which source it is of, and the code without the compiler's remarks."""
+    source = SOURCE.read_text(encoding="utf-8")
+    code = re.sub(r"//[^\n]*", "", compiled(source, OLDEST))
+    code = re.sub(r"\.version [\d.]+", f".version {PTX_VERSION}", code)
+    code = "\n".join(line.rstrip() for line in code.splitlines() if line.strip())
+    return f"// SPDX-License-Identifier: Apache-2.0\n// {SOURCE.name}, SHA-256 {digest()}\n{code}\n"
+
+
+def digest() -> str:
+    """SHA-256 of the source."""
+    return hashlib.sha256(SOURCE.read_bytes()).hexdigest()
+
+
+if __name__ == "__main__":
+    PTX.write_text(written(), encoding="utf-8")
+    print(f"{PTX} written")
