@@ -16,7 +16,7 @@ class Geometry:
     """Rectifies, fits into the network's input and unfits; owns the buffers of the results.
 
     size: (width, height) of the images. camera: theirs, None when nobody knows it. depth_size: (width,
-    height) of the depth, None for the images' own.
+    height) of the depth, None for the images' own. rectifier: the camera's, if there is one already.
     letterbox: between image and network. focal_scale: factor from the network's metres to the camera's.
     inner_camera: of the network's pixels that the image covers; depth_camera: of the depth; both None without
     a camera.
@@ -29,6 +29,7 @@ class Geometry:
         size: tuple[int, int],
         camera: Camera | None,
         depth_size: tuple[int, int] | None,
+        rectifier: Rectifier | None = None,
     ) -> None:
         if camera is None and manifest.canonical_focal_px is not None:
             raise Clip2DepthError(
@@ -41,7 +42,10 @@ class Geometry:
                 "camera_info and image do not belong together."
             )
         self.size, self.camera = size, camera
-        self._rectifier = Rectifier(camera) if camera is not None and not camera.is_rectified else None
+        self._depth_size = depth_size
+        if rectifier is None and camera is not None and not camera.is_rectified:
+            rectifier = Rectifier(camera)
+        self._rectifier = rectifier
         rectified = self._rectifier.camera if self._rectifier else camera
         self.letterbox = letterbox = Letterbox(size, manifest.input_width, manifest.input_height)
         inner_size = letterbox.inner_width, letterbox.inner_height
@@ -62,6 +66,10 @@ class Geometry:
         self._deviation = np.empty((height, width), np.float32)
         self._inner_deviation = np.empty(inner_size[::-1], np.float32)
         self._raw: np.ndarray | None = None
+
+    def for_network(self, manifest: Manifest) -> Geometry:
+        """The same for the input of another network; raises what the constructor raises."""
+        return Geometry(manifest, self.size, self.camera, self._depth_size, self._rectifier)
 
     def rectify(self, image: np.ndarray) -> np.ndarray:
         """The image without distortion; the image itself where there is none."""

@@ -3,10 +3,14 @@
 
 from __future__ import annotations
 
+import math
 import time
 
+import cv2
 import numpy as np
 
+from clip2depth_ros.bundle import Manifest
+from clip2depth_ros.camera import Letterbox
 from clip2depth_ros.engines import Engine
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.frame import NAN, DepthFrame, Frame, FrameFacts
@@ -56,11 +60,8 @@ class Pipeline:
         self.stabilizer_settings = stabilizer
         self.scale_settings = scale
         self.keep_raw = False
-        manifest = engine.manifest
-        net = (manifest.input_height, manifest.input_width)
-        self._input = np.empty((*net, 3), np.uint8)
-        self._metres = np.empty(net, np.float32)
-        self._raw = np.empty(net, np.float32)
+        self._make_buffers()
+        self._net_depth: np.ndarray | None = None
         self._geometry: Geometry | None = None
         self._stabilizer: Stabilizer | None = None
         self._estimator: ScaleEstimator | None = None
@@ -69,8 +70,14 @@ class Pipeline:
         self._stamp: int | None = None
         self._was_reset = False
         self._grid: np.ndarray | None = None
-        # One part in a thousand, so that a network that saturates at the end of its range still measures it.
-        self._range = (manifest.depth_min * 0.999, manifest.depth_max * 1.001)
+        self._change: tuple[float, float] | None = None
+
+    def _make_buffers(self) -> None:
+        manifest = self.engine.manifest
+        net = (manifest.input_height, manifest.input_width)
+        self._input = np.empty((*net, 3), np.uint8)
+        self._metres = np.empty(net, np.float32)
+        self._raw = np.empty(net, np.float32)
 
     @property
     def needs_camera(self) -> bool:
@@ -90,7 +97,65 @@ class Pipeline:
             self._stabilizer.reset()
         if self._estimator is not None and not keep_scale:
             self._estimator.reset()
-            self._scale = None
+            self._scale = self._change = None
+
+    def swap(self, engine: Engine) -> Engine:
+        """Go on with another engine, of another bundle or not, from the next frame on.
+
+        The new network sees the last frame once more. The factor to the robot's metres is divided by what
+        its depth is, in the median, over the old network's, so that the published metres go on where they
+        are; while no source of scale has spoken the factor stays as it is. The stabilizer forgets its past:
+        kept, it would be wrong by region for a second. The next frame's facts say `reset`.
+
+        Returns the old engine, which the caller closes. Raises what the new engine raises, and
+        Clip2DepthError when its bundle needs a camera and the frames have none; then nothing has changed.
+        """
+        geometry, seen, net_depth, change = self._geometry, None, None, self._change
+        if geometry is not None:
+            geometry = geometry.for_network(engine.manifest)
+            engine.fits(geometry.letterbox)  # what that makes ready does not hold up the next frame then
+        if self._net_depth is not None:
+            seen = self._last_frame_for(engine.manifest)
+            net_depth = engine.infer(seen)
+            change = self._change_by(net_depth, engine.manifest, geometry)
+        old, self.engine = self.engine, engine
+        self._make_buffers()
+        self._geometry, self._net_depth, self._change = geometry, net_depth, change
+        if seen is not None:
+            self._input = seen
+        self._was_reset |= self._stamp is not None
+        self._grid = None
+        if self._stabilizer is not None:
+            self._stabilizer.reset()
+        return old
+
+    def _last_frame_for(self, manifest: Manifest) -> np.ndarray:
+        """The last frame as another network's input."""
+        size = (manifest.input_height, manifest.input_width)
+        if self._input.shape[:2] == size:
+            return self._input
+        picture = self._geometry.letterbox.inner(self._input)
+        letterbox = Letterbox(picture.shape[1::-1], size[1], size[0])
+        return letterbox.fit(picture, np.empty((*size, 3), np.uint8))
+
+    def _change_by(
+        self, net_depth: np.ndarray, manifest: Manifest, geometry: Geometry
+    ) -> tuple[float, float]:
+        """Log of another network's depth of the last frame over this one's: median and robust deviation."""
+        old, new = np.empty_like(self._metres), np.empty_like(net_depth)
+        _to_metres(self._net_depth, self.engine.manifest, self._geometry.focal_scale, old)
+        _to_metres(net_depth, manifest, geometry.focal_scale, new)
+        old, new = self._geometry.letterbox.inner(old), geometry.letterbox.inner(new)
+        if old.shape != new.shape:
+            old = cv2.resize(old, new.shape[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
+        ratio = np.log(new / old)
+        ratio = ratio[np.isfinite(ratio)]
+        # on top of an earlier change that no frame has taken up yet
+        before, spread = self._change or (0.0, 0.0)
+        if not ratio.size:
+            return before, spread
+        median = float(np.median(ratio))
+        return before + median, math.hypot(spread, 1.4826 * float(np.median(np.abs(ratio - median))))
 
     def close(self) -> None:
         """Write down the scale, if a file was named for it. Closing twice is allowed."""
@@ -116,6 +181,7 @@ class Pipeline:
         geometry = self._geometry
         if geometry is None or geometry.size != size or geometry.camera != frame.camera:
             self._geometry = geometry = Geometry(self.engine.manifest, size, frame.camera, self.depth_size)
+            self._net_depth = None
             self.reset(keep_scale=True)
         if self._stamp is not None and frame.stamp < self._stamp:
             self.reset(keep_scale=True)
@@ -136,7 +202,8 @@ class Pipeline:
         else:
             net_depth = self.engine.infer(self._input)
         clock.lap("infer")
-        self._to_metres(net_depth, geometry.focal_scale)
+        self._net_depth = net_depth
+        _to_metres(net_depth, self.engine.manifest, geometry.focal_scale, self._metres)
         keep_raw = self.keep_raw
         if keep_raw:
             np.copyto(self._raw, self._metres)
@@ -171,16 +238,12 @@ class Pipeline:
             self._estimator = self._scale = None
         elif self._estimator is None:
             self._estimator = ScaleEstimator(scale)
-        elif self._estimator.settings != scale:
-            self._estimator.settings = scale
-
-    def _to_metres(self, net_depth: np.ndarray, focal_scale: float) -> None:
-        """Fill self._metres with the camera's metres; NaN where the network's own are out of their range."""
-        low, high = self._range
-        np.multiply(net_depth, np.float32(focal_scale), out=self._metres)
-        with np.errstate(invalid="ignore"):
-            unknown = ~((net_depth >= low) & (net_depth <= high) & (net_depth > 0))
-        np.copyto(self._metres, NAN, where=unknown)
+        else:
+            if self._change is not None:
+                self._estimator.carry_over(scale.name, *self._change)
+            if self._estimator.settings != scale:
+                self._estimator.settings = scale
+        self._change = None
 
     def _stabilize(self, frame: Frame, geometry: Geometry, facts: FrameFacts) -> Stable | None:
         """Replace what the image covers of self._metres by the stable depth; None while that is off."""
@@ -255,6 +318,17 @@ class Pipeline:
         change = np.abs(grid - past)
         change = change[np.isfinite(change)]
         return float(np.median(change)) if change.size else NAN
+
+
+def _to_metres(net_depth: np.ndarray, manifest: Manifest, focal_scale: float, out: np.ndarray) -> np.ndarray:
+    """Fill `out` with the camera's metres; NaN where the network's own are out of their range."""
+    # One part in a thousand, so that a network that saturates at the end of its range still measures it.
+    low, high = manifest.depth_min * 0.999, manifest.depth_max * 1.001
+    np.multiply(net_depth, np.float32(focal_scale), out=out)
+    with np.errstate(invalid="ignore"):
+        unknown = ~((net_depth >= low) & (net_depth <= high) & (net_depth > 0))
+    np.copyto(out, NAN, where=unknown)
+    return out
 
 
 class _Clock:

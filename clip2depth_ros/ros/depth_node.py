@@ -2,12 +2,13 @@
 """depth_node: one camera in, depth and points out. This file holds what only a node can do.
 
 Two threads: the executor's takes messages, answers services and watches; the working thread does one image
-after the other, always the newest. A third opens the engine, and ends with that.
+after the other, always the newest. A third opens an engine, and ends with that.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 import traceback
 from collections.abc import Callable
 from typing import Any
@@ -16,14 +17,16 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.clock import Clock, ClockType, JumpThreshold
 from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.parameter import Parameter
 from std_srvs.srv import Trigger
 
-from clip2depth_ros.bundle import open_bundle
+from clip2depth_ros.bundle import Bundle, open_bundle
 from clip2depth_ros.engines import Engine, open_engine
 from clip2depth_ros.engines.opening import end_process
 from clip2depth_ros.errors import Clip2DepthError, printable
 from clip2depth_ros.frame import Frame
 from clip2depth_ros.pipeline import Pipeline
+from clip2depth_ros.ros.bundle_swap import BundleSwap, Successor
 from clip2depth_ros.ros.camera_input import CameraInput
 from clip2depth_ros.ros.depth_publishers import DepthPublishers
 from clip2depth_ros.ros.diagnostics import FrameRates, camera_facts, diagnostic_array, judge
@@ -40,6 +43,9 @@ from clip2depth_ros.ros.trust import TrustWatch
 WATCH_PERIOD = 0.2
 DIAGNOSTICS_PERIOD = 1.0
 
+# Seconds for which diagnostics warn of a bundle that was refused while the node runs.
+REFUSAL_HOLDS = 60.0
+
 
 class DepthNode(LifecycleNode):
     """The lifecycle node `clip2depth`. Keyword arguments are those of rclpy's Node.
@@ -47,8 +53,9 @@ class DepthNode(LifecycleNode):
     configure opens bundle and engine and announces the topics; activate starts the working thread, and lets
     the camera be subscribed while somebody listens; deactivate and cleanup undo the two. An engine that must
     be built first is not waited for: configure succeeds, depth comes when it is there, and if it cannot be
-    had the node goes back to unconfigured by itself. Raises Clip2DepthError at construction if a parameter
-    does not fit.
+    had the node goes back to unconfigured by itself. Another value of the parameter `bundle` is opened beside
+    the engine that runs, and takes its place between two images. Raises Clip2DepthError at construction if a
+    parameter does not fit.
 
     open_engine: in place of :func:`clip2depth_ros.engines.open_engine`, with its arguments; called in a
     thread of its own. It is how tests, and whoever has an engine of their own, bring it in.
@@ -56,7 +63,7 @@ class DepthNode(LifecycleNode):
 
     def __init__(self, *, open_engine: Callable[..., Engine] = open_engine, **kwargs: Any) -> None:
         super().__init__("clip2depth", **kwargs)
-        self._table = ParameterTable(self, DepthSettings)
+        self._table = ParameterTable(self, DepthSettings, self._on_change)
         self._notices = Notices(self.get_logger())
         self.is_shut_down = False
         self.engine_failed = False
@@ -64,8 +71,14 @@ class DepthNode(LifecycleNode):
         # Timers run by a steady clock: with use_sim_time and no simulator, somebody has to say what is wrong.
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._engine = NodeEngine(self, open_engine, self._on_engine, self._on_engine_failed)
+        self._swap = BundleSwap(self, self._on_successor, self._on_bundle_refused)
+        self._successor: Successor | None = None
+        self._successor_lock = threading.Lock()
+        self._restoring = False
+        self._refused = ("", 0.0)
         self._pipeline: Pipeline | None = None
-        self._bundle_name = ""
+        self._bundle: Bundle | None = None
+        self._bundle_asked = ""
         self._outputs: DepthPublishers | None = None
         self._diagnostics: Any = None
         self._diagnostics_timer: Any = None
@@ -135,10 +148,10 @@ class DepthNode(LifecycleNode):
 
     def _configure(self) -> None:
         self.engine_failed = False
-        bundle = open_bundle(self.settings.bundle)
-        self._bundle_name = bundle.name
+        self._bundle_asked = self.settings.bundle
+        self._bundle = open_bundle(self._bundle_asked)
         self._steering = Steering()
-        engine = self._engine.open(bundle, self.settings)
+        engine = self._engine.open(self._bundle, self.settings)
         self._outputs = DepthPublishers(self, self._notices, self._watch)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self._diagnostics_timer = self.create_timer(
@@ -163,6 +176,7 @@ class DepthNode(LifecycleNode):
             self.destroy_publisher(self._diagnostics)
         if self._outputs is not None:
             self._outputs.destroy()
+        self._swap.call_off()
         if self._pipeline is not None:
             self._pipeline.close()
         self._engine.close()
@@ -189,6 +203,7 @@ class DepthNode(LifecycleNode):
             self._input.mailbox.close()
         if self._worker is not None:
             self._worker.join()
+        self._take_up_successor()  # if the thread ended before it came to that
         if self._hints is not None:
             self._hints.close()
         self._watch_timer = self._input = self._hints = self._worker = None
@@ -197,18 +212,60 @@ class DepthNode(LifecycleNode):
 
     def _on_engine(self, engine: Engine) -> None:
         self._pipeline = Pipeline(engine, depth_size=self.settings.depth.size)
-        self.get_logger().info(f"Bundle '{self._bundle_name}' on {engine_text(engine)}")
+        self.get_logger().info(f"Bundle '{self._bundle.name}' on {engine_text(engine)}")
         self._say_ready()
+        if self.settings.bundle != self._bundle_asked:  # it was set while this one was being opened
+            try:
+                self._begin_swap(self.settings)
+            except Clip2DepthError as error:
+                self._on_bundle_refused(self.settings.bundle, str(error))
 
     def _on_engine_failed(self, reason: str) -> None:
         """Back to where a node without an engine belongs; nobody asked for this transition, so it is said."""
         self.get_logger().error(reason)
-        self._publish_status(DiagnosticStatus.ERROR, reason, {"bundle": self._bundle_name, "engine": "none"})
+        self._publish_status(DiagnosticStatus.ERROR, reason, {"bundle": self._bundle.name, "engine": "none"})
         if self._input is not None:
             self.trigger_deactivate()
         self.trigger_cleanup()
         self.engine_failed = True
         self.get_logger().error("The node is unconfigured again; configure it anew when that is mended")
+
+    def _on_change(self, settings: DepthSettings, names: set[str]) -> None:
+        """A parameter is being set. Raises Clip2DepthError with what is wrong with the bundle."""
+        if "bundle" not in names or self._restoring:
+            return
+        if self._engine.engine is None:
+            open_bundle(settings.bundle)  # its turn comes with configure, or after the engine that is opened
+        else:
+            self._begin_swap(settings)
+
+    def _begin_swap(self, settings: DepthSettings) -> None:
+        self._swap.begin(
+            settings.bundle,
+            lambda bundle, progress: self._engine.opened(bundle, settings, progress),
+            self._bundle,
+        )
+        self._refused = ("", 0.0)
+        self._notices.clear("bundle")
+
+    def _on_successor(self, successor: Successor) -> None:
+        with self._successor_lock:
+            former, self._successor = self._successor, successor
+        if former is not None:
+            former.engine.close()
+        if self._input is None:
+            self._take_up_successor()
+        else:
+            self._input.mailbox.interpose(self._take_up_successor)
+
+    def _on_bundle_refused(self, asked: str, reason: str) -> None:
+        text = f"Bundle '{asked}' is refused, '{self._bundle_asked}' goes on: {reason}"
+        self._refused = (text, time.monotonic())
+        self._notices.say("bundle", text)
+        if self.settings.bundle == asked:
+            self._restoring = True
+            self.set_parameters([Parameter("bundle", value=self._bundle_asked)])
+            self._restoring = False
 
     def _say_ready(self) -> None:
         if self._input is not None and self._pipeline is not None:
@@ -249,7 +306,11 @@ class DepthNode(LifecycleNode):
     def _publish_diagnostics(self) -> None:
         self._engine.watch()
         source = self._input
-        facts = {"bundle": self._bundle_name} | self._engine.facts()
+        text, since = self._refused
+        if text and time.monotonic() - since > REFUSAL_HOLDS:
+            self._notices.clear("bundle")
+        facts = {"bundle": self._bundle.name, "bundle path": self._bundle.path} | self._engine.facts()
+        facts |= self._swap.facts() | ({"bundle refused": text} if text else {})
         rates: dict[str, float] = {}
         if source is not None:
             rates = self._rates.read(source.mailbox.counts)
@@ -286,6 +347,30 @@ class DepthNode(LifecycleNode):
                 source.mailbox.count("bad")
                 self._notices.count("bug", "Image skipped after an unexpected error:", traceback.format_exc())
 
+    def _take_up_successor(self) -> None:
+        """Swap the engine, if another one is ready. The executor's work while there is no working thread."""
+        with self._successor_lock:
+            successor, self._successor = self._successor, None
+        if successor is None:
+            return
+        try:
+            former = self._pipeline.swap(successor.engine)
+        except Exception as error:
+            successor.engine.close()
+            if not isinstance(error, Clip2DepthError):
+                self.get_logger().error(f"A bundle failed unexpectedly:\n{traceback.format_exc()}")
+            self._swap.refuse(successor.asked, str(error))
+            return
+        text = f"bundle '{successor.bundle.name}' took the place of '{self._bundle.name}' while running"
+        successor.engine.choice = (text, *successor.engine.choice)
+        self._engine.replace(successor.engine)
+        self._bundle, self._bundle_asked = successor.bundle, successor.asked
+        former.close()
+        self.get_logger().info(
+            f"Bundle '{successor.bundle.name}' ({successor.bundle.path}) on {engine_text(successor.engine)} "
+            "goes on from here; the scale is kept"
+        )
+
     def _one_image(self, source: CameraInput, message: Any) -> str:
         """Decode, compute, publish. Returns what became of the image: `processed` or `dropped`."""
         image = self._codec.decode(message)
@@ -294,7 +379,7 @@ class DepthNode(LifecycleNode):
             return "dropped"
         stamp, frame_id = nanoseconds(message.header.stamp), message.header.frame_id
         settings = self.settings
-        name = f"{self._bundle_name}/{printable(frame_id)}"
+        name = f"{self._bundle.name}/{printable(frame_id)}"
         reset = self._steering.steer(self._pipeline, settings, name)
         hints = self._hints.at(stamp, frame_id)
         frame = self._pipeline.process(Frame(image, stamp, frame_id, camera, **hints))
@@ -307,7 +392,7 @@ class DepthNode(LifecycleNode):
         self._outputs.publish_quality(
             frame,
             engine=self._engine.engine,
-            bundle=self._bundle_name,
+            bundle=self._bundle.name,
             latency=latency,
             publish_time=publish_time,
             counts=counts,

@@ -25,14 +25,15 @@ class Counts:
 class Mailbox:
     """One slot for the newest image, and beside it the newest camera_info.
 
-    `put`, `put_info` and `close` are for the executor's thread, `take` and `wait_for_info` for the working
-    thread.
+    `put`, `put_info`, `interpose` and `close` are for the executor's thread, `take` and `wait_for_info` for
+    the working thread.
     """
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._image: Any = None
         self._info: Any = None
+        self._work: Callable[[], None] | None = None
         self._closed = False
         self._counts = Counts()
 
@@ -51,6 +52,15 @@ class Mailbox:
             self._info = info
             self._changed.notify_all()
 
+    def interpose(self, work: Callable[[], None]) -> None:
+        """Have the working thread call `work` between two images, at the latest before it takes the next one.
+
+        There is one slot for it; what a mailbox that is closed still holds is not called.
+        """
+        with self._changed:
+            self._work = work
+            self._changed.notify_all()
+
     def close(self) -> None:
         """Let `take` and `wait_for_info` return. An image still waiting is dropped."""
         with self._changed:
@@ -66,11 +76,18 @@ class Mailbox:
             self._image = None
 
     def take(self) -> Any:
-        """Wait for an image and take it; None once the mailbox is closed."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._image is not None or self._closed)
-            image, self._image = self._image, None
-            return image
+        """Wait for an image and take it; None once the mailbox is closed.
+
+        Work that was interposed is done here, on the caller's thread.
+        """
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._image is not None or self._work or self._closed)
+                if self._work is None or self._closed:
+                    image, self._image = self._image, None
+                    return image
+                work, self._work = self._work, None
+            work()
 
     def wait_for_info(self, fits: Callable[[Any], bool], timeout: float) -> Any:
         """Wait for a camera_info for which `fits` is true, and return it.

@@ -59,15 +59,7 @@ class NodeEngine:
         given at construction tells the end.
         """
         self._opening = EngineOpening(
-            lambda progress: self._open_engine(
-                bundle,
-                settings.engine,
-                threads=settings.threads,
-                precision=None if settings.precision == "auto" else settings.precision,
-                cache_dir=settings.engine_cache or None,
-                progress=progress,
-            ),
-            self._bell.trigger,
+            lambda progress: self.opened(bundle, settings, progress), self._bell.trigger
         ).start()
         if self._opening.wait(PATIENCE):
             return self._take()
@@ -77,6 +69,21 @@ class NodeEngine:
             "comes when it is there"
         )
         return None
+
+    def opened(self, bundle: Bundle, settings: DepthSettings, progress: Callable[[str], None]) -> Engine:
+        """An engine for a bundle, as the settings ask for it, after its check. For a thread of its own."""
+        return self._open_engine(
+            bundle,
+            settings.engine,
+            threads=settings.threads,
+            precision=None if settings.precision == "auto" else settings.precision,
+            cache_dir=settings.engine_cache or None,
+            progress=progress,
+        )
+
+    def replace(self, engine: Engine) -> None:
+        """Tell of another engine from now on; the one before is the caller's."""
+        self.engine = engine
 
     def close(self) -> None:
         """Close the engine, or call off its opening."""

@@ -135,13 +135,17 @@ class ParameterTable(Generic[Settings]):
     Args:
         node: an rclpy node.
         settings_class: a frozen dataclass of :func:`setting` and :func:`group` fields.
-        on_change: called with the new settings after an accepted change, on the executor's thread.
+        on_change: called with the new settings before they hold, and the names that are being set, on the
+            thread that sets them (the executor's, as a rule); a Clip2DepthError that it raises refuses them.
 
     Raises Clip2DepthError if a value from the command line, launch file or parameter file does not fit.
     """
 
     def __init__(
-        self, node: Any, settings_class: type[Settings], on_change: Callable[[Settings], None] | None = None
+        self,
+        node: Any,
+        settings_class: type[Settings],
+        on_change: Callable[[Settings, set[str]], None] | None = None,
     ) -> None:
         self._settings_class = settings_class
         self._facts = {fact.name: fact for fact in parameters_of(settings_class)}
@@ -162,12 +166,12 @@ class ParameterTable(Generic[Settings]):
             return SetParametersResult(successful=True)
         try:
             settings = settings_from(self._settings_class, {**self._values, **changes})
+            if self._on_change is not None:
+                self._on_change(settings, set(changes))
         except Clip2DepthError as error:
             return SetParametersResult(successful=False, reason=str(error))
         self._values.update(changes)
         self.settings = settings
-        if self._on_change is not None:
-            self._on_change(settings)
         return SetParametersResult(successful=True)
 
     def _whole_numbers_to_floats(self, parameters: list[Any]) -> list[Any]:

@@ -254,7 +254,9 @@ class DepthSettings:
         read_only=True,
     )
     bundle: str = setting(
-        "mini", "The depth network: the name of a bundle, or the path of its folder or zip.", read_only=True
+        "mini",
+        "The depth network: the name of a bundle, or the path of its folder or zip. Another one is opened "
+        "and checked beside the one that runs, and takes its place between two images.",
     )
     engine: str = setting(
         "auto",

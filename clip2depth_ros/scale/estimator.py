@@ -98,6 +98,24 @@ class ScaleEstimator:
         """Forget what was learned: back to the remembered factor, or to the first evidence."""
         self._begin()
 
+    def carry_over(self, name: str, log_ratio: float, spread: float) -> None:
+        """Go on with another network's depth, under the name by which the memory is to keep its factor.
+
+        log_ratio: log of the new depth over the old, in the median; spread: its deviation over the image. The
+        factor takes the ratio away, so that scaled depth goes on where it is. While no source has spoken,
+        there is no factor to carry over.
+        """
+        self._keep()  # under the old name
+        self._settings = replace(self._settings, name=name)
+        self._saved = None
+        self._sources = self._make_sources()  # what they have gathered is in the old depth's metres
+        if not self._filter.source or self._follower.log_scale is None:
+            return
+        self._filter.log_scale -= log_ratio
+        self._follower.log_scale -= log_ratio
+        self._value = math.exp(self._follower.log_scale)
+        self._filter.loosen(min(spread, CHANGED_DEVIATION))
+
     def close(self) -> None:
         """Keep the factor in the file, if one was asked for and the factor is known. May be called again."""
         self._keep()
