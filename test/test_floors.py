@@ -26,6 +26,7 @@ FLOORS = {
     "camera": 1,
     "frame": 2,
     "pictures": 2,
+    "keyframes": 3,
     "truth": 3,
     "depth_images": 2,
     "network": 3,

@@ -201,10 +201,14 @@ class Camera:
             projection=(p[0], p[5], p[2], p[6]) if p and len(p) == 12 and p[0] and p[5] else None,
         )
 
+    def to_json(self) -> str:
+        """The JSON form that from_file reads."""
+        fields = {key: value for key, value in asdict(self).items() if value not in (None, ())}
+        return json.dumps(fields, indent=2) + "\n"
+
     def to_file(self, path: str | Path) -> None:
         """Write the JSON form that from_file reads. Raises Clip2DepthError where it cannot be written."""
-        fields = {key: value for key, value in asdict(self).items() if value not in (None, ())}
-        write_whole(path, json.dumps(fields, indent=2) + "\n")
+        write_whole(path, self.to_json())
 
     @property
     def size(self) -> tuple[int, int]:

@@ -225,9 +225,7 @@ def test_back_to_the_one_that_runs_calls_the_other_off(
     graph.wait(lambda: openings.open_ones() == 1, "the other to be closed")
 
 
-def test_a_refused_one_does_not_undo_one_that_is_being_opened(
-    graph, make_node, openings, fake_camera, near
-):
+def test_a_refused_one_does_not_undo_one_that_is_being_opened(graph, make_node, openings, fake_camera, near):
     node = make_node()
     watching = Watching(graph, fake_camera)
     openings.held["near"] = threading.Event()

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A camera at 30 Hz, the network that ships, two processes and DDS between: a swap loses one frame at most."""
+"""A camera at 30 Hz, the network that ships, two processes, DDS between: a swap loses one frame at most."""
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from pathlib import Path
 
@@ -45,9 +46,7 @@ def test_a_swap_loses_one_frame_at_most(graph, start_process, drive, tmp_path):
         manifest.write_text(manifest.read_text().replace('"name": "mini"', f'"name": "{name}"'))
         bundles.append(tmp_path / name)
     # With a queue of one, an image that a starved process fetches too late is overwritten, uncounted.
-    node = start_process(
-        "depth_node", {"bundle": bundles[0], "image.queue": 10}, "-r", "image:=image_raw"
-    )
+    node = start_process("depth_node", {"bundle": bundles[0], "image.queue": 10}, "-r", "image:=image_raw")
     start_process("camera_node", {"source": drive, "rate": 30.0, "loop": True})
     quality = graph.listen(DepthQuality, "/clip2depth/quality", queue=1000)
     graph.listen(PointCloud2, "/clip2depth/points")
@@ -63,18 +62,18 @@ def test_a_swap_loses_one_frame_at_most(graph, start_process, drive, tmp_path):
         graph.wait(lambda chosen=chosen: quality[-1].bundle == chosen.name, "the other bundle")
         graph.spin(0.5)
 
-    swapped = [(a, b) for a, b in zip(quality, quality[1:], strict=False) if a.bundle != b.bundle]
+    swapped = [(a, b) for a, b in itertools.pairwise(quality) if a.bundle != b.bundle]
     assert [b.bundle for _, b in swapped] == [bundles[(n + 1) % 2].name for n in range(SWAPS)]
     assert all(b.reset for _, b in swapped)
     lost = [b.frames_dropped - a.frames_dropped for a, b in swapped]
     last = quality[-1]
     print(
-        f"lost per swap: {lost}; in all {last.frames_dropped} of {last.images_received} images, latency median "
-        f"{np.median([q.latency for q in quality]) * 1e3:.0f} ms, at the swaps "
+        f"lost per swap: {lost}; in all {last.frames_dropped} of {last.images_received} images, latency "
+        f"median {np.median([q.latency for q in quality]) * 1e3:.0f} ms, at the swaps "
         f"{[round(b.latency * 1e3) for _, b in swapped]} ms"
     )
     # A machine that does not keep up with the camera drops frames with or without a swap.
-    others = [b.frames_dropped - a.frames_dropped for a, b in zip(quality, quality[1:], strict=False)]
+    others = [b.frames_dropped - a.frames_dropped for a, b in itertools.pairwise(quality)]
     usual = int(np.percentile(others, 95))
     assert all(count <= 1 + usual for count in lost), (lost, usual)
     assert last.bad_images == 0
