@@ -5,8 +5,11 @@
     ros2 launch clip2depth_ros depth.launch.py odometry.topic:=/odom scale.height:=0.31 mounting.pitch:=0.1
     ros2 launch clip2depth_ros depth.launch.py --show-args
 
-Every parameter of depth_node is an argument of the same name. An argument that is not given leaves its
-parameter to params_file, and what that leaves out has the node's default.
+    ros2 launch clip2depth_ros depth.launch.py adapt:=true odometry.topic:=/odom mounting.z:=0.31
+
+Every parameter of depth_node is an argument of the same name, and with adapt:=true those of adapt_node, too.
+An argument that is not given leaves its parameter to params_file, and what that leaves out has the node's
+default.
 """
 
 import json
@@ -20,6 +23,7 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
 from clip2depth_ros.errors import Clip2DepthError
+from clip2depth_ros.ros.adapt_settings import AdaptSettings
 from clip2depth_ros.ros.fastdds import large_message_environment
 from clip2depth_ros.ros.parameters import parameters_of
 from clip2depth_ros.ros.settings import DepthSettings
@@ -33,6 +37,10 @@ ARGUMENTS = {
     "params_file": (str(CONFIG / "depth.yaml"), "File with the node's parameters."),
     "use_sim_time": ("", "true: the node's clock is /clock."),
     "log_level": ("info", "debug, info, warn, error or fatal."),
+    "adapt": (
+        "false",
+        "true: adapt_node beside depth_node: it keeps keyframes, has the network learn, offers the result.",
+    ),
     "rviz": ("false", "true: show camera, depth, points and scan in RViz."),
     "fixed_frame": (
         "camera_optical_frame",
@@ -47,13 +55,20 @@ def generate_launch_description():
         DeclareLaunchArgument(name, default_value=default, description=description)
         for name, (default, description) in ARGUMENTS.items()
     ]
-    for fact in parameters_of(DepthSettings):
+    for fact in _facts():
         facts = (fact.range_text().replace("`", ""), fact.unit, f"default {json.dumps(fact.default)}")
         about = "; ".join(text for text in facts if text)
         declared.append(
             DeclareLaunchArgument(fact.name, default_value="", description=f"{fact.description} ({about})")
         )
     return LaunchDescription([*declared, OpaqueFunction(function=_start)])
+
+
+def _facts():
+    """The parameters of both nodes, those that they share once."""
+    return {
+        fact.name: fact for settings in (AdaptSettings, DepthSettings) for fact in parameters_of(settings)
+    }.values()
 
 
 def _start(context):
@@ -78,6 +93,25 @@ def _start(context):
             emulate_tty=True,
         )
     )
+    if _flag("adapt", given["adapt"]):
+        actions.append(
+            Node(
+                package="clip2depth_ros",
+                executable="adapt_node",
+                namespace=namespace,
+                name=f"{name}_adapt",
+                parameters=[
+                    {"adapt.depth_node": ParameterValue(name, value_type=str)},
+                    _file(given["params_file"]),
+                    _parameters(given, AdaptSettings),
+                ],
+                remappings=[("image", given["image_topic"])],
+                ros_arguments=_logging(given["log_level"]),
+                additional_env=extra,
+                output="screen",
+                emulate_tty=True,
+            )
+        )
     if _flag("rviz", given["rviz"]):
         _require_rviz()
         # The configuration names the topics of a node /clip2depth; relative names follow RViz's namespace.
@@ -114,10 +148,10 @@ def _file(path):
     return path
 
 
-def _parameters(given):
-    """Node parameters from those arguments that were given, in the parameters' own types."""
+def _parameters(given, settings=DepthSettings):
+    """A node's parameters from those arguments that were given, in the parameters' own types."""
     values = {}
-    for fact in parameters_of(DepthSettings):
+    for fact in parameters_of(settings):
         text = given[fact.name]
         if text:
             values[fact.name] = fact.checked(text if fact.type is str else yaml.safe_load(text))

@@ -22,6 +22,7 @@ FLOORS = {
     "live_line": 1,
     "coded_images": 1,
     "offline": 1,
+    "processes": 1,
     "transforms": 1,
     "camera": 1,
     "frame": 2,

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import random
 import signal
@@ -16,10 +15,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from clip2depth_ros.errors import Clip2DepthError
+from clip2depth_ros.processes import tied_to_parent
 from clip2depth_ros.ros.fastdds import large_message_environment
 
 DOMAINS = range(70, 102)
-_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None  # loaded here: not after a fork
 
 
 def free_domain() -> int:
@@ -52,12 +51,6 @@ def private_environment(environ: Mapping[str, str], log_folder: Path) -> tuple[d
     return result, reason
 
 
-def _die_with_parent() -> None:
-    """In the child, before exec: ask Linux to end it when the demo ends, even by SIGKILL."""
-    if _LIBC is not None:
-        _LIBC.prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
-
-
 class Child:
     """One process with its output in a file. Ends when the demo ends, whatever ends the demo."""
 
@@ -76,7 +69,7 @@ class Child:
                     stdout=output,
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
-                    preexec_fn=_die_with_parent,
+                    preexec_fn=tied_to_parent(signal.SIGTERM),
                 )
             except OSError as error:
                 raise Clip2DepthError(f"cannot start {name} ({command[0]}): {error.strerror}") from error

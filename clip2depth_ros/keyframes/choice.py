@@ -26,7 +26,7 @@ BLURRED_PART = 0.35
 
 
 class KeyframeChooser:
-    """Judges the images of one drive in their order.
+    """Judges the images of one drive in their order: first by the pose alone, then by what they show.
 
     spacing: metres that the camera moves from one keyframe to the next. `left_out` counts candidates by
     reason: turning, dark, bright, plain, blurred.
@@ -42,11 +42,11 @@ class KeyframeChooser:
         """The next pose has nothing to do with the last one."""
         self._reference = None
 
-    def wants(self, image: np.ndarray, pose: np.ndarray) -> bool:
-        """Whether to keep an image.
+    def has_moved(self, pose: np.ndarray) -> bool:
+        """Whether an image from here is a candidate.
 
-        image: (H, W, 3) uint8 RGB. pose: (4, 4), the optical frame in a fixed frame, metres. From one kept
-        image, or from where the robot last turned on the spot, to the next the camera moves by the spacing.
+        pose: (4, 4), the optical frame in a fixed frame, metres. From one kept image, or from where the robot
+        last turned on the spot, to the next the camera moves by the spacing.
         """
         if self._reference is None:
             self._reference = pose.copy()
@@ -57,6 +57,10 @@ class KeyframeChooser:
                 self.left_out["turning"] += 1
                 self._reference = pose.copy()
             return False
+        return True
+
+    def takes(self, image: np.ndarray, pose: np.ndarray) -> bool:
+        """Whether to keep a candidate, (H, W, 3) uint8 RGB, by what it shows."""
         reason = self._fault(image)
         if reason:
             self.left_out[reason] += 1

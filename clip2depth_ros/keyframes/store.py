@@ -33,8 +33,9 @@ BLOCK = 4096
 """Bytes on disk beside the image of each keyframe."""
 STRETCH = 20.0
 """Metres of driving after which odometry has drifted too far to compare a pose with those before."""
-APART = 1000.0
-"""Metres that a snapshot puts between stretches, so that nobody compares their poses."""
+APART, PAUSE = 1000.0, 5.0
+"""Metres and seconds that a snapshot puts between stretches, so that nobody compares their poses; the days
+between two drives become a PAUSE, too."""
 QUALITY = 92
 """Of the JPEG files."""
 SAME_CAMERA = 0.005
@@ -153,14 +154,14 @@ class KeyframeStore:
         """Write all keyframes into a new folder, as `clip2depth adapt` reads it; how many there are.
 
         The images are hard links, so that they cost nothing and stay when the store removes its own. Poses of
-        different stretches are put APART. Raises Clip2DepthError when the folder cannot be written.
+        different stretches are put APART. camera.json has the mean rate as `fps`, for who goes by that.
+        Raises Clip2DepthError when the folder cannot be written.
         """
         if self.camera is None:
             raise Clip2DepthError(f"There is no keyframe in {self.folder} yet.")
         try:
             (folder / IMAGES).mkdir(parents=True)
-            self.camera.to_file(folder / CAMERA)
-            poses, stamps = [], []
+            poses, stamps, before, seconds = [], [], None, 0.0
             places = {
                 stretch: n for n, stretch in enumerate(sorted({f.stretch for f in self.frames.values()}))
             }
@@ -173,7 +174,15 @@ class KeyframeStore:
                 pose = list(frame.pose)
                 pose[3] += APART * places[frame.stretch]
                 poses.append(f"{frame.number:06d} " + " ".join(f"{value:.7g}" for value in pose))
-                stamps.append(f"{frame.number:06d} {frame.stamp * 1e-9:.9f}")
+                if before is not None:
+                    gap = (frame.stamp - before.stamp) * 1e-9
+                    usual = frame.stretch == before.stretch and 0 < gap < PAUSE
+                    seconds += gap if usual else PAUSE
+                before = frame
+                stamps.append(f"{frame.number:06d} {seconds:.9f}")
+            camera = json.loads(self.camera.to_json())
+            camera["fps"] = round((len(stamps) - 1) / seconds, 3) if seconds else 1.0
+            (folder / CAMERA).write_text(json.dumps(camera, indent=2) + "\n", encoding="utf-8")
             (folder / "stamps.txt").write_text("\n".join(stamps) + "\n", encoding="utf-8")
             (folder / "poses.txt").write_text("\n".join(poses) + "\n", encoding="utf-8")
         except OSError as error:
@@ -203,6 +212,8 @@ class KeyframeStore:
                 path.unlink()
         for number in sorted(known):
             self._enter(known[number])
+        if known:  # the limit may be another one now
+            self._make_room(known[max(known)])
 
     def _hold_camera(self, camera: Camera) -> None:
         if self.camera is not None and _alike(self.camera, camera):

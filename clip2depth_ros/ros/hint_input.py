@@ -121,6 +121,10 @@ class HintInput(ABC):
         else:
             self._notices.clear(f"{self.what} silence")
 
+    def reaches(self, stamp: int) -> bool:
+        """Whether a message of that time, nanoseconds, or later has come."""
+        return self._newest is not None and self._newest >= stamp
+
     @abstractmethod
     def _take(self, message: Any, stamp: int) -> None:
         """Keep what a message says. Raises Clip2DepthError with the fault of one that cannot be used."""

@@ -57,6 +57,8 @@ class OdometryInput(HintInput):
         self._frames = ("", "")
         self._speed = 0.0
         self._broken = False
+        self.breaks = 0
+        """How often what was known was forgotten: poses before and after cannot be compared."""
 
     def _take(self, message: Any, stamp: int) -> None:
         position, turn = odometry_pose(message)
@@ -132,5 +134,6 @@ class OdometryInput(HintInput):
     def _forget(self) -> None:
         self._stamps.clear()
         self._poses.clear()
-        # Poses before and after have nothing to do with each other; one frame without odometry tells so.
+        # One frame without odometry tells the working thread so.
         self._broken = True
+        self.breaks += 1

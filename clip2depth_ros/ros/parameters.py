@@ -3,10 +3,11 @@
 
 A field made by :func:`setting` carries default, description, range, choices and whether it may change at run
 time. :class:`ParameterTable` declares the fields on a node and keeps the current settings object;
-:func:`yaml_text` and :func:`markdown_text` write ``config/depth.yaml`` and ``docs/parameters.md``. Nothing
-here imports rclpy at module level, so that the two files can be written without ROS::
+:func:`yaml_text` and :func:`markdown_text` write ``config/depth.yaml``, ``config/adapt.yaml`` and
+``docs/parameters.md``. Nothing here imports rclpy at module level, so that they can be written without ROS::
 
     python -m clip2depth_ros.ros.parameters --yaml > config/depth.yaml
+    python -m clip2depth_ros.ros.parameters --adapt-yaml > config/adapt.yaml
     python -m clip2depth_ros.ros.parameters --markdown > docs/parameters.md
 """
 
@@ -269,25 +270,41 @@ def depth_yaml() -> str:
     )
 
 
+def adapt_yaml() -> str:
+    """The text of config/adapt.yaml."""
+    from clip2depth_ros.ros.adapt_settings import AdaptSettings
+
+    return yaml_text(
+        AdaptSettings,
+        "Every parameter of adapt_node at its default.\n"
+        "Written by `python -m clip2depth_ros.ros.parameters --adapt-yaml`: change the settings class, not "
+        "this file.\nPut the lines of `adapt` that you change into the file that depth_node is launched "
+        "with: adapt_node reads\nit too, for the camera and the robot are the same.",
+    )
+
+
 def parameters_markdown() -> str:
     """The text of docs/parameters.md."""
+    from clip2depth_ros.ros.adapt_settings import AdaptSettings
     from clip2depth_ros.ros.settings import CameraSettings, DepthSettings
 
     return (
         "# Parameters\n\n"
         "Written by `python -m clip2depth_ros.ros.parameters --markdown` from "
         f"`clip2depth_ros/ros/settings.py`.\n\n## depth_node\n\n{markdown_text(DepthSettings)}\n## "
-        f"camera_node\n\n{markdown_text(CameraSettings)}"
+        f"camera_node\n\n{markdown_text(CameraSettings)}\n## adapt_node\n\n{markdown_text(AdaptSettings)}"
     )
 
 
 def main() -> None:
-    """Print config/depth.yaml or docs/parameters.md."""
+    """Print config/depth.yaml, config/adapt.yaml or docs/parameters.md."""
     parser = argparse.ArgumentParser(prog="python -m clip2depth_ros.ros.parameters", description=main.__doc__)
     choice = parser.add_mutually_exclusive_group(required=True)
     choice.add_argument("--yaml", action="store_true", help="config/depth.yaml")
+    choice.add_argument("--adapt-yaml", action="store_true", help="config/adapt.yaml")
     choice.add_argument("--markdown", action="store_true", help="docs/parameters.md")
-    print(depth_yaml() if parser.parse_args().yaml else parameters_markdown(), end="")
+    args = parser.parse_args()
+    print(depth_yaml() if args.yaml else adapt_yaml() if args.adapt_yaml else parameters_markdown(), end="")
 
 
 if __name__ == "__main__":

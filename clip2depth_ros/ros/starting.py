@@ -22,6 +22,14 @@ def camera_node() -> int:
     return main()
 
 
+def adapt_node() -> int:
+    """Import and run adapt_node."""
+    _until_the_node_answers()
+    from clip2depth_ros.ros.adapt_node import main
+
+    return main()
+
+
 def _until_the_node_answers() -> None:
     """Python's own answer to SIGINT is a traceback out of whatever is being imported. Nothing is held yet."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -27,7 +27,7 @@ def pose(x: float, turn: float = 0.0) -> np.ndarray:
 
 
 def kept_of(chooser: KeyframeChooser, poses, image=TEXTURE) -> int:
-    return sum(chooser.wants(image, each) for each in poses)
+    return sum(chooser.has_moved(each) and chooser.takes(image, each) for each in poses)
 
 
 def test_driving_keeps_one_image_per_spacing():
@@ -76,13 +76,13 @@ def test_a_blurred_image_is_left_out_and_the_next_sharp_one_taken():
     chooser = KeyframeChooser(SPACING)
     kept_of(chooser, [pose(0.1 * n) for n in range(20)])
     blurred = cv2.blur(TEXTURE, (15, 1))
-    assert not chooser.wants(blurred, pose(2.0)) and chooser.left_out == {"blurred": 1}
-    assert chooser.wants(TEXTURE, pose(2.01))
+    assert kept_of(chooser, [pose(2.0)], blurred) == 0 and chooser.left_out == {"blurred": 1}
+    assert kept_of(chooser, [pose(2.01)]) == 1
 
 
 def test_after_a_break_it_begins_anew():
     chooser = KeyframeChooser(SPACING)
     kept_of(chooser, [pose(0.1 * n) for n in range(5)])
     chooser.restart()
-    assert not chooser.wants(TEXTURE, pose(700.0)), "its way there is not known"
-    assert chooser.wants(TEXTURE, pose(700.1))
+    assert kept_of(chooser, [pose(700.0)]) == 0, "its way there is not known"
+    assert kept_of(chooser, [pose(700.1)]) == 1

@@ -12,7 +12,9 @@ import yaml
 from clip2depth_ros import engines
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.ros import settings
+from clip2depth_ros.ros.adapt_settings import AdaptSettings
 from clip2depth_ros.ros.parameters import (
+    adapt_yaml,
     depth_yaml,
     parameters_markdown,
     parameters_of,
@@ -22,7 +24,11 @@ from clip2depth_ros.ros.parameters import (
 from clip2depth_ros.ros.settings import CameraSettings, DepthSettings
 
 ROOT = Path(__file__).parents[2]
-BOTH = [*parameters_of(DepthSettings), *parameters_of(CameraSettings)]
+BOTH = [
+    *parameters_of(DepthSettings),
+    *parameters_of(CameraSettings),
+    *(fact for fact in parameters_of(AdaptSettings) if fact.name.startswith("adapt.")),
+]
 
 
 def flat(values: dict, prefix: str = "") -> dict:
@@ -39,6 +45,20 @@ def test_the_parameter_file_is_the_settings_class():
     values = flat(yaml.safe_load(depth_yaml())["/**"]["ros__parameters"])
     assert values == {fact.name: fact.default for fact in parameters_of(DepthSettings)}
     assert settings_from(DepthSettings, values) == DepthSettings()
+
+
+def test_the_adapting_nodes_parameter_file_is_its_settings_class():
+    assert (ROOT / "config/adapt.yaml").read_text() == adapt_yaml(), (
+        "run: python -m clip2depth_ros.ros.parameters --adapt-yaml > config/adapt.yaml"
+    )
+    values = flat(yaml.safe_load(adapt_yaml())["/**"]["ros__parameters"])
+    assert settings_from(AdaptSettings, values) == AdaptSettings()
+
+
+def test_what_both_nodes_know_of_camera_and_robot_is_the_same():
+    depth = {fact.name: fact for fact in parameters_of(DepthSettings)}
+    shared = [fact for fact in parameters_of(AdaptSettings) if not fact.name.startswith("adapt.")]
+    assert shared and all(fact == depth[fact.name] for fact in shared)
 
 
 def test_the_documentation_is_the_settings_class():
