@@ -25,6 +25,7 @@ from rclpy.parameter import Parameter
 from std_srvs.srv import Trigger
 
 from clip2depth_ros.bundle import Bundle
+from clip2depth_ros.camera import Camera
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.keyframes import KeyframeStore
 from clip2depth_ros.ros.adapt_node import AdaptNode
@@ -105,12 +106,23 @@ def robot(graph, fake_camera) -> Robot:
     return Robot(graph, fake_camera)
 
 
+def drove_before(folder: Path) -> None:
+    """Keyframes of an earlier drive, enough to learn from."""
+    store = KeyframeStore(folder / "keyframes", 10**8)
+    for n in range(40):
+        pose = np.eye(4)
+        pose[:3, 3] = 0.1 * n, 0.0, 0.3
+        store.add(TEXTURE, pose, n * 10**9, Camera(64, 48, 60.0, 60.0, 31.5, 23.5))
+
+
 @pytest.fixture
 def make_adapt_node(graph, tmp_path):
-    """Function that makes an adapt node on the graph: make(mode, adapt__apply=True, ...)."""
+    """Function that makes an adapt node on the graph: make(mode, stocked=True, adapt__apply=True, ...)."""
     made = []
 
-    def make(mode: str = "better", **parameters) -> AdaptNode:
+    def make(mode: str = "better", stocked: bool = False, **parameters) -> AdaptNode:
+        if stocked:
+            drove_before(tmp_path / "adapted")
         given = {
             "odometry.topic": "/odom",
             "adapt.folder": str(tmp_path / "adapted"),
@@ -158,7 +170,6 @@ def test_a_drive_is_kept_standing_and_turning_are_not(graph, robot, make_adapt_n
 
 
 def test_images_are_kept_rectified(graph, robot, make_adapt_node, monkeypatch):
-    from clip2depth_ros.camera import Camera
     from clip2depth_ros.ros import adapt_node
 
     distorted = Camera(64, 48, 60.0, 60.0, 31.5, 23.5, distortion=(-0.2, 0.05, 0.0, 0.0, 0.0))
@@ -180,12 +191,10 @@ def test_it_learns_offers_applies_and_goes_back(
 ):
     depth = make_depth_node()
     quality = graph.listen(DepthQuality, "/clip2depth/quality")
-    node = make_adapt_node(mode="better:0.5")
+    node = make_adapt_node(mode="better:0.5", stocked=True)
     robot.wait_for("adapt", "depth")
-    assert not robot.ask("adapt_now").success, "nothing is kept yet"
-    assert "nothing" in robot.ask("revert").message.lower() or not robot.ask("revert").success
-    robot.drive(8.0)
-    graph.wait(lambda: len(node._store.frames) >= 30 and node._running, "keyframes")
+    assert not robot.ask("revert").success and not robot.ask("apply").success, "there is nothing yet"
+    graph.wait(lambda: node._running, "the depth node")
     answer = robot.ask("adapt_now")
     assert answer.success, answer.message
     graph.wait(lambda: node._state.offered, "an offer")
@@ -218,10 +227,10 @@ def test_by_itself_it_learns_when_enough_is_new_and_applies_if_it_may(
     graph, robot, make_adapt_node, make_depth_node, tmp_path
 ):
     depth = make_depth_node()
-    node = make_adapt_node(adapt__new_keyframes=35, adapt__apply=True, adapt__max_load=0.0)
+    node = make_adapt_node(stocked=True, adapt__new_keyframes=42, adapt__apply=True, adapt__max_load=0.0)
     robot.wait_for("adapt")
-    robot.drive(9.0)
-    graph.wait(lambda: len(node._store.frames) >= 35, "keyframes")
+    robot.drive(1.0)
+    graph.wait(lambda: len(node._store.frames) >= 42 and node._running, "keyframes")
     graph.spin(0.5)
     assert not node._run.is_running, "the computer has no time"
     node.set_parameters([Parameter("adapt.max_load", value=100.0)])
@@ -242,10 +251,8 @@ def test_no_gain_is_told_and_nothing_offered(
     graph, robot, make_adapt_node, make_depth_node, tiny_bundle, mode, words, level
 ):
     depth = make_depth_node()
-    node = make_adapt_node(mode=mode, adapt__apply=True)
-    robot.wait_for("adapt")
-    robot.drive(8.0)
-    graph.wait(lambda: len(node._store.frames) >= 30 and node._running, "keyframes")
+    node = make_adapt_node(mode=mode, stocked=True, adapt__apply=True)
+    graph.wait(lambda: node._running, "the depth node")
     assert robot.ask("adapt_now").success
     graph.wait(lambda: words in robot.facts().get("last outcome", ""), "the outcome")
     assert robot.facts()["level"] == level
@@ -305,11 +312,16 @@ def test_who_sets_another_bundle_by_hand_is_not_overruled(
 
 def test_without_a_depth_node_it_keeps_and_waits(graph, robot, make_adapt_node):
     node = make_adapt_node(adapt__new_keyframes=30, adapt__max_load=100.0)
-    robot.wait_for("adapt")
-    robot.drive(8.0)
-    graph.wait(lambda: len(node._store.frames) >= 30, "keyframes")
+    answer = robot.ask("adapt_now")
+    assert not answer.success and "drive a little" in answer.message
+    node.stop()
+    graph.executor.remove_node(node)
+    graph.nodes.remove(node)
+    node.destroy_node()
+    node = make_adapt_node(stocked=True, adapt__new_keyframes=30, adapt__max_load=100.0)
     answer = robot.ask("adapt_now")
     assert not answer.success and "not there" in answer.message
+    graph.wait(robot.facts, "diagnostics")
     assert not node._run.is_running and robot.facts()["depth node"] == "not there"
 
 
@@ -407,12 +419,17 @@ def test_killed_at_any_moment_it_harms_nothing(graph, robot, start_process, tiny
     graph.wait(adapted, "the next start to go on and to give what it has learned", 90.0)
     assert quality[-1].bad_images == 0
     graph.wait(lambda: "Keyframes of" in log.read_text().rpartition("--- start\n")[2], "the last start")
+    ran = quality[-1].bundle
+    answer = robot.ask("revert")
+    assert answer.success, answer.message
+    graph.wait(lambda: robot.step(0.0) or quality[-1].bundle != ran, "the bundle before")
     process.send_signal(signal.SIGTERM)
     assert process.wait(30) == 0
     assert learning, "no kill came while the network learned"
     assert len(KeyframeStore(folder / "keyframes", 500_000_000).frames) > 30
     state = json.loads((folder / "state.json").read_text())
-    assert state["applied"] and Path(state["applied"]).is_dir() and state["before"]
+    assert bool(state["applied"]) == bool(state["before"])
+    assert all(Path(each).is_dir() for each in (state["applied"], *state["before"]) if each)
     assert "Traceback" not in log.read_text()
     assert depth.end() == 0
     assert "Traceback" not in depth.text()
