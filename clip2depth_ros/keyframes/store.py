@@ -25,8 +25,8 @@ VISITS = 3
 """Visits of one view that are kept."""
 SAME_VISIT = 30.0
 """Seconds after which a return to a view counts as another visit; less is a step over the cube's border."""
-VISIT_FRAMES = 12
-"""Keyframes of one visit: about twice what driving through a cube gives."""
+VISIT_FRAMES = 16
+"""Keyframes of one visit: more than driving through a cube gives."""
 RENEWAL = 3600.0
 """Seconds for which a view that has all its visits takes no further one: disks wear."""
 BLOCK = 4096

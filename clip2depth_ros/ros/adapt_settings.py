@@ -42,7 +42,7 @@ class AdaptParameters:
         read_only=True,
     )
     spacing: float = setting(
-        0.08,
+        0.05,
         "How far the camera moves from one keyframe to the next.",
         unit="m",
         minimum=0.01,

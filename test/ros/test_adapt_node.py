@@ -246,6 +246,7 @@ def test_by_itself_it_learns_when_enough_is_new_and_applies_if_it_may(
         ("crash", "failed: The command ended with exit code 1", DiagnosticStatus.WARN),
         ("broken", "failed: The command ended well, but left no whole bundle", DiagnosticStatus.WARN),
     ],
+    ids=["refuse", "crash", "broken"],
 )
 def test_no_gain_is_told_and_nothing_offered(
     graph, robot, make_adapt_node, make_depth_node, tiny_bundle, mode, words, level
@@ -263,7 +264,7 @@ def test_no_gain_is_told_and_nothing_offered(
 def test_a_bundle_that_the_depth_node_refuses_is_forgotten(
     graph, robot, make_adapt_node, make_depth_node, make_bundle, tiny_bundle, tmp_path
 ):
-    depth = make_depth_node()
+    depth = make_depth_node(engine="openvino")
     node = make_adapt_node()
     bad = make_bundle(name="bad")
     image, expected = bad.check()

@@ -96,3 +96,26 @@ def test_threads_lose_no_count():
     counts = mailbox.counts
     assert counts.received == total
     assert counts.processed + counts.dropped == total
+
+
+def test_interposed_work_is_done_by_the_taker_before_the_next_image():
+    mailbox, done = Mailbox(), []
+    mailbox.put("first")
+    mailbox.interpose(lambda: done.append(threading.current_thread().name))
+    taker = threading.Thread(target=lambda: done.append(mailbox.take()), name="taker")
+    taker.start()
+    taker.join(10)
+    assert done == ["taker", "first"]
+
+
+def test_interposed_work_needs_no_image_and_is_left_undone_by_a_closed_mailbox():
+    mailbox, done = Mailbox(), []
+    did = threading.Event()
+    taker = threading.Thread(target=lambda: done.append(mailbox.take()))
+    taker.start()
+    mailbox.interpose(did.set)
+    assert did.wait(10)
+    mailbox.close()
+    mailbox.interpose(lambda: done.append("too late"))
+    taker.join(10)
+    assert done == [None] and mailbox.take() is None
