@@ -22,7 +22,7 @@ from std_srvs.srv import Trigger
 
 from clip2depth_ros.bundle import Bundle, open_bundle
 from clip2depth_ros.engines import Engine, open_engine
-from clip2depth_ros.engines.opening import end_process
+from clip2depth_ros.engines.opening import THREAD, end_process
 from clip2depth_ros.errors import Clip2DepthError, printable
 from clip2depth_ros.frame import Frame
 from clip2depth_ros.pipeline import Pipeline
@@ -365,7 +365,8 @@ class DepthNode(LifecycleNode):
         successor.engine.choice = (text, *successor.engine.choice)
         self._engine.replace(successor.engine)
         self._bundle, self._bundle_asked = successor.bundle, successor.asked
-        former.close()
+        # Some milliseconds that the next image need not wait for.
+        threading.Thread(target=former.close, name=THREAD, daemon=True).start()
         self.get_logger().info(
             f"Bundle '{successor.bundle.name}' ({successor.bundle.path}) on {engine_text(successor.engine)} "
             "goes on from here; the scale is kept"

@@ -19,8 +19,8 @@ from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image
 
-from clip2depth_ros.bundle import find_bundle
 from clip2depth_ros.engines import open_engine
+from clip2depth_ros.engines.opening import THREAD
 from clip2depth_ros.errors import Clip2DepthError
 
 pytestmark = pytest.mark.ros
@@ -143,7 +143,7 @@ def test_another_bundle_takes_over_between_two_images(graph, make_node, openings
     assert not watching.frame().reset
     graph.wait(lambda: watching.metres() == pytest.approx(1.0), "its depth")
     assert seen.frames_dropped == 0 and seen.bad_images == 0
-    assert openings.open_ones() == 1, "the other one is closed"
+    graph.wait(lambda: openings.open_ones() == 1, "the other one to be closed")
     graph.wait(lambda: watching.facts().get("bundle") == "near", "the diagnostics")
     assert watching.facts()["bundle path"] == str(near.path)
     assert "'near'" in capfd.readouterr().err
@@ -192,7 +192,7 @@ def test_one_that_fails_its_check_changes_nothing(
     graph.wait(lambda: "is refused" in watching.facts().get("bundle refused", ""), "the diagnostics")
     said = capfd.readouterr().err
     assert "goes on" in said and "Traceback" not in said
-    assert openings.open_ones() == 1
+    graph.wait(lambda: openings.open_ones() == 1, "the other to be closed")
 
 
 def test_of_several_in_a_row_the_last_wins(graph, make_node, openings, fake_camera, near, far):
@@ -409,6 +409,6 @@ def test_memory_stays_flat(graph, make_node, openings, near, far, fake_camera):
 
     before = swaps(6)
     after = swaps(20)
-    assert find_bundle("mini") and openings.open_ones() == 1
+    graph.wait(lambda: openings.open_ones() == 1, "all others to be closed")
     assert after - before < 40e6, f"{(after - before) / 1e6:.0f} MB more after 20 swaps"
-    assert sum(thread.name == "clip2depth engine" for thread in threading.enumerate()) == 0
+    graph.wait(lambda: all(thread.name != THREAD for thread in threading.enumerate()), "no thread to be left")

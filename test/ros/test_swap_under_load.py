@@ -52,7 +52,9 @@ def test_a_swap_loses_one_frame_at_most(graph, start_process, drive, tmp_path):
     graph.listen(PointCloud2, "/clip2depth/points")
     client = graph.tester.create_client(SetParameters, "/clip2depth/set_parameters")
     graph.wait(lambda: len(quality) > 60 and client.service_is_ready(), "a few frames")
+    opening = []
     for swap in range(SWAPS):
+        before = quality[-1]
         chosen = bundles[(swap + 1) % 2]
         value = ParameterValue(type=ParameterType.PARAMETER_STRING, string_value=str(chosen))
         request = SetParameters.Request(parameters=[Parameter(name="bundle", value=value)])
@@ -60,6 +62,7 @@ def test_a_swap_loses_one_frame_at_most(graph, start_process, drive, tmp_path):
         graph.wait(answer.done, "the answer")
         assert answer.result().results[0].successful, answer.result().results[0].reason
         graph.wait(lambda chosen=chosen: quality[-1].bundle == chosen.name, "the other bundle")
+        opening.append(quality[-1].frames_dropped - before.frames_dropped)
         graph.spin(0.5)
 
     swapped = [(a, b) for a, b in itertools.pairwise(quality) if a.bundle != b.bundle]
@@ -68,14 +71,20 @@ def test_a_swap_loses_one_frame_at_most(graph, start_process, drive, tmp_path):
     lost = [b.frames_dropped - a.frames_dropped for a, b in swapped]
     last = quality[-1]
     print(
-        f"lost per swap: {lost}; in all {last.frames_dropped} of {last.images_received} images, latency "
+        f"lost per swap: {lost}; from asking to the swap: {opening}; in all {last.frames_dropped} of "
+        f"{last.images_received} images, latency "
         f"median {np.median([q.latency for q in quality]) * 1e3:.0f} ms, at the swaps "
         f"{[round(b.latency * 1e3) for _, b in swapped]} ms"
     )
-    # A machine that does not keep up with the camera drops frames with or without a swap.
-    others = [b.frames_dropped - a.frames_dropped for a, b in itertools.pairwise(quality)]
-    usual = int(np.percentile(others, 95))
-    assert all(count <= 1 + usual for count in lost), (lost, usual)
+    others = [
+        b.frames_dropped - a.frames_dropped for a, b in itertools.pairwise(quality) if a.bundle == b.bundle
+    ]
+    if np.mean(others) < 0.02:
+        assert max(lost) <= 1, lost
+    else:
+        # A machine that does not keep up with the camera drops images all the time. The swap costs it another
+        # frame's work: as many images once more, and one.
+        assert np.median(lost) <= 1 + 2 * np.percentile(others, 90), (lost, np.percentile(others, 90))
     assert last.bad_images == 0
     assert node.end() == 0
     assert "Traceback" not in node.text()
