@@ -49,6 +49,8 @@ LOOK_PERIOD = 2.0
 # How long an image waits for the odometry of its time, seconds: a pose between two others is more exact than
 # one carried on.
 ODOMETRY_PATIENCE = 0.15
+# Seconds from one attempt to begin a run to the next.
+RETRY_PERIOD = 30.0
 # Fewer keyframes are not worth a run.
 LEAST_KEYFRAMES = 30
 # Adapted bundles that are kept, beside those in use.
@@ -87,7 +89,7 @@ class AdaptNode(Node):
         self._running = ""
         self._known: set[bytes] = set()
         self._changes = 0
-        self._next_look = 0.0
+        self._next_look = self._not_before = 0.0
         self._busy = False
         self._chooser = KeyframeChooser(settings.adapt.spacing)
         self._rectifier: Rectifier | None = None
@@ -308,12 +310,18 @@ class AdaptNode(Node):
 
     def _begin_if_due(self) -> Outcome | None:
         """Begin a run if there is reason and time for it; its outcome if it has ended at once."""
-        if not self._running or not (self._asked_now or self._is_due()):
+        now = time.monotonic()
+        if not self._running or now < self._not_before or not (self._asked_now or self._is_due()):
             return None
-        if not self._run.is_pending:
-            with self._store_lock:
-                self._run.prepare(self._running, max(self._store.frames), self._store.snapshot)
         self._asked_now = False
+        self._not_before = now + RETRY_PERIOD  # if the disk is full, for one
+        if not self._run.is_pending:
+            try:
+                with self._store_lock:
+                    newest = max(self._store.frames, default=-1)
+                    self._run.prepare(self._running, newest, self._store.snapshot)
+            except Clip2DepthError as error:
+                return Outcome("failed", str(error))
         self._said(f"The network learns from {len(self._store.frames)} keyframes, beside '{self._running}'.")
         return self._run.start()
 

@@ -199,7 +199,7 @@ def test_it_learns_offers_applies_and_goes_back(
     assert answer.success, answer.message
     graph.wait(lambda: node._state.offered, "an offer")
     assert bundle_of(depth) == str(tiny_bundle.path), "nothing is given without consent"
-    graph.wait(lambda: "offered" in robot.facts()["message"], "the diagnostics")
+    graph.wait(lambda: "offered" in robot.facts().get("message", ""), "the diagnostics")
     facts = robot.facts()
     assert facts["last outcome"].startswith("better") and facts["new keyframes"] == "0"
     assert float(facts["measured kept out photometric after"]) == 0.1
@@ -273,7 +273,7 @@ def test_a_bundle_that_the_depth_node_refuses_is_forgotten(
     graph.wait(lambda: node._running, "the depth node")
     assert robot.ask("apply").success, "it is not known at once"
     graph.wait(lambda: bundle_of(depth) == str(tiny_bundle.path), "the parameter to go back")
-    graph.wait(lambda: "it has refused that one" in robot.facts()["message"], "the diagnostics")
+    graph.wait(lambda: "it has refused that one" in robot.facts().get("message", ""), "the diagnostics")
     assert node._state.applied == "" and not robot.ask("revert").success
 
 
@@ -324,6 +324,25 @@ def test_without_a_depth_node_it_keeps_and_waits(graph, robot, make_adapt_node):
     assert not answer.success and "not there" in answer.message
     graph.wait(robot.facts, "diagnostics")
     assert not node._run.is_running and robot.facts()["depth node"] == "not there"
+
+
+def test_a_full_disk_is_said_and_depth_goes_on(graph, robot, make_adapt_node, make_depth_node, monkeypatch):
+    make_depth_node()
+    node = make_adapt_node(stocked=True)
+    monkeypatch.setattr(node, "_not_before", 0.0)
+    tries = []
+
+    def full(folder):
+        tries.append(folder)
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(node._store, "snapshot", full)
+    monkeypatch.setattr(node._store, "add", lambda *_: full(None))
+    graph.wait(lambda: node._running, "the depth node")
+    assert robot.ask("adapt_now").success
+    graph.wait(lambda: "No space left" in robot.facts().get("message", ""), "the diagnostics")
+    graph.spin(1.0)
+    assert len(tries) == 1 and not node._run.is_running and not node._run.is_pending
 
 
 def test_what_it_cannot_work_with_is_said(graph, tmp_path, make_adapt_node):
