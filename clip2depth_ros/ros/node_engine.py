@@ -71,10 +71,15 @@ class NodeEngine:
         return None
 
     def opened(self, bundle: Bundle, settings: DepthSettings, progress: Callable[[str], None]) -> Engine:
-        """An engine for a bundle, as the settings ask for it, after its check. For a thread of its own."""
+        """An engine for a bundle, as the settings ask for it, after its check. For a thread of its own.
+
+        With "auto" and an engine that runs, the same engine for another bundle: a swap is no reason to go
+        from GPU to CPU, nor to load what no engine here has needed so far.
+        """
+        runs = settings.engine == "auto" and self.engine is not None
         return self._open_engine(
             bundle,
-            settings.engine,
+            self.engine.name if runs else settings.engine,
             threads=settings.threads,
             precision=None if settings.precision == "auto" else settings.precision,
             cache_dir=settings.engine_cache or None,

@@ -52,10 +52,12 @@ class Openings:
         self.held: dict[str, threading.Event] = {}
         self.refused: set[str] = set()
         self.begun: list[str] = []
+        self.names: list[str] = []
         self.engines = []
 
     def __call__(self, bundle, name, *, progress, **options):
         self.begun.append(bundle.name)
+        self.names.append(name)
         if bundle.name in self.held:
             self.held[bundle.name].wait(60)
         if bundle.name in self.refused:
@@ -147,6 +149,7 @@ def test_another_bundle_takes_over_between_two_images(graph, make_node, openings
     graph.wait(lambda: watching.facts().get("bundle") == "near", "the diagnostics")
     assert watching.facts()["bundle path"] == str(near.path)
     assert "'near'" in capfd.readouterr().err
+    assert openings.names == ["auto", "openvino"], "it stays with the engine that runs"
 
 
 @pytest.mark.parametrize("what", ["no_such_bundle", "/no/such/folder", "folder", "manifest"])
