@@ -14,6 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from clip2depth_ros.bounded import read_bounded
 from clip2depth_ros.camera import Camera
 from clip2depth_ros.errors import Clip2DepthError
 
@@ -40,6 +41,8 @@ QUALITY = 92
 """Of the JPEG files."""
 SAME_CAMERA = 0.005
 """Relative difference of intrinsics up to which two calibrations describe one camera."""
+MOST_BYTES = 4096
+"""Of a JSON file with a pose."""
 CAMERA, IMAGES, POSES = "camera.json", "rgb", "poses"
 
 
@@ -319,10 +322,10 @@ def _fields(frame: Keyframe) -> dict:
 def _read(path: Path) -> Keyframe | None:
     """The keyframe in a file, None when the file is not whole."""
     try:
-        fields = json.loads(path.read_bytes())
+        fields = json.loads(read_bounded(path, MOST_BYTES))
         view, pose = tuple(map(int, fields.pop("view"))), tuple(map(float, fields.pop("pose")))
         frame = Keyframe(**{name: int(value) for name, value in fields.items()}, view=view, pose=pose)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+    except (Clip2DepthError, ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
         return None
     whole = len(pose) == 12 and all(map(math.isfinite, pose)) and path.stem == f"{frame.number:06d}"
     return frame if whole else None

@@ -151,7 +151,7 @@ class AdaptNode(Node):
                 if not self.context.ok():
                     return
                 mailbox.count("bad")
-                self._notices.count("bug", f"Image not kept, unexpectedly:\n{traceback.format_exc()}")
+                self._notices.count("bug", "Image not kept, unexpectedly:", traceback.format_exc())
 
     def _one_image(self, message: Any) -> bool:
         """Keep an image if it is worth that; True if it was kept."""
@@ -272,7 +272,7 @@ class AdaptNode(Node):
         except Clip2DepthError as error:
             self._notices.say("watch", str(error))
         except Exception:
-            self._notices.count("bug", f"Unexpectedly:\n{traceback.format_exc()}")
+            self._notices.count("bug", "Unexpectedly:", traceback.format_exc())
         else:
             self._notices.clear("watch")
         finally:

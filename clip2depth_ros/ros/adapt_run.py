@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from clip2depth_ros.bounded import read_bounded
 from clip2depth_ros.bundle import Bundle
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.keyframes import write_whole
@@ -30,6 +31,8 @@ LONGEST = 3 * 3600.0
 """Seconds after which a run is ended."""
 LINE = 300
 """Characters that are told of a line."""
+MOST_BYTES = 2**20
+"""Of a JSON file that is read."""
 MEASURED = ("kept_out", "gain", "errors")
 """What of the command's summary is told,"""
 MOST_MEASURES = 20
@@ -198,9 +201,9 @@ class AdaptRun:
 
     def _request(self) -> dict[str, Any] | None:
         try:
-            request = json.loads((self._work / "request.json").read_bytes())
+            request = json.loads(read_bounded(self._work / "request.json", MOST_BYTES))
             return {kind: type_(request[kind]) for kind, type_ in _REQUEST.items()}
-        except (OSError, ValueError, TypeError, KeyError):
+        except (Clip2DepthError, ValueError, TypeError, KeyError, OverflowError, RecursionError):
             return None
 
     def _next_name(self, bundle: str) -> str:
@@ -252,8 +255,8 @@ class AdaptRun:
 
     def _summary(self) -> dict[str, Any]:
         try:
-            summary = json.loads((self._work / "report" / "summary.json").read_bytes())
-        except (OSError, ValueError):
+            summary = json.loads(read_bounded(self._work / "report" / "summary.json", MOST_BYTES))
+        except (Clip2DepthError, ValueError, RecursionError):
             return {}
         return summary if isinstance(summary, dict) else {}
 

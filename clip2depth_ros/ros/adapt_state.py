@@ -8,7 +8,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from clip2depth_ros.bounded import read_bounded
+from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.keyframes import write_whole
+
+MOST_BYTES = 2**20
+"""Of the file."""
 
 
 @dataclass
@@ -32,9 +37,9 @@ class AdaptState:
     def read(cls, path: Path) -> AdaptState:
         """The state in a file; a new one where the file is missing or damaged."""
         try:
-            fields = json.loads(path.read_bytes())
+            fields = json.loads(read_bounded(path, MOST_BYTES))
             state = cls(**fields)
-        except (OSError, ValueError, TypeError):
+        except (Clip2DepthError, ValueError, TypeError, RecursionError):
             return cls()
         fits = all(isinstance(getattr(state, name), type(value)) for name, value in asdict(cls()).items())
         return state if fits and all(isinstance(name, str) for name in state.before) else cls()
