@@ -110,9 +110,7 @@ def drive(frames: list[Frame], case: str, seed: int, *, flicker: bool = False) -
         driven.append(way)
         errors.append(float(error[np.isfinite(error)].mean()) if known.any() else math.nan)
         deviations.append(result.facts.scale_deviation)
-    return Course(
-        np.arange(len(frames)) / FPS, np.array(driven), np.array(errors), np.array(deviations)
-    )
+    return Course(np.arange(len(frames)) / FPS, np.array(driven), np.array(errors), np.array(deviations))
 
 
 def odometry_of(frames: list[Frame], seed: int) -> Iterator[np.ndarray]:

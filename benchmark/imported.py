@@ -43,7 +43,8 @@ class Theirs(nn.Module):
         self.peer = Peer(size)
         self.peer.preprocess = nn.Identity()
         if tower != "small":
-            self.peer.tower = timm.create_model(f"vit_{tower}_patch14_dinov2", pretrained=False, img_size=size)
+            name = f"vit_{tower}_patch14_dinov2"
+            self.peer.tower = timm.create_model(name, pretrained=False, img_size=size)
             channels = self.peer.tower.embed_dim
             self.peer.projections = nn.ModuleList(nn.Conv2d(channels, width, 1) for width in REASSEMBLED)
 
@@ -83,7 +84,8 @@ def main() -> None:
                     times = np.array([(_seconds(engine), _seconds(mini)) for _ in range(args.frames)])
             theirs, ours = np.median(times, axis=0) * 1e3
             ratio = float(np.median(times[:, 0] / times[:, 1]))
-            print(f"ViT-{tower[0].upper():6}{size[1]:>6}x{size[0]}{theirs:9.0f}{ours:10.1f}{ratio:8.0f}", flush=True)
+            name = f"ViT-{tower[0].upper():6}{size[1]:>6}x{size[0]}"
+            print(f"{name}{theirs:9.0f}{ours:10.1f}{ratio:8.0f}", flush=True)
 
 
 def _seconds(engine) -> float:

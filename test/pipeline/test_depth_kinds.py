@@ -37,12 +37,13 @@ def frame_of(index: int, room: np.ndarray, ranges: int = 0, **hints) -> Frame:
     return Frame(image, index * 66_666_667, "optical", CAMERA, **hints)
 
 
+ALL_SOURCES = ScaleSettings(ranges=True, height=0.6, odometry=True)
 KINDS = pytest.mark.parametrize("kind", ["scale_free", "affine_inverse"])
 
 
 @KINDS
 @pytest.mark.parametrize("stabilized", [True, False])
-@pytest.mark.parametrize("scale", [None, ScaleSettings(), ScaleSettings(ranges=True, height=0.6, odometry=True)])
+@pytest.mark.parametrize("scale", [None, ScaleSettings(), ALL_SOURCES])
 def test_nothing_before_a_source_has_spoken(exact_engine, room, kind, stabilized, scale):
     """No settings, no source, and sources of which none has anything to say."""
     flat = np.full_like(room, 3.0)  # no floor in it

@@ -60,7 +60,8 @@ def test_nothing_is_published_before_the_scale_is_known(
         graph.wait(enough, what)
 
     def warned():
-        return [s for m in told for s in m.status if s.level == DiagnosticStatus.WARN and "unknown" in s.message]
+        warned = [s for m in told for s in m.status if s.level == DiagnosticStatus.WARN]
+        return [s for s in warned if "unknown" in s.message]
 
     send_until(lambda: len(quality) > 8 and warned(), "quality and the reason")
     assert not any(heard.values())
