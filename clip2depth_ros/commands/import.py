@@ -87,8 +87,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     if find_spec("onnx") is None:
         raise Clip2DepthError("import needs the onnx package: pip install onnx")
+    from clip2depth_ros.coded_images import read_rgb
     from clip2depth_ros.importing import import_model
-    from clip2depth_ros.sources.images import read_image
 
     kind, given = _kind(args), _given(args)
     if given is not None and kind.depth_kind == "metric":
@@ -97,9 +97,7 @@ def run(args: argparse.Namespace) -> int:
         raise Clip2DepthError(
             "A disparity needs --shift beside --factor: 1 / metres = factor * output + shift."
         )
-    image = None
-    if args.check_image is not None and (image := read_image(args.check_image)) is None:
-        raise Clip2DepthError(f"{args.check_image} is no image that can be read.")
+    image = None if args.check_image is None else read_rgb(args.check_image)
     size = None if args.size is None else args.size[::-1]
     imported = import_model(
         args.model, kind, args.output, check_image=image, name=args.name, size=size, given=given
