@@ -61,12 +61,13 @@ class TrustWatch:
         facts = self.facts
         if facts is None:
             return {}
-        return {
+        told = {"metres": facts.no_metres} if facts.no_metres else {}
+        if facts.scale_shift == facts.scale_shift:
+            told["scale shift (1/m)"] = facts.scale_shift
+        return told | {
             "motion by": facts.motion or "stabilizer off",
             "temporal error": facts.temporal_error,
-            "metres": facts.no_metres or "known",
             "scale": facts.scale,
-            "scale shift (1/m)": facts.scale_shift,
             "scale by": facts.scale_source or "nothing",
             "scale deviation": facts.scale_deviation,
         }
