@@ -107,6 +107,11 @@ class FrameFacts:
     """What spoke for it last: height, odometry, ranges, memory; "" for none."""
     scale_age: float = NAN
     """Seconds since it was believed; NaN for never."""
+    scale_shift: float = NAN
+    """Of a bundle whose inverse depth is right up to factor and shift: 1 / metres = scale * output + shift.
+    NaN for other bundles, and while it is not known."""
+    no_metres: str = ""
+    """Why this frame's depth has no metres, one sentence; its depth is unknown then. "" when it has."""
     floor: Floor | None = None
     """The floor in the published metres, when it is known."""
     warnings: tuple[str, ...] = ()

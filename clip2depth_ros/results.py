@@ -42,6 +42,7 @@ COLUMNS = (
     "scale",
     "scale_deviation",
     "scale_source",
+    "scale_shift",
     "floor_height",
     "floor_pitch",
     "floor_roll",
@@ -65,7 +66,10 @@ MEANING = {
     "flicker": "median over the frames of |log(the frame's own scale / the expected one)|, which the "
     "stabilizer took out",
     "deviation": "relative standard deviation of depth, median over pixels and frames",
-    "scale": "factor on the bundle's metres, its relative standard deviation and its source, at the end",
+    "scale": "factor on the bundle's metres, its relative standard deviation and its source, at the end; "
+    "with a "
+    "shift, of a bundle that gives a disparity: 1 / metres = value * output + shift",
+    "frames_without_metres": "frames of which all depth is unknown, since no source had told the scale yet",
     "floor": "of the published depth: the camera's height above it, metres, its pitch (positive looks down) "
     "and roll (positive has the right side down), radians, medians over the frames in which it was found",
     "warnings": "what other sensors said and was not used, the first of them",
@@ -106,6 +110,7 @@ class ResultFolder:
         self._facts: list[FrameFacts] = []
         self._deviations: list[float] = []
         self._warnings: list[str] = []
+        self._without_metres = 0
         self._errors: list[dict[str, float]] = []
         self._size: tuple[int, int] | None = None
         self._camera = None
@@ -126,6 +131,7 @@ class ResultFolder:
         row += [_text(n) for n in (facts.valid_fraction, facts.focal_scale, facts.temporal_error)]
         row += [int(facts.reset), facts.motion, _text(facts.flicker), _text(deviation)]
         row += [_text(facts.scale), _text(facts.scale_deviation), facts.scale_source]
+        row += [_text(facts.scale_shift)]
         floor = facts.floor
         row += [_text(n) for n in (floor.height, floor.pitch, floor.roll)] if floor else [""] * 3
         try:
@@ -136,6 +142,9 @@ class ResultFolder:
         self._facts.append(facts)
         self._deviations.append(deviation)
         self._warnings += (f"{name}: {text}" for text in facts.warnings)
+        if facts.no_metres and self._without_metres == 0:
+            self._warnings.append(f"{name}: {facts.no_metres}")
+        self._without_metres += bool(facts.no_metres)
         if errors:
             self._errors.append(errors)
         self._size, self._camera = result.depth.shape[::-1], result.camera
@@ -181,6 +190,7 @@ class ResultFolder:
             "flicker": _known_median(np.abs(np.log([f.flicker for f in all_facts]))),
             "deviation": _known_median(self._deviations),
             "scale": _last_scale(all_facts),
+            "frames_without_metres": self._without_metres,
             "floor": _floor([f.floor for f in all_facts if f.floor is not None]),
             "warnings": self._warnings[:MAX_WARNINGS],
             "errors": errors,
@@ -293,7 +303,8 @@ def _last_scale(facts: list[FrameFacts]) -> dict | None:
     if not facts or not facts[-1].scale_source:
         return None
     last = facts[-1]
-    return {"value": last.scale, "deviation": last.scale_deviation, "source": last.scale_source}
+    scale = {"value": last.scale, "deviation": last.scale_deviation, "source": last.scale_source}
+    return scale | ({} if np.isnan(last.scale_shift) else {"shift": last.scale_shift})
 
 
 def _floor(floors: list[Floor]) -> dict | None:

@@ -37,6 +37,7 @@ FLOORS = {
     "bundle": 4,
     "engines": 5,
     "pipeline": 6,
+    "importing": 6,
     "simulation": 7,
     "sources": 8,
     "training": 9,

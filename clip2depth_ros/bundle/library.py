@@ -24,6 +24,7 @@ from clip2depth_ros.replacing import PartialFile
 MODEL, MANIFEST, CHECK = "model.onnx", "manifest.json", "check.npz"
 
 DEFAULT_BUNDLE = "mini"
+OWN_LICENCE = "Apache-2.0"
 
 # Bytes. ONNX itself ends at 2 GiB; the largest CLIP image tower that runs on robots, ViT-L in float32, has
 # 1.3 GB. The check sample of the largest input, 2048 pixels a side, has 29 MB.
@@ -100,6 +101,14 @@ class Bundle:
     @property
     def name(self) -> str:
         return self.manifest.name
+
+    def terms(self) -> str:
+        """A sentence about the licence of somebody else's weights; "" for those of this package's own
+        licence."""
+        licence = self.manifest.licence
+        if licence == OWN_LICENCE:
+            return ""
+        return f"Bundle '{self.name}': licence of the weights: {licence}."
 
     def model(self) -> bytes:
         """The ONNX model, after its SHA-256 was found to be the manifest's."""

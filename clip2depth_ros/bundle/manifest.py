@@ -19,6 +19,9 @@ MAX_INPUT = 2048
 # Of metres, pixels and pixel values; all are far below it in float32 too.
 MAX_NUMBER = 1e9
 
+DEPTH_KINDS = ("metric", "scale_free", "affine_inverse")
+"""What a model's output may be; see Manifest.depth_kind."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
@@ -55,6 +58,10 @@ class Manifest:
     """SHA-256 of model.onnx, hexadecimal; filled by Bundle.write."""
     created_with: str = ""
     """Program and versions that wrote the bundle."""
+    depth_kind: str = "metric"
+    """What the output is. metric: depth, metres. scale_free: depth, right up to one factor. affine_inverse: a
+    disparity d, larger is nearer, with 1 / metres = factor * d + shift, both unknown; depth_min and depth_max
+    then hold for the metres that come of it."""
     format_version: int = FORMAT_VERSION
     """Of this layout; a reader refuses what it does not know."""
 
@@ -101,6 +108,15 @@ class Manifest:
             if focal <= 0:
                 raise Clip2DepthError(f"canonical_focal_px must be positive or null, it is {focal:g}.")
             object.__setattr__(self, "canonical_focal_px", focal)
+        if self.depth_kind not in DEPTH_KINDS:
+            raise Clip2DepthError(
+                f"depth_kind must be {', '.join(DEPTH_KINDS[:-1])} or {DEPTH_KINDS[-1]}, it is "
+                f"{self.depth_kind!r}."
+            )
+        if self.depth_kind == "affine_inverse" and self.canonical_focal_px is not None:
+            raise Clip2DepthError(
+                "a disparity with an unknown factor takes no canonical_focal_px; leave it null."
+            )
         if not isinstance(self.errors, Mapping):
             raise Clip2DepthError(f"errors must be a table of names and values, it is {_shown(self.errors)}.")
 
@@ -122,7 +138,7 @@ class Manifest:
         known = {f.name for f in fields(cls)}
         if unknown := sorted(set(content) - known):
             raise Clip2DepthError(f"unknown entries: {printable(', '.join(unknown), 200)}.")
-        optional = {"errors", "model_sha256", "created_with"}
+        optional = {"errors", "model_sha256", "created_with", "depth_kind"}
         if missing := sorted(known - optional - set(content)):
             raise Clip2DepthError(f"missing entries: {', '.join(missing)}.")
         return cls(**content)

@@ -76,6 +76,8 @@ def open_chosen_engine(args: argparse.Namespace, bundle: Bundle) -> Engine:
 
     It is opened in a thread, for Python hears no Ctrl-C while its main thread is inside TensorRT's builder.
     """
+    if terms := bundle.terms():
+        print(terms, file=sys.stderr)
     with BuildLine() as line:
 
         def open_(progress: Callable[[str], None]) -> Engine:

@@ -143,10 +143,18 @@ def scale_settings(args: argparse.Namespace) -> ScaleSettings | None:
 def make_pipeline(
     args: argparse.Namespace, engine: Engine, *, depth_size: tuple[int, int] | None = None
 ) -> Pipeline:
-    """The pipeline that the arguments describe."""
+    """The pipeline that the arguments describe. Raises Clip2DepthError where it would never give metres."""
+    scale, manifest = scale_settings(args), engine.manifest
+    if scale is None and manifest.depth_kind != "metric":
+        up_to = "an unknown factor" if manifest.depth_kind == "scale_free" else "an unknown factor and shift"
+        raise Clip2DepthError(
+            f"Bundle '{manifest.name}' gives depth up to {up_to}: say what tells the metres, with "
+            "--scale-height, "
+            "--scale-odometry or --scale-ranges."
+        )
     return Pipeline(
         engine,
         depth_size=depth_size,
         stabilizer=None if args.no_stabilize else StabilizerSettings(),
-        scale=scale_settings(args),
+        scale=scale,
     )

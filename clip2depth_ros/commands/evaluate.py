@@ -84,6 +84,12 @@ def run(args: argparse.Namespace) -> int:
         engine = opened.enter_context(_open_network(args))
         watched = Watched(FlipAveraged(engine) if args.flip else engine)
         make = _pipeline.make_pipeline
+        if by_image and engine.manifest.depth_kind != "metric":
+            raise Clip2DepthError(
+                f"Bundle '{engine.manifest.name}' has no metres image by image: judge it on a recording, "
+                "by --input "
+                "with --scale-height, --scale-odometry or --scale-ranges."
+            )
         pipeline = Pipeline(watched, stabilizer=None) if by_image else make(args, watched)
         opened.callback(pipeline.close)
         evaluation = opened.enter_context(

@@ -60,7 +60,8 @@ def run(args: argparse.Namespace) -> int:
                 if results.frames == 0 and source.assumed:
                     print(f"Camera: {source.assumed}.", file=sys.stderr)
                 result = pipeline.process(frame)
-                for text in result.facts.warnings:
+                said = result.facts.no_metres if results.frames == 0 else ""
+                for text in filter(None, (said, *result.facts.warnings)):
                     tqdm.write(f"Frame {frame.name}: {text}", file=sys.stderr)
                 results.add(frame, result)
         except KeyboardInterrupt as interrupt:
@@ -110,10 +111,18 @@ def _in_words(summary: dict, args: argparse.Namespace) -> str:
     scale = summary["scale"]
     if scale:
         lines.append(
-            f"Scale {scale['value']:.3f} (standard deviation {scale['deviation']:.1%}, by {scale['source']})."
+            f"Scale {scale['value']:.3f}"
+            + (f" and shift {scale['shift']:.3f} 1/m" if "shift" in scale else "")
+            + f" (standard deviation {scale['deviation']:.1%}, by {scale['source']})."
+        )
+    elif summary["frames_without_metres"]:
+        lines.append(
+            "Nothing told the scale, so no frame has metres: no floor, too little driven, or no ranges."
         )
     elif args.scale_height or args.scale_odometry or args.scale_ranges:
         lines.append("Nothing told the scale, so it stayed at 1: no floor, too little driven, or no ranges.")
+    if scale and summary["frames_without_metres"]:
+        lines.append(f"{summary['frames_without_metres']} frames had no metres yet; their depth is unknown.")
     if summary["errors"]:
         e = summary["errors"]
         lines.append(

@@ -28,6 +28,10 @@ TOLERANCES = {"fp32": 0.01, "fp16": 0.02, "bf16": 0.05}
 CHECK_RUNS = 3
 
 
+# Of a bundle whose output is a disparity: smaller ones than this part of their median are compared with that.
+LEAST_DISPARITY = 0.1
+
+
 class EngineUnavailable(Clip2DepthError):
     """This engine, or this precision of it, does not run here; another one may."""
 
@@ -105,6 +109,12 @@ def self_check(engine: Engine, bundle: Bundle, tolerance: float | None = None) -
         raise Clip2DepthError(
             f"Bundle {bundle.path}: its check sample holds no known depth; export it again."
         )
+    # A disparity comes down to zero, where no part of itself is a measure.
+    floor = (
+        LEAST_DISPARITY * np.median(expected[known])
+        if bundle.manifest.depth_kind == "affine_inverse"
+        else 0.0
+    )
     other = np.ascontiguousarray(255 - image[::-1])
     difference = 0.0
     for _ in range(CHECK_RUNS):
@@ -115,7 +125,7 @@ def self_check(engine: Engine, bundle: Bundle, tolerance: float | None = None) -
             raise EngineUnavailable(
                 f"{what}: {part:.1%} of its depth on the check sample is not a finite number."
             )
-        error = np.abs(depth[known] - expected[known]) / expected[known]
+        error = np.abs(depth[known] - expected[known]) / np.maximum(expected[known], floor)
         difference = max(difference, float(np.percentile(error, 99)))
     if difference > tolerance:
         raise EngineUnavailable(

@@ -50,6 +50,53 @@ def plain_graph(model: bytes, *, layer_normalization: bool = True) -> onnx.Model
     return graph
 
 
+def fold_constants(model: onnx.ModelProto) -> None:
+    """Compute, in place, all that depends on constants and static shapes, again and again until nothing is
+    left: one more size that is known makes further ones known. Branches on a known condition are taken.
+    """
+    before = -1
+    while len(model.graph.node) != before:
+        before = len(model.graph.node)
+        _take_branches(model)
+        _compute_constants(model)
+
+
+def _take_branches(model: onnx.ModelProto) -> None:
+    """In place of an If whose condition is known stand the nodes of its branch."""
+    from onnx import helper
+
+    known = constants(model)
+    nodes = []
+    for node in model.graph.node:
+        if node.op_type != "If" or node.input[0] not in known:
+            nodes.append(node)
+            continue
+        branch = attribute(
+            node, "then_branch" if bool(known[node.input[0]].ravel()[0]) else "else_branch", None
+        )
+        model.graph.initializer.extend(branch.initializer)
+        nodes.extend(branch.node)
+        nodes.extend(
+            helper.make_node("Identity", [inner.name], [outer])
+            for inner, outer in zip(branch.output, node.output, strict=True)
+        )
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+
+
+def _names_within(node: onnx.NodeProto) -> set[str]:
+    """Names that the graphs inside a node use; among them those that they take from around it."""
+    import onnx
+
+    names = set()
+    for entry in node.attribute:
+        if entry.type == onnx.AttributeProto.GRAPH:
+            for inner in entry.g.node:
+                names.update(inner.input, _names_within(inner))
+            names.update(value.name for value in entry.g.output)
+    return names
+
+
 def without_slices(graph: onnx.ModelProto) -> onnx.ModelProto:
     """A copy of a plain graph that takes parts of tensors by constant indices.
 
@@ -104,13 +151,14 @@ def _compute_constants(model: onnx.ModelProto) -> None:
             known[node.output[0]] = np.array(shapes[node.input[0]][begin:end], np.int64)
         elif (
             node.op_type not in _NOT_CONSTANT
+            and not _names_within(node)
             and all(name in known for name in node.input if name)
             and not outputs.intersection(node.output)
         ):
             known.update(_computed(model, node, known))
         else:
             kept.append(node)
-    used = {name for node in kept for name in node.input}
+    used = {name for node in kept for name in (*node.input, *_names_within(node))}
     del graph.node[:], graph.initializer[:], graph.value_info[:]
     graph.node.extend(kept)
     graph.initializer.extend(

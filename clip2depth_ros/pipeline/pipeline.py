@@ -16,7 +16,7 @@ from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.frame import NAN, DepthFrame, Frame, FrameFacts
 from clip2depth_ros.pipeline.driven import DrivenMotion
 from clip2depth_ros.pipeline.geometry import Geometry
-from clip2depth_ros.scale import Scale, ScaleEstimator, ScaleSettings
+from clip2depth_ros.scale import Affine, AffineEstimator, Scale, ScaleEstimator, ScaleSettings
 from clip2depth_ros.stabilizer import Stabilizer, StabilizerSettings, Stable
 
 DEFAULT_STABILIZER = StabilizerSettings()
@@ -25,6 +25,17 @@ DEFAULT_STABILIZER = StabilizerSettings()
 GRID = 24
 
 
+NO_METRES = {
+    "scale_free": "Bundle '{name}' gives depth up to an unknown factor, and no source of scale has spoken "
+    "yet",
+    "affine_inverse": "Bundle '{name}' gives inverse depth up to an unknown factor and shift, and what "
+    "has been "
+    "seen of ranges, floor and driven distance does not tell both yet",
+}
+"""Why there are no metres, by the manifest's depth_kind."""
+NO_SOURCE = ": it needs the camera's height above the floor, odometry or ranges."
+STAND_IN = 0.25
+"""Of the median disparity: added to it to make something like a depth of it, while metres are unknown."""
 OWN_DEVIATION = 0.1
 """Of the network's metres against the robot's where no source of scale has spoken."""
 
@@ -38,6 +49,12 @@ class Pipeline:
     the letterbox's border left behind. Afterwards they are the attributes `stabilizer_settings` and
     `scale_settings`, which may be set from any thread at any time and are taken up before the next frame.
     The attribute keep_raw: return the network's own depth as well.
+
+    A bundle whose depth_kind is scale_free is stabilized as it is, since all that the stabilizer does
+    holds up to a factor. A disparity of unknown shift is no depth up to a factor, and ego-motion computed
+    from it would be wrong: an affine_inverse bundle is brought to metres first, by a factor and a shift
+    that move slowly, and stabilized then; until both are known the stabilizer only follows the picture,
+    without ego-motion. Either way all depth is NaN, and the facts say why, until there are metres.
 
     The arrays of the returned DepthFrame belong to the pipeline and hold until its next call (the image may
     be the frame's own). One pipeline serves one stream and one thread.
@@ -64,8 +81,8 @@ class Pipeline:
         self._net_depth: np.ndarray | None = None
         self._geometry: Geometry | None = None
         self._stabilizer: Stabilizer | None = None
-        self._estimator: ScaleEstimator | None = None
-        self._scale: Scale | None = None
+        self._estimator: ScaleEstimator | AffineEstimator | None = None
+        self._scale: Scale | Affine | None = None
         self._driven = DrivenMotion()
         self._stamp: int | None = None
         self._was_reset = False
@@ -78,6 +95,11 @@ class Pipeline:
         self._input = np.empty((*net, 3), np.uint8)
         self._metres = np.empty(net, np.float32)
         self._raw = np.empty(net, np.float32)
+
+    @property
+    def _kind(self) -> str:
+        """What the network's output is."""
+        return self.engine.manifest.depth_kind
 
     @property
     def needs_camera(self) -> bool:
@@ -104,7 +126,8 @@ class Pipeline:
 
         The new network sees the last frame once more. The factor to the robot's metres is divided by what
         its depth is, in the median, over the old network's, so that the published metres go on where they
-        are; while no source of scale has spoken the factor stays as it is. The stabilizer forgets its past:
+        are; while no source of scale has spoken the factor stays as it is. A network of another depth_kind,
+        or another disparity, begins without a scale. The stabilizer forgets its past:
         kept, it would be wrong by region for a second. The next frame's facts say `reset`.
 
         Returns the old engine, which the caller closes. Raises what the new engine raises, and
@@ -118,6 +141,10 @@ class Pipeline:
             seen = self._last_frame_for(engine.manifest)
             net_depth = engine.infer(seen)
             change = self._change_by(net_depth, engine.manifest, geometry)
+        if engine.manifest.depth_kind != self._kind or self._kind == "affine_inverse":
+            # What was learned is about another kind of output, or about another disparity.
+            self.close()
+            self._estimator = self._scale = change = None
         old, self.engine = self.engine, engine
         self._make_buffers()
         self._geometry, self._net_depth, self._change = geometry, net_depth, change
@@ -203,14 +230,23 @@ class Pipeline:
             net_depth = self.engine.infer(self._input)
         clock.lap("infer")
         self._net_depth = net_depth
-        _to_metres(net_depth, self.engine.manifest, geometry.focal_scale, self._metres)
+        if self._kind == "affine_inverse":
+            self._invert(frame, geometry, net_depth, facts)
+            clock.lap("scale")
+        else:
+            _to_metres(net_depth, self.engine.manifest, geometry.focal_scale, self._metres)
         keep_raw = self.keep_raw
         if keep_raw:
             np.copyto(self._raw, self._metres)
         stable = self._stabilize(frame, geometry, facts)
         clock.lap("stabilize")
-        self._apply_scale(frame, geometry, stable, facts)
-        clock.lap("scale")
+        if self._kind != "affine_inverse":
+            self._apply_scale(frame, geometry, stable, facts)
+            clock.lap("scale")
+        if facts.no_metres:
+            self._metres.fill(NAN)
+            self._raw.fill(NAN)
+            facts.temporal_error = facts.flicker = NAN
         depth, facts.valid_fraction = geometry.unfit(self._metres)
         deviation = None
         if stable is not None:
@@ -237,13 +273,57 @@ class Pipeline:
             self.close()
             self._estimator = self._scale = None
         elif self._estimator is None:
-            self._estimator = ScaleEstimator(scale)
+            if self._kind == "affine_inverse":
+                self._estimator = AffineEstimator(scale)
+            else:
+                any_factor = {"any_factor": True} if self._kind == "scale_free" else {}
+                self._estimator = ScaleEstimator(scale, **any_factor)
         else:
             if self._change is not None:
                 self._estimator.carry_over(scale.name, *self._change)
             if self._estimator.settings != scale:
                 self._estimator.settings = scale
         self._change = None
+
+    def _invert(self, frame: Frame, geometry: Geometry, disparity: np.ndarray, facts: FrameFacts) -> None:
+        """Fill self._metres with the metres of a disparity; with a stand-in while they are not known."""
+        if self._estimator is not None:
+            self._scale = affine = self._estimator.update(
+                geometry.letterbox.inner(disparity),
+                geometry.inner_camera,
+                frame.stamp,
+                image=geometry.letterbox.inner(self._input),
+                odometry=frame.odometry,
+                gravity=frame.gravity,
+                ranges=frame.ranges,
+            )
+            facts.scale, facts.scale_shift = affine.factor, affine.shift
+            facts.scale_deviation, facts.scale_source = affine.deviation, affine.source
+            facts.scale_age, facts.floor = affine.age, affine.floor
+            facts.warnings += tuple(affine.warnings)
+        metres, known = self._metres, self._scale is not None and bool(self._scale.source)
+        with np.errstate(all="ignore"):
+            if known:
+                np.multiply(disparity, np.float32(self._scale.factor), out=metres)
+                metres += np.float32(self._scale.shift)
+                np.reciprocal(metres, out=metres)
+                manifest = self.engine.manifest
+                unknown = ~((metres >= manifest.depth_min * 0.999) & (metres <= manifest.depth_max * 1.001))
+            else:
+                facts.no_metres = self._why_no_metres()
+                few = disparity[:: GRID // 2, :: GRID // 2]
+                few = few[np.isfinite(few)]
+                np.divide(disparity, np.median(few) if few.size else np.float32(1), out=metres)
+                np.reciprocal(np.maximum(metres, 0, out=metres) + np.float32(STAND_IN), out=metres)
+                unknown = ~(metres > 0)
+        np.copyto(metres, NAN, where=unknown)
+
+    def _why_no_metres(self) -> str:
+        """The sentence for a frame without metres."""
+        text = NO_METRES[self._kind].format(name=self.engine.manifest.name)
+        settings = self.scale_settings
+        named = settings is not None and (settings.height or settings.odometry or settings.ranges)
+        return text + ("." if named else NO_SOURCE)
 
     def _stabilize(self, frame: Frame, geometry: Geometry, facts: FrameFacts) -> Stable | None:
         """Replace what the image covers of self._metres by the stable depth; None while that is off."""
@@ -258,7 +338,7 @@ class Pipeline:
         stable = self._stabilizer.update(
             depth,
             seen,
-            geometry.inner_camera,
+            None if facts.no_metres else geometry.inner_camera,
             frame.stamp,
             motion=motion,
             motion_deviation=self._scale.deviation if known else OWN_DEVIATION,
@@ -273,6 +353,11 @@ class Pipeline:
     def _outside_motion(self, frame: Frame, facts: FrameFacts) -> np.ndarray | None:
         """Motion (4, 4) since the last frame by odometry, in the depth's own metres; None where unknown."""
         motion = self._driven.update(frame.odometry)
+        if self._kind == "affine_inverse":
+            # Its metres are the robot's, or unknown.
+            if self._driven.complaint:
+                facts.warnings += (self._driven.complaint,)
+            return None if facts.no_metres else motion
         if self._estimator is None:
             if self._driven.complaint:
                 facts.warnings += (self._driven.complaint,)
@@ -289,6 +374,8 @@ class Pipeline:
     ) -> None:
         """Bring self._metres to the robot's metres."""
         if self._estimator is None:
+            if self._kind == "scale_free":
+                facts.no_metres = self._why_no_metres()
             return
         depth = geometry.letterbox.inner(self._metres)
         self._scale = scale = self._estimator.update(
@@ -307,6 +394,8 @@ class Pipeline:
         facts.scale_age = scale.age
         facts.floor = scale.floor
         facts.warnings += tuple(scale.warnings)
+        if self._kind == "scale_free" and not scale.source:
+            facts.no_metres, facts.floor = self._why_no_metres(), None
 
     def _compare_with_past(self, depth: np.ndarray) -> float:
         """Median |log depth - log previous depth| on a coarse grid; NaN without a past."""

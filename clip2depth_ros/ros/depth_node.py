@@ -150,6 +150,8 @@ class DepthNode(LifecycleNode):
         self.engine_failed = False
         self._bundle_asked = self.settings.bundle
         self._bundle = open_bundle(self._bundle_asked)
+        if terms := self._bundle.terms():
+            self.get_logger().info(terms)
         self._steering = Steering()
         engine = self._engine.open(self._bundle, self.settings)
         self._outputs = DepthPublishers(self, self._notices, self._watch)

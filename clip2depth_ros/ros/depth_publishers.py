@@ -94,13 +94,16 @@ class DepthPublishers:
     def publish(
         self, frame: DepthFrame, settings: DepthSettings, gravity: np.ndarray | None = None
     ) -> tuple[float, float]:
-        """Publish depth, camera_info, confidence, points and scan of a frame.
+        """Publish depth, camera_info, confidence, points and scan of a frame; none of them of a frame without
+        metres, since all of them would be empty, and an empty scan reads as a free way.
 
         gravity: (3,) unit vector, down in the optical frame, where a sensor tells it; for the scan.
         Returns the latency from the image's stamp until depth was published (NaN for a zero stamp), by the
         node's clock, and what publishing cost; both in seconds.
         """
         started = time.perf_counter()
+        if frame.facts.no_metres:
+            return NAN, 0.0
         if _has_listeners(self._depth):
             self._depth.publish(
                 self._depth_message.fill(frame.depth, settings.depth.encoding, frame.stamp, frame.frame_id)

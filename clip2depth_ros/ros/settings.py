@@ -256,7 +256,8 @@ class DepthSettings:
     bundle: str = setting(
         "mini",
         "The depth network: the name of a bundle, or the path of its folder or zip. Another one is opened "
-        "and checked beside the one that runs, and takes its place between two images.",
+        "and checked beside the one that runs, and takes its place between two images. docs/import.md "
+        "makes bundles of others' networks.",
     )
     engine: str = setting(
         "auto",

@@ -35,13 +35,17 @@ class TrustWatch:
         """Begin anew, after a pause: nothing holds, and nothing is late yet."""
         self.facts = None
         self._started = self._moved = time.monotonic()
-        for key in ("motion", "scale", "hints"):
+        for key in ("metres", "motion", "scale", "hints"):
             self._notices.clear(key)
 
     def see(self, facts: FrameFacts, settings: DepthSettings) -> None:
         """Take notice of one frame."""
         now = time.monotonic()
         self.facts = facts
+        if facts.no_metres:
+            self._notices.say("metres", f"Nothing is published: {facts.no_metres}")
+        else:
+            self._notices.clear("metres")
         self._see_motion(facts, now)
         self._see_scale(facts, settings, now)
         if facts.warnings:
@@ -57,7 +61,10 @@ class TrustWatch:
         facts = self.facts
         if facts is None:
             return {}
-        return {
+        told = {"metres": facts.no_metres} if facts.no_metres else {}
+        if facts.scale_shift == facts.scale_shift:
+            told["scale shift (1/m)"] = facts.scale_shift
+        return told | {
             "motion by": facts.motion or "stabilizer off",
             "temporal error": facts.temporal_error,
             "scale": facts.scale,

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Metric scale from what a robot knows: arrays in, arrays out."""
 
+from clip2depth_ros.scale.affine import Affine, AffineEstimator
 from clip2depth_ros.scale.estimator import Scale, ScaleEstimator
 from clip2depth_ros.scale.floor_plane import FloorFinder
 from clip2depth_ros.scale.fusion import Follower, ScaleFilter
@@ -13,6 +14,8 @@ from clip2depth_ros.scale.settings import ScaleSettings
 from clip2depth_ros.scale.source import Evidence, ScaleSource, View
 
 __all__ = [
+    "Affine",
+    "AffineEstimator",
     "Evidence",
     "FloorFinder",
     "Follower",

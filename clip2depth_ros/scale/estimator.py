@@ -31,6 +31,8 @@ PRIOR_DEVIATION = 0.035
 ASTRAY, ASTRAY_DEVIATION = 0.1, 0.7
 """How often its metres are wrong altogether, as with a lens or a place unlike all that it was trained on; and
 the deviation of the log scale then."""
+ANY_FACTOR = 10.0
+"""Deviation of the log scale of a depth that is right up to a factor, before anybody has spoken."""
 REPEAT_SECONDS = 10.0
 """Between two warnings about the same thing."""
 
@@ -59,10 +61,14 @@ class ScaleEstimator:
     The floor is sought in every frame whose camera is known; the other sources speak as the settings say.
     The factor starts where the file remembers it, or where the first frame's evidence puts it, or at
     settings.initial; from then on it moves by at most settings.max_step a frame.
+
+    any_factor: the depth is in no metres at all, so that any factor may be right, and the first one that a
+    source says is taken at once.
     """
 
-    def __init__(self, settings: ScaleSettings) -> None:
+    def __init__(self, settings: ScaleSettings, *, any_factor: bool = False) -> None:
         self._settings = settings
+        self._any_factor = any_factor
         self._memory = ScaleMemory(settings.memory) if settings.memory else None
         self._camera: Camera | None = None
         self._begin()
@@ -171,6 +177,8 @@ class ScaleEstimator:
         elif self._sources:
             self._warn("camera", "Scale needs to know the camera: without one the factor is held.", warnings)
         if not self._settings.freeze or self._follower.log_scale is None:
+            if self._any_factor and not self._spoken:
+                self._follower.log_scale, self._spoken = None, bool(self._filter.source)
             log_scale, self._deviation = self._believed()
             self._value = self._follower.follow(log_scale)
             self._save_in_time(time)
@@ -199,7 +207,7 @@ class ScaleEstimator:
         source, evidence, variance = self._filter.source, self._filter.log_scale, self._filter.deviation**2
         if not source:
             return evidence, NAN
-        if source == "memory":  # which is what was believed
+        if source == "memory" or self._any_factor:  # what was believed; no metres of its own to weigh
             return evidence, math.sqrt(variance)
         start = self._start
         off = evidence - start
@@ -265,9 +273,12 @@ class ScaleEstimator:
         self._sources = self._make_sources()
         self._finder = FloorFinder(settings.tilt_tolerance)
         self._filter = ScaleFilter(settings.drift, math.log(settings.initial))
+        if self._any_factor:
+            self._filter.loosen(ANY_FACTOR)
         self._follower = Follower(settings.max_step)
         self._value, self._deviation = settings.initial, NAN
         self._start = math.log(settings.initial)
+        self._spoken = False
         self._time: float | None = None
         self._warned: dict[str, float] = {}
         self._saved: float | None = None

@@ -55,7 +55,7 @@ class RangesSource(ScaleSource):
         self._kept = [kept for kept in self._kept if 0 <= view.time - kept[0] <= KEEP]
         if view.ranges is None:
             return None
-        pairs = self._pairs(view)
+        pairs = self.pairs(view)
         if pairs is None or not pairs.shape[1]:
             return None
         self._kept.append((view.time, pairs))
@@ -76,7 +76,7 @@ class RangesSource(ScaleSource):
         deviation = math.hypot(SYSTEMATIC, 1.2 * spread / math.sqrt(min(len(near), INDEPENDENT)))
         return Evidence(weighted_median(near, np.exp(-near)), deviation)
 
-    def _pairs(self, view: View) -> np.ndarray | None:
+    def pairs(self, view: View) -> np.ndarray | None:
         """(2, M) float64 log of range and of depth where both are known; None for points of no use."""
         points = np.asarray(view.ranges, np.float64)
         if points.ndim != 2 or points.shape[1] != 3:

@@ -54,3 +54,14 @@ def test_missing_entries_are_named(make_manifest):
 def test_what_is_no_manifest(text):
     with pytest.raises(Clip2DepthError, match="not "):
         Manifest.from_json(text)
+
+
+def test_what_depth_means_is_metres_unless_said_otherwise(make_manifest):
+    content = json.loads(make_manifest().to_json())
+    assert content.pop("depth_kind") == "metric"
+    assert Manifest.from_json(json.dumps(content)).depth_kind == "metric"  # bundles from before it was said
+    assert make_manifest(depth_kind="scale_free").depth_kind == "scale_free"
+    with pytest.raises(Clip2DepthError, match="metric, scale_free or affine_inverse, it is 'relative'"):
+        make_manifest(depth_kind="relative")
+    with pytest.raises(Clip2DepthError, match="takes no canonical_focal_px"):
+        make_manifest(depth_kind="affine_inverse", canonical_focal_px=100.0)

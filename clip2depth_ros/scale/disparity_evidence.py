@@ -1,0 +1,347 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What ranges, the floor and driven distance say about factor and shift of a disparity: least squares."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from clip2depth_ros.camera import Camera
+from clip2depth_ros.scale.stretches import MIN_CORNERS, Stretch
+
+MIN_PAIRS = 20
+"""Ranges that make an opinion about two numbers."""
+KEPT_SECONDS = 2.0
+TRIALS = 60
+"""Lines through two pairs that are tried."""
+FITS = 0.08
+"""Relative difference in depth within which a pair lies on a line."""
+MIN_FITTING = 0.4
+"""Part of the pairs that must lie on the best one."""
+INDEPENDENT = 40.0
+"""Pairs that err each for itself, at most: a network errs by surfaces, not by points."""
+ROUNDS = 5
+"""Of reweighting."""
+
+FLOOR_GRID = 40
+"""Samples of the disparity along the longer side, for the floor."""
+FLOOR_TRIALS = 200
+FLOOR_BAND = 0.03
+"""How far a point of the floor may lie from its plane of disparity, as a part of the disparity's spread."""
+FLOOR_SUPPORT = 0.1
+"""Part of the samples that a floor must hold."""
+BELOW = 0.75
+"""What a point below the plane costs it, in points on it."""
+HEIGHT_DEVIATION, TILT_DEVIATION = 0.03, 0.03
+"""Relative, of the camera's height; radians, of the floor against the expected direction."""
+
+CORNER = 0.3
+"""Deviation of a corner that is followed over a stretch, pixels."""
+TURN = 0.005
+"""Of the motion's rotation in a stretch, radians."""
+STEP = 0.08
+"""Relative, of the motion's translation."""
+MOST_STRETCHES = 40
+MOTION_MEMORY = 15.0
+"""Seconds after which a stretch counts 1/e."""
+STRETCH_GATE = 4.0
+"""Deviations from which a stretch is wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A least squares of factor and shift: weight @ (factor, shift) = moment."""
+
+    weight: np.ndarray
+    """(2, 2): the inverse covariance."""
+    moment: np.ndarray
+    """(2,)."""
+
+    def inverse_depth(self, at: np.ndarray) -> float | None:
+        """What it says alone of (disparity, 1); None where it is not sure within 10 %."""
+        if np.linalg.det(self.weight) <= 1e-12 * np.trace(self.weight) ** 2:
+            return None
+        covariance = np.linalg.inv(self.weight)
+        value = float(at @ covariance @ self.moment)
+        return value if math.sqrt(max(0.0, at @ covariance @ at)) < 0.1 * abs(value) else None
+
+
+class Source:
+    """The evidence of one source, fading with time. memory: seconds to 1/e."""
+
+    def __init__(self, memory: float) -> None:
+        self._memory = memory
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget it."""
+        self.weight, self.moment = np.zeros((2, 2)), np.zeros(2)
+
+    @property
+    def has_spoken(self) -> bool:
+        return bool(self.weight.any())
+
+    def fade(self, seconds: float) -> None:
+        """Let time pass."""
+        left = math.exp(-seconds / self._memory)
+        self.weight *= left
+        self.moment *= left
+
+    def add(self, line: Line, part: float = 1.0) -> None:
+        """Add evidence, of which this part is new."""
+        self.weight += part * line.weight
+        self.moment += part * line.moment
+
+
+class Stretches:
+    """The evidence of driven stretches, of which some are wrong: a person who walks ahead is no part of the
+    world that the robot drives through, and a wheel slips."""
+
+    def __init__(self) -> None:
+        self._lines: list[tuple[float, Line]] = []
+
+    def add(self, line: Line, time: float) -> None:
+        """Add what the stretch that ended at `time`, seconds, says."""
+        self._lines = [*self._lines[1 - MOST_STRETCHES :], (time, line)]
+
+    def together(
+        self, weight: np.ndarray, moment: np.ndarray, time: float
+    ) -> tuple[np.ndarray, np.ndarray, int, Line]:
+        """All evidence of those that agree, with that of the other sources, (2, 2) and (2,).
+
+        Returns the sums, how many stretches agree with them, and the stretches' own part. Which of them agree
+        is judged from the one statement, of a stretch or of the other sources, that is nearest to all.
+        """
+        nothing = Line(np.zeros((2, 2)), np.zeros(2))
+        self._lines = [entry for entry in self._lines if time - entry[0] < 4 * MOTION_MEMORY]
+        if not self._lines:
+            return weight, moment, 0, nothing
+        weights = np.stack([line.weight for _, line in self._lines])
+        moments = np.stack([line.moment for _, line in self._lines])
+        fading = np.exp([(ended - time) / MOTION_MEMORY for ended, _ in self._lines])
+        said = np.linalg.solve(weights, moments[..., None])[..., 0]
+        candidates, votes, all_weights, all_said = said, fading, weights, said
+        if np.linalg.det(weight) > 1e-9 * np.trace(weight) ** 2:
+            other = np.linalg.solve(weight, moment)[None]
+            candidates = all_said = np.concatenate([said, other])
+            all_weights = np.concatenate([weights, weight[None]])
+            votes = np.append(fading, 1.0)
+        apart = _apart(candidates[:, None] - all_said, all_weights)
+        answer = candidates[int(np.argmin(np.minimum(apart, STRETCH_GATE) @ votes))]
+        for _ in range(ROUNDS):
+            fits = np.clip(1 - (_apart(answer - said, weights) / STRETCH_GATE) ** 2, 0, None) ** 2
+            own = Line(
+                np.einsum("n,nij->ij", fits * fading, weights), np.einsum("n,ni->i", fits * fading, moments)
+            )
+            total_weight, total_moment = weight + own.weight, moment + own.moment
+            if np.linalg.det(total_weight) <= 1e-9 * np.trace(total_weight) ** 2:
+                return weight, moment, 0, nothing
+            answer = np.linalg.solve(total_weight, total_moment)
+        return total_weight, total_moment, int(np.count_nonzero(fits > 0.5)), own
+
+
+def _apart(differences: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """(...,) how many deviations lie between two statements. differences: (..., n, 2); weights: (n, 2, 2)."""
+    return np.sqrt(np.einsum("...ni,nij,...nj->...n", differences, weights, differences) / 2)
+
+
+def ranges_evidence(
+    kept: list[tuple[float, np.ndarray]], pairs: np.ndarray, offset: float, time: float, memory: float
+) -> tuple[Line | None, str]:
+    """The line through the ranges of the last seconds, and a complaint, "" for none.
+
+    kept: times and (2, M) inverse ranges and disparities, to which this frame's are added and from which old
+    ones are removed. pairs: (2, M) logarithms of the ranges and of 1 / (disparity + offset).
+    """
+    kept[:] = [entry for entry in kept if 0 <= time - entry[0] <= KEPT_SECONDS]
+    if pairs.shape[1]:
+        kept.append((time, np.stack([np.exp(-pairs[0]), np.exp(-pairs[1]) - offset])))
+    if not kept:
+        return None, ""
+    inverse, disparity = np.concatenate([entry[1] for entry in kept], axis=1)
+    fading = np.concatenate(
+        [np.full(entry[1].shape[1], math.exp((entry[0] - time) / memory)) for entry in kept]
+    )
+    if len(inverse) < MIN_PAIRS or np.ptp(disparity) <= 0:
+        return None, ""
+    start = _best_line(disparity, inverse, fading, seed=len(inverse))
+    if start is None:
+        return None, (
+            "The ranges do not fit the picture: no factor and shift bring the network's disparity to them; "
+            "check the pose of the range sensor relative to the camera, and both clocks."
+        )
+    rows = (
+        np.stack([disparity, np.ones_like(disparity)], axis=1) / inverse[:, None]
+    )  # errors relative to depth
+    answer = start
+    for _ in range(ROUNDS):
+        misses = rows @ answer - 1
+        spread = max(0.005, 1.4826 * float(np.median(np.abs(misses[np.abs(misses) < 3 * FITS]))))
+        weights = fading * np.clip(1 - (misses / (4 * spread)) ** 2, 0, None) ** 2
+        weight = rows.T @ (weights[:, None] * rows)
+        if np.linalg.det(weight) <= 1e-12 * np.trace(weight) ** 2:
+            return None, ""
+        answer = np.linalg.solve(weight, rows.T @ weights)
+    effective = min(float(weights.sum()), INDEPENDENT) / max(float(weights.sum()), 1e-9)
+    weight = effective / spread**2 * weight
+    return Line(weight, weight @ answer), ""
+
+
+def _best_line(
+    disparity: np.ndarray, inverse: np.ndarray, fading: np.ndarray, seed: int
+) -> np.ndarray | None:
+    """(2,) factor and shift that most pairs agree about; None when too few agree about any."""
+    rng = np.random.default_rng([41, seed])
+    first, second = rng.integers(0, len(inverse), (2, TRIALS))
+    run = disparity[second] - disparity[first]
+    usable = np.abs(run) > 0.05 * np.ptp(disparity)
+    first, second, run = first[usable], second[usable], run[usable]
+    factors = (inverse[second] - inverse[first]) / run
+    shifts = inverse[first] - factors * disparity[first]
+    rising = factors > 0
+    factors, shifts = factors[rising], shifts[rising]
+    if not factors.size:
+        return None
+    misses = np.abs((factors[:, None] * disparity + shifts[:, None]) / inverse - 1)
+    fitting = (misses < FITS) @ fading
+    best = int(np.argmax(fitting))
+    if fitting[best] < MIN_FITTING * fading.sum():
+        return None
+    return np.array([factors[best], shifts[best]])
+
+
+def floor_evidence(
+    disparity: np.ndarray, camera: Camera, up: np.ndarray, height: float, tolerance: float
+) -> Line | None:
+    """What the floor says, for a camera `height` metres above it; None where none is found.
+
+    A plane n.p = -h has the inverse depth -(n.ray) / h: a plane over the picture, and so has its disparity.
+    How steep that is tells the factor, whatever the tilt; where it is zero, the horizon, tells the shift, as
+    well as the tilt is known. up: (3,) expected unit normal. tolerance: radians of the floor's tilt.
+    """
+    rows, columns = disparity.shape
+    step = max(1, max(rows, columns) // FLOOR_GRID)
+    x, y = camera.axes()
+    few = disparity[step // 2 :: step, step // 2 :: step]
+    xs, ys = np.meshgrid(x[step // 2 :: step], y[step // 2 :: step])
+    known = np.isfinite(few)
+    d, points = few[known].astype(np.float64), np.stack([xs[known], ys[known], np.ones(known.sum())], axis=1)
+    if len(d) < 36:
+        return None
+    spread = float(np.subtract(*np.percentile(d, (95, 5))))
+    # Only what lies below the expected horizon can be floor.
+    below = np.flatnonzero(points @ up < -0.05)
+    if len(below) < 12 or spread <= 0:
+        return None
+    plane = _floor_plane(d, points, below, up, FLOOR_BAND * spread, tolerance)
+    if plane is None:
+        return None
+    # factor * plane + (0, 0, shift) = -normal / height
+    weight, moment = np.zeros((2, 2)), np.zeros(2)
+    steep = math.hypot(plane[0], plane[1])
+    level = math.hypot(up[0], up[1])
+    tilt = math.hypot(TILT_DEVIATION * level, HEIGHT_DEVIATION * up[2])
+    for row, value, deviation in (
+        (
+            np.array([steep, 0.0]),
+            level / height,
+            math.hypot(HEIGHT_DEVIATION * level, TILT_DEVIATION * up[2]),
+        ),
+        (np.array([plane[2], 1.0]), -up[2] / height, tilt),
+    ):
+        row, value = row * height / deviation, value * height / deviation
+        weight += np.outer(row, row)
+        moment += row * value
+    return Line(weight, moment)
+
+
+def _floor_plane(
+    d: np.ndarray, points: np.ndarray, below: np.ndarray, up: np.ndarray, band: float, tolerance: float
+) -> np.ndarray | None:
+    """(3,) the plane of disparity over (x, y, 1) that holds most of what is below the horizon."""
+    rng = np.random.default_rng(43)
+    chosen = below[rng.integers(0, len(below), (FLOOR_TRIALS, 3))]
+    corners = points[chosen]
+    usable = np.abs(np.linalg.det(corners)) > 1e-3
+    if not usable.any():
+        return None
+    planes = np.linalg.solve(corners[usable], d[chosen[usable]][..., None])[..., 0]
+    # A wall is a plane of disparity too, one that hardly rises over the picture.
+    least = 4 * band / float(np.ptp(points[below, 1]))
+    planes = planes[_leans_right(planes, up, tolerance, least)]
+    if not len(planes):
+        return None
+    misses = d[below] - planes @ points[below].T
+    scores = (np.abs(misses) < band).sum(axis=1) - BELOW * (misses < -2 * band).sum(axis=1)
+    plane = planes[int(np.argmax(scores))]
+    for _ in range(ROUNDS):
+        near = below[np.abs(d[below] - points[below] @ plane) < band]
+        if len(near) < max(12, FLOOR_SUPPORT * len(d)):
+            return None
+        plane = np.linalg.lstsq(points[near], d[near], rcond=None)[0]
+    if np.count_nonzero(d[below] - points[below] @ plane < -2 * band) > BELOW * len(near):
+        return None
+    return plane if _leans_right(plane[None], up, tolerance, least)[0] else None
+
+
+def _leans_right(planes: np.ndarray, up: np.ndarray, tolerance: float, least: float) -> np.ndarray:
+    """Which planes rise towards the camera's feet, rolled no more than may be against the expected floor,
+    and steeper than `least`."""
+    steep = np.hypot(planes[:, 0], planes[:, 1])
+    level = math.hypot(up[0], up[1])
+    along = -(planes[:, 0] * up[0] + planes[:, 1] * up[1])
+    return (steep > least) & (along > math.cos(tolerance) * steep * level)
+
+
+def motion_evidence(stretch: Stretch, estimate: np.ndarray | None) -> Line | None:
+    """What the corners' way through the image says about factor and shift; None where it is too little.
+
+    estimate: (2,) factor and shift as known so far, or None.
+
+    A ray r of inverse depth s goes to R r + s t. Both rows of its place in the new image are linear in s, and
+    so in factor and shift; a small error of R is linear too, and is eliminated.
+    """
+    d, motion = stretch.disparity, stretch.motion
+    turned = np.concatenate([stretch.before, np.ones((len(d), 1))], axis=1) @ motion[:3, :3].T
+    good = turned[:, 2] > 0.1
+    d, turned = d[good], turned[good]
+    if len(d) < MIN_CORNERS:
+        return None
+    t = motion[:3, 3]
+    design, target = [], []
+    x, y, z = turned.T
+    for axis, (about_x, about_y, about_z) in enumerate(((0 * x, z, -y), (-z, 0 * x, x))):
+        place = stretch.now[good, axis]
+        through = t[axis] - place * t[2]
+        # A small rotation w changes the ray by w x r; its part in this row, for each axis of w.
+        turn = np.stack([about_x - place * y, about_y + place * x, about_z], axis=1)
+        design.append(np.column_stack([through * d, through, turn]))
+        target.append(place * z - turned[:, axis])
+    design, target = np.concatenate(design), np.concatenate(target)
+    prior = np.diag([0.0, 0.0, *([1 / TURN**2] * 3)])
+    least = CORNER / stretch.focal
+    deviation, weights = least, np.ones(len(target))
+    for _ in range(2 * ROUNDS):
+        weight = prior + design.T @ (weights[:, None] * design) / deviation**2
+        try:
+            answer = np.linalg.solve(weight, design.T @ (weights * target) / deviation**2)
+        except np.linalg.LinAlgError:
+            return None
+        misses = target - design @ answer
+        deviation = max(least, 1.4826 * float(np.median(np.abs(misses))))
+        weights = np.clip(1 - (misses / (4 * deviation)) ** 2, 0, None) ** 2
+    weight = prior + design.T @ (weights[:, None] * design) / deviation**2
+    moment = design.T @ (weights * target) / deviation**2
+    rotation = weight[:2, 2:] @ np.linalg.inv(weight[2:, 2:])
+    small = weight[:2, :2] - rotation @ weight[2:, :2]
+    moment = moment[:2] - rotation @ moment[2:]
+    if np.linalg.det(small) <= 1e-12 * np.trace(small) ** 2:
+        return None
+    answer = np.linalg.solve(small, moment)
+    # A stretch of odometry is wrong by a part of itself, and with it both numbers.
+    known = answer if estimate is None else estimate
+    grown = small @ known
+    small = small - np.outer(grown, grown) / (1 / STEP**2 + known @ grown)
+    return Line(small, small @ answer)
