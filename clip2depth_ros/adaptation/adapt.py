@@ -1,0 +1,470 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One adaptation from a recording to a bundle, or to a refusal; killed at any moment, it goes on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+
+from clip2depth_ros.adaptation.agreement import check_odometry, check_texture
+from clip2depth_ros.adaptation.objective import BATCH, Objective, Views, Weights, choose_views
+from clip2depth_ros.adaptation.recording import Keyframes, Recorder
+from clip2depth_ros.adaptation.refusal import Refusal
+from clip2depth_ros.adaptation.trainable import open_trainable, what_trains
+from clip2depth_ros.adaptation.views import BLOCK, SOURCES, find_sources, kept_out_blocks
+from clip2depth_ros.bundle import Bundle
+from clip2depth_ros.bundle.export import export_bundle
+from clip2depth_ros.errors import Clip2DepthError
+from clip2depth_ros.frame import Frame
+from clip2depth_ros.network import Clip2Depth
+from clip2depth_ros.network.checkpoint import read_tensors, write_tensors
+from clip2depth_ros.training.configuration import Phase, Stage
+from clip2depth_ros.training.metrics import depth_errors, mean_errors
+from clip2depth_ros.training.trainer import Trainer
+
+RUN = "adapt"
+"""Name of the run in its logs."""
+TAPS_BYTES = 1 << 30
+"""Of all keyframes' taps, at most; they lie on disk and are read as they are needed."""
+FEWEST = 12
+"""Keyframes with another view, in training and kept out alike, that one can learn and judge by."""
+LEAST_PATH = 0.5
+"""Metres that the camera has to go."""
+JUDGED = 120
+"""Kept-out keyframes that are judged, at most, evenly picked."""
+LEAST_GAIN = 0.01
+"""Part of the photometric difference that has to go on what was kept out."""
+MOST_APART = 1.02
+"""Factor by which the geometric disagreement there may grow."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How an adaptation trains. block: seconds of a stretch that is kept out."""
+
+    steps: int = 400
+    pairs: int = 3
+    learning_rate: float = 1e-4
+    average: float = 0.97
+    keyframes: int = 600
+    validate_steps: int = 50
+    rehearsed: int = 2
+    block: float = BLOCK
+    seed: int = 0
+    weights: Weights = field(default_factory=Weights)
+
+
+class Adaptation:
+    """Adapts a bundle to a recording.
+
+    bundle: what is adapted. checkpoint: its own, where there is one. output: folder of the new bundle. State is
+    kept in OUTPUT.adapting until the bundle is written or refused; started again with the same arguments, it goes
+    on from there. rehearsal: () -> images (E, H, W, 3) uint8 and depth (E, H, W) float32 in the network's canonical
+    metres of other places, or None for the old network's own depth of what the recording shows.
+    identity: what the recording is, as JSON holds it.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        output: Path,
+        *,
+        settings: Settings = Settings(),  # noqa: B008 - frozen
+        checkpoint: Path | None = None,
+        rehearsal: Callable[[], tuple[np.ndarray, np.ndarray]] | None = None,
+        identity: dict | None = None,
+        say: Callable[[str], None] = print,
+    ) -> None:
+        self.bundle, self.output, self.settings = bundle, Path(output), settings
+        self.checkpoint, self.rehearsal, self.say = checkpoint, rehearsal, say
+        self.work = self.output.with_name(self.output.name + ".adapting")
+        self.identity = json.loads(
+            json.dumps(
+                {
+                    "bundle": bundle.manifest.model_sha256,
+                    "checkpoint": None if checkpoint is None else str(checkpoint.resolve()),
+                    "settings": asdict(settings),
+                    "recording": identity or {},
+                }
+            )
+        )
+        if self.output.exists():
+            raise Clip2DepthError(f"{self.output} exists already; name another --output, or move it away.")
+        self._begin()
+
+    def _begin(self) -> None:
+        """Make the work folder, or find that it is of this very adaptation."""
+        file = self.work / "identity.json"
+        try:
+            self.work.mkdir(parents=True, exist_ok=True)
+            if not file.is_file():
+                _write_text(file, json.dumps(self.identity, indent=2))
+            then = json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise Clip2DepthError(
+                f"{self.work} cannot be used for the adaptation's state: {error}."
+            ) from None
+        for key in self.identity:
+            if then.get(key) != self.identity[key]:
+                raise Clip2DepthError(
+                    f"{self.work} is the state of an adaptation with another {key}; remove it to start afresh, or "
+                    "name another --output."
+                )
+
+    @property
+    def has_recording(self) -> bool:
+        """True where the keyframes are on disk already, so that the recording need not be read again."""
+        return (self.work / "recording.npz").is_file()
+
+    def read(self, frames: Iterable[Frame]) -> None:
+        """Take in the recording, unless that was done before. Raises Refusal."""
+        if self.has_recording:
+            return
+        manifest = self.bundle.manifest
+        recorder = Recorder(manifest, self.settings.keyframes)
+        for frame in frames:
+            recorder.add(frame)
+        found = recorder.finish()
+        # Odometry that stands while the wheels are driven has a path, too, of its noise; pairs decide below.
+        write_keyframes(self.work / "recording.npz", found)
+        self.say(
+            f"{len(found)} keyframes of {found.seen} frames, {found.seconds[-1]:.0f} s, {recorder.path:.1f} m driven"
+        )
+
+    def run(self) -> dict:
+        """Check, train, judge, write. Returns the summary; raises Refusal with `self.summary` filled."""
+        self.summary: dict = {"outcome": "refused", "bundle": self.bundle.name}
+        try:
+            return self._run()
+        except Refusal as refusal:
+            self.summary |= {"reason": refusal.reason, "sentence": str(refusal)}
+            raise
+
+    def _run(self) -> dict:
+        settings = self.settings
+        frames = self.frames = read_keyframes(self.work / "recording.npz")
+        self.summary["recording"] = {
+            "frames": frames.seen,
+            "keyframes": len(frames),
+            "seconds": float(frames.seconds[-1]),
+            "left_out": frames.left_out,
+        }
+        check_texture(frames)
+        block = kept_out_blocks(frames.seconds, settings.block)
+        sources = find_sources(frames.poses, frames.seconds, block)
+        paired = np.array([len(s) > 0 for s in sources])
+        self.trained, self.kept_out = (
+            np.flatnonzero(paired & (block < 0)),
+            np.flatnonzero(paired & (block >= 0)),
+        )
+        self.summary["recording"] |= {"trained": len(self.trained), "kept_out": len(self.kept_out)}
+        if min(len(self.trained), len(self.kept_out)) < FEWEST:
+            self._refuse_parallax()
+        network = self.network = open_trainable(
+            self.bundle, self.checkpoint, frames.images[:: max(1, len(frames) // 16)][:16]
+        )
+        self.summary["trains"] = what_trains(network)
+        taps, old = self._taps(network)
+        self.summary["odometry"] = check_odometry(frames, sources, old)
+        accelerator = Accelerator(mixed_precision="no")
+        objective = Objective(network, frames, taps, old, settings.weights, self._elsewhere(network, taps))
+        objective.to(accelerator.device)
+        judged = self.kept_out[
+            np.linspace(0, len(self.kept_out) - 1, min(JUDGED, len(self.kept_out))).round().astype(int)
+        ]
+        chosen = np.stack([_spread(sources[i]) for i in judged])
+        self.before = objective.judge(judged, chosen, self._all_depths(objective, judged, chosen))
+        self.errors_before = self._errors(old)
+        rehearsed = 0 if objective.elsewhere_count == 0 else settings.rehearsed
+        images = settings.steps * 2 * settings.pairs
+
+        def make_batch(step: int, phase: Phase) -> Views:
+            rng = np.random.default_rng([53, settings.seed, step])
+            return choose_views(
+                sources, self.trained, settings.pairs, rehearsed, objective.elsewhere_count, rng
+            )
+
+        def validate() -> dict[str, float]:
+            found = objective.judge(judged, chosen, self._all_depths(objective, judged, chosen))
+            row = {name: float(values.mean()) for name, values in found.items()}
+            row["measure"] = self._measure(found)
+            if frames.truth is not None:
+                depths = np.full_like(old, np.nan)
+                depths[self.kept_out] = objective.depths(self.kept_out)
+                row["abs_rel"] = self._errors(depths, only=self.kept_out)["abs_rel"]
+            return row
+
+        def keep_best(errors: dict[str, float]) -> None:
+            write_tensors(
+                self.work / "best.safetensors", trained_tensors(network), {"measure": json.dumps(errors)}
+            )
+
+        trainer = Trainer(
+            RUN,
+            objective,
+            Stage(
+                images=images,
+                learning_rate=settings.learning_rate,
+                final_learning_rate=0.1 * settings.learning_rate,
+                phases=(Phase(1.0, network.size, 2 * settings.pairs),),
+                weight_decay=0.0,
+                warmup_share=0.05,
+                average=settings.average,
+                validate_images=settings.validate_steps * 2 * settings.pairs,
+                report_steps=10,
+                save_minutes=0.25,
+            ),
+            self.work,
+            accelerator=accelerator,
+            make_batch=make_batch,
+            validate=validate,
+            keep_best=keep_best,
+            identity=self.identity,
+            seed=settings.seed,
+            measure="measure",
+        )
+        trainer.run()
+        best, _ = read_tensors(self.work / "best.safetensors")
+        network.load_state_dict(best, strict=False)
+        after = objective.judge(judged, chosen, self._all_depths(objective, judged, chosen))
+        self.after_depths = objective.depths(np.arange(len(frames)))
+        self.old_depths = old
+        self._summarize(after)
+        self._decide(after)
+        self._write()
+        self.summary["outcome"] = "adapted"
+        return self.summary
+
+    def _refuse_parallax(self) -> None:
+        poses = self.frames.poses
+        away = np.linalg.norm(poses[:, :3, 3] - poses[0, :3, 3], axis=1).max()
+        turned = np.degrees(
+            np.max(
+                np.arccos(
+                    np.clip(np.einsum("nij,ij->n", poses[:, :3, :3], poses[0, :3, :3]) / 2 - 0.5, -1, 1)
+                )
+            )
+        )
+        how = "the camera stood still" if turned < 10 else "the camera only turned"
+        if away > LEAST_PATH:
+            raise Refusal(
+                "too_short",
+                f"only {len(self.trained)} keyframes to train on and {len(self.kept_out)} kept out are seen again from "
+                f"{4}-{30} cm away; record a longer drive.",
+            )
+        raise Refusal(
+            "parallax",
+            f"too little parallax: {how} (it came {away:.2f} m far, turned {turned:.0f} degrees); record while driving.",
+        )
+
+    def _taps(self, network: Clip2Depth) -> tuple[list[np.ndarray], np.ndarray]:
+        """The frozen tower's taps of all keyframes, on disk, and the old depth, metres at the inner size."""
+        frames, folder = self.frames, self.work / "taps"
+        done = folder / "done"
+        count = len(network.image_tower.taps)
+        if not done.is_file():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            files: list[np.ndarray] = []
+            height, width = (s.stop - s.start for s in frames.inner)
+            old = np.lib.format.open_memmap(
+                folder / "old.npy", "w+", np.float32, (len(frames), height, width)
+            )
+            with torch.no_grad():
+                for begin in range(0, len(frames), BATCH):
+                    image = torch.from_numpy(frames.images[begin : begin + BATCH])
+                    taps = network.image_tower(network.preprocess(image))
+                    if not files:
+                        files = [
+                            np.lib.format.open_memmap(
+                                folder / f"{k}.npy", "w+", np.float16, (len(frames), *tap.shape[1:])
+                            )
+                            for k, tap in enumerate(taps)
+                        ]
+                    taps = [tap.half() for tap in taps]
+                    for file, tap in zip(files, taps, strict=True):
+                        file[begin : begin + BATCH] = tap.numpy()
+                    depth = network.decode([tap.float() for tap in taps]) * frames.focal_scale
+                    old[begin : begin + BATCH] = depth[:, frames.inner[0], frames.inner[1]].numpy()
+            for file in (*files, old):
+                file.flush()
+            done.touch()
+        taps = [np.load(folder / f"{k}.npy", mmap_mode="r") for k in range(count)]
+        return taps, np.load(folder / "old.npy")
+
+    def _elsewhere(self, network: Clip2Depth, taps: list[np.ndarray]):
+        """Taps and depth of views of other places; None without them."""
+        if self.rehearsal is None:
+            return None
+        images, depth = self.rehearsal()
+        found: list[list[np.ndarray]] = []
+        with torch.no_grad():
+            for begin in range(0, len(images), BATCH):
+                image = torch.from_numpy(images[begin : begin + BATCH])
+                found.append([tap.half().numpy() for tap in network.image_tower(network.preprocess(image))])
+        return [np.concatenate(parts) for parts in zip(*found, strict=True)], depth
+
+    def _all_depths(self, objective: Objective, judged: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+        """Depths by keyframe number of those that a judgement looks at, NaN elsewhere."""
+        numbers = np.unique(np.concatenate([judged, chosen.ravel()]))
+        found = objective.depths(numbers)
+        depths = np.full((len(self.frames), *found.shape[1:]), np.nan, np.float32)
+        depths[numbers] = found
+        return depths
+
+    def _measure(self, found: dict[str, np.ndarray]) -> float:
+        """What chooses the step: both measures as parts of what they were before."""
+        parts = [float(found[name].mean() / max(self.before[name].mean(), 1e-6)) for name in found]
+        return float(np.mean(parts))
+
+    def _errors(self, depths: np.ndarray, only: np.ndarray | None = None) -> dict[str, float]:
+        """Mean errors against the recording's depth; empty where it has none."""
+        if self.frames.truth is None:
+            return {}
+        found = [
+            depth_errors(depths[i], self.frames.truth[i]) for i in (self.trained if only is None else only)
+        ]
+        found = [errors for errors in found if errors is not None]
+        return mean_errors(found) if found else {}
+
+    def _summarize(self, after: dict[str, np.ndarray]) -> None:
+        self.summary["kept_out"] = {
+            name: {"before": float(self.before[name].mean()), "after": float(after[name].mean())}
+            for name in after
+        }
+        if self.frames.truth is not None:
+            self.summary["errors"] = {
+                where: {
+                    when: {
+                        k: round(v, 5)
+                        for k, v in self._errors(depths, numbers).items()
+                        if k.startswith("abs_rel")
+                    }
+                    for when, depths in (("before", self.old_depths), ("after", self.after_depths))
+                }
+                for where, numbers in (("trained", self.trained), ("kept_out", self.kept_out))
+            }
+
+    def _decide(self, after: dict[str, np.ndarray]) -> None:
+        """Raises Refusal where nothing was gained on what was kept out."""
+        before = self.before
+        gain = 1 - after["photometric"].mean() / before["photometric"].mean()
+        apart = after["consistency"].mean() / max(before["consistency"].mean(), 1e-6)
+        self.summary["gain"] = float(gain)
+        if not (gain >= LEAST_GAIN and apart <= MOST_APART):
+            raise Refusal(
+                "no_gain",
+                f"no gain on what was kept out: the new depth explains its images {gain:+.1%} better than the old one "
+                f"(at least {LEAST_GAIN:.0%} is asked) and disagrees with itself {apart:.2f} times as much.",
+            )
+
+    def _write(self) -> None:
+        """Write the bundle whole or not at all."""
+        frames, manifest, part = self.frames, self.bundle.manifest, self.work / "bundle"
+        shutil.rmtree(part, ignore_errors=True)
+        measures = {
+            name: self.summary[name] for name in ("kept_out", "errors", "gain") if name in self.summary
+        }
+        adapted = {
+            "from": {"name": manifest.name, "model_sha256": manifest.model_sha256},
+            "on": self.identity["recording"],
+            "seconds": self.summary["recording"]["seconds"],
+            "keyframes": len(frames),
+            "steps": self.settings.steps,
+            **measures,
+        }
+        export_bundle(
+            self.network.cpu(),
+            part,
+            name=self.output.name,
+            trained_on=(
+                f"{manifest.trained_on} Then adapted without true depth to a recording of "
+                f"{frames.seconds[-1]:.0f} s ({len(frames)} keyframes) of the place where it is used."
+            ),
+            check_image=frames.images[len(frames) // 2],
+            errors={**manifest.errors, "adaptation": adapted},
+            licence=manifest.licence,
+            pretrained=manifest.pretrained,
+        )
+        os.replace(part, self.output)
+
+    def close(self) -> None:
+        """Remove the state; after a bundle or a refusal."""
+        shutil.rmtree(self.work, ignore_errors=True)
+
+
+def trained_tensors(network: Clip2Depth) -> dict[str, torch.Tensor]:
+    """What training changes."""
+    return {name: p.detach() for name, p in network.named_parameters() if p.requires_grad}
+
+
+def write_keyframes(path: Path, frames: Keyframes) -> None:
+    """Write keyframes whole or not at all."""
+    camera = frames.camera
+    part = path.with_name(path.name + ".part")
+    with part.open("wb") as file:
+        np.savez(
+            file,
+            images=frames.images,
+            poses=frames.poses,
+            seconds=frames.seconds,
+            names=np.array(frames.names),
+            camera=np.array([camera.width, camera.height, camera.fx, camera.fy, camera.cx, camera.cy]),
+            inner=np.array([[s.start, s.stop] for s in frames.inner]),
+            focal_scale=frames.focal_scale,
+            seen=frames.seen,
+            left_out=json.dumps(frames.left_out),
+            **({} if frames.truth is None else {"truth": frames.truth.astype(np.float16)}),
+        )
+    os.replace(part, path)
+
+
+def read_keyframes(path: Path) -> Keyframes:
+    """What `write_keyframes` wrote."""
+    from clip2depth_ros.camera import Camera
+
+    with np.load(path, allow_pickle=False) as arrays:
+        return Keyframes(
+            arrays["images"],
+            arrays["poses"],
+            arrays["seconds"],
+            [str(name) for name in arrays["names"]],
+            arrays["truth"].astype(np.float32) if "truth" in arrays else None,
+            Camera(*arrays["camera"].tolist()),
+            tuple(slice(int(a), int(b)) for a, b in arrays["inner"]),
+            float(arrays["focal_scale"]),
+            int(arrays["seen"]),
+            json.loads(str(arrays["left_out"])),
+        )
+
+
+def recording_identity(path: str) -> dict:
+    """What names a recording: its path, and of files on disk size and time of the last change."""
+    file = Path(path)
+    if not file.exists():
+        return {"input": path}
+    files = [file] if file.is_file() else sorted(p for p in file.rglob("*") if p.is_file())
+    digest = hashlib.sha256()
+    for each in files:
+        digest.update(f"{each.relative_to(file)} {each.stat().st_size}\n".encode())
+    return {"input": file.name, "files": digest.hexdigest()[:16]}
+
+
+def _spread(numbers: np.ndarray) -> np.ndarray:
+    """SOURCES of them, evenly."""
+    return numbers[np.linspace(0, len(numbers) - 1, SOURCES).round().astype(int)]
+
+
+def _write_text(path: Path, text: str) -> None:
+    part = path.with_name(path.name + ".part")
+    part.write_text(text, encoding="utf-8")
+    os.replace(part, path)
