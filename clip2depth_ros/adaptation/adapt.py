@@ -17,10 +17,18 @@ from accelerate import Accelerator
 
 from clip2depth_ros.adaptation.agreement import check_odometry, check_texture
 from clip2depth_ros.adaptation.objective import BATCH, Objective, Views, Weights, choose_views
-from clip2depth_ros.adaptation.recording import Keyframes, Recorder
+from clip2depth_ros.adaptation.recording import Keyframes, Recorder, angle_between
 from clip2depth_ros.adaptation.refusal import Refusal
 from clip2depth_ros.adaptation.trainable import open_trainable, what_trains
-from clip2depth_ros.adaptation.views import BLOCK, SOURCES, find_sources, kept_out_blocks
+from clip2depth_ros.adaptation.rehearsal import Rehearsal
+from clip2depth_ros.adaptation.views import (
+    BLOCK,
+    FARTHEST,
+    NEAREST,
+    SOURCES,
+    find_sources,
+    kept_out_blocks,
+)
 from clip2depth_ros.bundle import Bundle
 from clip2depth_ros.bundle.export import export_bundle
 from clip2depth_ros.errors import Clip2DepthError
@@ -38,9 +46,13 @@ TAPS_BYTES = 1 << 30
 FEWEST = 12
 """Keyframes with another view, in training and kept out alike, that one can learn and judge by."""
 LEAST_PATH = 0.5
-"""Metres that the camera has to go."""
+"""Metres from its start that a camera has come which did not just stand or turn."""
+STANDING = 10.0
+"""Degrees that one may turn which stands."""
 JUDGED = 120
 """Kept-out keyframes that are judged, at most, evenly picked."""
+MOST_ELSEWHERE = 1.05
+"""Factor by which the error on views of other places may grow."""
 LEAST_GAIN = 0.01
 """Part of the photometric difference that has to go on what was kept out."""
 MOST_APART = 1.02
@@ -68,8 +80,8 @@ class Adaptation:
 
     bundle: what is adapted. checkpoint: its own, where there is one. output: folder of the new bundle. State is
     kept in OUTPUT.adapting until the bundle is written or refused; started again with the same arguments, it goes
-    on from there. rehearsal: () -> images (E, H, W, 3) uint8 and depth (E, H, W) float32 in the network's canonical
-    metres of other places, or None for the old network's own depth of what the recording shows.
+    on from there. rehearsal: makes views of other places that are trained along, and others by which it is measured that
+    the network gets no worse there; without them only the loss's pull to the old depth's shape holds it.
     identity: what the recording is, as JSON holds it.
     """
 
@@ -80,12 +92,13 @@ class Adaptation:
         *,
         settings: Settings = Settings(),  # noqa: B008 - frozen
         checkpoint: Path | None = None,
-        rehearsal: Callable[[], tuple[np.ndarray, np.ndarray]] | None = None,
+        rehearsal: Callable[[], Rehearsal | None] | None = None,
         identity: dict | None = None,
         say: Callable[[str], None] = print,
     ) -> None:
         self.bundle, self.output, self.settings = bundle, Path(output), settings
-        self.checkpoint, self.rehearsal, self.say = checkpoint, rehearsal, say
+        self.checkpoint, self.say = checkpoint, say
+        self._make_rehearsal, self.rehearsal = rehearsal, None
         self.work = self.output.with_name(self.output.name + ".adapting")
         self.identity = json.loads(
             json.dumps(
@@ -99,6 +112,8 @@ class Adaptation:
         )
         if self.output.exists():
             raise Clip2DepthError(f"{self.output} exists already; name another --output, or move it away.")
+        self.summary: dict = {"outcome": "refused", "bundle": bundle.name}
+        self.after_depths: np.ndarray | None = None
         self._begin()
 
     def _begin(self) -> None:
@@ -125,29 +140,29 @@ class Adaptation:
         """True where the keyframes are on disk already, so that the recording need not be read again."""
         return (self.work / "recording.npz").is_file()
 
-    def read(self, frames: Iterable[Frame]) -> None:
-        """Take in the recording, unless that was done before. Raises Refusal."""
-        if self.has_recording:
-            return
-        manifest = self.bundle.manifest
-        recorder = Recorder(manifest, self.settings.keyframes)
-        for frame in frames:
-            recorder.add(frame)
-        found = recorder.finish()
-        # Odometry that stands while the wheels are driven has a path, too, of its noise; pairs decide below.
-        write_keyframes(self.work / "recording.npz", found)
-        self.say(
-            f"{len(found)} keyframes of {found.seen} frames, {found.seconds[-1]:.0f} s, {recorder.path:.1f} m driven"
-        )
+    def run(self, frames: Callable[[], Iterable[Frame]]) -> dict:
+        """Read, check, train, judge, write. Returns the summary, which is also the attribute `summary`.
 
-    def run(self) -> dict:
-        """Check, train, judge, write. Returns the summary; raises Refusal with `self.summary` filled."""
-        self.summary: dict = {"outcome": "refused", "bundle": self.bundle.name}
+        frames: opens the recording; called only where its keyframes are not on disk yet. Raises Refusal, with
+        outcome, reason and sentence in the summary.
+        """
         try:
+            if not self.has_recording:
+                self._read(frames())
             return self._run()
         except Refusal as refusal:
             self.summary |= {"reason": refusal.reason, "sentence": str(refusal)}
             raise
+
+    def _read(self, frames: Iterable[Frame]) -> None:
+        recorder = Recorder(self.bundle.manifest, self.settings.keyframes)
+        for frame in frames:
+            recorder.add(frame)
+        found = recorder.finish()
+        write_keyframes(self.work / "recording.npz", found)
+        self.say(
+            f"{len(found)} keyframes of {found.seen} frames, {found.seconds[-1]:.0f} s, {recorder.path:.1f} m driven"
+        )
 
     def _run(self) -> dict:
         settings = self.settings
@@ -175,15 +190,17 @@ class Adaptation:
         self.summary["trains"] = what_trains(network)
         taps, old = self._taps(network)
         self.summary["odometry"] = check_odometry(frames, sources, old)
+        if self._make_rehearsal is not None:
+            self.rehearsal = self._make_rehearsal()
         accelerator = Accelerator(mixed_precision="no")
-        objective = Objective(network, frames, taps, old, settings.weights, self._elsewhere(network, taps))
+        objective = Objective(network, frames, taps, old, settings.weights, self._rehearsed_taps(network))
         objective.to(accelerator.device)
         judged = self.kept_out[
             np.linspace(0, len(self.kept_out) - 1, min(JUDGED, len(self.kept_out))).round().astype(int)
         ]
         chosen = np.stack([_spread(sources[i]) for i in judged])
+        elsewhere = self.rehearsal.errors(network) if self.rehearsal is not None else None
         self.before = objective.judge(judged, chosen, self._all_depths(objective, judged, chosen))
-        self.errors_before = self._errors(old)
         rehearsed = 0 if objective.elsewhere_count == 0 else settings.rehearsed
         images = settings.steps * 2 * settings.pairs
 
@@ -239,6 +256,8 @@ class Adaptation:
         self.after_depths = objective.depths(np.arange(len(frames)))
         self.old_depths = old
         self._summarize(after)
+        if elsewhere is not None:
+            self.summary["elsewhere"] = {"before": elsewhere, "after": self.rehearsal.errors(network)}
         self._decide(after)
         self._write()
         self.summary["outcome"] = "adapted"
@@ -246,24 +265,20 @@ class Adaptation:
 
     def _refuse_parallax(self) -> None:
         poses = self.frames.poses
-        away = np.linalg.norm(poses[:, :3, 3] - poses[0, :3, 3], axis=1).max()
-        turned = np.degrees(
-            np.max(
-                np.arccos(
-                    np.clip(np.einsum("nij,ij->n", poses[:, :3, :3], poses[0, :3, :3]) / 2 - 0.5, -1, 1)
-                )
-            )
-        )
-        how = "the camera stood still" if turned < 10 else "the camera only turned"
+        away = float(np.linalg.norm(poses[:, :3, 3] - poses[0, :3, 3], axis=1).max())
+        turned = float(np.degrees(angle_between(poses, poses[0]).max()))
         if away > LEAST_PATH:
             raise Refusal(
                 "too_short",
-                f"only {len(self.trained)} keyframes to train on and {len(self.kept_out)} kept out are seen again from "
-                f"{4}-{30} cm away; record a longer drive.",
+                f"only {len(self.trained)} keyframes to train on and {len(self.kept_out)} to judge by are seen again "
+                f"from {NEAREST * 100:.0f} to {FARTHEST * 100:.0f} cm away ({FEWEST} of each are needed); record a "
+                "longer or slower drive.",
             )
+        how = "the camera only turned" if turned > STANDING else "the camera stood still"
         raise Refusal(
             "parallax",
-            f"too little parallax: {how} (it came {away:.2f} m far, turned {turned:.0f} degrees); record while driving.",
+            f"too little parallax: by the odometry {how} (at most {away:.2f} m and {turned:.0f} degrees from where it "
+            "began), and that tells nothing about depth; record while driving.",
         )
 
     def _taps(self, network: Clip2Depth) -> tuple[list[np.ndarray], np.ndarray]:
@@ -275,43 +290,42 @@ class Adaptation:
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()
             files: list[np.ndarray] = []
+            total = len(frames)
             height, width = (s.stop - s.start for s in frames.inner)
-            old = np.lib.format.open_memmap(
-                folder / "old.npy", "w+", np.float32, (len(frames), height, width)
-            )
-            with torch.no_grad():
-                for begin in range(0, len(frames), BATCH):
-                    image = torch.from_numpy(frames.images[begin : begin + BATCH])
-                    taps = network.image_tower(network.preprocess(image))
+            old = np.lib.format.open_memmap(folder / "old.npy", "w+", np.float32, (total, height, width))
+            for begin in range(0, total, BATCH):
+                pixels = frames.images[begin : begin + BATCH]
+                for first, images in ((begin, pixels), (total + begin, pixels[:, :, ::-1].copy())):
+                    taps = [tap.half() for tap in _tower(network, images)]
                     if not files:
                         files = [
                             np.lib.format.open_memmap(
-                                folder / f"{k}.npy", "w+", np.float16, (len(frames), *tap.shape[1:])
+                                folder / f"{k}.npy", "w+", np.float16, (2 * total, *tap.shape[1:])
                             )
                             for k, tap in enumerate(taps)
                         ]
-                    taps = [tap.half() for tap in taps]
                     for file, tap in zip(files, taps, strict=True):
-                        file[begin : begin + BATCH] = tap.numpy()
-                    depth = network.decode([tap.float() for tap in taps]) * frames.focal_scale
-                    old[begin : begin + BATCH] = depth[:, frames.inner[0], frames.inner[1]].numpy()
+                        file[first : first + len(tap)] = tap.numpy()
+                    if first == begin:
+                        with torch.no_grad():
+                            depth = network.decode([tap.float() for tap in taps]) * frames.focal_scale
+                        old[begin : begin + BATCH] = depth[:, frames.inner[0], frames.inner[1]].numpy()
             for file in (*files, old):
                 file.flush()
             done.touch()
         taps = [np.load(folder / f"{k}.npy", mmap_mode="r") for k in range(count)]
         return taps, np.load(folder / "old.npy")
 
-    def _elsewhere(self, network: Clip2Depth, taps: list[np.ndarray]):
-        """Taps and depth of views of other places; None without them."""
+    def _rehearsed_taps(self, network: Clip2Depth) -> tuple[list[np.ndarray], np.ndarray] | None:
+        """Taps and canonical depth of the views that are trained along; None without any."""
         if self.rehearsal is None:
             return None
-        images, depth = self.rehearsal()
-        found: list[list[np.ndarray]] = []
-        with torch.no_grad():
-            for begin in range(0, len(images), BATCH):
-                image = torch.from_numpy(images[begin : begin + BATCH])
-                found.append([tap.half().numpy() for tap in network.image_tower(network.preprocess(image))])
-        return [np.concatenate(parts) for parts in zip(*found, strict=True)], depth
+        images, depth = self.rehearsal.trained
+        parts = [
+            [tap.half().numpy() for tap in _tower(network, images[begin : begin + BATCH])]
+            for begin in range(0, len(images), BATCH)
+        ]
+        return [np.concatenate(taps) for taps in zip(*parts, strict=True)], depth
 
     def _all_depths(self, objective: Objective, judged: np.ndarray, chosen: np.ndarray) -> np.ndarray:
         """Depths by keyframe number of those that a judgement looks at, NaN elsewhere."""
@@ -322,9 +336,10 @@ class Adaptation:
         return depths
 
     def _measure(self, found: dict[str, np.ndarray]) -> float:
-        """What chooses the step: both measures as parts of what they were before."""
-        parts = [float(found[name].mean() / max(self.before[name].mean(), 1e-6)) for name in found]
-        return float(np.mean(parts))
+        """What chooses the step: the two parts of the loss that need no old depth, weighted as there."""
+        return float(
+            found["photometric"].mean() + self.settings.weights.consistency * found["consistency"].mean()
+        )
 
     def _errors(self, depths: np.ndarray, only: np.ndarray | None = None) -> dict[str, float]:
         """Mean errors against the recording's depth; empty where it has none."""
@@ -366,13 +381,22 @@ class Adaptation:
                 f"no gain on what was kept out: the new depth explains its images {gain:+.1%} better than the old one "
                 f"(at least {LEAST_GAIN:.0%} is asked) and disagrees with itself {apart:.2f} times as much.",
             )
+        elsewhere = self.summary.get("elsewhere")
+        if elsewhere and elsewhere["after"] > MOST_ELSEWHERE * elsewhere["before"]:
+            raise Refusal(
+                "worse_elsewhere",
+                f"the network would get worse in other places: AbsRel {elsewhere['before']:.3f} before and "
+                f"{elsewhere['after']:.3f} after on simulated views; record a longer or more varied drive.",
+            )
 
     def _write(self) -> None:
         """Write the bundle whole or not at all."""
         frames, manifest, part = self.frames, self.bundle.manifest, self.work / "bundle"
         shutil.rmtree(part, ignore_errors=True)
         measures = {
-            name: self.summary[name] for name in ("kept_out", "errors", "gain") if name in self.summary
+            name: self.summary[name]
+            for name in ("kept_out", "errors", "gain", "elsewhere")
+            if name in self.summary
         }
         adapted = {
             "from": {"name": manifest.name, "model_sha256": manifest.model_sha256},
@@ -400,6 +424,12 @@ class Adaptation:
     def close(self) -> None:
         """Remove the state; after a bundle or a refusal."""
         shutil.rmtree(self.work, ignore_errors=True)
+
+
+@torch.no_grad()
+def _tower(network: Clip2Depth, images: np.ndarray) -> list[torch.Tensor]:
+    """The image tower's taps of (B, H, W, 3) uint8."""
+    return network.image_tower(network.preprocess(torch.from_numpy(images)))
 
 
 def trained_tensors(network: Clip2Depth) -> dict[str, torch.Tensor]:

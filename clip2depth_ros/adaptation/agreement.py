@@ -17,12 +17,17 @@ FEWEST_CORNERS = 25
 """Of an image that can be compared with another."""
 RETURNED = 0.7
 """Pixels within which a corner that is followed there and back has to end."""
-OFF_LINE = 2.0
-"""Pixels: typical distance from the epipolar line from which on a pair contradicts the odometry."""
-CONTRADICTING = 0.5
-"""Part of the pairs."""
-FACTOR = np.log(2.5)
-"""And a spread of log triangulated over predicted depth between pairs, from which the odometry is of another."""
+OFF_LINE = 1.5 / 224
+"""Typical distance from the epipolar lines, as a part of the image's width, from which on a pair contradicts the
+odometry."""
+CONTRADICTING = 0.4
+"""Part of the pairs that do, from which on the odometry is not believed. Of drives with their own odometry, wheels
+that slip and drift included, it is 0; with that of another drive it is above 0.5."""
+SPREAD = 0.6
+"""Typical deviation between pairs of log triangulated over predicted depth, from which on it is not, either: the
+robot that was driven moved at other times than this camera. It is 0.2 at most, and above 1.5, on the same."""
+FACTOR = 4.0
+"""And the factor between the two in a typical pair."""
 
 
 def corners_of(grey: np.ndarray) -> np.ndarray:
@@ -76,7 +81,7 @@ def check_odometry(frames: Keyframes, sources: list[np.ndarray], old: np.ndarray
             f"only in {len(off)} of {len(chosen)} pairs of images could corners be followed; the images are too blurred, "
             "too dark or too empty to compare.",
         )
-    contradicting = float(np.mean(np.array(off) > OFF_LINE))
+    contradicting = float(np.mean(np.array(off) > OFF_LINE * camera.width))
     spread = float(np.median(np.abs(scales - np.median(scales)))) if len(scales) > 4 else float("inf")
     found = {
         "off_line": float(np.median(off)),
@@ -84,6 +89,17 @@ def check_odometry(frames: Keyframes, sources: list[np.ndarray], old: np.ndarray
         "scale": float(np.exp(np.median(scales))) if scales else float("nan"),
         "spread": spread,
     }
+    said = (
+        f"{contradicting:.0%} of the image pairs do not lie as it says, and the depth that follows from it is "
+        f"{found['scale']:.2g} times the expected one, give or take {np.expm1(spread):.0%}"
+    )
+    agrees = contradicting <= CONTRADICTING and spread <= SPREAD
+    if not (agrees and 1 / FACTOR <= found["scale"] <= FACTOR):
+        raise Refusal(
+            "odometry_contradicts",
+            f"the odometry contradicts the images: {said}; check that both are of the same robot and time, and the "
+            "camera's mounting.",
+        )
     return found
 
 

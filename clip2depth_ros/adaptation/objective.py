@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import torch
 from torch import nn
@@ -61,7 +62,7 @@ class Views:
 class Objective(nn.Module):
     """The loss of a step. The network stays in evaluation mode: batch norms keep what they know.
 
-    taps: per tap (N, C, h, w) float16; old: (N, h, w) float32 metres, the old network's depth at the inner size.
+    taps: per tap (2 N, C, h, w) float16, of the keyframes and then of their mirror images; old: (N, h, w) float32 metres, the old network's depth at the inner size.
     elsewhere: taps (E, ...) and depth (E, H, W) in canonical metres of views of other places, or None.
     """
 
@@ -77,6 +78,10 @@ class Objective(nn.Module):
         super().__init__()
         self.network, self.weights = network, weights
         self._frames, self._taps, self._old, self._elsewhere = frames, taps, old, elsewhere
+        rows, columns = frames.inner
+        self._grey = np.stack(
+            [cv2.cvtColor(np.ascontiguousarray(i[rows, columns]), cv2.COLOR_RGB2GRAY) for i in frames.images]
+        )
         camera = frames.camera
         k = [[camera.fx, 0, camera.cx], [0, camera.fy, camera.cy], [0, 0, 1]]
         self.register_buffer("intrinsics", torch.tensor(k, dtype=torch.float32), persistent=False)
@@ -96,10 +101,13 @@ class Objective(nn.Module):
     def device(self) -> torch.device:
         return self.intrinsics.device
 
-    def depth(self, numbers: np.ndarray) -> torch.Tensor:
-        """(B, h, w) metres of the camera, at the inner size."""
-        taps = [torch.from_numpy(np.asarray(t[numbers])).to(self.device).float() for t in self._taps]
+    def depth(self, numbers: np.ndarray, *, mirrored: bool = False) -> torch.Tensor:
+        """(B, h, w) metres of the camera, at the inner size. mirrored: as the mirror images have it."""
+        places = numbers + len(self._frames) if mirrored else numbers
+        taps = [torch.from_numpy(np.asarray(t[places])).to(self.device).float() for t in self._taps]
         depth = self.network.decode(taps) * self._frames.focal_scale
+        if mirrored:
+            depth = depth.flip(-1)
         return depth[:, self._frames.inner[0], self._frames.inner[1]]
 
     @torch.no_grad()
@@ -109,10 +117,8 @@ class Objective(nn.Module):
         return np.concatenate(parts)
 
     def images(self, numbers: np.ndarray) -> torch.Tensor:
-        """(B, 3, h, w) float 0..1 at the inner size."""
-        rows, columns = self._frames.inner
-        pixels = np.ascontiguousarray(self._frames.images[numbers][:, rows, columns])
-        return torch.from_numpy(pixels).to(self.device).permute(0, 3, 1, 2).float() / 255
+        """(B, 1, h, w) float 0..1, grey, at the inner size: colour would take three times as long."""
+        return torch.from_numpy(self._grey[numbers][:, None]).to(self.device).float() / 255
 
     def motions(self, first: np.ndarray, second: np.ndarray) -> torch.Tensor:
         """(B, 4, 4): points of each first view into its second."""
@@ -123,7 +129,8 @@ class Objective(nn.Module):
     def forward(self, batch: Views, step: int) -> tuple[torch.Tensor, dict[str, float]]:
         """The loss of a step and its parts."""
         targets, sources = batch.targets, batch.sources
-        image, depth = self.images(targets), self.depth(targets)
+        # Every second step the network sees mirror images: the same geometry, other features.
+        image, depth = self.images(targets), self.depth(targets, mirrored=step % 2 == 1)
         swapped = torch.arange(len(targets), device=self.device) ^ 1
         errors, still, apart = [], [], None
         for k in range(sources.shape[1]):

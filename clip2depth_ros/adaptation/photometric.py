@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How well depth and motion explain that two images show the same: the loss that needs no true depth.
 
-Images are (B, 3, H, W) float in 0..1, depth is (B, H, W) metres, motion (B, 4, 4), intrinsics (B, 3, 3).
+Images are (B, C, H, W) float in 0..1, depth is (B, H, W) metres, motion (B, 4, 4), intrinsics (B, 3, 3).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def warped(
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     """`source` as the camera of `depth` would see it.
 
-    Returns image (B, 3, H, W), whether each pixel is inside the source (B, H, W), its place there (B, H, W, 2),
+    Returns image (B, C, H, W), whether each pixel is inside the source (B, H, W), its place there (B, H, W, 2),
     and its depth there (B, H, W).
     """
     place, there = carry(depth, motion, intrinsics)

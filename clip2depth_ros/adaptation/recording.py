@@ -16,7 +16,7 @@ from clip2depth_ros.pipeline.geometry import Geometry
 from clip2depth_ros.transforms import is_pose
 from clip2depth_ros.truth import Truth
 
-STEP, TURN = 0.02, np.radians(2.0)
+STEP, TURN = 0.01, np.radians(1.0)
 """A frame that moved less than this, metres and radians, since the last kept one shows nothing new."""
 DARK, BRIGHT = 16, 239
 """Grey levels below and above which a pixel shows no more than that it is dark or bright."""
