@@ -19,8 +19,8 @@ from clip2depth_ros.adaptation.agreement import check_odometry, check_texture
 from clip2depth_ros.adaptation.objective import BATCH, Objective, Views, Weights, choose_views
 from clip2depth_ros.adaptation.recording import Keyframes, Recorder, angle_between
 from clip2depth_ros.adaptation.refusal import Refusal
-from clip2depth_ros.adaptation.trainable import open_trainable, what_trains
 from clip2depth_ros.adaptation.rehearsal import Rehearsal
+from clip2depth_ros.adaptation.trainable import open_trainable, what_trains
 from clip2depth_ros.adaptation.views import (
     BLOCK,
     FARTHEST,
@@ -61,7 +61,15 @@ MOST_APART = 1.02
 
 @dataclass(frozen=True)
 class Settings:
-    """How an adaptation trains. block: seconds of a stretch that is kept out."""
+    """How an adaptation trains.
+
+    steps, pairs  of two keyframes that see each other, in each step
+    average       decay of the moving average of the weights
+    keyframes     at most
+    rehearsed     views of other places in each step
+    block         seconds of a stretch that is kept out
+    save_minutes  between two states on disk
+    """
 
     steps: int = 400
     pairs: int = 3
@@ -71,6 +79,7 @@ class Settings:
     validate_steps: int = 50
     rehearsed: int = 2
     block: float = BLOCK
+    save_minutes: float = 0.25
     seed: int = 0
     weights: Weights = field(default_factory=Weights)
 
@@ -78,11 +87,11 @@ class Settings:
 class Adaptation:
     """Adapts a bundle to a recording.
 
-    bundle: what is adapted. checkpoint: its own, where there is one. output: folder of the new bundle. State is
-    kept in OUTPUT.adapting until the bundle is written or refused; started again with the same arguments, it goes
-    on from there. rehearsal: makes views of other places that are trained along, and others by which it is measured that
-    the network gets no worse there; without them only the loss's pull to the old depth's shape holds it.
-    identity: what the recording is, as JSON holds it.
+    bundle: what is adapted. checkpoint: its own, where there is one. output: folder of the new bundle. State
+    is kept in OUTPUT.adapting until the bundle is written or refused; started again with the same arguments,
+    it goes on from there. rehearsal: makes views of other places that are trained along, and others by which
+    it is measured that the network gets no worse there; without them only the loss's pull to the old depth's
+    shape holds it. identity: what the recording is, as JSON holds it.
     """
 
     def __init__(
@@ -90,7 +99,7 @@ class Adaptation:
         bundle: Bundle,
         output: Path,
         *,
-        settings: Settings = Settings(),  # noqa: B008 - frozen
+        settings: Settings = Settings(),
         checkpoint: Path | None = None,
         rehearsal: Callable[[], Rehearsal | None] | None = None,
         identity: dict | None = None,
@@ -131,8 +140,8 @@ class Adaptation:
         for key in self.identity:
             if then.get(key) != self.identity[key]:
                 raise Clip2DepthError(
-                    f"{self.work} is the state of an adaptation with another {key}; remove it to start afresh, or "
-                    "name another --output."
+                    f"{self.work} is the state of an adaptation with another {key}; remove it to start "
+                    f"afresh, or name another --output."
                 )
 
     @property
@@ -161,7 +170,8 @@ class Adaptation:
         found = recorder.finish()
         write_keyframes(self.work / "recording.npz", found)
         self.say(
-            f"{len(found)} keyframes of {found.seen} frames, {found.seconds[-1]:.0f} s, {recorder.path:.1f} m driven"
+            f"{len(found)} keyframes of {found.seen} frames, {found.seconds[-1]:.0f} s, {recorder.path:.1f} "
+            "m driven"
         )
 
     def _run(self) -> dict:
@@ -193,7 +203,9 @@ class Adaptation:
         if self._make_rehearsal is not None:
             self.rehearsal = self._make_rehearsal()
         accelerator = Accelerator(mixed_precision="no")
-        objective = Objective(network, frames, taps, old, settings.weights, self._rehearsed_taps(network))
+        objective = Objective(
+            network, frames, taps, old, settings.weights, elsewhere=self._rehearsed_taps(network)
+        )
         objective.to(accelerator.device)
         judged = self.kept_out[
             np.linspace(0, len(self.kept_out) - 1, min(JUDGED, len(self.kept_out))).round().astype(int)
@@ -201,6 +213,7 @@ class Adaptation:
         chosen = np.stack([_spread(sources[i]) for i in judged])
         elsewhere = self.rehearsal.errors(network) if self.rehearsal is not None else None
         self.before = objective.judge(judged, chosen, self._all_depths(objective, judged, chosen))
+        objective.level = max(float(self.before["photometric"].mean()), 1e-3)
         rehearsed = 0 if objective.elsewhere_count == 0 else settings.rehearsed
         images = settings.steps * 2 * settings.pairs
 
@@ -238,7 +251,7 @@ class Adaptation:
                 average=settings.average,
                 validate_images=settings.validate_steps * 2 * settings.pairs,
                 report_steps=10,
-                save_minutes=0.25,
+                save_minutes=settings.save_minutes,
             ),
             self.work,
             accelerator=accelerator,
@@ -270,15 +283,15 @@ class Adaptation:
         if away > LEAST_PATH:
             raise Refusal(
                 "too_short",
-                f"only {len(self.trained)} keyframes to train on and {len(self.kept_out)} to judge by are seen again "
-                f"from {NEAREST * 100:.0f} to {FARTHEST * 100:.0f} cm away ({FEWEST} of each are needed); record a "
-                "longer or slower drive.",
+                f"only {len(self.trained)} keyframes to train on and {len(self.kept_out)} to judge by are "
+                f"seen again from {NEAREST * 100:.0f} to {FARTHEST * 100:.0f} cm away ({FEWEST} of each are "
+                f"needed); record a longer or slower drive.",
             )
         how = "the camera only turned" if turned > STANDING else "the camera stood still"
         raise Refusal(
             "parallax",
-            f"too little parallax: by the odometry {how} (at most {away:.2f} m and {turned:.0f} degrees from where it "
-            "began), and that tells nothing about depth; record while driving.",
+            f"too little parallax: by the odometry {how} (at most {away:.2f} m and {turned:.0f} degrees from "
+            f"where it began), and that tells nothing about depth; record while driving.",
         )
 
     def _taps(self, network: Clip2Depth) -> tuple[list[np.ndarray], np.ndarray]:
@@ -295,21 +308,19 @@ class Adaptation:
             old = np.lib.format.open_memmap(folder / "old.npy", "w+", np.float32, (total, height, width))
             for begin in range(0, total, BATCH):
                 pixels = frames.images[begin : begin + BATCH]
-                for first, images in ((begin, pixels), (total + begin, pixels[:, :, ::-1].copy())):
-                    taps = [tap.half() for tap in _tower(network, images)]
-                    if not files:
-                        files = [
-                            np.lib.format.open_memmap(
-                                folder / f"{k}.npy", "w+", np.float16, (2 * total, *tap.shape[1:])
-                            )
-                            for k, tap in enumerate(taps)
-                        ]
-                    for file, tap in zip(files, taps, strict=True):
-                        file[first : first + len(tap)] = tap.numpy()
-                    if first == begin:
-                        with torch.no_grad():
-                            depth = network.decode([tap.float() for tap in taps]) * frames.focal_scale
-                        old[begin : begin + BATCH] = depth[:, frames.inner[0], frames.inner[1]].numpy()
+                taps = [tap.half() for tap in _tower(network, pixels)]
+                if not files:
+                    files = [
+                        np.lib.format.open_memmap(
+                            folder / f"{k}.npy", "w+", np.float16, (total, *tap.shape[1:])
+                        )
+                        for k, tap in enumerate(taps)
+                    ]
+                for file, tap in zip(files, taps, strict=True):
+                    file[begin : begin + BATCH] = tap.numpy()
+                with torch.no_grad():
+                    depth = network.decode([tap.float() for tap in taps]) * frames.focal_scale
+                old[begin : begin + BATCH] = depth[:, frames.inner[0], frames.inner[1]].numpy()
             for file in (*files, old):
                 file.flush()
             done.touch()
@@ -337,9 +348,8 @@ class Adaptation:
 
     def _measure(self, found: dict[str, np.ndarray]) -> float:
         """What chooses the step: the two parts of the loss that need no old depth, weighted as there."""
-        return float(
-            found["photometric"].mean() + self.settings.weights.consistency * found["consistency"].mean()
-        )
+        photometric = float(found["photometric"].mean() / max(self.before["photometric"].mean(), 1e-3))
+        return photometric + self.settings.weights.consistency * float(found["consistency"].mean())
 
     def _errors(self, depths: np.ndarray, only: np.ndarray | None = None) -> dict[str, float]:
         """Mean errors against the recording's depth; empty where it has none."""
@@ -378,8 +388,9 @@ class Adaptation:
         if not (gain >= LEAST_GAIN and apart <= MOST_APART):
             raise Refusal(
                 "no_gain",
-                f"no gain on what was kept out: the new depth explains its images {gain:+.1%} better than the old one "
-                f"(at least {LEAST_GAIN:.0%} is asked) and disagrees with itself {apart:.2f} times as much.",
+                f"no gain on what was kept out: the new depth explains its images {gain:+.1%} better than "
+                f"the old one (at least {LEAST_GAIN:.0%} is asked) and disagrees with itself {apart:.2f} "
+                "times as much.",
             )
         elsewhere = self.summary.get("elsewhere")
         if elsewhere and elsewhere["after"] > MOST_ELSEWHERE * elsewhere["before"]:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether a recording can teach: its images have texture, and its odometry is of the camera that took them."""
+"""Whether a recording can teach: its images have texture, and its odometry is of the camera that took "
+"them."""
 
 from __future__ import annotations
 
@@ -18,14 +19,15 @@ FEWEST_CORNERS = 25
 RETURNED = 0.7
 """Pixels within which a corner that is followed there and back has to end."""
 OFF_LINE = 1.5 / 224
-"""Typical distance from the epipolar lines, as a part of the image's width, from which on a pair contradicts the
-odometry."""
+"""Typical distance from the epipolar lines, as a part of the image's width, from which on a pair contradicts
+the odometry."""
 CONTRADICTING = 0.4
-"""Part of the pairs that do, from which on the odometry is not believed. Of drives with their own odometry, wheels
-that slip and drift included, it is 0; with that of another drive it is above 0.5."""
+"""Part of the pairs that do, from which on the odometry is not believed. Of drives with their own odometry,
+wheels that slip and drift included, it is 0; with that of another drive it is above 0.5."""
 SPREAD = 0.6
-"""Typical deviation between pairs of log triangulated over predicted depth, from which on it is not, either: the
-robot that was driven moved at other times than this camera. It is 0.2 at most, and above 1.5, on the same."""
+"""Typical deviation between pairs of log triangulated over predicted depth, from which on it is not, either:
+the robot that was driven moved at other times than this camera. It is 0.2 at most, and above 1.5, on the
+same."""
 FACTOR = 4.0
 """And the factor between the two in a typical pair."""
 
@@ -49,17 +51,17 @@ def check_texture(frames: Keyframes) -> None:
     if np.median(counts) < FEWEST_CORNERS:
         raise Refusal(
             "texture",
-            f"the images show too little to compare: {np.median(counts):.0f} corners in a typical one, a blank wall or "
-            "darkness; record where there is something to see.",
+            f"the images show too little to compare: {np.median(counts):.0f} corners in a typical one, a "
+            f"blank wall or darkness; record where there is something to see.",
         )
 
 
 def check_odometry(frames: Keyframes, sources: list[np.ndarray], old: np.ndarray) -> dict[str, float]:
     """What the images say about the odometry. Raises Refusal where they contradict it.
 
-    old: (N, h, w) metres, the old network's depth. Returns off_line, the typical pixels of a pair from its epipolar
-    lines; contradicting, the part of pairs beyond OFF_LINE; and scale, spread: median and spread (log) over pairs of
-    triangulated over predicted depth.
+    old: (N, h, w) metres, the old network's depth. Returns off_line, the typical pixels of a pair from its
+    epipolar lines; contradicting, the part of pairs beyond OFF_LINE; and scale, spread: median and spread
+    (log) over pairs of triangulated over predicted depth.
     """
     paired = [i for i in range(len(frames)) if len(sources[i])]
     chosen = np.linspace(0, len(paired) - 1, min(PAIRS, len(paired))).round().astype(int)
@@ -78,8 +80,8 @@ def check_odometry(frames: Keyframes, sources: list[np.ndarray], old: np.ndarray
     if len(off) < 5:
         raise Refusal(
             "texture",
-            f"only in {len(off)} of {len(chosen)} pairs of images could corners be followed; the images are too blurred, "
-            "too dark or too empty to compare.",
+            f"only in {len(off)} of {len(chosen)} pairs of images could corners be followed; the images are "
+            f"too blurred, too dark or too empty to compare.",
         )
     contradicting = float(np.mean(np.array(off) > OFF_LINE * camera.width))
     spread = float(np.median(np.abs(scales - np.median(scales)))) if len(scales) > 4 else float("inf")
@@ -90,15 +92,15 @@ def check_odometry(frames: Keyframes, sources: list[np.ndarray], old: np.ndarray
         "spread": spread,
     }
     said = (
-        f"{contradicting:.0%} of the image pairs do not lie as it says, and the depth that follows from it is "
-        f"{found['scale']:.2g} times the expected one, give or take {np.expm1(spread):.0%}"
+        f"{contradicting:.0%} of the image pairs do not lie as it says, and the depth that follows from it "
+        f"is {found['scale']:.2g} times the expected one, give or take {np.expm1(spread):.0%}"
     )
     agrees = contradicting <= CONTRADICTING and spread <= SPREAD
     if not (agrees and 1 / FACTOR <= found["scale"] <= FACTOR):
         raise Refusal(
             "odometry_contradicts",
-            f"the odometry contradicts the images: {said}; check that both are of the same robot and time, and the "
-            "camera's mounting.",
+            f"the odometry contradicts the images: {said}; check that both are of the same robot and time, "
+            f"and the camera's mounting.",
         )
     return found
 

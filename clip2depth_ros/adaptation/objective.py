@@ -32,7 +32,7 @@ BATCH = 12
 
 @dataclass(frozen=True)
 class Weights:
-    """Of the parts of the loss, beside the photometric difference.
+    """Of the parts of the loss, beside the photometric difference as a part of its level before.
 
     consistency  mean log disagreement of the depths of both views
     roughness    of log depth where the image has no edge
@@ -40,9 +40,9 @@ class Weights:
     rehearsal    of the loss on views of elsewhere
     """
 
-    consistency: float = 0.05
-    roughness: float = 0.01
-    shape: float = 0.02
+    consistency: float = 0.7
+    roughness: float = 0.13
+    shape: float = 0.27
     rehearsal: float = 0.1
 
 
@@ -62,8 +62,10 @@ class Views:
 class Objective(nn.Module):
     """The loss of a step. The network stays in evaluation mode: batch norms keep what they know.
 
-    taps: per tap (2 N, C, h, w) float16, of the keyframes and then of their mirror images; old: (N, h, w) float32 metres, the old network's depth at the inner size.
-    elsewhere: taps (E, ...) and depth (E, H, W) in canonical metres of views of other places, or None.
+    taps: per tap (N, C, h, w) float16; old: (N, h, w) float32 metres, the old network's depth at the inner
+    size. level: photometric difference before, which is large where there is much texture and small where
+    there is none. elsewhere: taps (E, ...) and depth (E, H, W) in canonical metres of views of other places,
+    or None.
     """
 
     def __init__(
@@ -73,10 +75,11 @@ class Objective(nn.Module):
         taps: Sequence[np.ndarray],
         old: np.ndarray,
         weights: Weights,
+        level: float = 1.0,
         elsewhere: tuple[Sequence[np.ndarray], np.ndarray] | None = None,
     ) -> None:
         super().__init__()
-        self.network, self.weights = network, weights
+        self.network, self.weights, self.level = network, weights, level
         self._frames, self._taps, self._old, self._elsewhere = frames, taps, old, elsewhere
         rows, columns = frames.inner
         self._grey = np.stack(
@@ -101,13 +104,10 @@ class Objective(nn.Module):
     def device(self) -> torch.device:
         return self.intrinsics.device
 
-    def depth(self, numbers: np.ndarray, *, mirrored: bool = False) -> torch.Tensor:
-        """(B, h, w) metres of the camera, at the inner size. mirrored: as the mirror images have it."""
-        places = numbers + len(self._frames) if mirrored else numbers
-        taps = [torch.from_numpy(np.asarray(t[places])).to(self.device).float() for t in self._taps]
+    def depth(self, numbers: np.ndarray) -> torch.Tensor:
+        """(B, h, w) metres of the camera, at the inner size."""
+        taps = [torch.from_numpy(np.asarray(t[numbers])).to(self.device).float() for t in self._taps]
         depth = self.network.decode(taps) * self._frames.focal_scale
-        if mirrored:
-            depth = depth.flip(-1)
         return depth[:, self._frames.inner[0], self._frames.inner[1]]
 
     @torch.no_grad()
@@ -129,8 +129,7 @@ class Objective(nn.Module):
     def forward(self, batch: Views, step: int) -> tuple[torch.Tensor, dict[str, float]]:
         """The loss of a step and its parts."""
         targets, sources = batch.targets, batch.sources
-        # Every second step the network sees mirror images: the same geometry, other features.
-        image, depth = self.images(targets), self.depth(targets, mirrored=step % 2 == 1)
+        image, depth = self.images(targets), self.depth(targets)
         swapped = torch.arange(len(targets), device=self.device) ^ 1
         errors, still, apart = [], [], None
         for k in range(sources.shape[1]):
@@ -154,7 +153,7 @@ class Objective(nn.Module):
         }
         w = self.weights
         loss = (
-            parts["photometric"]
+            parts["photometric"] / self.level
             + w.consistency * parts["consistency"]
             + w.roughness * parts["roughness"]
             + w.shape * parts["shape"]
@@ -184,8 +183,8 @@ class Objective(nn.Module):
     def judge(self, numbers: np.ndarray, sources: np.ndarray, depths: np.ndarray) -> dict[str, np.ndarray]:
         """Per keyframe (B,): photometric difference and geometric disagreement with what its sources show.
 
-        numbers (B,), sources (B, S), depths (N, h, w) metres by keyframe number. A pixel counts by the best of
-        its sources, and never with more than without any warp: what moves by itself cannot be explained.
+        numbers (B,), sources (B, S), depths (N, h, w) metres by keyframe number. A pixel counts by the best
+        of its sources, and never with more than without any warp: what moves by itself cannot be explained.
         """
         photometric, consistency = [], []
         for begin in range(0, len(numbers), BATCH):

@@ -32,8 +32,8 @@ def warped(
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     """`source` as the camera of `depth` would see it.
 
-    Returns image (B, C, H, W), whether each pixel is inside the source (B, H, W), its place there (B, H, W, 2),
-    and its depth there (B, H, W).
+    Returns image (B, C, H, W), whether each pixel is inside the source (B, H, W), its place there (B, H, W,
+    2), and its depth there (B, H, W).
     """
     place, there = carry(depth, motion, intrinsics)
     within = inside(place)

@@ -23,9 +23,7 @@ DARK, BRIGHT = 16, 239
 BLIND = 0.6
 """Part of such pixels from which an image is not used."""
 BLURRED = 0.35
-"""Sharpness, as a part of the typical one around it, below which an image is not used."""
-AROUND = 15
-"""Frames before and after that say what sharpness is typical."""
+"""Sharpness, as a part of the recording's typical one, below which an image is not used."""
 
 
 @dataclass
@@ -77,8 +75,8 @@ class Keyframes:
 class Recorder:
     """Takes in a recording frame by frame and keeps what shows something new.
 
-    manifest: of the bundle that is adapted. most: keyframes to keep, at most; where more are worth it, the step
-    between them grows evenly. Frames come with `odometry`; those without are left out.
+    manifest: of the bundle that is adapted. most: keyframes to keep, at most; where more are worth it, the
+    step between them grows evenly. Frames come with `odometry`; those without are left out.
     """
 
     def __init__(self, manifest: Manifest, most: int) -> None:

@@ -24,7 +24,8 @@ FIRST_ROOM = 7_000_000
 class Rehearsal:
     """Simulated views with true depth at a network's size.
 
-    trained: images (E, H, W, 3) uint8 and depth (E, H, W) float32, canonical metres, NaN unknown; measured: others.
+    trained: images (E, H, W, 3) uint8 and depth (E, H, W) float32, canonical metres, NaN unknown; measured:
+    others.
     """
 
     def __init__(self, images: np.ndarray, depth: np.ndarray, measured: int) -> None:

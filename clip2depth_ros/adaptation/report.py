@@ -71,7 +71,8 @@ def in_words(summary: dict) -> str:
 
 
 def before_after(adaptation, rows: int = ROWS) -> np.ndarray:
-    """(H, W, 3) uint8 RGB: kept-out images with their depth before and after, true depth where it is known."""
+    """(H, W, 3) uint8 RGB: kept-out images with their depth before and after, true depth where it is "
+    "known."""
     frames = adaptation.frames
     numbers = adaptation.kept_out
     numbers = numbers[np.linspace(0, len(numbers) - 1, min(rows, len(numbers))).round().astype(int)]
@@ -121,8 +122,9 @@ def _head(summary: dict) -> list[Block]:
         found = summary["odometry"]
         blocks.append(
             Paragraph(
-                f"Odometry against the images: corners lie {found['off_line']:.2f} pixels off their epipolar lines in "
-                f"a typical pair, and triangulated depth is {found['scale']:.2f} times the old depth."
+                f"Odometry against the images: corners lie {found['off_line']:.2f} pixels off their epipolar "
+                f"lines in a typical pair, and triangulated depth is {found['scale']:.2f} times the old "
+                "depth."
             )
         )
     return blocks
@@ -149,9 +151,10 @@ def _measures(summary: dict) -> list[Block]:
         Heading("Measures"),
         Table(("", "before", "after"), rows),
         Paragraph(
-            "Photometric: how much an image differs from others that are warped into it by depth and odometry; it "
-            "chose the step and decided. Consistency: mean log disagreement of the depths of two views. AbsRel, where "
-            "the recording has depth, is for this report only: nothing was trained or chosen by it."
+            "Photometric: how much an image differs from others that are warped into it by depth and "
+            "odometry; it chose the step and decided. Consistency: mean log disagreement of the depths of "
+            "two views. AbsRel, where the recording has depth, is for this report only: nothing was trained "
+            "or chosen by it."
         ),
     ]
 

@@ -22,14 +22,14 @@ AGREEMENT = 1e-3
 def open_trainable(bundle: Bundle, checkpoint: Path | None, images: np.ndarray) -> Clip2Depth:
     """The bundle's network in evaluation mode, with gradients for what learns.
 
-    With a checkpoint these are mirror and decoder. Without one the network comes out of the bundle, which has no
-    mirror and no text tower: there the decoder learns, and with it the two FiLM vectors that the mirror had
-    made. They are all that a mirror does to the depth, so nothing is lost but the mirror itself. Batch norms
-    keep their statistics and weights.
+    With a checkpoint these are mirror and decoder. Without one the network comes out of the bundle, which
+    has no mirror and no text tower: there the decoder learns, and with it the two FiLM vectors that the
+    mirror had made. They are all that a mirror does to the depth, so nothing is lost but the mirror itself.
+    Batch norms keep their statistics and weights.
 
     images: (B, H, W, 3) uint8 RGB at the network's size, a few of the recording.
-    Raises Clip2DepthError for a bundle whose weights cannot be read back, and for a checkpoint that is not the
-    bundle's.
+    Raises Clip2DepthError for a bundle whose weights cannot be read back, and for a checkpoint that is not
+    the bundle's.
     """
     network = load_checkpoint(checkpoint) if checkpoint is not None else _recovered(bundle, images)
     network.eval().requires_grad_(False)
@@ -62,8 +62,8 @@ def _recovered(bundle: Bundle, images: np.ndarray) -> Clip2Depth:
         load_bundle_weights(network, bundle, images)
     except Clip2DepthError as error:
         raise Clip2DepthError(
-            f"the weights of bundle {bundle.path} cannot be read back ({error}); give the checkpoint that it was "
-            "exported from with --checkpoint."
+            f"the weights of bundle {bundle.path} cannot be read back ({error}); give the checkpoint that it "
+            f"was exported from with --checkpoint."
         ) from None
     network.freeze_mirror()
     film = network.decoder.film
@@ -84,6 +84,6 @@ def _check(network: Clip2Depth, bundle: Bundle, checkpoint: Path | None) -> None
     apart = float(np.max(np.abs(found / depth - 1)))
     if not apart <= AGREEMENT:
         raise Clip2DepthError(
-            f"{checkpoint or 'what was read back'} is not the network of bundle {bundle.path}: its depth differs by "
-            f"{apart:.1%} on the bundle's check sample; give the bundle's own checkpoint."
+            f"{checkpoint or 'what was read back'} is not the network of bundle {bundle.path}: its depth "
+            f"differs by {apart:.1%} on the bundle's check sample; give the bundle's own checkpoint."
         )

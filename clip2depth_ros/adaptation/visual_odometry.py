@@ -21,8 +21,9 @@ compared with one of the other."""
 def with_visual_odometry(frames: Iterable[Frame], engine: Engine, scale: ScaleSettings) -> Iterator[Frame]:
     """The frames with their `odometry` filled in, as the images tell it.
 
-    engine: of the bundle that is adapted. scale: height or ranges, which tell the metres. Frames before the scale is
-    known have no odometry. Where the ego-motion is lost a new stretch begins, far from the one before.
+    engine: of the bundle that is adapted. scale: height or ranges, which tell the metres. Frames before the
+    scale is known have no odometry. Where the ego-motion is lost a new stretch begins, far from the one
+    before.
     """
     pipeline = Pipeline(engine, scale=scale)
     pose, stretch = np.eye(4), 0

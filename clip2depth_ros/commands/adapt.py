@@ -132,8 +132,9 @@ def _frames(args: argparse.Namespace, bundle: Bundle) -> Iterator[Frame]:
             if not source.has_odometry:
                 raise Refusal(
                     "odometry_missing",
-                    f"{source.name} tells nothing about the camera's motion; record odometry with the images, give "
-                    "a folder poses.txt, or tell the metres with --scale-height or --scale-ranges.",
+                    f"{source.name} tells nothing about the camera's motion; record odometry with the "
+                    "images, give a folder poses.txt, or tell the metres with --scale-height or "
+                    "--scale-ranges.",
                 )
     with _open(args, odometry=not scaled) as source:
         if source.live:
