@@ -49,7 +49,7 @@ LEAST_PATH = 0.5
 """Metres from its start that a camera has come which did not just stand or turn."""
 STANDING = 10.0
 """Degrees that one may turn which stands."""
-JUDGED = 120
+JUDGED = 90
 """Kept-out keyframes that are judged, at most, evenly picked."""
 MOST_ELSEWHERE = 1.05
 """Factor by which the error on views of other places may grow."""
@@ -71,7 +71,7 @@ class Settings:
     save_minutes  between two states on disk
     """
 
-    steps: int = 400
+    steps: int = 300
     pairs: int = 3
     learning_rate: float = 1e-4
     average: float = 0.97
@@ -119,7 +119,8 @@ class Adaptation:
                 }
             )
         )
-        if self.output.exists():
+        self._done = self.work / "done.json"
+        if self.output.exists() and not self._done.is_file():
             raise Clip2DepthError(f"{self.output} exists already; name another --output, or move it away.")
         self.summary: dict = {"outcome": "refused", "bundle": bundle.name}
         self.after_depths: np.ndarray | None = None
@@ -149,19 +150,32 @@ class Adaptation:
         """True where the keyframes are on disk already, so that the recording need not be read again."""
         return (self.work / "recording.npz").is_file()
 
-    def run(self, frames: Callable[[], Iterable[Frame]]) -> dict:
+    def run(
+        self,
+        frames: Callable[[], Iterable[Frame]],
+        report: Callable[[Adaptation], None] = lambda adaptation: None,
+    ) -> dict:
         """Read, check, train, judge, write. Returns the summary, which is also the attribute `summary`.
 
-        frames: opens the recording; called only where its keyframes are not on disk yet. Raises Refusal, with
-        outcome, reason and sentence in the summary.
+        frames: opens the recording; called only where its keyframes are not on disk yet. report: called when
+        all is known and the bundle is not yet in its place. Raises Refusal, with outcome, reason and
+        sentence in the summary.
         """
+        if self.output.exists():  # killed between the last two lines of this function
+            self.summary = json.loads(self._done.read_text(encoding="utf-8"))
+            return self.summary
         try:
             if not self.has_recording:
                 self._read(frames())
-            return self._run()
+            part = self._run()
         except Refusal as refusal:
             self.summary |= {"reason": refusal.reason, "sentence": str(refusal)}
             raise
+        self.summary["outcome"] = "adapted"
+        report(self)
+        _write_text(self._done, json.dumps(self.summary, indent=2))
+        os.replace(part, self.output)
+        return self.summary
 
     def _read(self, frames: Iterable[Frame]) -> None:
         recorder = Recorder(self.bundle.manifest, self.settings.keyframes)
@@ -174,7 +188,8 @@ class Adaptation:
             "m driven"
         )
 
-    def _run(self) -> dict:
+    def _run(self) -> Path:
+        """The new bundle, in the work folder."""
         settings = self.settings
         frames = self.frames = read_keyframes(self.work / "recording.npz")
         self.summary["recording"] = {
@@ -272,9 +287,7 @@ class Adaptation:
         if elsewhere is not None:
             self.summary["elsewhere"] = {"before": elsewhere, "after": self.rehearsal.errors(network)}
         self._decide(after)
-        self._write()
-        self.summary["outcome"] = "adapted"
-        return self.summary
+        return self._write()
 
     def _refuse_parallax(self) -> None:
         poses = self.frames.poses
@@ -400,8 +413,8 @@ class Adaptation:
                 f"{elsewhere['after']:.3f} after on simulated views; record a longer or more varied drive.",
             )
 
-    def _write(self) -> None:
-        """Write the bundle whole or not at all."""
+    def _write(self) -> Path:
+        """Write the bundle into the work folder."""
         frames, manifest, part = self.frames, self.bundle.manifest, self.work / "bundle"
         shutil.rmtree(part, ignore_errors=True)
         measures = {
@@ -430,7 +443,7 @@ class Adaptation:
             licence=manifest.licence,
             pretrained=manifest.pretrained,
         )
-        os.replace(part, self.output)
+        return part
 
     def close(self) -> None:
         """Remove the state; after a bundle or a refusal."""

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether a recording can teach: its images have texture, and its odometry is of the camera that took "
-"them."""
+"""Whether a recording can teach: its images have texture, and its odometry is of the same camera."""
 
 from __future__ import annotations
 

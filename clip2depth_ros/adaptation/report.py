@@ -71,8 +71,7 @@ def in_words(summary: dict) -> str:
 
 
 def before_after(adaptation, rows: int = ROWS) -> np.ndarray:
-    """(H, W, 3) uint8 RGB: kept-out images with their depth before and after, true depth where it is "
-    "known."""
+    """(H, W, 3) uint8 RGB: kept-out images with their depth before and after, true depth if known."""
     frames = adaptation.frames
     numbers = adaptation.kept_out
     numbers = numbers[np.linspace(0, len(numbers) - 1, min(rows, len(numbers))).round().astype(int)]

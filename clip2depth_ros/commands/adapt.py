@@ -60,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="in place of odometry: N true ranges a frame, drawn from the input's depth",
     )
-    parser.add_argument("--steps", type=int, default=400, help="of training (default: %(default)s)")
+    parser.add_argument("--steps", type=int, default=300, help="of training (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the choice of views (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=0, metavar="N", help="CPU threads; 0 = all cores")
 
@@ -99,13 +99,12 @@ def run(args: argparse.Namespace) -> int:
     )
     report = args.report or args.output.with_name(args.output.name + "-report")
     try:
-        summary = adaptation.run(lambda: _frames(args, bundle))
+        summary = adaptation.run(lambda: _frames(args, bundle), lambda done: write_report(report, done))
     except Refusal as refusal:
         write_report(report, adaptation)
         adaptation.close()
         print(f"clip2depth adapt: refused: {refusal}", file=sys.stderr)
         return REFUSED
-    write_report(report, adaptation)
     adaptation.close()
     print(in_words(summary))
     print(f"Written: bundle {args.output}; report {report / 'report.html'}.")

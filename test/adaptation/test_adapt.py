@@ -16,12 +16,12 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="adapting needs PyTorch")
 
-from clip2depth_ros.adaptation.adapt import Adaptation, Settings
-from clip2depth_ros.adaptation.report import write_report
-from clip2depth_ros.adaptation.trainable import open_trainable
-from clip2depth_ros.bundle import Bundle
-from clip2depth_ros.cli import main
-from clip2depth_ros.errors import Clip2DepthError
+from clip2depth_ros.adaptation.adapt import Adaptation, Settings  # noqa: E402
+from clip2depth_ros.adaptation.report import write_report  # noqa: E402
+from clip2depth_ros.adaptation.trainable import open_trainable  # noqa: E402
+from clip2depth_ros.bundle import Bundle  # noqa: E402
+from clip2depth_ros.cli import main  # noqa: E402
+from clip2depth_ros.errors import Clip2DepthError  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
 SHORT = {"steps": 12, "validate_steps": 6, "keyframes": 60}
@@ -115,9 +115,9 @@ def test_killed_and_started_again_it_goes_on(mini, wall_frames, tmp_path):
 import sys, torch
 torch.set_num_threads(1)
 from pathlib import Path
-from clip2depth_ros.adaptation.adapt import Adaptation, Settings
-from clip2depth_ros.bundle import open_bundle
-from clip2depth_ros.sources import open_source
+from clip2depth_ros.adaptation.adapt import Adaptation, Settings  # noqa: E402
+from clip2depth_ros.bundle import open_bundle  # noqa: E402
+from clip2depth_ros.sources import open_source  # noqa: E402
 def frames():
     print("reads", flush=True)
     return open_source({str(folder)!r}, odometry=True)
