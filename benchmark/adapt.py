@@ -160,7 +160,7 @@ def real(bundle: Bundle, folder: Path, steps: int, picture: Path | None) -> None
             started = time.perf_counter()
             done = adapt(bundle, worse_poses(source, factor, rng), Path(place) / "kitchen", steps)
             seconds = time.perf_counter() - started
-            if picture is not None and factor == 1.0 and done.after_depths is not None:
+            if picture is not None and number == 0 and done.after_depths is not None:
                 save_picture(picture, before_after(done, rows=3))
         errors = done.summary.get("errors")
         if not errors:

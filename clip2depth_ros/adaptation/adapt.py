@@ -18,6 +18,7 @@ from accelerate import Accelerator
 from clip2depth_ros.adaptation.agreement import check_odometry, check_texture
 from clip2depth_ros.adaptation.objective import BATCH, Objective, Views, Weights, choose_views
 from clip2depth_ros.adaptation.recording import Keyframes, Recorder, angle_between
+from clip2depth_ros.adaptation.refinement import refined_motions
 from clip2depth_ros.adaptation.refusal import Refusal
 from clip2depth_ros.adaptation.rehearsal import Rehearsal
 from clip2depth_ros.adaptation.trainable import open_trainable, what_trains
@@ -76,8 +77,8 @@ class Settings:
     learning_rate: float = 1e-4
     average: float = 0.97
     keyframes: int = 600
-    validate_steps: int = 50
-    rehearsed: int = 2
+    validate_steps: int = 60
+    rehearsed: int = 4
     block: float = BLOCK
     save_minutes: float = 0.25
     seed: int = 0
@@ -219,7 +220,13 @@ class Adaptation:
             self.rehearsal = self._make_rehearsal()
         accelerator = Accelerator(mixed_precision="no")
         objective = Objective(
-            network, frames, taps, old, settings.weights, elsewhere=self._rehearsed_taps(network)
+            network,
+            frames,
+            taps,
+            old,
+            settings.weights,
+            refined=refined_motions(frames, sources),
+            elsewhere=self._rehearsed_taps(network),
         )
         objective.to(accelerator.device)
         judged = self.kept_out[

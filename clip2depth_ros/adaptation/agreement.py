@@ -46,7 +46,7 @@ def corners_of(grey: np.ndarray) -> np.ndarray:
 def check_texture(frames: Keyframes) -> None:
     """Raises Refusal for a recording whose images show next to nothing."""
     chosen = np.linspace(0, len(frames) - 1, min(40, len(frames))).round().astype(int)
-    counts = [len(corners_of(_grey(frames, i))) for i in chosen]
+    counts = [len(corners_of(grey_of(frames, i))) for i in chosen]
     if np.median(counts) < FEWEST_CORNERS:
         raise Refusal(
             "texture",
@@ -68,11 +68,11 @@ def check_odometry(frames: Keyframes, sources: list[np.ndarray], old: np.ndarray
     camera = frames.camera
     for i in np.array(paired)[chosen]:
         j = int(sources[i][len(sources[i]) // 2])
-        before, after = _followed(_grey(frames, i), _grey(frames, j))
+        before, after = followed(grey_of(frames, i), grey_of(frames, j))
         if len(before) < FEWEST_CORNERS // 2:
             continue
         motion = motion_between(frames.poses[i], frames.poses[j])
-        off.append(float(np.median(_off_line(before, after, motion, camera))))
+        off.append(float(np.median(np.abs(off_line(before, after, motion, camera)))))
         scale = _log_scale(before, after, motion, camera, old[i])
         if np.isfinite(scale):
             scales.append(scale)
@@ -104,12 +104,13 @@ def check_odometry(frames: Keyframes, sources: list[np.ndarray], old: np.ndarray
     return found
 
 
-def _grey(frames: Keyframes, index: int) -> np.ndarray:
+def grey_of(frames: Keyframes, index: int) -> np.ndarray:
+    """(h, w) uint8: what the camera saw of a keyframe, at the inner size."""
     rows, columns = frames.inner
     return cv2.cvtColor(np.ascontiguousarray(frames.images[index, rows, columns]), cv2.COLOR_RGB2GRAY)
 
 
-def _followed(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def followed(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(n, 2) and (n, 2): corners of the first image and where they are in the second."""
     start = corners_of(first)
     if not len(start):
@@ -127,8 +128,8 @@ def _rays(points: np.ndarray, camera) -> np.ndarray:
     return np.column_stack([x, np.ones(len(x))])
 
 
-def _off_line(before: np.ndarray, after: np.ndarray, motion: np.ndarray, camera) -> np.ndarray:
-    """(n,) pixels from the epipolar line, Sampson's distance."""
+def off_line(before: np.ndarray, after: np.ndarray, motion: np.ndarray, camera) -> np.ndarray:
+    """(n,) pixels from the epipolar line, to either side of it: Sampson's distance."""
     t, rotation = motion[:3, 3], motion[:3, :3]
     cross = np.array([[0, -t[2], t[1]], [t[2], 0, -t[0]], [-t[1], t[0], 0]])
     essential = cross @ rotation
@@ -136,7 +137,7 @@ def _off_line(before: np.ndarray, after: np.ndarray, motion: np.ndarray, camera)
     ea, eb = a @ essential.T, b @ essential
     value = np.einsum("ni,ni->n", b, ea)
     length = np.sqrt((ea[:, :2] ** 2).sum(1) + (eb[:, :2] ** 2).sum(1))
-    return np.abs(value) / np.maximum(length, 1e-12) * camera.fx
+    return value / np.maximum(length, 1e-12) * camera.fx
 
 
 def _log_scale(before: np.ndarray, after: np.ndarray, motion: np.ndarray, camera, depth: np.ndarray) -> float:

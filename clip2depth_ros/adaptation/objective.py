@@ -76,10 +76,12 @@ class Objective(nn.Module):
         old: np.ndarray,
         weights: Weights,
         level: float = 1.0,
+        refined: dict[tuple[int, int], np.ndarray] | None = None,
         elsewhere: tuple[Sequence[np.ndarray], np.ndarray] | None = None,
     ) -> None:
         super().__init__()
         self.network, self.weights, self.level = network, weights, level
+        self.refined = refined or {}
         self._frames, self._taps, self._old, self._elsewhere = frames, taps, old, elsewhere
         rows, columns = frames.inner
         self._grey = np.stack(
@@ -123,7 +125,12 @@ class Objective(nn.Module):
     def motions(self, first: np.ndarray, second: np.ndarray) -> torch.Tensor:
         """(B, 4, 4): points of each first view into its second."""
         poses = self._frames.poses
-        found = [motion_between(poses[a], poses[b]) for a, b in zip(first, second, strict=True)]
+        found = [
+            self.refined[int(a), int(b)]
+            if (int(a), int(b)) in self.refined
+            else motion_between(poses[a], poses[b])
+            for a, b in zip(first, second, strict=True)
+        ]
         return torch.tensor(np.stack(found), dtype=torch.float32, device=self.device)
 
     def forward(self, batch: Views, step: int) -> tuple[torch.Tensor, dict[str, float]]:

@@ -36,7 +36,7 @@ def kept_out_blocks(seconds: np.ndarray, block: float = BLOCK, share: float = SH
 
 
 def find_sources(
-    poses: np.ndarray, seconds: np.ndarray, group: np.ndarray, candidates: int = 12
+    poses: np.ndarray, seconds: np.ndarray, group: np.ndarray, candidates: int = 6
 ) -> list[np.ndarray]:
     """For each keyframe the numbers of those that see the same from elsewhere, at most `candidates`.
 

@@ -98,11 +98,11 @@ def test_a_simulated_drive_is_learned_with_the_odometry_of_wheels(mini, tmp_path
     from clip2depth_ros.simulation import Drive
     from clip2depth_ros.simulation.wheels import Wheels
 
-    frames = list(Drive(9004, 224, 160, 5, seconds=24))
+    frames = list(Drive(9004, 224, 160, 5, seconds=40))
     told = Wheels(scale=1.03).odometry([f.pose for f in frames], 5, np.random.default_rng(0))
     for frame, pose in zip(frames, told, strict=True):
         frame.odometry = pose
-    adaptation = Adaptation(mini, tmp_path / "new", settings=Settings(**SHORT | {"steps": 40}))
+    adaptation = Adaptation(mini, tmp_path / "new", settings=Settings(**SHORT | {"steps": 40, "keyframes": 150}))
     errors = adaptation.run(lambda: frames)["errors"]
     for where in ("trained", "kept_out"):
         assert errors[where]["after"]["abs_rel"] < errors[where]["before"]["abs_rel"]
@@ -172,5 +172,7 @@ def test_without_odometry_the_camera_tells_its_motion_itself(mini, wall_frames):
         told = [f.odometry for f in with_visual_odometry(frames, engine, ScaleSettings(ranges=True))]
     known = [pose for pose in told if pose is not None]
     assert len(known) > 30
-    steps = [np.linalg.norm(b[:3, 3] - a[:3, 3]) for a, b in itertools.pairwise(known[10:])]
-    assert np.median(steps) == pytest.approx(0.02, rel=0.2)
+    steps = np.array([b[:3, 3] - a[:3, 3] for a, b in itertools.pairwise(known[10:])])
+    ahead, length = np.median(steps[:, 0]), np.median(np.linalg.norm(steps, axis=1))
+    # The network sees no flat wall there, so its motion is sure in direction and order only.
+    assert 0.01 < length < 0.04 and ahead > 0.8 * length
