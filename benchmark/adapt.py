@@ -15,7 +15,8 @@ simulated  PLACES unseen rooms. Adapted on one drive, with the odometry of wheel
 
 AbsRel is in metres, every image by itself, without stabilizer and scale. True depth is used for these tables
 only. FOLDER of real frames: $CLIP2DEPTH_RGBD or ../shared/rgbd; without it only the simulated places are
-run. Drives are rendered once, into DIR. --picture writes the kitchen's kept-out images before and after.
+run. Drives are rendered once, into DIR. --picture writes the depth of the kitchen's kept-out images
+before and after and its errors, without the photographs, which are not ours to copy.
 """
 
 from __future__ import annotations
@@ -160,8 +161,10 @@ def real(bundle: Bundle, folder: Path, steps: int, picture: Path | None) -> None
             started = time.perf_counter()
             done = adapt(bundle, worse_poses(source, factor, rng), Path(place) / "kitchen", steps)
             seconds = time.perf_counter() - started
+            if "elsewhere" in done.summary:
+                print(f"{'':12}elsewhere {done.summary['elsewhere']}", flush=True)
             if picture is not None and number == 0 and done.after_depths is not None:
-                save_picture(picture, before_after(done, rows=3))
+                save_picture(picture, before_after(done, rows=3, recorded=False))
         errors = done.summary.get("errors")
         if not errors:
             continue

@@ -43,7 +43,7 @@ class Weights:
     consistency: float = 0.7
     roughness: float = 0.13
     shape: float = 0.27
-    rehearsal: float = 0.1
+    rehearsal: float = 0.2
 
 
 @dataclass

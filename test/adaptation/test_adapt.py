@@ -102,7 +102,8 @@ def test_a_simulated_drive_is_learned_with_the_odometry_of_wheels(mini, tmp_path
     told = Wheels(scale=1.03).odometry([f.pose for f in frames], 5, np.random.default_rng(0))
     for frame, pose in zip(frames, told, strict=True):
         frame.odometry = pose
-    adaptation = Adaptation(mini, tmp_path / "new", settings=Settings(**SHORT | {"steps": 40, "keyframes": 150}))
+    settings = Settings(**SHORT | {"steps": 40, "keyframes": 150})
+    adaptation = Adaptation(mini, tmp_path / "new", settings=settings)
     errors = adaptation.run(lambda: frames)["errors"]
     for where in ("trained", "kept_out"):
         assert errors[where]["after"]["abs_rel"] < errors[where]["before"]["abs_rel"]
