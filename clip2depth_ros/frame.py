@@ -137,6 +137,9 @@ class DepthFrame:
     """(h, w) float32 relative standard deviation of depth, NaN = unknown; None where nobody estimates it."""
     raw: np.ndarray | None = None
     """(h, w) float32, metres: the network's own depth, before stabilizer and scale; None unless asked for."""
+    motion: np.ndarray | None = None
+    """(4, 4) float64, points of the previous frame's optical frame into this one's, metres of this depth:
+    what the stabilizer carried the past by; None when it trusted no motion, and without it."""
 
     def median_deviation(self) -> float:
         """Median of the known deviations, NaN without any; of a few pixels, for it varies slowly."""

@@ -42,6 +42,7 @@ FLOORS = {
     "sources": 8,
     "training": 9,
     "ros": 9,
+    "adaptation": 11,
     "results": 10,
     "evaluation": 10,
     "demo": 11,
@@ -77,10 +78,10 @@ ROS_MODULES = {
     "cv_bridge",
 }
 TORCH_MODULES = {"torch", "torchvision", "open_clip", "safetensors", "timm", "accelerate", "tensorboard"}
-TORCH_ROOMS = ("network/", "training/", "bundle/export.py", "engines/pytorch.py")
+TORCH_ROOMS = ("network/", "training/", "adaptation/", "bundle/export.py", "engines/pytorch.py")
 
 # Lazily, inside a function, a command may import PyTorch to say that it is missing.
-TORCH_INSIDE_FUNCTIONS = ("commands/train.py", "commands/export.py")
+TORCH_INSIDE_FUNCTIONS = ("commands/train.py", "commands/export.py", "commands/adapt.py")
 
 
 def sources() -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from clip2depth_ros.camera import Camera
@@ -106,8 +106,13 @@ def open_input(args: argparse.Namespace) -> Source:
 
 def frames_of(args: argparse.Namespace, source: Source) -> Iterator[Frame]:
     """The source's frames up to the limit, with sparse ranges where they are asked for."""
+    return with_ranges(args, itertools.islice(source, args.limit))
+
+
+def with_ranges(args: argparse.Namespace, frames: Iterable[Frame]) -> Iterator[Frame]:
+    """The frames, with sparse ranges where they are asked for."""
     truth = Truth()
-    for index, frame in enumerate(itertools.islice(source, args.limit)):
+    for index, frame in enumerate(frames):
         if args.scale_ranges and frame.depth is not None and frame.camera is not None:
             depth, camera = truth.rectified(frame), frame.camera.undistorted()
             frame.ranges = sample_ranges(depth, camera, args.scale_ranges, (args.seed, index))

@@ -256,6 +256,9 @@ class Pipeline:
         result = DepthFrame(
             depth, image, geometry.depth_camera, frame.stamp, frame.frame_id, facts, deviation
         )
+        if stable is not None and stable.motion is not None:
+            result.motion = stable.motion.copy()
+            result.motion[:3, 3] *= facts.scale
         if keep_raw:
             result.raw = geometry.unfit_raw(self._raw)
         return result

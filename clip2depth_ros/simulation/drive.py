@@ -76,6 +76,8 @@ class Drive:
         seconds: length of the drive.
         people: whether people walk about.
         kind: kind of room (see ROOMS), or None for the seed's own choice.
+        route: 0 is the seed's own drive; any other number is another drive of the same robot through the same
+            room, with other people about.
 
     Every Frame has the true depth (metres, NaN where nothing is) and the true pose (optical frame to world: z
     forward, x right, y down; the world has z up, the floor at 0). Raises Clip2DepthError for a size, rate or
@@ -93,23 +95,39 @@ class Drive:
         seconds: float = 30.0,
         people: bool = True,
         kind: str | None = None,
+        route: int = 0,
     ):
         if min(width, height) < 8 or fps <= 0 or seconds <= 0 or not 0.1 < horizontal_fov < 2.6:
             raise Clip2DepthError(
                 f"the simulator cannot drive with {width}x{height} pixels, {fps:g} frames/s, {seconds:g} s, "
                 f"horizontal_fov {horizontal_fov:g} rad; give at least 8x8, positive numbers, 0.1 to 2.6 rad."
             )
-        self.seed, self.fps, self.seconds = seed, fps, seconds
+        self.seed, self.fps, self.seconds, self.route = seed, fps, seconds, route
         self.camera = Camera.from_fov(width, height, horizontal_fov)
         rng = np.random.default_rng([17, seed])
         self.scene, self._floor, self._robot = self._find_room(rng, seed, seconds, kind)
         self.mount = float(rng.uniform(0.3, 1.2))
         self._pitch = math.radians(float(rng.uniform(-12, 0) if self.mount > 0.6 else rng.uniform(-6, 2)))
         self._look = CameraLook.random(rng)
+        if route:
+            rng = np.random.default_rng([17, seed, route])
+            self._robot = self._another_track(rng)
         self._walkers: list[_Walker] = []
         if people:
             self._add_walkers(Palette(rng))
         self.scene.finish()
+
+    def _another_track(self, rng: np.random.Generator) -> Track:
+        """A track on the same floor that has nothing in common with the seed's own."""
+        for _ in range(20):
+            track = plan_track(
+                self._floor, rng, Gait(ROBOT_RADIUS, float(rng.uniform(0.35, 0.7))), self.seconds + 1.0
+            )
+            if track is not None:
+                return track
+        raise Clip2DepthError(
+            f"no second drive through the room of seed {self.seed} was found; take another seed."
+        )
 
     def _add_walkers(self, palette: Palette) -> None:
         rng = palette.rng
@@ -155,7 +173,7 @@ class Drive:
             # The exposure follows the light within about a second, as a camera's does.
             wanted = exposure(light, self._look)
             gain = wanted if index == 0 else gain + min(1.0, 1.5 / self.fps) * (wanted - gain)
-            image = photograph(light, self._look, np.random.default_rng([19, self.seed, index]), gain)
+            image = photograph(light, self._look, self._grain(index), gain)
             stamp = START + round(index * 1e9 / self.fps)
             yield Frame(image, stamp, FRAME_ID, self.camera, f"{index:06d}", depth, pose)
 
@@ -163,9 +181,13 @@ class Drive:
         """Frame `index` by itself: as in the iteration, but exposed for its own light alone."""
         pose = self._pose(self._robot.at(index / self.fps))
         light, depth = self._set_the_stage(index).render(self.camera, pose)
-        image = photograph(light, self._look, np.random.default_rng([19, self.seed, index]))
+        image = photograph(light, self._look, self._grain(index))
         stamp = START + round(index * 1e9 / self.fps)
         return Frame(image, stamp, FRAME_ID, self.camera, f"{index:06d}", depth, pose)
+
+    def _grain(self, index: int) -> np.random.Generator:
+        """The random numbers of a frame's noise."""
+        return np.random.default_rng([19, self.seed, index] + ([self.route] if self.route else []))
 
     def people(self, index: int) -> np.ndarray:
         """Who is seen in frame `index`: (H, W) int32, the number of the person, -1 where there is nobody."""

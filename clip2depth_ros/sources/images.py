@@ -86,16 +86,19 @@ class ImageSource(Source):
 
 
 class RgbdSource(ImageSource):
-    """rgb/NAME.jpg, with depth/NAME.png (16 bit, 0 = unknown), camera.json and poses.txt where they exist.
+    """rgb/NAME.jpg, with depth/NAME.png (16 bit, 0 = unknown), camera.json, poses.txt and stamps.txt where
+    they exist.
 
     camera.json holds fx fy cx cy width height, depth_scale (depth's units in a metre, 1000 unless it says
-    otherwise) and fps. A line of poses.txt is a frame's number and its 3x4 camera-to-world matrix, metres.
+    otherwise) and fps. A line of poses.txt is a frame's number and its 3x4 camera-to-world matrix, metres;
+    one of stamps.txt a frame's number and its time, seconds, in place of even times at fps.
     """
 
     def __init__(self, path: Path, **common) -> None:
         self._folder = path
         self._scale = read_fact(path / "camera.json", "depth_scale", *DEPTH_SCALES) or 1000.0
         self._poses = read_poses(path / "poses.txt")
+        self._stamps = _read_stamps(path / "stamps.txt")
         self.has_depth = (path / "depth").is_dir()
         self.has_odometry = bool(self._poses)
         super().__init__(path, **common)
@@ -111,6 +114,7 @@ class RgbdSource(ImageSource):
         if file.is_file():
             frame.depth = self._depth(file, frame.image.shape[:2])
         if frame.name.isdecimal():
+            frame.stamp = self._stamps.get(int(frame.name), frame.stamp)
             frame.pose = self._poses.get(int(frame.name))
             frame.odometry = frame.pose if self.wants_odometry else None
         return frame
@@ -160,21 +164,37 @@ def read_fact(path: Path, name: str, low: float, high: float) -> float | None:
 
 def read_poses(path: Path) -> dict[int, np.ndarray]:
     """Camera-to-world (4, 4) by frame number, of lines of a number and a 3x4 matrix; empty without a file."""
+    poses = {}
+    for number, numbers in _read_table(path, 12).items():
+        pose = np.eye(4)
+        pose[:3] = numbers.reshape(3, 4)
+        poses[number] = pose
+    return poses
+
+
+def _read_stamps(path: Path) -> dict[int, int]:
+    """Nanoseconds by frame number, of lines of a number and seconds; empty without a file."""
+    stamps = {}
+    for number, (seconds,) in _read_table(path, 1).items():
+        if not 0 <= seconds < 2**33:
+            raise Clip2DepthError(f"{path}: {seconds:g} s is no time of frame {number}.")
+        stamps[number] = round(seconds * 1e9)
+    return stamps
+
+
+def _read_table(path: Path, columns: int) -> dict[int, np.ndarray]:
+    """(columns,) float64 by frame number, of lines of a number and so many numbers; empty without a file."""
     if not path.is_file():
         return {}
     with reading(path):
         lines = read_bounded(path, MAX_TABLE).decode().splitlines()
         lines = [line for line in lines if line.partition("#")[0].strip()]
-        rows = np.loadtxt(lines, ndmin=2) if lines else np.empty((0, 13))
-    if rows.shape[1] != 13:
+        rows = np.loadtxt(lines, ndmin=2) if lines else np.empty((0, columns + 1))
+    if rows.shape[1] != columns + 1:
         raise Clip2DepthError(
-            f"{path}: a line takes a frame number and 12 numbers, not {rows.shape[1]} numbers."
+            f"{path}: a line takes a frame number and {columns} numbers, not {rows.shape[1]} numbers."
         )
-    poses = {}
     for row in rows:
         if not (0 <= row[0] < 2**53 and row[0] == int(row[0])):
             raise Clip2DepthError(f"{path}: {row[0]:g} is no frame number.")
-        pose = np.eye(4)
-        pose[:3] = row[1:].reshape(3, 4)
-        poses[int(row[0])] = pose
-    return poses
+    return {int(row[0]): row[1:] for row in rows}

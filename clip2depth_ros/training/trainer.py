@@ -34,8 +34,9 @@ class Trainer:
                    trained
     make_batch     (step, phase) -> Batch, a function of its arguments alone; runs in `workers` processes,
                    which start afresh with `spawn`
-    validate       () -> errors with "rmse_log", the lower the better; unlike the absolute relative error, it
-                   does not favour a network that says too little. Runs with the averaged weights in place
+    validate       () -> errors, `measure` among them, the lower the better; runs with the averaged weights in
+                   place. "rmse_log", unlike the absolute relative error, does not favour a network that says
+                   too little
     keep_best      called with the averaged weights in place whenever validation has its best result so far
     directory      takes NAME.safetensors (to resume) and the logs
     identity       what a resumed run must have in common with the stopped one, as JSON holds it
@@ -59,10 +60,12 @@ class Trainer:
         seed: int = 0,
         workers: int = 0,
         spawn: bool = False,
+        measure: str = "rmse_log",
     ) -> None:
         self.name, self.stage, self.directory = name, stage, Path(directory)
         self.make_batch, self.validate, self.keep_best = make_batch, validate, keep_best
         self.accelerator, self.seed, self.workers, self.spawn = accelerator, seed, workers, spawn
+        self.measure = measure
         self.identity = json.loads(json.dumps(identity or {}))
         self.schedule = Schedule(stage)
         for phase in stage.phases:
@@ -198,8 +201,8 @@ class Trainer:
         self.objective.eval()
         with torch.no_grad(), self.average.applied():
             errors = self.validate()
-            if errors["rmse_log"] < self.best:
-                self.best = errors["rmse_log"]
+            if errors[self.measure] < self.best:
+                self.best = errors[self.measure]
                 self.keep_best(errors)
         log.validation(self._row() | errors)
 

@@ -188,3 +188,12 @@ def test_who_walks_and_who_stands():
         # Asleep before and after, so not even half a second reaches into a walk.
         still = ~walking[:-2, number] & ~walking[1:-1, number] & ~walking[2:, number]
         assert (step[:-1][still] < 0.02).all()
+
+
+def test_another_route_is_another_drive_through_the_same_room():
+    first, second = (Drive(3, 64, 48, 5, seconds=2, route=route) for route in (0, 1))
+    assert first.scene.kind == second.scene.kind and first.mount == second.mount
+    walls = [[tuple(part.size) for part in drive.scene.parts[:20]] for drive in (first, second)]
+    assert walls[0] == walls[1]
+    ways = [np.array([f.pose[:3, 3] for f in drive]) for drive in (first, second)]
+    assert np.linalg.norm(ways[0] - ways[1], axis=1).max() > 0.3

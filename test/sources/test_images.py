@@ -294,3 +294,15 @@ def test_a_frame_rate_that_no_camera_has_is_refused(tmp_path, fps):
     write_image(tmp_path / "a.png", 1)
     with pytest.raises(Clip2DepthError, match=r"frame rate must be 0\.001 to 10000"):
         open_source(tmp_path, fps=fps)
+
+
+def test_stamps_of_a_folder_take_the_place_of_its_rate(tmp_path):
+    (tmp_path / "rgb").mkdir()
+    for number in range(3):
+        cv2.imwrite(str(tmp_path / "rgb" / f"{number:06d}.png"), np.zeros((8, 8, 3), np.uint8))
+    (tmp_path / "stamps.txt").write_text("0 0.0\n1 0.25\n2 7.5\n")
+    with open_source(tmp_path) as source:
+        assert [frame.stamp for frame in source] == [0, 250_000_000, 7_500_000_000]
+    (tmp_path / "stamps.txt").write_text("0 0.0 1.0\n")
+    with pytest.raises(Clip2DepthError, match=r"stamps.txt: a line takes a frame number and 1 numbers"):
+        open_source(tmp_path)

@@ -1,0 +1,552 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One adaptation from a recording to a bundle, or to a refusal; killed at any moment, it goes on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+
+from clip2depth_ros.adaptation.agreement import check_odometry, check_texture
+from clip2depth_ros.adaptation.objective import BATCH, Objective, Views, Weights, choose_views
+from clip2depth_ros.adaptation.recording import Keyframes, Recorder, angle_between
+from clip2depth_ros.adaptation.refinement import refined_motions
+from clip2depth_ros.adaptation.refusal import Refusal
+from clip2depth_ros.adaptation.rehearsal import Rehearsal
+from clip2depth_ros.adaptation.trainable import open_trainable, what_trains
+from clip2depth_ros.adaptation.views import (
+    BLOCK,
+    FARTHEST,
+    NEAREST,
+    SOURCES,
+    find_sources,
+    kept_out_blocks,
+)
+from clip2depth_ros.bundle import Bundle
+from clip2depth_ros.bundle.export import export_bundle
+from clip2depth_ros.errors import Clip2DepthError
+from clip2depth_ros.frame import Frame
+from clip2depth_ros.network import Clip2Depth
+from clip2depth_ros.network.checkpoint import read_tensors, write_tensors
+from clip2depth_ros.training.configuration import Phase, Stage
+from clip2depth_ros.training.metrics import depth_errors, mean_errors
+from clip2depth_ros.training.trainer import Trainer
+
+RUN = "adapt"
+"""Name of the run in its logs."""
+TAPS_BYTES = 1 << 30
+"""Of all keyframes' taps, at most; they lie on disk and are read as they are needed."""
+FEWEST = 12
+"""Keyframes with another view, in training and kept out alike, that one can learn and judge by."""
+LEAST_PATH = 0.5
+"""Metres from its start that a camera has come which did not just stand or turn."""
+STANDING = 10.0
+"""Degrees that one may turn which stands."""
+JUDGED = 90
+"""Kept-out keyframes that are judged, at most, evenly picked."""
+PARTS = (1.0, 0.75, 0.5, 0.35, 0.25, 0.15)
+"""Of the way from the old weights to the best ones."""
+AIMED_ELSEWHERE = 1.02
+MOST_ELSEWHERE = 1.05
+"""Factors by which the error on views of other places may grow: the part is chosen by the first, and with the
+second it is refused; the views that tell are few, and their mean is unsure by a few percent."""
+LEAST_GAIN = 0.01
+"""Part of the photometric difference that has to go on what was kept out."""
+MOST_APART = 1.02
+"""Factor by which the geometric disagreement there may grow."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How an adaptation trains.
+
+    steps, pairs  of two keyframes that see each other, in each step
+    average       decay of the moving average of the weights
+    keyframes     at most
+    rehearsed     views of other places in each step
+    block         seconds of a stretch that is kept out
+    save_minutes  between two states on disk
+    """
+
+    steps: int = 300
+    pairs: int = 3
+    learning_rate: float = 1e-4
+    average: float = 0.97
+    keyframes: int = 600
+    validate_steps: int = 60
+    rehearsed: int = 4
+    block: float = BLOCK
+    save_minutes: float = 0.25
+    seed: int = 0
+    weights: Weights = field(default_factory=Weights)
+
+
+class Adaptation:
+    """Adapts a bundle to a recording.
+
+    bundle: what is adapted. checkpoint: its own, where there is one. output: folder of the new bundle. State
+    is kept in OUTPUT.adapting until the bundle is written or refused; started again with the same arguments,
+    it goes on from there. rehearsal: makes views of other places that are trained along, and others by which
+    it is measured that the network gets no worse there; without them only the loss's pull to the old depth's
+    shape holds it. identity: what the recording is, as JSON holds it.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        output: Path,
+        *,
+        settings: Settings = Settings(),
+        checkpoint: Path | None = None,
+        rehearsal: Callable[[], Rehearsal | None] | None = None,
+        identity: dict | None = None,
+        say: Callable[[str], None] = print,
+    ) -> None:
+        self.bundle, self.output, self.settings = bundle, Path(output), settings
+        self.checkpoint, self.say = checkpoint, say
+        self._make_rehearsal, self.rehearsal = rehearsal, None
+        self.work = self.output.with_name(self.output.name + ".adapting")
+        self.identity = json.loads(
+            json.dumps(
+                {
+                    "bundle": bundle.manifest.model_sha256,
+                    "checkpoint": None if checkpoint is None else str(checkpoint.resolve()),
+                    "settings": asdict(settings),
+                    "recording": identity or {},
+                }
+            )
+        )
+        self._done = self.work / "done.json"
+        if self.output.exists() and not self._done.is_file():
+            raise Clip2DepthError(f"{self.output} exists already; name another --output, or move it away.")
+        self.summary: dict = {"outcome": "refused", "bundle": bundle.name}
+        self.after_depths: np.ndarray | None = None
+        self._begin()
+
+    def _begin(self) -> None:
+        """Make the work folder, or find that it is of this very adaptation."""
+        file = self.work / "identity.json"
+        try:
+            self.work.mkdir(parents=True, exist_ok=True)
+            if not file.is_file():
+                _write_text(file, json.dumps(self.identity, indent=2))
+            then = json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise Clip2DepthError(
+                f"{self.work} cannot be used for the adaptation's state: {error}."
+            ) from None
+        for key in self.identity:
+            if then.get(key) != self.identity[key]:
+                raise Clip2DepthError(
+                    f"{self.work} is the state of an adaptation with another {key}; remove it to start "
+                    f"afresh, or name another --output."
+                )
+
+    @property
+    def has_recording(self) -> bool:
+        """True where the keyframes are on disk already, so that the recording need not be read again."""
+        return (self.work / "recording.npz").is_file()
+
+    def run(
+        self,
+        frames: Callable[[], Iterable[Frame]],
+        report: Callable[[Adaptation], None] = lambda adaptation: None,
+    ) -> dict:
+        """Read, check, train, judge, write. Returns the summary, which is also the attribute `summary`.
+
+        frames: opens the recording; called only where its keyframes are not on disk yet. report: called when
+        all is known and the bundle is not yet in its place. Raises Refusal, with outcome, reason and
+        sentence in the summary.
+        """
+        if self.output.exists():  # killed between the last two lines of this function
+            self.summary = json.loads(self._done.read_text(encoding="utf-8"))
+            return self.summary
+        try:
+            if not self.has_recording:
+                self._read(frames())
+            part = self._run()
+        except Refusal as refusal:
+            self.summary |= {"reason": refusal.reason, "sentence": str(refusal)}
+            raise
+        self.summary["outcome"] = "adapted"
+        report(self)
+        _write_text(self._done, json.dumps(self.summary, indent=2))
+        os.replace(part, self.output)
+        return self.summary
+
+    def _read(self, frames: Iterable[Frame]) -> None:
+        recorder = Recorder(self.bundle.manifest, self.settings.keyframes)
+        for frame in frames:
+            recorder.add(frame)
+        found = recorder.finish()
+        write_keyframes(self.work / "recording.npz", found)
+        self.say(
+            f"{len(found)} keyframes of {found.seen} frames, {found.seconds[-1]:.0f} s, {recorder.path:.1f} "
+            "m driven"
+        )
+
+    def _run(self) -> Path:
+        """The new bundle, in the work folder."""
+        settings = self.settings
+        frames = self.frames = read_keyframes(self.work / "recording.npz")
+        self.summary["recording"] = {
+            "frames": frames.seen,
+            "keyframes": len(frames),
+            "seconds": float(frames.seconds[-1]),
+            "left_out": frames.left_out,
+        }
+        check_texture(frames)
+        block = kept_out_blocks(frames.seconds, settings.block)
+        sources = find_sources(frames.poses, frames.seconds, block)
+        paired = np.array([len(s) > 0 for s in sources])
+        self.trained, self.kept_out = (
+            np.flatnonzero(paired & (block < 0)),
+            np.flatnonzero(paired & (block >= 0)),
+        )
+        self.summary["recording"] |= {"trained": len(self.trained), "kept_out": len(self.kept_out)}
+        if min(len(self.trained), len(self.kept_out)) < FEWEST:
+            self._refuse_parallax()
+        network = self.network = open_trainable(
+            self.bundle, self.checkpoint, frames.images[:: max(1, len(frames) // 16)][:16]
+        )
+        self.summary["trains"] = what_trains(network)
+        taps, old = self._taps(network)
+        self.summary["odometry"] = check_odometry(frames, sources, old)
+        if self._make_rehearsal is not None:
+            self.rehearsal = self._make_rehearsal()
+        accelerator = Accelerator(mixed_precision="no")
+        objective = Objective(
+            network,
+            frames,
+            taps,
+            old,
+            settings.weights,
+            refined=refined_motions(frames, sources),
+            elsewhere=self._rehearsed_taps(network),
+        )
+        objective.to(accelerator.device)
+        judged = self.kept_out[
+            np.linspace(0, len(self.kept_out) - 1, min(JUDGED, len(self.kept_out))).round().astype(int)
+        ]
+        chosen = np.stack([_spread(sources[i]) for i in judged])
+        elsewhere = self.rehearsal.errors(network) if self.rehearsal is not None else None
+        self.before = objective.judge(judged, chosen, self._all_depths(objective, judged, chosen))
+        objective.level = max(float(self.before["photometric"].mean()), 1e-3)
+        rehearsed = 0 if objective.elsewhere_count == 0 else settings.rehearsed
+        images = settings.steps * 2 * settings.pairs
+
+        def make_batch(step: int, phase: Phase) -> Views:
+            rng = np.random.default_rng([53, settings.seed, step])
+            return choose_views(
+                sources, self.trained, settings.pairs, rehearsed, objective.elsewhere_count, rng
+            )
+
+        def validate() -> dict[str, float]:
+            found = objective.judge(judged, chosen, self._all_depths(objective, judged, chosen))
+            row = {name: float(values.mean()) for name, values in found.items()}
+            row["measure"] = self._measure(found)
+            if frames.truth is not None:
+                depths = np.full_like(old, np.nan)
+                depths[self.kept_out] = objective.depths(self.kept_out)
+                row["abs_rel"] = self._errors(depths, only=self.kept_out)["abs_rel"]
+            return row
+
+        def keep_best(errors: dict[str, float]) -> None:
+            write_tensors(
+                self.work / "best.safetensors", trained_tensors(network), {"measure": json.dumps(errors)}
+            )
+
+        trainer = Trainer(
+            RUN,
+            objective,
+            Stage(
+                images=images,
+                learning_rate=settings.learning_rate,
+                final_learning_rate=0.1 * settings.learning_rate,
+                phases=(Phase(1.0, network.size, 2 * settings.pairs),),
+                weight_decay=0.0,
+                warmup_share=0.05,
+                average=settings.average,
+                validate_images=settings.validate_steps * 2 * settings.pairs,
+                report_steps=10,
+                save_minutes=settings.save_minutes,
+            ),
+            self.work,
+            accelerator=accelerator,
+            make_batch=make_batch,
+            validate=validate,
+            keep_best=keep_best,
+            identity=self.identity,
+            seed=settings.seed,
+            measure="measure",
+        )
+        began_with = {name: value.clone() for name, value in trained_tensors(network).items()}
+        trainer.run()
+        self._take_best(network, began_with, elsewhere)
+        after = objective.judge(judged, chosen, self._all_depths(objective, judged, chosen))
+        self.after_depths = objective.depths(np.arange(len(frames)))
+        self.old_depths = old
+        self._summarize(after)
+        self._decide(after)
+        return self._write()
+
+    def _take_best(
+        self, network: Clip2Depth, began_with: dict[str, torch.Tensor], elsewhere: float | None
+    ) -> None:
+        """Give the network the best weights; so much of the way to them that other places get no worse.
+
+        Halfway between two sets of weights of one origin most of the gain is there, and little of what was
+        forgotten (Wortsman et al., arXiv 2109.01903).
+        """
+        best, _ = read_tensors(self.work / "best.safetensors")
+        for part in PARTS:
+            mixed = {name: torch.lerp(old.cpu(), best[name], part) for name, old in began_with.items()}
+            network.load_state_dict(mixed, strict=False)
+            if elsewhere is None:
+                return
+            after = self.rehearsal.errors(network)
+            self.summary["elsewhere"] = {"before": elsewhere, "after": after, "part": part}
+            if after <= AIMED_ELSEWHERE * elsewhere:
+                return
+
+    def _refuse_parallax(self) -> None:
+        poses = self.frames.poses
+        away = float(np.linalg.norm(poses[:, :3, 3] - poses[0, :3, 3], axis=1).max())
+        turned = float(np.degrees(angle_between(poses, poses[0]).max()))
+        if away > LEAST_PATH:
+            raise Refusal(
+                "too_short",
+                f"only {len(self.trained)} keyframes to train on and {len(self.kept_out)} to judge by are "
+                f"seen again from {NEAREST * 100:.0f} to {FARTHEST * 100:.0f} cm away ({FEWEST} of each are "
+                f"needed); record a longer or slower drive.",
+            )
+        how = "the camera only turned" if turned > STANDING else "the camera stood still"
+        raise Refusal(
+            "parallax",
+            f"too little parallax: by the odometry {how} (at most {away:.2f} m and {turned:.0f} degrees from "
+            f"where it began), and that tells nothing about depth; record while driving.",
+        )
+
+    def _taps(self, network: Clip2Depth) -> tuple[list[np.ndarray], np.ndarray]:
+        """The frozen tower's taps of all keyframes, on disk, and the old depth, metres at the inner size."""
+        frames, folder = self.frames, self.work / "taps"
+        done = folder / "done"
+        count = len(network.image_tower.taps)
+        if not done.is_file():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            files: list[np.ndarray] = []
+            total = len(frames)
+            height, width = (s.stop - s.start for s in frames.inner)
+            old = np.lib.format.open_memmap(folder / "old.npy", "w+", np.float32, (total, height, width))
+            for begin in range(0, total, BATCH):
+                pixels = frames.images[begin : begin + BATCH]
+                taps = [tap.half() for tap in _tower(network, pixels)]
+                if not files:
+                    files = [
+                        np.lib.format.open_memmap(
+                            folder / f"{k}.npy", "w+", np.float16, (total, *tap.shape[1:])
+                        )
+                        for k, tap in enumerate(taps)
+                    ]
+                for file, tap in zip(files, taps, strict=True):
+                    file[begin : begin + BATCH] = tap.numpy()
+                with torch.no_grad():
+                    depth = network.decode([tap.float() for tap in taps]) * frames.focal_scale
+                old[begin : begin + BATCH] = depth[:, frames.inner[0], frames.inner[1]].numpy()
+            for file in (*files, old):
+                file.flush()
+            done.touch()
+        taps = [np.load(folder / f"{k}.npy", mmap_mode="r") for k in range(count)]
+        return taps, np.load(folder / "old.npy")
+
+    def _rehearsed_taps(self, network: Clip2Depth) -> tuple[list[np.ndarray], np.ndarray] | None:
+        """Taps and canonical depth of the views that are trained along; None without any."""
+        if self.rehearsal is None:
+            return None
+        images, depth = self.rehearsal.trained
+        parts = [
+            [tap.half().numpy() for tap in _tower(network, images[begin : begin + BATCH])]
+            for begin in range(0, len(images), BATCH)
+        ]
+        return [np.concatenate(taps) for taps in zip(*parts, strict=True)], depth
+
+    def _all_depths(self, objective: Objective, judged: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+        """Depths by keyframe number of those that a judgement looks at, NaN elsewhere."""
+        numbers = np.unique(np.concatenate([judged, chosen.ravel()]))
+        found = objective.depths(numbers)
+        depths = np.full((len(self.frames), *found.shape[1:]), np.nan, np.float32)
+        depths[numbers] = found
+        return depths
+
+    def _measure(self, found: dict[str, np.ndarray]) -> float:
+        """What chooses the step: the two parts of the loss that need no old depth, weighted as there."""
+        photometric = float(found["photometric"].mean() / max(self.before["photometric"].mean(), 1e-3))
+        return photometric + self.settings.weights.consistency * float(found["consistency"].mean())
+
+    def _errors(self, depths: np.ndarray, only: np.ndarray | None = None) -> dict[str, float]:
+        """Mean errors against the recording's depth; empty where it has none."""
+        if self.frames.truth is None:
+            return {}
+        found = [
+            depth_errors(depths[i], self.frames.truth[i]) for i in (self.trained if only is None else only)
+        ]
+        found = [errors for errors in found if errors is not None]
+        return mean_errors(found) if found else {}
+
+    def _summarize(self, after: dict[str, np.ndarray]) -> None:
+        self.summary["kept_out"] = {
+            name: {"before": float(self.before[name].mean()), "after": float(after[name].mean())}
+            for name in after
+        }
+        if self.frames.truth is not None:
+            self.summary["errors"] = {
+                where: {
+                    when: {
+                        k: round(v, 5)
+                        for k, v in self._errors(depths, numbers).items()
+                        if k.startswith("abs_rel")
+                    }
+                    for when, depths in (("before", self.old_depths), ("after", self.after_depths))
+                }
+                for where, numbers in (("trained", self.trained), ("kept_out", self.kept_out))
+            }
+
+    def _decide(self, after: dict[str, np.ndarray]) -> None:
+        """Raises Refusal where nothing was gained on what was kept out."""
+        before = self.before
+        gain = 1 - after["photometric"].mean() / before["photometric"].mean()
+        apart = after["consistency"].mean() / max(before["consistency"].mean(), 1e-6)
+        self.summary["gain"] = float(gain)
+        if not (gain >= LEAST_GAIN and apart <= MOST_APART):
+            raise Refusal(
+                "no_gain",
+                f"no gain on what was kept out: the new depth explains its images {gain:+.1%} better than "
+                f"the old one (at least {LEAST_GAIN:.0%} is asked) and disagrees with itself {apart:.2f} "
+                "times as much.",
+            )
+        elsewhere = self.summary.get("elsewhere")
+        if elsewhere and elsewhere["after"] > MOST_ELSEWHERE * elsewhere["before"]:
+            raise Refusal(
+                "worse_elsewhere",
+                f"the network would get worse in other places: AbsRel {elsewhere['before']:.3f} before and "
+                f"{elsewhere['after']:.3f} after on simulated views; record a longer or more varied drive.",
+            )
+
+    def _write(self) -> Path:
+        """Write the bundle into the work folder."""
+        frames, manifest, part = self.frames, self.bundle.manifest, self.work / "bundle"
+        shutil.rmtree(part, ignore_errors=True)
+        measures = {
+            name: self.summary[name]
+            for name in ("kept_out", "errors", "gain", "elsewhere")
+            if name in self.summary
+        }
+        adapted = {
+            "from": {"name": manifest.name, "model_sha256": manifest.model_sha256},
+            "on": self.identity["recording"],
+            "seconds": self.summary["recording"]["seconds"],
+            "keyframes": len(frames),
+            "steps": self.settings.steps,
+            **measures,
+        }
+        export_bundle(
+            self.network.cpu(),
+            part,
+            name=self.output.name,
+            trained_on=(
+                f"{manifest.trained_on} Then adapted without true depth to a recording of "
+                f"{frames.seconds[-1]:.0f} s ({len(frames)} keyframes) of the place where it is used."
+            ),
+            check_image=frames.images[len(frames) // 2],
+            errors={**manifest.errors, "adaptation": adapted},
+            licence=manifest.licence,
+            pretrained=manifest.pretrained,
+        )
+        return part
+
+    def close(self) -> None:
+        """Remove the state; after a bundle or a refusal."""
+        shutil.rmtree(self.work, ignore_errors=True)
+
+
+@torch.no_grad()
+def _tower(network: Clip2Depth, images: np.ndarray) -> list[torch.Tensor]:
+    """The image tower's taps of (B, H, W, 3) uint8."""
+    return network.image_tower(network.preprocess(torch.from_numpy(images)))
+
+
+def trained_tensors(network: Clip2Depth) -> dict[str, torch.Tensor]:
+    """What training changes."""
+    return {name: p.detach() for name, p in network.named_parameters() if p.requires_grad}
+
+
+def write_keyframes(path: Path, frames: Keyframes) -> None:
+    """Write keyframes whole or not at all."""
+    camera = frames.camera
+    part = path.with_name(path.name + ".part")
+    with part.open("wb") as file:
+        np.savez(
+            file,
+            images=frames.images,
+            poses=frames.poses,
+            seconds=frames.seconds,
+            names=np.array(frames.names),
+            camera=np.array([camera.width, camera.height, camera.fx, camera.fy, camera.cx, camera.cy]),
+            inner=np.array([[s.start, s.stop] for s in frames.inner]),
+            focal_scale=frames.focal_scale,
+            seen=frames.seen,
+            left_out=json.dumps(frames.left_out),
+            **({} if frames.truth is None else {"truth": frames.truth.astype(np.float16)}),
+        )
+    os.replace(part, path)
+
+
+def read_keyframes(path: Path) -> Keyframes:
+    """What `write_keyframes` wrote."""
+    from clip2depth_ros.camera import Camera
+
+    with np.load(path, allow_pickle=False) as arrays:
+        return Keyframes(
+            arrays["images"],
+            arrays["poses"],
+            arrays["seconds"],
+            [str(name) for name in arrays["names"]],
+            arrays["truth"].astype(np.float32) if "truth" in arrays else None,
+            Camera(*arrays["camera"].tolist()),
+            tuple(slice(int(a), int(b)) for a, b in arrays["inner"]),
+            float(arrays["focal_scale"]),
+            int(arrays["seen"]),
+            json.loads(str(arrays["left_out"])),
+        )
+
+
+def recording_identity(path: str) -> dict:
+    """What names a recording: its path, and of files on disk size and time of the last change."""
+    file = Path(path)
+    if not file.exists():
+        return {"input": path}
+    files = [file] if file.is_file() else sorted(p for p in file.rglob("*") if p.is_file())
+    digest = hashlib.sha256()
+    for each in files:
+        digest.update(f"{each.relative_to(file)} {each.stat().st_size}\n".encode())
+    return {"input": file.name, "files": digest.hexdigest()[:16]}
+
+
+def _spread(numbers: np.ndarray) -> np.ndarray:
+    """SOURCES of them, evenly."""
+    return numbers[np.linspace(0, len(numbers) - 1, SOURCES).round().astype(int)]
+
+
+def _write_text(path: Path, text: str) -> None:
+    part = path.with_name(path.name + ".part")
+    part.write_text(text, encoding="utf-8")
+    os.replace(part, path)

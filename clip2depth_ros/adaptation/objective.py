@@ -1,0 +1,250 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What adaptation minimizes on pairs of keyframes, and by what it judges those that were kept out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from torch import nn
+
+from clip2depth_ros.adaptation.photometric import (
+    difference,
+    log_disagreement,
+    match_brightness,
+    roughness,
+    shape_change,
+    warped,
+)
+from clip2depth_ros.adaptation.recording import Keyframes
+from clip2depth_ros.adaptation.views import SOURCES, motion_between
+from clip2depth_ros.network import Clip2Depth
+from clip2depth_ros.training.losses import DepthLoss
+
+NO_PLACE = 10.0
+"""Photometric difference of a pixel that the other view does not show: more than any that it shows."""
+BATCH = 12
+"""Images that are decoded at once where there is no gradient."""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Of the parts of the loss, beside the photometric difference as a part of its level before.
+
+    consistency  mean log disagreement of the depths of both views
+    roughness    of log depth where the image has no edge
+    shape        mean log difference to the old depth, each image's factor left out
+    rehearsal    of the loss on views of elsewhere
+    """
+
+    consistency: float = 0.7
+    roughness: float = 0.13
+    shape: float = 0.27
+    rehearsal: float = 0.2
+
+
+@dataclass
+class Views:
+    """Numbers of keyframes of one step: targets come in pairs (2 i, 2 i + 1) that see each other.
+
+    targets (B,); sources (B, SOURCES), the first of which is the pair's other view; elsewhere (E,) numbers of
+    rehearsed views.
+    """
+
+    targets: np.ndarray
+    sources: np.ndarray
+    elsewhere: np.ndarray
+
+
+class Objective(nn.Module):
+    """The loss of a step. The network stays in evaluation mode: batch norms keep what they know.
+
+    taps: per tap (N, C, h, w) float16; old: (N, h, w) float32 metres, the old network's depth at the inner
+    size. level: photometric difference before, which is large where there is much texture and small where
+    there is none. elsewhere: taps (E, ...) and depth (E, H, W) in canonical metres of views of other places,
+    or None.
+    """
+
+    def __init__(
+        self,
+        network: Clip2Depth,
+        frames: Keyframes,
+        taps: Sequence[np.ndarray],
+        old: np.ndarray,
+        weights: Weights,
+        level: float = 1.0,
+        refined: dict[tuple[int, int], np.ndarray] | None = None,
+        elsewhere: tuple[Sequence[np.ndarray], np.ndarray] | None = None,
+    ) -> None:
+        super().__init__()
+        self.network, self.weights, self.level = network, weights, level
+        self.refined = refined or {}
+        self._frames, self._taps, self._old, self._elsewhere = frames, taps, old, elsewhere
+        rows, columns = frames.inner
+        self._grey = np.stack(
+            [cv2.cvtColor(np.ascontiguousarray(i[rows, columns]), cv2.COLOR_RGB2GRAY) for i in frames.images]
+        )
+        camera = frames.camera
+        k = [[camera.fx, 0, camera.cx], [0, camera.fy, camera.cy], [0, 0, 1]]
+        self.register_buffer("intrinsics", torch.tensor(k, dtype=torch.float32), persistent=False)
+        self._rehearsed = DepthLoss(silog=0.3, gradient=0.5, absolute=1.0)
+
+    def train(self, mode: bool = True) -> Objective:
+        super().train(mode)
+        self.network.eval()
+        return self
+
+    @property
+    def elsewhere_count(self) -> int:
+        """How many views of other places there are to rehearse."""
+        return 0 if self._elsewhere is None else len(self._elsewhere[1])
+
+    @property
+    def device(self) -> torch.device:
+        return self.intrinsics.device
+
+    def depth(self, numbers: np.ndarray) -> torch.Tensor:
+        """(B, h, w) metres of the camera, at the inner size."""
+        taps = [torch.from_numpy(np.asarray(t[numbers])).to(self.device).float() for t in self._taps]
+        depth = self.network.decode(taps) * self._frames.focal_scale
+        return depth[:, self._frames.inner[0], self._frames.inner[1]]
+
+    @torch.no_grad()
+    def depths(self, numbers: np.ndarray) -> np.ndarray:
+        """(B, h, w) float32 metres of many, a few at a time."""
+        parts = [self.depth(numbers[i : i + BATCH]).cpu().numpy() for i in range(0, len(numbers), BATCH)]
+        return np.concatenate(parts)
+
+    def images(self, numbers: np.ndarray) -> torch.Tensor:
+        """(B, 1, h, w) float 0..1, grey, at the inner size: colour would take three times as long."""
+        return torch.from_numpy(self._grey[numbers][:, None]).to(self.device).float() / 255
+
+    def motions(self, first: np.ndarray, second: np.ndarray) -> torch.Tensor:
+        """(B, 4, 4): points of each first view into its second."""
+        poses = self._frames.poses
+        found = [
+            self.refined[int(a), int(b)]
+            if (int(a), int(b)) in self.refined
+            else motion_between(poses[a], poses[b])
+            for a, b in zip(first, second, strict=True)
+        ]
+        return torch.tensor(np.stack(found), dtype=torch.float32, device=self.device)
+
+    def forward(self, batch: Views, step: int) -> tuple[torch.Tensor, dict[str, float]]:
+        """The loss of a step and its parts."""
+        targets, sources = batch.targets, batch.sources
+        image, depth = self.images(targets), self.depth(targets)
+        swapped = torch.arange(len(targets), device=self.device) ^ 1
+        errors, still, apart = [], [], None
+        for k in range(sources.shape[1]):
+            other = self.images(sources[:, k])
+            found = self.compare(image, depth, other, self.motions(targets, sources[:, k]))
+            errors.append(found.error)
+            still.append(found.still)
+            if k == 0:
+                near = found.inside & torch.isfinite(found.there)
+                apart = log_disagreement(found.place, found.there, depth[swapped], near)
+                share = near.sum().clamp(min=1)
+        error, same = torch.stack(errors).amin(0), torch.stack(still).amin(0)
+        moving = error.detach() < same
+        photometric = (error * moving).sum() / moving.sum().clamp(min=1)
+        old = torch.from_numpy(self._old[targets]).to(self.device)
+        parts = {
+            "photometric": photometric,
+            "consistency": apart.clamp(max=0.5).sum() / share,
+            "roughness": roughness(depth, image),
+            "shape": shape_change(depth, old),
+        }
+        w = self.weights
+        loss = (
+            parts["photometric"] / self.level
+            + w.consistency * parts["consistency"]
+            + w.roughness * parts["roughness"]
+            + w.shape * parts["shape"]
+        )
+        if self._elsewhere is not None and len(batch.elsewhere):
+            taps, truth = self._elsewhere
+            taps = [torch.from_numpy(t[batch.elsewhere]).to(self.device).float() for t in taps]
+            truth = torch.from_numpy(truth[batch.elsewhere]).to(self.device)
+            parts["elsewhere"] = self._rehearsed(self.network.decode(taps), truth)
+            loss = loss + w.rehearsal * parts["elsewhere"]
+        return loss, {name: float(value.detach()) for name, value in parts.items()}
+
+    def compare(
+        self, image: torch.Tensor, depth: torch.Tensor, other: torch.Tensor, motion: torch.Tensor
+    ) -> Comparison:
+        """`other` warped into `image` by depth and motion, and unwarped, each against `image`."""
+        intrinsics = self.intrinsics.expand(len(image), 3, 3)
+        seen, within, place, there = warped(other, depth, motion, intrinsics)
+        seen = match_brightness(seen, image, within)
+        error = torch.where(within, difference(image, seen), NO_PLACE)
+        with torch.no_grad():
+            everywhere = torch.ones_like(within)
+            still = difference(image, match_brightness(other, image, everywhere))
+        return Comparison(error, still, within, place, there)
+
+    @torch.no_grad()
+    def judge(self, numbers: np.ndarray, sources: np.ndarray, depths: np.ndarray) -> dict[str, np.ndarray]:
+        """Per keyframe (B,): photometric difference and geometric disagreement with what its sources show.
+
+        numbers (B,), sources (B, S), depths (N, h, w) metres by keyframe number. A pixel counts by the best
+        of its sources, and never with more than without any warp: what moves by itself cannot be explained.
+        """
+        photometric, consistency = [], []
+        for begin in range(0, len(numbers), BATCH):
+            targets = numbers[begin : begin + BATCH]
+            image = self.images(targets)
+            depth = torch.from_numpy(depths[targets]).to(self.device)
+            best, agree = None, []
+            for k in range(sources.shape[1]):
+                others = sources[begin : begin + BATCH, k]
+                found = self.compare(image, depth, self.images(others), self.motions(targets, others))
+                error = torch.minimum(found.error, found.still)
+                best = error if best is None else torch.minimum(best, error)
+                near = found.inside & torch.isfinite(found.there)
+                there = torch.from_numpy(depths[others]).to(self.device)
+                apart = log_disagreement(found.place, found.there, there, near).clamp(max=0.5)
+                agree.append(apart.sum((1, 2)) / near.sum((1, 2)).clamp(min=1))
+            photometric.append(best.mean((1, 2)))
+            consistency.append(torch.stack(agree).mean(0))
+        return {
+            "photometric": torch.cat(photometric).cpu().numpy(),
+            "consistency": torch.cat(consistency).cpu().numpy(),
+        }
+
+
+@dataclass
+class Comparison:
+    """Of one source with its target, each (B, H, W)."""
+
+    error: torch.Tensor
+    """Photometric difference after the warp; NO_PLACE where the source does not show the pixel."""
+    still: torch.Tensor
+    """Without a warp."""
+    inside: torch.Tensor
+    place: torch.Tensor
+    there: torch.Tensor
+
+
+def choose_views(
+    sources: list[np.ndarray],
+    usable: np.ndarray,
+    pairs: int,
+    elsewhere: int,
+    of_elsewhere: int,
+    rng: np.random.Generator,
+) -> Views:
+    """A step's views: `pairs` pairs, each target with SOURCES sources. usable: keyframes that have any."""
+    targets, chosen = [], []
+    for first in rng.choice(usable, pairs, replace=len(usable) < pairs):
+        second = int(rng.choice(sources[first]))
+        for target, other in ((first, second), (second, first)):
+            more = rng.permutation(sources[target])[: SOURCES - 1]
+            row = np.concatenate([[other], more, np.full(SOURCES - 1 - len(more), other)])
+            targets.append(target)
+            chosen.append(row)
+    rehearsed = rng.integers(0, of_elsewhere, elsewhere) if of_elsewhere else np.empty(0, np.int64)
+    return Views(np.array(targets), np.array(chosen, np.int64), rehearsed)

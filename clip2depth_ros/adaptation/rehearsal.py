@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Views of other places, so that a network that learns one place does not forget the rest."""
+
+from __future__ import annotations
+
+import logging
+from importlib.util import find_spec
+
+import numpy as np
+import torch
+
+from clip2depth_ros.errors import Clip2DepthError
+from clip2depth_ros.network import Clip2Depth
+from clip2depth_ros.training.metrics import depth_errors, mean_errors
+
+log = logging.getLogger(__name__)
+
+TRAINED, MEASURED = 96, 48
+"""Views that are trained along, and others that tell whether the network gets worse."""
+FIRST_ROOM = 7_000_000
+"""Seed of the first simulated room: neither training's, nor validation's, nor the tests'."""
+
+
+class Rehearsal:
+    """Simulated views with true depth at a network's size.
+
+    trained: images (E, H, W, 3) uint8 and depth (E, H, W) float32, canonical metres, NaN unknown; measured:
+    others.
+    """
+
+    def __init__(self, images: np.ndarray, depth: np.ndarray, measured: int) -> None:
+        self.trained = images[measured:], depth[measured:]
+        self.measured = images[:measured], depth[:measured]
+
+    @torch.no_grad()
+    def errors(self, network: Clip2Depth) -> float:
+        """AbsRel on the views that are not trained on."""
+        device = next(network.parameters()).device
+        low, high = network.depth_range
+        found = []
+        for image, truth in zip(*self.measured, strict=True):
+            depth = network(torch.from_numpy(image)[None].to(device))[0].cpu().numpy()
+            found.append(depth_errors(depth, truth, depth_min=low, depth_max=high))
+        return mean_errors([errors for errors in found if errors is not None])["abs_rel"]
+
+
+def simulated_rehearsal(size: tuple[int, int], canonical_focal_px: float | None) -> Rehearsal | None:
+    """Rendered in seconds; None where MuJoCo or OpenGL is missing, which the log says.
+
+    size: (height, width) of the network's input.
+    """
+    if find_spec("mujoco") is None:
+        log.warning(
+            "Without MuJoCo no views of other places are trained along: pip install 'clip2depth_ros[sim]'."
+        )
+        return None
+    from clip2depth_ros.training.evaluation import held_out_views
+
+    try:
+        views = held_out_views(TRAINED + MEASURED, size, canonical_focal_px, first_room=FIRST_ROOM)
+    except Clip2DepthError as error:
+        log.warning("No views of other places are trained along: %s", error)
+        return None
+    return Rehearsal(views.image, views.depth, MEASURED)

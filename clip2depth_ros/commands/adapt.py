@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`clip2depth adapt`: a bundle learns the place of a recording, from images and odometry, without true depth.
+
+Exit code 0: a bundle was written. 3: refused, with the reason on stderr; no bundle is written. Killed and
+started again with the same arguments, it goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import os
+import sys
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+from clip2depth_ros.bundle import Bundle, open_bundle
+from clip2depth_ros.camera import Camera
+from clip2depth_ros.commands import _pipeline
+from clip2depth_ros.commands._engine import add_bundle_argument
+from clip2depth_ros.commands._progress import progress
+from clip2depth_ros.commands.train import NEEDS
+from clip2depth_ros.engines import open_engine
+from clip2depth_ros.errors import Clip2DepthError
+from clip2depth_ros.frame import Frame
+from clip2depth_ros.sources import Source, open_source
+
+HELP = "let a bundle learn the place of a recording, without true depth"
+REFUSED = 3
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    _pipeline.add_input_arguments(parser)
+    parser.add_argument(
+        "--output", required=True, type=Path, metavar="BUNDLE", help="folder of the new bundle"
+    )
+    add_bundle_argument(parser)
+    parser.add_argument(
+        "--checkpoint",
+        type=Path,
+        metavar="FILE",
+        help="the bundle's own checkpoint, so that its mirror learns too",
+    )
+    parser.add_argument(
+        "--report",
+        type=Path,
+        metavar="DIR",
+        help="folder for summary.json, report and logs (default: BUNDLE-report)",
+    )
+    parser.add_argument(
+        "--scale-height",
+        type=float,
+        metavar="METRES",
+        help="in place of odometry: the camera's height above the floor (its pitch and roll: --mounting)",
+    )
+    parser.add_argument(
+        "--scale-ranges",
+        type=int,
+        metavar="N",
+        help="in place of odometry: N true ranges a frame, drawn from the input's depth",
+    )
+    parser.add_argument("--steps", type=int, default=300, help="of training (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="of the choice of views (default: %(default)s)")
+    parser.add_argument("--threads", type=int, default=0, metavar="N", help="CPU threads; 0 = all cores")
+
+
+def run(args: argparse.Namespace) -> int:
+    missing = [name for name in NEEDS if find_spec(name) is None]
+    if missing:
+        raise Clip2DepthError(
+            f"adapting needs {', '.join(missing)} (PyTorch and what belongs to it): "
+            "pip install 'clip2depth_ros[train]'"
+        )
+    if args.steps < 1 or (args.limit is not None and args.limit < 1):
+        raise Clip2DepthError("--steps and --limit must be at least 1.")
+    # Threads that wait must not spin: on a robot the cores have other work.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    import torch
+
+    from clip2depth_ros.adaptation.adapt import Adaptation, Settings, recording_identity
+    from clip2depth_ros.adaptation.refusal import Refusal
+    from clip2depth_ros.adaptation.rehearsal import simulated_rehearsal
+    from clip2depth_ros.adaptation.report import in_words, write_report
+
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    bundle = open_bundle(args.bundle)
+    manifest = bundle.manifest
+    adaptation = Adaptation(
+        bundle,
+        args.output,
+        settings=Settings(steps=args.steps, seed=args.seed),
+        checkpoint=args.checkpoint,
+        rehearsal=lambda: simulated_rehearsal(
+            (manifest.input_height, manifest.input_width), manifest.canonical_focal_px
+        ),
+        identity=recording_identity(args.input) | _reading(args),
+    )
+    report = args.report or args.output.with_name(args.output.name + "-report")
+    try:
+        summary = adaptation.run(lambda: _frames(args, bundle), lambda done: write_report(report, done))
+    except Refusal as refusal:
+        write_report(report, adaptation)
+        adaptation.close()
+        print(f"clip2depth adapt: refused: {refusal}", file=sys.stderr)
+        return REFUSED
+    adaptation.close()
+    print(in_words(summary))
+    print(f"Written: bundle {args.output}; report {report / 'report.html'}.")
+    return 0
+
+
+def _reading(args: argparse.Namespace) -> dict:
+    """What decides which frames and poses an input gives."""
+    names = ("every", "limit", "topic", "odometry_topic", "mounting", "horizontal_fov", "scale_height")
+    given = {name: getattr(args, name) for name in (*names, "scale_ranges")}
+    if args.camera is not None:
+        given["camera"] = Camera.from_file(args.camera).__repr__()
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _frames(args: argparse.Namespace, bundle: Bundle) -> Iterator[Frame]:
+    """The frames with the camera's odometry. Raises Refusal for an input without any."""
+    from clip2depth_ros.adaptation.refusal import Refusal
+    from clip2depth_ros.adaptation.visual_odometry import with_visual_odometry
+
+    scaled = args.scale_height is not None or args.scale_ranges is not None
+    if not scaled:
+        with _open(args, odometry=False) as source:
+            if not source.has_odometry:
+                raise Refusal(
+                    "odometry_missing",
+                    f"{source.name} tells nothing about the camera's motion; record odometry with the "
+                    "images, give a folder poses.txt, or tell the metres with --scale-height or "
+                    "--scale-ranges.",
+                )
+    with _open(args, odometry=not scaled) as source:
+        if source.live:
+            raise Clip2DepthError(f"{source.name} is a live camera; record first, then adapt.")
+        frames = progress(itertools.islice(source, args.limit), "frame", source.length, args.limit)
+        if not scaled:
+            yield from frames
+            return
+        with open_engine(bundle, threads=args.threads) as engine:
+            args.scale_odometry = args.no_stabilize = False
+            settings = _pipeline.scale_settings(args)
+            yield from with_visual_odometry(_pipeline.with_ranges(args, frames), engine, settings)
+
+
+def _open(args: argparse.Namespace, *, odometry: bool) -> Source:
+    source = open_source(
+        args.input,
+        camera=Camera.from_file(args.camera) if args.camera else None,
+        horizontal_fov=args.horizontal_fov,
+        every=args.every,
+        topic=args.topic,
+        depth_topic=args.depth_topic,
+        odometry=odometry,
+        odometry_topic=args.odometry_topic,
+        mounting=args.mounting,
+    )
+    if args.scale_ranges is not None and not source.has_depth:
+        source.close()
+        raise Clip2DepthError(f"--scale-ranges draws from true depth, and {source.name} has none.")
+    return source

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+import numpy as np
+import pytest
+
+from clip2depth_ros.adaptation.views import (
+    FARTHEST,
+    LARGEST_TURN,
+    NEAREST,
+    find_sources,
+    kept_out_blocks,
+)
+from clip2depth_ros.transforms import pose_matrix
+
+
+@pytest.mark.parametrize("total, count", [(8, 1), (60, 7), (20, 2)])
+def test_whole_blocks_are_kept_out(total, count):
+    seconds = np.arange(0, total, 1 / 30)
+    block = kept_out_blocks(seconds)
+    assert block.max() + 1 == count
+    for number in range(count):
+        inside = np.flatnonzero(block == number)
+        assert (np.diff(inside) == 1).all()
+        assert 1.9 < len(inside) / 30 <= 2.1
+    assert 0.15 < np.mean(block >= 0) < 0.35
+
+
+def test_a_short_recording_keeps_most_for_training():
+    block = kept_out_blocks(np.arange(0, 3, 0.1))
+    assert 0.15 < np.mean(block >= 0) < 0.35
+
+
+def test_sources_are_near_enough_and_far_enough_and_look_the_same_way():
+    xs = np.arange(30) * 0.02
+    poses = np.stack([pose_matrix(x, 0, 0, 0, 0, 0.02 * i) for i, x in enumerate(xs)])
+    sources = find_sources(poses, np.arange(30) * 0.1, np.zeros(30, int), candidates=50)
+    for index, found in enumerate(sources):
+        away = np.abs(xs[found] - xs[index])
+        assert len(found)
+        assert (away >= NEAREST - 1e-9).all() and (away <= FARTHEST + 1e-9).all()
+        assert (0.02 * np.abs(found - index) < LARGEST_TURN).all()
+
+
+def test_sources_of_what_is_kept_out_are_kept_out():
+    poses = np.stack([pose_matrix(0.05 * i, 0, 0, 0, 0, 0) for i in range(40)])
+    group = np.where((np.arange(40) >= 10) & (np.arange(40) < 20), 0, -1)
+    for index, found in enumerate(find_sources(poses, np.arange(40) * 0.1, group)):
+        assert (group[found] == group[index]).all()
+
+
+def test_the_same_place_a_minute_later_is_no_source():
+    poses = np.stack([pose_matrix(0.05 * i, 0, 0, 0, 0, 0) for i in (0, 1, 2)])
+    assert len(find_sources(poses, np.array([0.0, 60.0, 120.0]), np.zeros(3, int))[0]) == 0
