@@ -10,7 +10,7 @@ import numpy as np
 from .palette import Palette
 from .scene import Assembly, Paint, Scene, rotation_about
 
-_SKINS = ((0.93, 0.76, 0.65), (0.80, 0.60, 0.46), (0.58, 0.40, 0.29), (0.36, 0.24, 0.18))
+SKINS = ((0.93, 0.76, 0.65), (0.80, 0.60, 0.46), (0.58, 0.40, 0.29), (0.36, 0.24, 0.18))
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Body:
     @classmethod
     def random(cls, palette: Palette) -> Body:
         rng = palette.rng
-        skin = Paint(_SKINS[int(rng.integers(4))])
+        skin = Paint(SKINS[int(rng.integers(4))])
         hair = palette.plain("black", "brown", "dark grey", "beige")
         return cls(
             float(rng.uniform(1.5, 1.9)), palette.fabric(), palette.fabric(), skin, hair, palette.plain()

@@ -27,7 +27,7 @@ def place_rng(seed: int) -> np.random.Generator:
     return np.random.default_rng([43, seed])
 
 
-def _field_of_view(rng: np.random.Generator) -> float:
+def field_of_view(rng: np.random.Generator) -> float:
     """Of a camera: depth cameras and telephones mostly, some wide lenses of robots; radians."""
     low, high = (52, 66) if rng.random() < 0.5 else (60, 80) if rng.random() < 0.7 else (80, 100)
     return math.radians(rng.uniform(low, high))
@@ -71,7 +71,7 @@ def views_of_place(
         if renderer.owner is not owner:
             renderer.load(scene)
             renderer.owner = owner
-        camera = Camera.from_fov(width, height, horizontal_fov or _field_of_view(rng))
+        camera = Camera.from_fov(width, height, horizontal_fov or field_of_view(rng))
         pose = viewpoint(scene, rng)
         light, depth = renderer.render(camera, pose, supersample)
         if not is_usable(depth) or rng.random() > _keep(depth):

@@ -44,7 +44,13 @@ def shard_path(
 def views_of_seed(
     what: str, seed: int, views: int, width: int, height: int, supersample: int = 2
 ) -> Iterator[SimView]:
-    """The `views` views of room or place (`what`: "rooms" or "places") `seed`, whoever asks for them."""
+    """The `views` views of scene `seed` of `what` ("rooms", "places" or "near"), whoever asks for them."""
+    if what == "near":
+        from .near_scenes import make_near_scene
+        from .near_views import near_rng, views_of_near_scene
+
+        rng = near_rng(seed)
+        return views_of_near_scene(make_near_scene(seed), rng, views, width, height, supersample=supersample)
     if what == "places":
         from .place_views import place_rng, views_of_place
         from .places import make_place

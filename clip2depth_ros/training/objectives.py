@@ -43,11 +43,13 @@ class ClipWithDepth(nn.Module):
             self.network.preprocess(image).contiguous(memory_format=torch.channels_last)
         )
         depth = self.network.decode(taps)
-        if captions is None:
+        known = [] if captions is None else [i for i, caption in enumerate(captions) if caption]
+        if not known:
             return depth, None
+        captions = [captions[i] for i in known]  # real frames have none
         visual = self.clip.visual
         pooled = visual.head(visual.trunk.forward_head(taps[-1], pre_logits=True))
-        images = functional.normalize(pooled.float(), dim=-1)
+        images = functional.normalize(pooled[known].float(), dim=-1)
         tokens = self._tokenizer(captions).to(image.device)
         texts = functional.normalize(encode_captions(self.clip, tokens).float(), dim=-1)
         scale = self.clip.logit_scale.exp().clamp(max=LARGEST_LOGIT_SCALE)

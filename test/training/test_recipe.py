@@ -20,7 +20,7 @@ from clip2depth_ros.network.checkpoint import checkpoint_facts, read_tensors, wr
 from clip2depth_ros.training import recipe as recipe_file
 from clip2depth_ros.training.ablation import Ablation
 from clip2depth_ros.training.configuration import Data, Phase, read_recipe
-from clip2depth_ros.training.objectives import DepthObjective, caption_loss, encode_captions
+from clip2depth_ros.training.objectives import ClipWithDepth, DepthObjective, caption_loss, encode_captions
 from clip2depth_ros.training.recipe import Run
 from clip2depth_ros.training.recovery import load_bundle_weights
 from clip2depth_ros.training.state import read_facts
@@ -251,6 +251,22 @@ def test_captions_cut_short_are_the_same_captions():
         torch.testing.assert_close(
             encode_captions(clip, tokens), clip.encode_text(tokens), atol=1e-5, rtol=1e-4
         )
+
+
+def test_images_without_a_caption_take_no_part_in_the_captions_loss():
+    """Real frames have none: they train depth alone."""
+    backbone = find_backbone("mini")
+    torch.manual_seed(0)
+    clip = create_clip(backbone).eval()
+    network = Clip2Depth(clip, backbone, size=(64, 64), depth_range=(0.1, 30.0), canonical_focal_px=100.0)
+    module = ClipWithDepth(clip, network.eval(), open_clip.get_tokenizer(backbone.clip)).eval()
+    images = torch.randint(0, 256, (4, 64, 64, 3), dtype=torch.uint8)
+    with torch.no_grad():
+        _, some = module(images, ["a chair", "", "a table", ""])
+        _, alone = module(images[[0, 2]], ["a chair", "a table"])
+        _, none = module(images, ["", "", "", ""])
+    torch.testing.assert_close(some, alone, atol=1e-4, rtol=1e-3)
+    assert none is None
 
 
 def test_equal_captions_match_each_other():

@@ -17,7 +17,7 @@ from .nyu_labelled import NyuLabelled
 from .nyu_raw import NyuRaw
 from .rgbd import RgbdFolders
 from .rosbag import RosBags
-from .simulation import SimulatedDrives, SimulatedPlaces, SimulatedRooms
+from .simulation import SimulatedDrives, SimulatedNear, SimulatedPlaces, SimulatedRooms
 from .tum import Tum
 
 KINDS: dict[str, type[DataSet]] = {
@@ -29,6 +29,7 @@ KINDS: dict[str, type[DataSet]] = {
     "rosbag": RosBags,
     "rooms": SimulatedRooms,
     "places": SimulatedPlaces,
+    "near": SimulatedNear,
     "drives": SimulatedDrives,
 }
 

@@ -228,6 +228,31 @@ class SimulatedPlaces(_SingleViews):
         self._set(views_per_place, workers, on_the_fly, cache)
 
 
+class SimulatedNear(_SingleViews):
+    """Single views of near things, `views_per_scene` of each crowded place, with captions.
+
+    size, seed, validation_seed, workers, on_the_fly: as for rooms.
+    """
+
+    what = "near"
+
+    def __init__(
+        self,
+        size: tuple[int, int],
+        scenes: int,
+        split: str = "train",
+        validation_scenes: int = 64,
+        views_per_scene: int = 6,
+        seed: int = 0,
+        validation_seed: int = VALIDATION_SEED,
+        workers: int = 2,
+        on_the_fly: bool = False,
+        cache: Path | None = None,
+    ) -> None:
+        super().__init__("near", split, (scenes, validation_scenes), (seed, validation_seed), size)
+        self._set(views_per_scene, workers, on_the_fly, cache)
+
+
 class _Views:
     """A room's views: those made, and those to come."""
 
