@@ -42,8 +42,6 @@ from clip2depth_ros.training.trainer import Trainer
 
 RUN = "adapt"
 """Name of the run in its logs."""
-TAPS_BYTES = 1 << 30
-"""Of all keyframes' taps, at most; they lie on disk and are read as they are needed."""
 FEWEST = 12
 """Keyframes with another view, in training and kept out alike, that one can learn and judge by."""
 LEAST_PATH = 0.5
@@ -54,10 +52,8 @@ JUDGED = 90
 """Kept-out keyframes that are judged, at most, evenly picked."""
 PARTS = (1.0, 0.75, 0.5, 0.35, 0.25, 0.15)
 """Of the way from the old weights to the best ones."""
-AIMED_ELSEWHERE = 1.02
 MOST_ELSEWHERE = 1.05
-"""Factors by which the error on views of other places may grow: the part is chosen by the first, and with the
-second it is refused; the views that tell are few, and their mean is unsure by a few percent."""
+"""Factor by which the error on views of other places may grow; by it the part is chosen, and it is refused."""
 LEAST_GAIN = 0.01
 """Part of the photometric difference that has to go on what was kept out."""
 MOST_APART = 1.02
@@ -314,7 +310,7 @@ class Adaptation:
                 return
             after = self.rehearsal.errors(network)
             self.summary["elsewhere"] = {"before": elsewhere, "after": after, "part": part}
-            if after <= AIMED_ELSEWHERE * elsewhere:
+            if after <= MOST_ELSEWHERE * elsewhere:
                 return
 
     def _refuse_parallax(self) -> None:
