@@ -53,7 +53,7 @@ JUDGED = 90
 PARTS = (1.0, 0.75, 0.5, 0.35, 0.25, 0.15)
 """Of the way from the old weights to the best ones."""
 MOST_ELSEWHERE = 1.05
-"""Factor by which the error on views of other places may grow; it chooses the part and decides on refusal."""
+"""Factor by which the error on views of other places may grow; it chooses the part, and it refuses."""
 LEAST_GAIN = 0.01
 """Part of the photometric difference that has to go on what was kept out."""
 MOST_APART = 1.02
