@@ -26,7 +26,7 @@ def tied_to_parent(number: signal.Signals, *, idle: bool = False) -> Callable[[]
             if os.getppid() != parent:  # it ended in between
                 os._exit(1)
         if idle:
-            os.nice(19)
+            os.setpriority(os.PRIO_PROCESS, 0, 19)
             if hasattr(os, "SCHED_IDLE"):
                 os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 

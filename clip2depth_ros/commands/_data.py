@@ -71,6 +71,7 @@ def _of_recipe(args: argparse.Namespace) -> dict:
     data = recipe.get("data") if isinstance(recipe, dict) else None
     tests = (data.get("test") if isinstance(data, dict) else None) or []
     if not isinstance(tests, list) or len(tests) != 1 or not isinstance(tests[0], dict):
-        what = "names more or less than one test set" if tests else "names no test set (data: test)"
+        count = len(tests) if isinstance(tests, list) else 0
+        what = f"names {count} test sets" if count else "names no test set (data: test)"
         raise Clip2DepthError(f"{path} {what}; say with --data and --root what to judge.")
     return below(tests[0], args.root)

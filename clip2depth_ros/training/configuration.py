@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from clip2depth_ros.bounded import load_yaml, reading
-from clip2depth_ros.errors import Clip2DepthError
+from clip2depth_ros.errors import Clip2DepthError, printable
 from clip2depth_ros.training.augmentation import Augmentation
 from clip2depth_ros.training.losses import DepthLoss
 
@@ -171,7 +171,7 @@ def _build(kind, value, where: str):
         return _build(next(a for a in arguments if a is not type(None)), value, where)
     if origin is tuple:
         if not isinstance(value, list):
-            raise Clip2DepthError(f"{where} must be a list, not {value!r}")
+            raise Clip2DepthError(f"{where} must be a list, not {printable(repr(value))}")
         kinds = [arguments[0]] * len(value) if arguments[-1] is Ellipsis else list(arguments)
         if len(kinds) != len(value):
             raise Clip2DepthError(f"{where} must have {len(kinds)} entries, not {len(value)}")
@@ -181,13 +181,13 @@ def _build(kind, value, where: str):
     if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise Clip2DepthError(f"{where} must be of type {kind.__name__}, not {value!r}")
+        raise Clip2DepthError(f"{where} must be of type {kind.__name__}, not {printable(repr(value))}")
     return value
 
 
 def _build_dataclass(kind, value, where: str):
     if not isinstance(value, dict):
-        raise Clip2DepthError(f"{where} must be a mapping, not {value!r}")
+        raise Clip2DepthError(f"{where} must be a mapping, not {printable(repr(value))}")
     hints = typing.get_type_hints(kind)
     unknown = sorted(set(value) - set(hints))
     if unknown:

@@ -186,7 +186,7 @@ def test_broken_checkpoints_are_errors_that_name_the_file(tmp_path):
     with pytest.raises(Clip2DepthError, match=r"torn.safetensors is not a readable safetensors file"):
         load_checkpoint(tmp_path / "torn.safetensors")
     write_tensors(tmp_path / "other.safetensors", {"a": torch.zeros(1)}, {})
-    with pytest.raises(Clip2DepthError, match="is no clip2depth checkpoint"):
+    with pytest.raises(Clip2DepthError, match=r"no clip2depth checkpoint: .*other.safetensors"):
         load_checkpoint(tmp_path / "other.safetensors")
 
 

@@ -9,7 +9,7 @@ import typing
 from collections.abc import Mapping
 from pathlib import Path
 
-from clip2depth_ros.errors import Clip2DepthError
+from clip2depth_ros.errors import Clip2DepthError, printable
 
 from .base import DataSet
 from .kitti import Kitti
@@ -44,10 +44,11 @@ def open_data_set(entry: Mapping, *, cache: Path | None = None) -> DataSet:
     Raises Clip2DepthError for an unknown kind or argument, and for data that are missing or wrong.
     """
     if not isinstance(entry, Mapping):
-        raise Clip2DepthError(f"A data set is a mapping with a kind, not {entry!r}.")
+        raise Clip2DepthError(f"A data set is a mapping with a kind, not {printable(repr(entry))}.")
     kind = entry.get("kind")
     if kind not in KINDS:
-        raise Clip2DepthError(f"There is no data set of kind {kind!r}; there are {', '.join(KINDS)}.")
+        known = ", ".join(KINDS)
+        raise Clip2DepthError(f"There is no data set of kind {printable(repr(kind))}; there are {known}.")
     reader = KINDS[kind]
     parameters = dict(inspect.signature(reader).parameters)
     hints = typing.get_type_hints(reader.__init__)
@@ -84,7 +85,8 @@ def _checked(value, kind, what: str):
     if typing.get_origin(kind) is tuple:
         wanted = typing.get_args(kind)
         if not isinstance(value, (list, tuple)) or len(value) != len(wanted):
-            raise Clip2DepthError(f"{what} must be a list of {len(wanted)} numbers, not {value!r}.")
+            count = len(wanted)
+            raise Clip2DepthError(f"{what} must be a list of {count} numbers, not {printable(repr(value))}.")
         return tuple(_checked(v, k, what) for v, k in zip(value, wanted, strict=True))
     if kind is Path and isinstance(value, (str, Path)):
         return Path(value).expanduser()
@@ -92,5 +94,5 @@ def _checked(value, kind, what: str):
         return float(value)
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         word = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
-        raise Clip2DepthError(f"{what} must be {word.get(kind, 'a path')}, not {value!r}.")
+        raise Clip2DepthError(f"{what} must be {word.get(kind, 'a path')}, not {printable(repr(value))}.")
     return value
