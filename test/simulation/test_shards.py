@@ -46,7 +46,7 @@ def test_a_failure_leaves_nothing(renderer, tmp_path, monkeypatch):
         raise OSError("disk full")
 
     monkeypatch.setattr(shards.np, "savez", fail)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(Clip2DepthError, match="cannot be written: disk full"):
         shards.render_shard(tmp_path / "rooms.npz", 20, 1, 1, 48, 36)
     assert list(tmp_path.iterdir()) == []
 
