@@ -15,8 +15,8 @@ from clip2depth_ros.cli import command_names
 
 ROOT = Path(__file__).parents[1]
 
-# Started before anything else: writes down every fork, program, name look-up, connection and file written, and
-# the package that asked for it: the innermost caller outside the standard library.
+# Started before anything else: writes down every fork, program, name look-up, connection and file written,
+# after the package that asked for it: the innermost caller outside the standard library.
 WATCH = """
 import os, sys
 seen = []
