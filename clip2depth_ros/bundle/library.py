@@ -28,6 +28,9 @@ OWN_LICENCE = "Apache-2.0"
 
 # Bytes. ONNX itself ends at 2 GiB; the largest CLIP image tower that runs on robots, ViT-L in float32, has
 # 1.3 GB. The check sample of the largest input, 2048 pixels a side, has 29 MB.
+EXTERNAL = b"\x0a\x08location"
+"""How a tensor of an ONNX file names the file that holds its data (external_data, key "location"). Engines
+would read any file of the computer by it."""
 LIMITS = {MODEL: 2**31, MANIFEST: 2**20, CHECK: 2**26}
 
 
@@ -111,7 +114,7 @@ class Bundle:
         return f"Bundle '{self.name}': licence of the weights: {licence}."
 
     def model(self) -> bytes:
-        """The ONNX model, after its SHA-256 was found to be the manifest's."""
+        """The ONNX model, after its SHA-256 was found to be the manifest's; all of its weights are in it."""
         content = self._read(MODEL)
         digest = hashlib.sha256(content).hexdigest()
         if digest != self.manifest.model_sha256.lower():
@@ -119,6 +122,11 @@ class Bundle:
                 f"Bundle {self.path}: {MODEL} is damaged or was exchanged (SHA-256 {digest[:12]}..., the "
                 "manifest "
                 f"says {self.manifest.model_sha256[:12] or 'nothing'}...); copy or export the bundle again."
+            )
+        if EXTERNAL in content:
+            raise Clip2DepthError(
+                f"Bundle {self.path}: {MODEL} names another file for its weights, which no checksum covers; "
+                "export it with its weights inside."
             )
         return content
 

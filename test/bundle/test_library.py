@@ -140,3 +140,15 @@ def test_a_pickle_is_never_loaded(folder):
     np.savez(folder / "check.npz", image=np.array([{"a": 1}], object), depth=np.zeros(3, np.float32))
     with pytest.raises(Clip2DepthError, match="cannot be read"):
         Bundle(folder).check()
+
+
+def test_a_model_that_names_another_file_for_its_weights_is_refused(tiny_bundle, tmp_path):
+    """Engines would read any file of the computer by it, and the checksum covers none of that."""
+    onnx = pytest.importorskip("onnx")
+    model = onnx.load_from_string(tiny_bundle.model())
+    onnx.external_data_helper.set_external_data(model.graph.initializer[0], "/etc/hostname")
+    model.graph.initializer[0].ClearField("raw_data")
+    image, depth = tiny_bundle.check()
+    bundle = Bundle.write(tmp_path / "b", model.SerializeToString(), tiny_bundle.manifest, image, depth)
+    with pytest.raises(Clip2DepthError, match="names another file for its weights"):
+        bundle.model()
