@@ -10,6 +10,7 @@ import os
 import struct
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from clip2depth_ros.bounded import load_yaml, reading, reason_of
@@ -23,6 +24,7 @@ _MAGIC = b"\x89MCAP0\r\n"
 # A footer record that names no summary, and the magic: what a recorder writes last.
 _END = b"\x02" + struct.pack("<QQQI", 20, 0, 0, 0) + _MAGIC
 _MESSAGE_LIMIT = 2**31  # bytes of one record, a chunk of many messages included
+_UNPACKED_LIMIT = 2**28  # bytes of one compressed chunk or message: a few KB can unpack to gigabytes
 
 
 def is_bag(path: Path) -> bool:
@@ -42,6 +44,7 @@ class BagFile:
             from rosbags.typesys import Stores, get_typestore
         except ImportError:
             raise Clip2DepthError("Reading bags needs rosbags: pip install rosbags.") from None
+        _bound_unpacking()
         self.path = path
         self._closed = False
         with reading(f"The bag {path}"):
@@ -115,6 +118,28 @@ def _storage_files(path: Path) -> list[Path]:
     except OSError:
         return []
     return sorted(max(found, key=len), key=natural_key)
+
+
+def _bound_unpacking() -> None:
+    """Have rosbags unpack chunks and messages to no more than _UNPACKED_LIMIT; it has no limit of its own."""
+    from lz4.frame import LZ4FrameDecompressor
+    from rosbags.rosbag2 import reader, storage_mcap
+
+    def bounded(new: Any) -> Any:
+        def unpack(packed: bytes, size: int = _UNPACKED_LIMIT) -> bytes:
+            if size > _UNPACKED_LIMIT:
+                raise ValueError(f"{size} bytes in a chunk, the limit is {_UNPACKED_LIMIT}")
+            unpacker = new()
+            content = unpacker.decompress(packed, max_length=size)
+            if not unpacker.eof and unpacker.decompress(b"", max_length=1):
+                raise ValueError(f"it unpacks to more than {size} bytes")
+            return content
+
+        return unpack
+
+    zstd = bounded(storage_mcap.zstd.ZstdDecompressor)
+    storage_mcap.DECOMPRESSORS.update(lz4=bounded(LZ4FrameDecompressor), zstd=zstd)
+    reader.zstd = SimpleNamespace(decompress=zstd, open=storage_mcap.zstd.open)
 
 
 class _Mended(type(Path())):

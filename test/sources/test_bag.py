@@ -43,9 +43,11 @@ def picture(index: int) -> np.ndarray:
     return np.full((24, 32, 3), (10 * index, 100, 200), np.uint8)
 
 
-def write_bag(path, messages: dict, storage) -> None:
+def write_bag(path, messages: dict, storage, compression=rosbag2.CompressionMode.NONE) -> None:
     """messages: topic -> list of (record time, message)."""
-    with rosbag2.Writer(path, version=9, storage_plugin=storage) as writer:
+    writer = rosbag2.Writer(path, version=9, storage_plugin=storage)
+    writer.set_compression(compression, rosbag2.CompressionFormat.ZSTD)
+    with writer:
         connections = {}
         for topic, entries in messages.items():
             kind = entries[0][1].__msgtype__

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from clip2depth_ros.errors import Clip2DepthError
-from clip2depth_ros.sources import open_source
+from clip2depth_ros.sources import bag_file, open_source
 
 from .test_bag import bag, image_message, picture, write_bag  # noqa: F401 - a fixture
 
@@ -123,3 +123,24 @@ def test_a_damaged_image_costs_its_own_frame(tmp_path):
     write_bag(tmp_path / "bag", {"/camera/image_raw": messages}, MCAP)
     with open_source(tmp_path / "bag", horizontal_fov=1.0) as source:
         assert len(list(source)) == 3 and source.bad_images == 2
+
+
+@pytest.mark.parametrize(
+    ("storage", "mode"),
+    [
+        (SQLITE, rosbag2.CompressionMode.MESSAGE),
+        (MCAP, rosbag2.CompressionMode.MESSAGE),
+        (MCAP, rosbag2.CompressionMode.STORAGE),
+    ],
+)
+def test_what_is_compressed_unpacks_to_no_more_than_a_limit(tmp_path, monkeypatch, storage, mode):
+    def messages(height: int) -> dict:
+        image = image_message(10**9, np.zeros((height, 1000, 3), np.uint8), "rgb8")
+        return {"/camera/image_raw": [(10**9, image)]}
+
+    write_bag(tmp_path / "small", messages(300), storage, mode)
+    write_bag(tmp_path / "large", messages(400), storage, mode)
+    monkeypatch.setattr(bag_file, "_UNPACKED_LIMIT", 10**6)
+    assert read(tmp_path / "small") == 1
+    with pytest.raises(Clip2DepthError, match=r"large cannot be read: .* 1000000"):
+        read(tmp_path / "large")
