@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -134,7 +133,7 @@ def pictures(tmp_path) -> Path:
 @pytest.fixture
 def own_graph(monkeypatch, tmp_path):
     """This machine only, a domain of our own."""
-    monkeypatch.setenv("ROS_DOMAIN_ID", str(random.Random(os.getpid()).randint(1, 100)))
+    monkeypatch.setenv("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
     monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     monkeypatch.setenv("ROS_LOG_DIR", str(tmp_path / "log"))
     for name in fastdds.CHOSEN_BY_USER:

@@ -7,7 +7,6 @@ import array
 import contextlib
 import gc
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -31,7 +30,7 @@ def ros_environment(tmp_path_factory) -> Iterator[None]:
 
     profile, _ = large_message_environment()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ROS_DOMAIN_ID", str(random.Random(os.getpid()).randint(1, 100)))
+        patch.setenv("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
         patch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
         if os.environ.get("ROS_DISTRO") == "humble":  # later ones warn about it
             patch.setenv("ROS_LOCALHOST_ONLY", "1")

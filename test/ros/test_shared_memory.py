@@ -34,7 +34,7 @@ def start_node() -> subprocess.Popen:
     variables, why_not = large_message_environment()
     if why_not and "set already" not in why_not:
         pytest.skip(why_not)
-    environment = os.environ | variables | {"ROS_DOMAIN_ID": "77", "RMW_IMPLEMENTATION": "rmw_fastrtps_cpp"}
+    environment = os.environ | variables | {"RMW_IMPLEMENTATION": "rmw_fastrtps_cpp"}
     node = subprocess.Popen(
         [sys.executable, "-c", NODE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
     )
