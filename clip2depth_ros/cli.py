@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
 import logging
 import pkgutil
@@ -15,6 +16,10 @@ from collections.abc import Sequence
 from clip2depth_ros import __version__, commands
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.interrupts import Terminated, plain_interrupts, termination_as_exception
+
+# What a disk says that takes no more. Writers that know their file's name say it themselves; this is for
+# those of libraries.
+DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 
 
 def command_names() -> list[str]:
@@ -62,6 +67,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return args.run(args)
     except Clip2DepthError as error:
         print(f"clip2depth {command}: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        if error.errno not in DISK:
+            raise
+        print(
+            f"clip2depth {command}: {error.filename or 'A file'} cannot be written: {error.strerror}.",
+            file=sys.stderr,
+        )
         return 2
     except Terminated:
         return 128 + signal.SIGTERM

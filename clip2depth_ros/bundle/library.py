@@ -180,9 +180,10 @@ class Bundle:
                     stack.callback(partials[-1].discard)
                     partials[-1].write(content)
                     partials[-1].sync()
-                # A full disk cannot fail any more; the old bundle is whole up to here.
+                # A full disk cannot fail any more; the old bundle is whole up to here. Between the first and
+                # the last renaming it is not, so nothing waits for the disk there; the last one does for all.
                 for partial in partials:
-                    partial.put_in_place()
+                    partial.put_in_place(sync=partial is partials[-1])
             except OSError as error:
                 raise Clip2DepthError(
                     f"Bundle {folder} cannot be written: {error.strerror or error}; an older one there is "

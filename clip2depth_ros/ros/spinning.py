@@ -91,6 +91,11 @@ def _init(args: list[str] | None) -> None:
 def _why_not(error: Exception) -> str:
     """A sentence about what keeps ROS from starting, with rclpy's own words and what to do."""
     reason = reason_of(error)
+    if "security libraries" in reason:
+        return (
+            "ROS does not start with security: this Fast DDS was built without it, as PyPI's is; take an "
+            "installed ROS (apt), or unset ROS_SECURITY_ENABLE."
+        )
     if "SECURITY" in reason or "security" in reason:
         return (
             f"ROS does not start with security: {reason}; make this node's keys in the folder that "

@@ -6,6 +6,7 @@ import pytest
 
 from clip2depth_ros import __version__
 from clip2depth_ros.cli import command_names, main, make_parser
+from clip2depth_ros.commands import doctor
 
 
 def test_help_lists_every_command(capsys):
@@ -48,6 +49,18 @@ def test_a_known_mistake_is_one_line_and_exit_2(capsys, tmp_path):
     assert main(["run", "--input", str(tmp_path / "nothing"), "--output", str(tmp_path / "out")]) == 2
     error = capsys.readouterr().err
     assert error.startswith("clip2depth run: ") and error.count("\n") == 1
+
+
+def test_a_full_disk_is_one_line_whoever_wrote(capsys, monkeypatch):
+    def run(_args):
+        with open("/dev/full", "w") as file:
+            file.write("x")
+
+    monkeypatch.setattr(doctor, "run", run)
+    assert main(["doctor"]) == 2
+    assert (
+        capsys.readouterr().err == "clip2depth doctor: A file cannot be written: No space left on device.\n"
+    )
 
 
 def test_as_a_module(tmp_path):

@@ -127,6 +127,15 @@ def test_security_without_keys_says_what_is_missing(tmp_path):
     assert str(tmp_path / "keys") in ended.stderr and "arguments" not in ended.stderr
 
 
+def test_a_middleware_without_security_is_told_from_missing_keys(tmp_path):
+    (tmp_path / "enclaves/clip2depth").mkdir(parents=True)
+    ended = run_depth_node(ROS_SECURITY_ENABLE="true", ROS_SECURITY_KEYSTORE=str(tmp_path))
+    assert "Traceback" not in ended.stderr
+    if "PyPI" not in ended.stderr:
+        pytest.skip("this Fast DDS has its security libraries")
+    assert ended.returncode == 2 and "ros2 security" not in ended.stderr
+
+
 def test_a_log_that_cannot_be_written_is_told():
     ended = run_depth_node(ROS_LOG_DIR="/proc/nowhere")
     assert ended.returncode == 2 and "Traceback" not in ended.stderr

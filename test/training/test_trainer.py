@@ -16,6 +16,7 @@ from clip2depth_ros.training.averaging import WeightAverage, trained_state
 from clip2depth_ros.training.batches import Batch
 from clip2depth_ros.training.configuration import Phase, Stage
 from clip2depth_ros.training.loading import load_batches
+from clip2depth_ros.training.logs import StageLog
 from clip2depth_ros.training.trainer import Trainer
 
 pytestmark = pytest.mark.torch
@@ -250,3 +251,11 @@ def test_workers_make_the_very_same_run(tmp_path):
     expected, _ = read_tensors(tmp_path / "none" / "line.safetensors")
     found, _ = read_tensors(tmp_path / "two" / "line.safetensors")
     assert all(torch.equal(found[name], value) for name, value in expected.items())
+
+
+def test_a_full_disk_names_the_log(tmp_path):
+    log = StageLog("depth", tmp_path, step=0, images=8, seen=0)
+    (tmp_path / "depth-training.csv").symlink_to("/dev/full")
+    with pytest.raises(Clip2DepthError, match=r"depth-training.csv cannot be written: No space left"):
+        log.training({"step": 1, "loss": 1.0})
+    log.close()

@@ -1,0 +1,126 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""An hour over DDS at 30 Hz, a hundred SIGKILLs, full disks: what is lost and what breaks is counted.
+
+    python benchmark/soak.py [--minutes 60] [--kills 100] [--only PART] [--seed 0] [--output FILE]
+
+hour     depth_node, a camera that changes size, encoding and clock, pauses, sends broken images, is killed
+         and comes back, and listeners that come and go; in the middle third every core is busy with
+         something else. Every image must be accounted for: published, or counted as overtaken or refused.
+kills    node, run, export, adapt and a compiling engine killed at random moments; what they leave must be
+         whole, and the next start must work
+places   results and caches on a full disk, a home that cannot be written, /dev/shm full (needs root)
+
+Exit status 1 if there was a fault; --output writes what was found as Markdown. Needs the simulator and, for
+export and adapt, PyTorch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+PARTS = ("hour", "kills", "places")
+
+
+def hour(folder: Path, minutes: float, seed: int) -> tuple[list[str], list[str]]:
+    from soaking.hour import run
+
+    found = run(folder, 60 * minutes, seed)
+    median, late, latest = (1e3 * value for value in found.latency)
+    lines = [
+        f"{minutes:g} minutes over DDS: {found.sent:,} images sent, {found.processed:,} published, "
+        f"{found.overtaken:,} overtaken by newer ones, {found.refused:,} broken ones refused, "
+        f"{found.in_flight} in flight when a camera was killed, "
+        f"**{found.unexplained} lost without an explanation**",
+        f"{found.cameras_killed} cameras killed, {found.visitors} listeners came and went",
+        f"of the good images {found.idle_rate:.2%} became depth, {found.loaded_rate:.2%} in the third with "
+        f"every core busy; latency outside of it {median:.0f} ms median, {late:.0f} ms at 95 %, "
+        f"{latest:.0f} ms at most",
+        f"node: memory {found.memory} MiB, descriptors {found.descriptors}, threads {found.threads} after a "
+        "minute, at half time, at the end",
+    ]
+    faults = list(found.faults)
+    if found.unexplained:
+        faults.append(f"{found.unexplained} images were lost without an explanation")
+    return lines, faults
+
+
+def kills(folder: Path, count: int, seed: int) -> tuple[list[str], list[str]]:
+    from soaking.kills import run
+
+    found = run(folder, count, seed)
+    each = ", ".join(f"{name} {n} ({found.in_work[name]} in its work)" for name, n in found.killed.items())
+    return [f"{sum(found.killed.values())} SIGKILLs at random moments: {each}"], found.faults
+
+
+def places(folder: Path) -> tuple[list[str], list[str]]:
+    from soaking.places import run
+
+    found = run(folder)
+    faults = [f"{name}: {what}" for name, what in found.items() if "FAULT" in what]
+    return [f"{name}: {what}" for name, what in found.items()], faults
+
+
+def _processor() -> str:
+    try:
+        names = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line]
+    except OSError:
+        names = []
+    return names[0].split(":", 1)[1].strip() if names else platform.processor()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--minutes", type=float, default=60.0)
+    parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--only", choices=PARTS)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--output", type=Path)
+    args = parser.parse_args()
+
+    if args.only in (None, "places") and os.geteuid() == 0 and "SOAK_OWN_MOUNTS" not in os.environ:
+        # every mount below vanishes with this process
+        command = ["unshare", "--mount", sys.executable, *sys.argv]
+        return subprocess.run(command, env=os.environ | {"SOAK_OWN_MOUNTS": "1"}).returncode
+    lines, faults = [], []
+    for part in PARTS:
+        if args.only not in (None, part):
+            continue
+        if part == "places" and os.geteuid():
+            lines.append("places: not run, it mounts file systems and needs root")
+            continue
+        began = time.time()
+        with tempfile.TemporaryDirectory(prefix=f"soak_{part}_", ignore_cleanup_errors=True) as place:
+            folder = Path(place)
+            found, wrong = {
+                "hour": lambda f=folder: hour(f, args.minutes, args.seed),
+                "kills": lambda f=folder: kills(f, args.kills, args.seed),
+                "places": lambda f=folder: places(f),
+            }[part]()
+        lines += found
+        faults += [f"{part}: {fault}" for fault in wrong]
+        print(f"{part}: {time.time() - began:.0f} s", *found, *wrong, sep="\n  ", flush=True)
+    machine = f"{os.cpu_count()} cores of {_processor()}, Python {platform.python_version()}"
+    text = [f"`python benchmark/soak.py {' '.join(sys.argv[1:])}` on {machine}:", ""]
+    text += [f"- {line}" for line in [*lines, f"{len(faults)} faults"]]
+    text += [f"  - {fault}" for fault in faults]
+    print("\n".join(text))
+    if args.output:
+        args.output.write_text("# Soak\n\n" + "\n".join(text) + "\n")
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
