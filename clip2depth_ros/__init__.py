@@ -8,3 +8,12 @@ from pkgutil import extend_path
 __path__ = extend_path(__path__, __name__)
 
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str):
+    # On first use: a node that only wants the version, or a message, does not load OpenCV and NumPy for it.
+    if name == "DepthEstimator":
+        from clip2depth_ros.estimator import DepthEstimator
+
+        return DepthEstimator
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
