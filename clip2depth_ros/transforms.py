@@ -37,6 +37,24 @@ def pose_matrix(x: float, y: float, z: float, roll: float, pitch: float, yaw: fl
     )
 
 
+def roll_pitch_yaw(rotation: np.ndarray) -> tuple[float, float, float]:
+    """The angles, radians, from which pose_matrix makes this (3, 3) rotation.
+
+    Straight up or down, roll and yaw turn the same way: roll is 0 there.
+    """
+    pitch = math.asin(max(-1.0, min(1.0, -float(rotation[2, 0]))))
+    if math.hypot(rotation[2, 1], rotation[2, 2]) < 1e-9:
+        return 0.0, pitch, math.atan2(-rotation[0, 1], rotation[1, 1])
+    roll = math.atan2(rotation[2, 1], rotation[2, 2])
+    return roll, pitch, math.atan2(rotation[1, 0], rotation[0, 0])
+
+
+def angle_between(first: np.ndarray, second: np.ndarray) -> float:
+    """The angle, radians, of the turn from one (3, 3) rotation to another."""
+    cosine = (float(np.trace(first.T @ second)) - 1) / 2
+    return math.acos(max(-1.0, min(1.0, cosine)))
+
+
 def is_pose(matrix: np.ndarray) -> bool:
     """Whether a matrix is a rigid motion, (4, 4), over less than FARTHEST."""
     if np.shape(matrix) != (4, 4) or not np.isfinite(matrix).all():

@@ -33,6 +33,7 @@ from clip2depth_ros.ros.adapt_settings import AdaptSettings
 from clip2depth_ros.ros.adapt_state import AdaptState
 from clip2depth_ros.ros.camera_input import CameraInput
 from clip2depth_ros.ros.diagnostics import diagnostic_array
+from clip2depth_ros.ros.extrinsics import Extrinsics
 from clip2depth_ros.ros.messages import ImageCodec, nanoseconds
 from clip2depth_ros.ros.notices import Notices
 from clip2depth_ros.ros.odometry_input import OdometryInput
@@ -73,8 +74,8 @@ class AdaptNode(Node):
         settings = self.settings
         if not settings.odometry.topic:
             raise Clip2DepthError(
-                "adapt_node learns from camera poses: set the parameter odometry.topic, and by mounting.* "
-                "where the camera is on the robot."
+                "adapt_node learns from camera poses: set the parameter odometry.topic, and by tf or "
+                "mounting.* where the camera is on the robot."
             )
         self._notices = Notices(self.get_logger())
         self._depth_node = RemoteParameter(self, settings.adapt.depth_node, "bundle")
@@ -97,7 +98,10 @@ class AdaptNode(Node):
         self._breaks = 0
         self._stamp = 0
         self._input = CameraInput(self, lambda: self.settings, self._notices)
-        self._odometry = OdometryInput(self, settings.odometry.topic, lambda: self.settings, self._notices)
+        self._extrinsics = Extrinsics(self, lambda: self.settings, self._notices)
+        self._odometry = OdometryInput(
+            self, settings.odometry.topic, lambda: self.settings, self._notices, self._extrinsics
+        )
         self._worker = threading.Thread(target=self._work, name="keyframes", daemon=True)
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
@@ -119,6 +123,7 @@ class AdaptNode(Node):
 
     def start(self) -> None:
         """Begin to watch the drive."""
+        self._extrinsics.open()
         self._odometry.open()
         self._input.open()
         self._worker.start()
@@ -133,6 +138,7 @@ class AdaptNode(Node):
         self._input.close()
         self._input.mailbox.close()
         self._odometry.close()
+        self._extrinsics.close()
         if self._worker.is_alive():
             self._worker.join()
         self._lock_file.close()

@@ -381,7 +381,7 @@ class DepthNode(LifecycleNode):
         if camera is None or not self._outputs.has_listeners():
             return "dropped"
         stamp, frame_id = nanoseconds(message.header.stamp), message.header.frame_id
-        settings = self.settings
+        settings = self._hints.extrinsics.settings_at(stamp, frame_id)
         name = f"{self._bundle.name}/{printable(frame_id)}"
         reset = self._steering.steer(self._pipeline, settings, name)
         hints = self._hints.at(stamp, frame_id)

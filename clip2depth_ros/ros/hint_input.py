@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from clip2depth_ros.errors import Clip2DepthError
+from clip2depth_ros.ros.extrinsics import Extrinsics
 from clip2depth_ros.ros.messages import nanoseconds
 from clip2depth_ros.ros.notices import Notices
 from clip2depth_ros.ros.qos import volatile
@@ -42,6 +43,7 @@ class HintInput(ABC):
         what: what the log calls it, such as "odometry".
         settings: gives the current settings.
         notices: where missing and unusable things are said.
+        extrinsics: where the sensor and the camera are on the robot.
     """
 
     # Messages that the middleware keeps: as many as may come while the executor is busy.
@@ -55,6 +57,7 @@ class HintInput(ABC):
         what: str,
         settings: Callable[[], DepthSettings],
         notices: Notices,
+        extrinsics: Extrinsics,
     ) -> None:
         self.topic = node.resolve_topic_name(topic)
         self.what = what
@@ -63,6 +66,7 @@ class HintInput(ABC):
         self._type = message_type
         self._settings = settings
         self._notices = notices
+        self._extrinsics = extrinsics
         self._lock = threading.Lock()
         self._subscription: Any = None
         self._newest: int | None = None

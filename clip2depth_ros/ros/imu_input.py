@@ -12,8 +12,8 @@ import numpy as np
 from sensor_msgs.msg import Imu
 
 from clip2depth_ros.errors import Clip2DepthError
+from clip2depth_ros.ros.extrinsics import Extrinsics
 from clip2depth_ros.ros.hint_input import HintInput
-from clip2depth_ros.ros.mounting import sensor_in_optical
 from clip2depth_ros.ros.notices import Notices
 from clip2depth_ros.ros.settings import DepthSettings
 from clip2depth_ros.transforms import rotation_of, unit_quaternion
@@ -42,9 +42,14 @@ class ImuInput(HintInput):
     QUEUE = 50
 
     def __init__(
-        self, node: Any, topic: str, settings: Callable[[], DepthSettings], notices: Notices
+        self,
+        node: Any,
+        topic: str,
+        settings: Callable[[], DepthSettings],
+        notices: Notices,
+        extrinsics: Extrinsics,
     ) -> None:
-        super().__init__(node, topic, Imu, "imu", settings, notices)
+        super().__init__(node, topic, Imu, "imu", settings, notices, extrinsics)
         self._downs: deque[tuple[int, np.ndarray]] = deque(maxlen=400)
         self._frame = ""
 
@@ -90,7 +95,7 @@ class ImuInput(HintInput):
         near = min(self._downs, key=lambda kept: abs(kept[0] - stamp), default=None)
         if near is None or abs(near[0] - stamp) > NEAR:
             return None
-        return sensor_in_optical(self._settings(), "imu", self._frame, camera_frame)[:3, :3] @ near[1]
+        return self._extrinsics.sensor_in_optical("imu", self._frame, camera_frame, near[0])[:3, :3] @ near[1]
 
     def _forget(self) -> None:
         self._downs.clear()

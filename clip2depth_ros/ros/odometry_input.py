@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 from nav_msgs.msg import Odometry
 
-from clip2depth_ros.errors import Clip2DepthError, printable
+from clip2depth_ros.ros.extrinsics import Extrinsics
 from clip2depth_ros.ros.hint_input import HintInput
-from clip2depth_ros.ros.mounting import optical_in_base
 from clip2depth_ros.ros.notices import Notices
 from clip2depth_ros.ros.sensor_messages import odometry_pose
 from clip2depth_ros.ros.settings import DepthSettings
@@ -49,9 +48,14 @@ class OdometryInput(HintInput):
     QUEUE = 50
 
     def __init__(
-        self, node: Any, topic: str, settings: Callable[[], DepthSettings], notices: Notices
+        self,
+        node: Any,
+        topic: str,
+        settings: Callable[[], DepthSettings],
+        notices: Notices,
+        extrinsics: Extrinsics,
     ) -> None:
-        super().__init__(node, topic, Odometry, "odometry", settings, notices)
+        super().__init__(node, topic, Odometry, "odometry", settings, notices, extrinsics)
         self._stamps: deque[int] = deque()
         self._poses: deque[tuple[np.ndarray, np.ndarray]] = deque()
         self._frames = ("", "")
@@ -97,7 +101,10 @@ class OdometryInput(HintInput):
         interpolated = self._interpolate(stamp)
         if interpolated is None or broken:
             return None
-        return matrix_of(*interpolated) @ self._camera_in_child(camera_frame)
+        what = f"The odometry on {self.topic}"
+        return matrix_of(*interpolated) @ self._extrinsics.camera_in(
+            self._frames[1], camera_frame, stamp, what
+        )
 
     def _interpolate(self, stamp: int) -> tuple[np.ndarray, np.ndarray] | None:
         stamps, poses = self._stamps, self._poses
@@ -116,20 +123,6 @@ class OdometryInput(HintInput):
         if second - first > LONGEST_GAP:
             return None
         return pose_between(poses[before], poses[after], (stamp - first) / (second - first))
-
-    def _camera_in_child(self, camera_frame: str) -> np.ndarray:
-        child = self._frames[1]
-        mounting = self._settings().mounting
-        if child and child == camera_frame:
-            return np.eye(4)
-        if child in ("", mounting.base_frame):
-            return optical_in_base(mounting)
-        child = printable(child)
-        raise Clip2DepthError(
-            f"The odometry on {self.topic} is of the frame '{child}', and nothing says where the camera is "
-            f"on it, so it is not used: set the parameter mounting.base_frame to '{child}', and the camera's "
-            "pose on it beside it."
-        )
 
     def _forget(self) -> None:
         self._stamps.clear()

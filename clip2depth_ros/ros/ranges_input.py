@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from sensor_msgs.msg import LaserScan, PointCloud2, Range
 
+from clip2depth_ros.ros.extrinsics import Extrinsics
 from clip2depth_ros.ros.hint_input import HintInput
-from clip2depth_ros.ros.mounting import sensor_in_optical
 from clip2depth_ros.ros.notices import Notices
 from clip2depth_ros.ros.sensor_messages import cloud_points, range_points, scan_points
 from clip2depth_ros.ros.settings import DepthSettings
@@ -30,10 +30,15 @@ class RangesInput(HintInput):
     """
 
     def __init__(
-        self, node: Any, topic: str, settings: Callable[[], DepthSettings], notices: Notices
+        self,
+        node: Any,
+        topic: str,
+        settings: Callable[[], DepthSettings],
+        notices: Notices,
+        extrinsics: Extrinsics,
     ) -> None:
         message_type, self._points = KINDS[settings().ranges.type]
-        super().__init__(node, topic, message_type, "ranges", settings, notices)
+        super().__init__(node, topic, message_type, "ranges", settings, notices, extrinsics)
         self._waiting: deque[tuple[int, str, np.ndarray]] = deque(maxlen=self.QUEUE)
 
     def _take(self, message: Any, stamp: int) -> None:
@@ -46,7 +51,8 @@ class RangesInput(HintInput):
             return None
         while self._waiting and self._waiting[0][0] <= near[0]:
             self._waiting.popleft()
-        transform = sensor_in_optical(settings, "ranges", near[1], camera_frame).astype(np.float32)
+        transform = self._extrinsics.sensor_in_optical("ranges", near[1], camera_frame, near[0])
+        transform = transform.astype(np.float32)
         points = near[2] @ transform[:3, :3].T + transform[:3, 3]
         return points[points[:, 2] > 0]
 

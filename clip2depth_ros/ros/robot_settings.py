@@ -69,6 +69,14 @@ class ScaleParameters:
 class MountingSettings:
     """Where the camera is on the robot: its body axes (x forward, y left, z up) in the base frame."""
 
+    source: str = setting(
+        "auto",
+        "What says where the camera and the other sensors are on the robot. tf: /tf and /tf_static, at the "
+        "message's stamp. parameters: those below and of imu and ranges. auto: the parameters that are set; "
+        "where they are not, tf, if tf2_ros is installed.",
+        choices=("auto", "tf", "parameters"),
+        read_only=True,
+    )
     base_frame: str = setting(
         "base_link",
         "The robot's frame in which x, y, z, roll, pitch and yaw are given; odometry's child frame.",

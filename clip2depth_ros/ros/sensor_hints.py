@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from clip2depth_ros.ros.extrinsics import Extrinsics
 from clip2depth_ros.ros.hint_input import HintInput
 from clip2depth_ros.ros.imu_input import ImuInput
 from clip2depth_ros.ros.notices import Notices
@@ -29,23 +30,28 @@ class SensorHints:
 
     def __init__(self, node: Any, settings: Callable[[], DepthSettings], notices: Notices) -> None:
         start = settings()
+        self.extrinsics = Extrinsics(node, settings, notices)
         kinds: dict[str, tuple[str, type[HintInput]]] = {
             "odometry": (start.odometry.topic, OdometryInput),
             "gravity": (start.imu.topic, ImuInput),
             "ranges": (start.ranges.topic, RangesInput),
         }
         self.inputs = {
-            name: kind(node, topic, settings, notices) for name, (topic, kind) in kinds.items() if topic
+            name: kind(node, topic, settings, notices, self.extrinsics)
+            for name, (topic, kind) in kinds.items()
+            if topic
         }
         self._stamp = 0
 
     def open(self) -> None:
         """Subscribe."""
+        self.extrinsics.open()
         for source in self.inputs.values():
             source.open()
 
     def close(self) -> None:
         """Unsubscribe and forget."""
+        self.extrinsics.close()
         for source in self.inputs.values():
             source.close()
 
@@ -67,7 +73,7 @@ class SensorHints:
         return {name: source.at(stamp, camera_frame) for name, source in self.inputs.items()}
 
     def facts(self) -> dict[str, Any]:
-        """For the diagnostics: the topics and how much came from them."""
-        return {
+        """For the diagnostics: the topics and how much came from them, and what says where the camera is."""
+        return self.extrinsics.facts() | {
             source.what: f"{source.received} messages on {source.topic}" for source in self.inputs.values()
         }

@@ -20,7 +20,7 @@ ROSDEP = {
     "yaml": "python3-yaml",
 }
 # run dependencies that have no rosdep key; the README says how they get beside a ROS installation
-PIP_ONLY = {"openvino", "rosbags"}
+PIP_ONLY = {"openvino", "rosbags", "lz4"}  # lz4: rosbags needs it
 # what the extras bring: training, the simulator, the viewer
 EXTRAS = {"torch", "torchvision", "open_clip", "timm", "safetensors", "onnx", "onnxscript", "mujoco", "rerun"}
 EXTRAS |= {"h5py", "scipy", "matplotlib", "accelerate", "onnx2torch", "filelock"}

@@ -14,6 +14,7 @@ from nav_msgs.msg import Odometry
 from sensor_msgs.msg import Imu, LaserScan, PointCloud2, PointField, Range
 
 from clip2depth_ros.ros import hint_input
+from clip2depth_ros.ros.extrinsics import Extrinsics
 from clip2depth_ros.ros.imu_input import ImuInput
 from clip2depth_ros.ros.mounting import optical_in_base
 from clip2depth_ros.ros.notices import Notices
@@ -68,7 +69,8 @@ class Given:
         self.log = Log()
         self.notices = Notices(self.log)
         self.node = FakeNode()
-        self.input = kind(self.node, topic, lambda: self.settings, self.notices)
+        extrinsics = Extrinsics(self.node, lambda: self.settings, self.notices)
+        self.input = kind(self.node, topic, lambda: self.settings, self.notices, extrinsics)
 
     def change(self, **changes):
         self.settings = dataclasses.replace(self.settings, **changes)

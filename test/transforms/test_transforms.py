@@ -12,12 +12,14 @@ from hypothesis import strategies as st
 
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.transforms import (
+    angle_between,
     inverse_pose,
     is_pose,
     matrix_of,
     pose_between,
     pose_matrix,
     quaternion_of,
+    roll_pitch_yaw,
     rotation_of,
     slerp,
     unit_quaternion,
@@ -106,3 +108,14 @@ def test_a_pose_is_a_rotation_and_a_place_in_finite_numbers():
         assert not is_pose(wrong)
     earth = pose_matrix(4.2e6, -1.7e5, 4.8e6, 0, 0, 1)
     assert is_pose(earth) and is_pose(np.linalg.inv(earth) @ earth)
+
+
+@pytest.mark.parametrize(
+    "angles", [(0.1, -0.4, 2.9), (-3.0, 1.2, -1.0), (0.0, QUARTER, 0.7), (0.0, -QUARTER, -2.0)]
+)
+def test_the_angles_of_a_rotation_make_it_again(angles):
+    rotation = pose_matrix(0, 0, 0, *angles)[:3, :3]
+    np.testing.assert_allclose(pose_matrix(0, 0, 0, *roll_pitch_yaw(rotation))[:3, :3], rotation, atol=1e-9)
+    turned = rotation @ pose_matrix(0, 0, 0, 0.3, 0, 0)[:3, :3]
+    assert angle_between(rotation, turned) == pytest.approx(0.3)
+    assert angle_between(rotation, rotation) == pytest.approx(0.0, abs=1e-7)
