@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 ENGINE_NAMES = ("tensorrt", "tensorrt_rtx", "pytorch", "openvino", "opencv")
 _TENSORRT = ("tensorrt", RTX)
 _ON_CPU_ALONE = ("openvino", "opencv")
+# what an engine on the CPU imports, and what brings it; OpenCV is everywhere
+_PACKAGES = {"openvino": ("openvino", "openvino"), "pytorch": ("torch", "'clip2depth_ros[pytorch]'")}
 
 Progress = Callable[[str], None]
 
@@ -130,11 +132,11 @@ def _attempts(name: str, precision: str | None, device: str | None, steps: list[
                 yield from (_Attempt(engine, p, on_cpu=False) for p in on_gpu)
     # a GPU that was asked for is not swapped for the CPU
     if device in (None, "cpu"):
-        for engine, library in (("openvino", "openvino"), ("pytorch", "torch"), ("opencv", "cv2")):
+        for engine in ("openvino", "pytorch", "opencv"):
             if name not in ("auto", engine):
                 continue
-            if find_spec(library) is None:
-                steps.append(f"{_where(engine, True)}: {library} is not installed")
+            if engine in _PACKAGES and find_spec(_PACKAGES[engine][0]) is None:
+                steps.append(f"{_where(engine, True)}: not installed (pip install {_PACKAGES[engine][1]})")
                 log.info("%s", steps[-1])
             else:
                 yield from (_Attempt(engine, p, on_cpu=True) for p in on_cpu)

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from clip2depth_ros.bundle import Bundle
-from clip2depth_ros.engines.base import Engine, EngineUnavailable, check_image, first_line
+from clip2depth_ros.engines.base import Engine, EngineUnavailable, check_image
 from clip2depth_ros.engines.squeeze_axes import axes_as_attributes
 from clip2depth_ros.errors import Clip2DepthError
 
@@ -39,7 +39,7 @@ class OpenCvEngine(Engine):
             self._net.setPreferableBackend(cv2.dnn.DNN_BACKEND_OPENCV)
         except (cv2.error, ValueError) as error:
             raise EngineUnavailable(
-                f"OpenCV {cv2.__version__} cannot read model.onnx ({first_line(error)})"
+                f"OpenCV {cv2.__version__} cannot read model.onnx ({_reason(error)})"
             ) from None
         if threads:
             cv2.setNumThreads(threads)
@@ -60,8 +60,14 @@ class OpenCvEngine(Engine):
             return self._net.forward()[0]
         except cv2.error as error:
             raise EngineUnavailable(
-                f"OpenCV {cv2.__version__} cannot run model.onnx ({first_line(error)})"
+                f"OpenCV {cv2.__version__} cannot run model.onnx ({_reason(error)})"
             ) from None
 
     def close(self) -> None:
         self._net = None
+
+
+def _reason(error: Exception) -> str:
+    """The operator that OpenCV lacks or what else it found, without its source's file and line."""
+    said = getattr(error, "err", "") or str(error)
+    return said.strip("> \n").partition(": OpenCV(")[0].partition("\n")[0].rstrip(".")
