@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A camera that plays a simulated drive, a video, a folder or a recording, and depth from it.
 
-    ros2 launch clip2depth_ros demo.launch.py rviz:=true
+    ros2 launch clip2depth_ros demo.launch.py use_rviz:=true
     ros2 launch clip2depth_ros demo.launch.py odometry.topic:=camera/odometry
     ros2 launch clip2depth_ros demo.launch.py input:=/path/to/video.mp4 horizontal_fov:=1.2
 
@@ -80,7 +80,7 @@ def _camera(context):
         "//", "/"
     )
     return [
-        LogInfo(msg=f"To see something: rviz:=true, or `ros2 topic hz {topic}`. Ctrl-C ends it."),
+        LogInfo(msg=f"To see something: use_rviz:=true, or `ros2 topic hz {topic}`. Ctrl-C ends it."),
         Node(
             package="clip2depth_ros",
             executable="camera_node",

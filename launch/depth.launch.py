@@ -41,7 +41,7 @@ ARGUMENTS = {
         "false",
         "true: adapt_node beside depth_node: it keeps keyframes, has the network learn, offers the result.",
     ),
-    "rviz": ("false", "true: show camera, depth, points and scan in RViz."),
+    "use_rviz": ("false", "true: show camera, depth, points and scan in RViz."),
     "fixed_frame": (
         "camera_optical_frame",
         "RViz's fixed frame: the images' frame_id, or a frame of a tf tree with it.",
@@ -112,7 +112,7 @@ def _start(context):
                 emulate_tty=True,
             )
         )
-    if _flag("rviz", given["rviz"]):
+    if _flag("use_rviz", given["use_rviz"]):
         _require_rviz()
         # The configuration names the topics of a node /clip2depth; relative names follow RViz's namespace.
         topics = ("depth/image_rect", "depth/confidence", "points", "scan")
@@ -138,7 +138,7 @@ def _require_rviz():
     try:
         get_package_prefix("rviz2")
     except PackageNotFoundError:
-        raise Clip2DepthError("rviz is true, but the package rviz2 is not installed here.") from None
+        raise Clip2DepthError("use_rviz is true, but the package rviz2 is not installed here.") from None
 
 
 def _file(path):

@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 from clip2depth_ros.bundle import bundle_names, open_bundle
@@ -99,6 +100,10 @@ def _without_gpu_engine(subject: str, text: str, advice: str) -> Finding:
 
 def look_at_openvino() -> Iterator[Finding]:
     """The CPU engine and the devices that it sees."""
+    if find_spec("openvino") is None:
+        text = "not installed; without it the opencv engine runs the network, several times slower"
+        yield Finding(WARN, "OpenVINO", text, "pip install openvino")
+        return
     try:
         openvino = import_openvino()
     except ImportError as error:

@@ -32,7 +32,7 @@ def add_engine_choice(parser: argparse.ArgumentParser) -> None:
         default="auto",
         choices=("auto", *ENGINE_NAMES),
         help="what runs the network; auto: tensorrt or tensorrt_rtx where they see a GPU, else pytorch with "
-        "CUDA, else openvino (default: %(default)s)",
+        "CUDA, else openvino, pytorch on the CPU, opencv (default: %(default)s)",
     )
     add_precision_argument(parser)
 

@@ -10,6 +10,7 @@ import os
 import shlex
 import shutil
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 from clip2depth_ros.commands._engine import add_engine_choice
@@ -86,6 +87,10 @@ def run(args: argparse.Namespace) -> int:
     if args.view and viewer is None:
         raise Clip2DepthError(
             f"--view needs the rerun viewer: {_beside_python('pip')} install rerun-sdk (the extra 'view')"
+        )
+    if find_spec("rosbags") is None:
+        raise Clip2DepthError(
+            "`clip2depth demo` leaves a recording, for which it needs rosbags: pip install rosbags."
         )
     bundle = find_bundle(args.bundle)
     camera, described, length, moves = _camera_parameters(args)

@@ -192,7 +192,7 @@ def look_at_shared_memory() -> Iterator[Finding]:
 def look_at_extras() -> Iterator[Finding]:
     """What some commands need and the node does not."""
     extras = (
-        ("rosbags", "Bags", "--input BAG", "pip install rosbags"),
+        ("rosbags", "Bags", "--input BAG and the demo", "pip install rosbags"),
         ("mujoco", "MuJoCo", "the simulator (--input sim:SEED, demo)", "pip install 'clip2depth_ros[sim]'"),
     )
     for module, subject, purpose, advice in extras:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from clip2depth_ros.bundle import Bundle
@@ -17,8 +18,11 @@ from clip2depth_ros.errors import Clip2DepthError
 
 log = logging.getLogger(__name__)
 
-ENGINE_NAMES = ("tensorrt", "tensorrt_rtx", "pytorch", "openvino")
+ENGINE_NAMES = ("tensorrt", "tensorrt_rtx", "pytorch", "openvino", "opencv")
 _TENSORRT = ("tensorrt", RTX)
+_ON_CPU_ALONE = ("openvino", "opencv")
+# what an engine on the CPU imports, and what brings it; OpenCV is everywhere
+_PACKAGES = {"openvino": ("openvino", "openvino"), "pytorch": ("torch", "'clip2depth_ros[pytorch]'")}
 
 Progress = Callable[[str], None]
 
@@ -36,9 +40,9 @@ def open_engine(
     """Open a bundle in the named engine, or in the best there is for "auto", and check that it computes
     right.
 
-    "auto" tries TensorRT, TensorRT RTX, PyTorch on CUDA, OpenVINO, and PyTorch on the CPU; on a GPU in fp16,
-    then fp32, on the CPU in fp32. An engine from a cache that fails the check is compiled anew, once, and
-    replaces the cached one. Every step is logged once, and is a sentence of the engine's `choice`.
+    "auto" tries TensorRT, TensorRT RTX, PyTorch on CUDA, OpenVINO, PyTorch on the CPU, and OpenCV; on a GPU
+    in fp16, then fp32, on the CPU in fp32. An engine from a cache that fails the check is compiled anew,
+    once, and replaces the cached one. Every step is logged once, and is a sentence of the engine's `choice`.
 
     threads: CPU threads for inference, 0 = as the engine sees fit. precision: "fp16", "bf16" or "fp32", None
     = in that order of trying. cache_dir: of built TensorRT engines, None = engines.cache.default_cache().
@@ -106,8 +110,8 @@ def _check(name: str, precision: str | None, threads: int, device: str | None) -
         raise Clip2DepthError(f"threads must be 0 (all cores) or more, it is {threads}.")
     if device not in (None, "cpu"):
         cuda.device_index(device)
-        if name == "openvino":
-            raise Clip2DepthError(f"The openvino engine runs on the CPU, not on '{device}'.")
+        if name in _ON_CPU_ALONE:
+            raise Clip2DepthError(f"The {name} engine runs on the CPU, not on '{device}'.")
     elif device == "cpu" and name in _TENSORRT:
         raise Clip2DepthError(f"The {name} engine runs on CUDA devices, not on 'cpu'.")
 
@@ -128,8 +132,13 @@ def _attempts(name: str, precision: str | None, device: str | None, steps: list[
                 yield from (_Attempt(engine, p, on_cpu=False) for p in on_gpu)
     # a GPU that was asked for is not swapped for the CPU
     if device in (None, "cpu"):
-        for engine in ("openvino", "pytorch"):
-            if name in ("auto", engine):
+        for engine in ("openvino", "pytorch", "opencv"):
+            if name not in ("auto", engine):
+                continue
+            if engine in _PACKAGES and find_spec(_PACKAGES[engine][0]) is None:
+                steps.append(f"{_where(engine, True)}: not installed (pip install {_PACKAGES[engine][1]})")
+                log.info("%s", steps[-1])
+            else:
                 yield from (_Attempt(engine, p, on_cpu=True) for p in on_cpu)
 
 
@@ -183,6 +192,10 @@ def _opened(
 
             where = "cpu" if attempt.on_cpu else device
             return PyTorchEngine(bundle, precision=attempt.precision, threads=threads, device=where)
+        if attempt.engine == "opencv":
+            from clip2depth_ros.engines.opencv import OpenCvEngine
+
+            return OpenCvEngine(bundle, precision=attempt.precision, threads=threads)
         from clip2depth_ros.engines.openvino import OpenVinoEngine
 
         return OpenVinoEngine(bundle, threads=threads, precision=attempt.precision, anew=anew)

@@ -19,7 +19,7 @@ from clip2depth_ros.ros.robot_settings import (
 )
 
 # Those of clip2depth_ros.engines, which launch files need not load; a test holds them together.
-ENGINES = ("auto", "tensorrt", "tensorrt_rtx", "pytorch", "openvino")
+ENGINES = ("auto", "tensorrt", "tensorrt_rtx", "pytorch", "openvino", "opencv")
 PRECISIONS = ("auto", "fp16", "bf16", "fp32")
 
 
@@ -262,7 +262,8 @@ class DepthSettings:
     engine: str = setting(
         "auto",
         "What runs the network. auto: TensorRT or TensorRT RTX where it is installed and sees a GPU, else "
-        "PyTorch with CUDA, else OpenVINO; why is in the log and in /diagnostics.",
+        "PyTorch with CUDA, else OpenVINO, PyTorch on the CPU or OpenCV, the first that is installed; why is "
+        "in the log and in /diagnostics.",
         choices=ENGINES,
         read_only=True,
     )

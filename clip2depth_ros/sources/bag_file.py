@@ -43,7 +43,9 @@ class BagFile:
             from rosbags.highlevel import AnyReader
             from rosbags.typesys import Stores, get_typestore
         except ImportError:
-            raise Clip2DepthError("Reading bags needs rosbags: pip install rosbags.") from None
+            raise Clip2DepthError(
+                f"The bag {path} cannot be read without rosbags: pip install rosbags."
+            ) from None
         _bound_unpacking()
         self.path = path
         self._closed = False

@@ -63,6 +63,18 @@ def test_a_full_disk_is_one_line_whoever_wrote(capsys, monkeypatch):
     )
 
 
+def test_what_needs_rosbags_says_so_in_one_sentence(monkeypatch, capsys, tmp_path):
+    monkeypatch.setitem(sys.modules, "rosbags", None)
+    monkeypatch.setitem(sys.modules, "rosbags.highlevel", None)
+    bag = tmp_path / "drive.mcap"
+    bag.write_bytes(b"")
+    assert main(["run", "--input", str(bag), "--output", str(tmp_path / "out")]) == 2
+    text = f"clip2depth run: The bag {bag} cannot be read without rosbags: pip install rosbags.\n"
+    assert capsys.readouterr().err.endswith(text)
+    assert main(["demo", "--output", str(tmp_path / "out")]) == 2
+    assert "it needs rosbags: pip install rosbags.\n" in capsys.readouterr().err
+
+
 def test_as_a_module(tmp_path):
     """`python -m clip2depth_ros` from the command line: same program, no traceback."""
     call = [

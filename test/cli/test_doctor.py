@@ -2,6 +2,7 @@
 import importlib.util
 import itertools
 import subprocess
+import sys
 
 import pytest
 
@@ -61,6 +62,13 @@ def test_an_engine_that_computes_wrongly_is_a_warning():
 def test_the_engine_that_is_asked_for_is_the_one_that_is_looked_at(tiny_bundle, capsys):
     main(["doctor", "--bundle", str(tiny_bundle.path), "--engine", "openvino", "--precision", "fp16"])
     assert "FAIL  Bundle       The openvino engine does not run bundle" in capsys.readouterr().out
+
+
+def test_without_openvino_it_says_which_engine_runs(monkeypatch):
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    (finding,) = _doctor_engines.look_at_openvino()
+    assert finding.level == doctor.WARN and finding.advice == "pip install openvino"
+    assert finding.text.startswith("not installed; without it the opencv engine runs the network")
 
 
 @pytest.mark.parametrize(

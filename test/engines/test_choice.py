@@ -123,6 +123,7 @@ def test_fp16_by_name_where_nothing_has_it(tiny_bundle, no_gpu):
         ({"device": "cuda:"}, "device 'cuda:' is unknown"),
         ({"device": "cuda:x"}, "device 'cuda:x' is unknown"),
         ({"name": "openvino", "device": "cuda"}, "The openvino engine runs on the CPU, not on 'cuda'"),
+        ({"name": "opencv", "device": "cuda"}, "The opencv engine runs on the CPU, not on 'cuda'"),
         ({"name": "tensorrt", "device": "cpu"}, "The tensorrt engine runs on CUDA devices, not on 'cpu'"),
         ({"threads": -1}, "threads must be 0"),
     ],
@@ -161,7 +162,7 @@ def test_device_numbers():
 
 
 def test_the_names_are_in_the_order_of_trying():
-    assert ENGINE_NAMES == ("tensorrt", "tensorrt_rtx", "pytorch", "openvino")
+    assert ENGINE_NAMES == ("tensorrt", "tensorrt_rtx", "pytorch", "openvino", "opencv")
 
 
 class Driver:

@@ -103,7 +103,7 @@ def test_a_closed_engine_is_an_error(tiny_bundle):
 
 
 def test_unknown_engine(tiny_bundle):
-    known = "auto, tensorrt, tensorrt_rtx, pytorch, openvino"
+    known = "auto, tensorrt, tensorrt_rtx, pytorch, openvino, opencv"
     with pytest.raises(Clip2DepthError, match=f"No engine is called 'magic'; known are: {known}"):
         open_engine(tiny_bundle, "magic")
 

@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 LAUNCH_FILES = sorted((ROOT / "launch").glob("*.launch.py"))
 CONTRACT = {
     *("image_topic", "camera_info_topic", "namespace", "params_file", "bundle", "engine"),
-    *("rviz", "use_sim_time", "log_level", "autostart"),
+    *("use_rviz", "use_sim_time", "log_level", "autostart"),
 }
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+import sys
 
 import numpy as np
 import pytest
@@ -70,6 +71,17 @@ def test_four_outputs_of_one_image(graph, make_depth_node, fake_camera):
     assert first.latency > 1e6, "the fake camera's stamps are years old"
     assert min(first.fit_time, first.infer_time, first.unfit_time, first.publish_time) > 0
     assert first.valid_fraction == 1.0
+
+
+def test_it_runs_where_opencv_is_the_only_engine(graph, make_depth_node, fake_camera, no_gpu, monkeypatch):
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    make_depth_node()
+    camera = fake_camera()
+    quality = graph.listen(DepthQuality, QUALITY)
+    camera.wait_for_subscriber()
+    send_until(graph, camera, lambda: quality, "a quality message")
+    assert (quality[0].engine, quality[0].precision, quality[0].valid_fraction) == ("opencv", "fp32", 1.0)
 
 
 def test_the_cloud_lies_on_the_depth(graph, make_depth_node, fake_camera):
