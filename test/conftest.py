@@ -30,6 +30,16 @@ def rgbd() -> Path:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def _fp32_on_every_processor():
+    """In this process `auto` computes as exactly on a processor with bf16 as on one without."""
+    from clip2depth_ros.engines import choice
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(choice, "computes_bf16", lambda: False)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def _own_caches(tmp_path_factory):
     """Tests neither use nor fill the user's cache and bundles."""
     root = tmp_path_factory.mktemp("home")

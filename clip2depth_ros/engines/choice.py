@@ -11,8 +11,16 @@ from pathlib import Path
 
 from clip2depth_ros.bundle import Bundle
 from clip2depth_ros.engines import cuda, survey
-from clip2depth_ros.engines.base import PRECISIONS, Engine, EngineUnavailable, first_line, self_check
+from clip2depth_ros.engines.base import (
+    PRECISIONS,
+    TOLERANCES,
+    Engine,
+    EngineUnavailable,
+    first_line,
+    self_check,
+)
 from clip2depth_ros.engines.cache import RTX
+from clip2depth_ros.engines.openvino import computes_bf16
 from clip2depth_ros.engines.tensorrt_builder import check_targets, import_tensorrt
 from clip2depth_ros.errors import Clip2DepthError
 
@@ -41,8 +49,9 @@ def open_engine(
     right.
 
     "auto" tries TensorRT, TensorRT RTX, PyTorch on CUDA, OpenVINO, PyTorch on the CPU, and OpenCV; on a GPU
-    in fp16, then fp32, on the CPU in fp32. An engine from a cache that fails the check is compiled anew,
-    once, and replaces the cached one. Every step is logged once, and is a sentence of the engine's `choice`.
+    in fp16, then fp32; on the CPU in fp32, OpenVINO in bf16 before where the processor has instructions for
+    it. An engine from a cache that fails the check is compiled anew, once, and replaces the cached one. Every
+    step is logged once, and is a sentence of the engine's `choice`.
 
     threads: CPU threads for inference, 0 = as the engine sees fit. precision: "fp16", "bf16" or "fp32", None
     = in that order of trying. cache_dir: of built TensorRT engines, None = engines.cache.default_cache().
@@ -71,6 +80,14 @@ def open_engine(
             steps.append(f"{attempt.what}: failed unexpectedly ({type(error).__name__}: {first_line(error)})")
             log.warning("%s", steps[-1], exc_info=True)
             continue
+        if attempt.unasked and engine.difference > TOLERANCES["fp32"]:
+            # nobody asked for bf16, and within its own tolerance it may still be too rough to take unasked
+            engine.close()
+            steps.append(
+                f"{attempt.engine}: bf16 is {engine.difference:.2%} off on the check sample, fp32 is taken"
+            )
+            log.info("%s", steps[-1])
+            continue
         steps.append(
             f"{attempt.what}: chosen, {engine.difference:.2%} off on the check sample, on {engine.device}"
         )
@@ -90,6 +107,8 @@ class _Attempt:
     engine: str
     precision: str
     on_cpu: bool
+    unasked: bool = False
+    """bf16 on the CPU because it is faster, not because it was asked for."""
 
     @property
     def what(self) -> str:
@@ -119,7 +138,6 @@ def _check(name: str, precision: str | None, threads: int, device: str | None) -
 def _attempts(name: str, precision: str | None, device: str | None, steps: list[str]) -> Iterator[_Attempt]:
     """What is worth trying, best first; what is not, is noted in `steps` with its reason."""
     on_gpu = (precision,) if precision else ("fp16", "fp32")
-    on_cpu = (precision,) if precision else ("fp32",)
     if device != "cpu":
         for engine in (*_TENSORRT, "pytorch"):
             if name not in ("auto", engine):
@@ -139,7 +157,9 @@ def _attempts(name: str, precision: str | None, device: str | None, steps: list[
                 steps.append(f"{_where(engine, True)}: not installed (pip install {_PACKAGES[engine][1]})")
                 log.info("%s", steps[-1])
             else:
-                yield from (_Attempt(engine, p, on_cpu=True) for p in on_cpu)
+                native = engine == "openvino" and precision is None and computes_bf16()
+                for each in (precision,) if precision else ("bf16", "fp32") if native else ("fp32",):
+                    yield _Attempt(engine, each, on_cpu=True, unasked=native and each == "bf16")
 
 
 def _missing(engine: str, index: int) -> str:

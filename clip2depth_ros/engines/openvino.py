@@ -32,12 +32,21 @@ def default_cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "clip2depth" / "openvino"
 
 
+def computes_bf16() -> bool:
+    """Whether this processor has instructions for bf16 (AVX-512 BF16, AMX), by OpenVINO; False without it."""
+    try:
+        capabilities = import_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    except (ImportError, RuntimeError):
+        return False
+    return "BF16" in capabilities
+
+
 class OpenVinoEngine(Engine):
     """Runs a bundle on the CPU, one frame at a time, as fast as one frame can be.
 
     threads: inference threads, 0 = all cores. cache_dir: compiled models, None = default_cache().
-    precision: "fp32", or "bf16" where the processor has it; OpenVINO would pick bf16 by itself, and depth
-    that depends on the processor's model is not what a bundle's check sample promises. anew: the kept model
+    precision: "fp32", or "bf16", which is slow where the processor has no instructions for it
+    (`computes_bf16`). It is always given to OpenVINO, which would choose by itself. anew: the kept model
     computed wrongly: compile it again and replace that.
 
     OpenVINO believes a compiled model whatever its bytes, and may crash on damaged ones or compute nonsense;

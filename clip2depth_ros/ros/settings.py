@@ -270,7 +270,7 @@ class DepthSettings:
     precision: str = setting(
         "auto",
         "Arithmetic of the network. auto: the engine's fastest that passes the bundle's check, so fp16 or "
-        "fp32 on a GPU and fp32 on a CPU.",
+        "fp32 on a GPU, and bf16 or fp32 on a CPU.",
         choices=PRECISIONS,
         read_only=True,
     )

@@ -27,6 +27,25 @@ def test_without_a_gpu_it_is_openvino_and_says_why(tiny_bundle, no_gpu, caplog):
     assert lines == list(engine.choice)
 
 
+def test_bf16_where_the_processor_has_it_and_it_is_right(convolved_bundle, no_gpu, monkeypatch):
+    monkeypatch.setattr(choice, "computes_bf16", lambda: True)
+    with open_engine(convolved_bundle, "openvino") as engine:
+        assert (engine.precision, len(engine.choice)) == ("bf16", 1)
+        assert engine.difference < 0.02
+    with open_engine(convolved_bundle, "openvino", precision="fp32") as engine:
+        assert engine.precision == "fp32"
+    check = choice.self_check
+
+    def rougher(engine, bundle):
+        return check(engine, bundle) + 0.02 * (engine.precision == "bf16")
+
+    monkeypatch.setattr(choice, "self_check", rougher)
+    with open_engine(convolved_bundle, "openvino") as engine:
+        assert engine.precision == "fp32" and "fp32 is taken" in engine.choice[0]
+    with open_engine(convolved_bundle, "openvino", precision="bf16") as engine:
+        assert engine.precision == "bf16"
+
+
 def test_with_a_gpu_and_without_tensorrt(tiny_bundle, fake_tensorrt, monkeypatch):
     fake_tensorrt()
     monkeypatch.setitem(sys.modules, "tensorrt", None)

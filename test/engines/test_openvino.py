@@ -179,7 +179,7 @@ from clip2depth_ros.engines import open_engine
 logging.basicConfig(level=logging.WARNING, stream=sys.stdout, format="%(message)s")
 bundle = Bundle(sys.argv[1])
 image, expected = bundle.check()
-open_engine(bundle, "openvino").close()
+open_engine(bundle, "openvino", precision="fp32").close()
 (path,) = (Path(sys.argv[2]) / "clip2depth" / "openvino").iterdir()
 whole = path.read_bytes()
 for seed in range(int(sys.argv[3])):
@@ -191,10 +191,10 @@ for seed in range(int(sys.argv[3])):
         for _ in range(rng.choice((1, 1, 8, 200))):
             content[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
     path.write_bytes(content)
-    with open_engine(bundle, "openvino") as engine:
+    with open_engine(bundle, "openvino", precision="fp32") as engine:
         assert engine.cached is None, seed
         assert np.allclose(engine.infer(image), expected, rtol=1e-4), seed
-    with open_engine(bundle, "openvino") as engine:
+    with open_engine(bundle, "openvino", precision="fp32") as engine:
         assert engine.cached == path, seed
 print("survived")
 """
