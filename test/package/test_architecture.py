@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+"""docs/architecture.md describes the tree as it is."""
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+TEXT = (ROOT / "docs/architecture.md").read_text()
+
+
+def rooms() -> set[str]:
+    found = {path.parent.name for path in (ROOT / "clip2depth_ros").glob("*/__init__.py")}
+    return found | {path.stem for path in (ROOT / "clip2depth_ros").glob("*.py")} - {"__init__", "__main__"}
+
+
+def test_every_room_has_its_line_and_no_other():
+    table = TEXT[TEXT.index("## Rooms") : TEXT.index("## How to add")]
+    names = [
+        name
+        for line in table.splitlines()
+        if line.startswith("| `")
+        for name in re.findall(r"`(\w+)`", line.split("|")[1])
+    ]
+    assert sorted(names) == sorted(rooms())
+
+
+def test_every_file_that_it_names_is_there():
+    named = set(re.findall(r"`((?:\w+/)+[\w.]*|\w+\.(?:py|md))`|\]\(([\w/.]+)\)", TEXT))
+    named = {path for pair in named for path in pair if path}
+    assert len(named) > 15
+    for path in named:
+        there = [
+            ROOT / path,
+            ROOT / "clip2depth_ros" / path,
+            ROOT / "docs" / path,
+            ROOT / path.removeprefix("../"),
+        ]
+        assert any(p.exists() for p in there), path
