@@ -48,6 +48,27 @@ def _base_topic(image: str, settings: DepthSettings) -> str:
     return image.removesuffix("/compressed") if settings.image_transport == "compressed" else image
 
 
+# Images come this much before their turn, seconds; a camera's timing is not even.
+JITTER = 0.005
+
+
+class RateLimit:
+    """Which of the images that come are taken, so that there are at most so many a second, evenly spaced."""
+
+    def __init__(self) -> None:
+        self._due = 0.0
+
+    def admits(self, now: float, rate: float) -> bool:
+        """Whether an image that comes at `now` (seconds, monotonic) is taken. rate: Hz; 0 = every image."""
+        if rate <= 0:
+            return True
+        if now < self._due - JITTER:
+            return False
+        # On the grid of the rate, so that 30 Hz give 20 of 20 asked for; a pause is not made up for.
+        self._due = (self._due if now - self._due < 1 / rate else now) + 1 / rate
+        return True
+
+
 class CameraInput:
     """Subscribes to the camera and leaves the newest image in `mailbox`.
 
@@ -73,6 +94,7 @@ class CameraInput:
         )
         self.mailbox = Mailbox()
         self.lost = 0
+        self._limit = RateLimit()
         self._sequences: dict[str, int] = {}
         self._image_subscription: Any = None
         self._info_subscription: Any = None
@@ -169,7 +191,10 @@ class CameraInput:
         if self._first_image is None:
             self._first_image = self._last_image
         self._count_lost(message_info)
-        self.mailbox.put(message)
+        if self._limit.admits(self._last_image, self._settings().image.max_rate):
+            self.mailbox.put(message)
+        else:
+            self.mailbox.skip()
 
     def _count_lost(self, message_info: Any) -> None:
         """Count gaps in each publisher's sequence numbers, where the middleware gives them (since Iron)."""

@@ -46,6 +46,12 @@ class Mailbox:
             self._image = image
             self._changed.notify_all()
 
+    def skip(self) -> None:
+        """Count an image that is left out on purpose as received and dropped."""
+        with self._changed:
+            self._counts.received += 1
+            self._counts.dropped += 1
+
     def put_info(self, info: Any) -> None:
         """Leave a camera_info; None when the camera is gone."""
         with self._changed:

@@ -43,6 +43,14 @@ class ImageSettings:
         maximum=100,
         read_only=True,
     )
+    max_rate: float = setting(
+        0.0,
+        "Largest number of images a second that become depth; the others are dropped and counted. 0: every "
+        "image, as far as the computer keeps up.",
+        unit="Hz",
+        minimum=0.0,
+        maximum=1000.0,
+    )
     timeout: float = setting(
         5.0,
         "When no image (or no message of another sensor) comes for this long, or images come without "

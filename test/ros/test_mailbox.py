@@ -6,6 +6,8 @@ from __future__ import annotations
 import threading
 import time
 
+import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -119,3 +121,38 @@ def test_interposed_work_needs_no_image_and_is_left_undone_by_a_closed_mailbox()
     mailbox.interpose(lambda: done.append("too late"))
     taker.join(10)
     assert done == [None] and mailbox.take() is None
+
+
+@pytest.mark.parametrize(
+    ("camera", "most", "taken"), [(30, 10, 100), (30, 20, 200), (30, 40, 300), (30, 0, 300), (60, 25, 125)]
+)
+def test_at_most_so_many_images_a_second(camera, most, taken):
+    """Of a camera whose timing wobbles by 4 ms, over 10 s (5 s at 60 Hz)."""
+    from clip2depth_ros.ros.camera_input import RateLimit
+
+    limit, rng = RateLimit(), np.random.default_rng(0)
+    times = 1000 + np.arange(300) / camera + rng.uniform(0, 0.004, 300)
+    admitted = [t for t in times if limit.admits(t, most)]
+    assert abs(len(admitted) - taken) <= 0.02 * taken
+    if 0 < most < camera:
+        assert np.diff(admitted).max() < 2 / most and np.diff(admitted).min() > 0.5 / most
+
+
+def test_a_pause_is_not_made_up_for():
+    from clip2depth_ros.ros.camera_input import RateLimit
+
+    limit = RateLimit()
+    assert [limit.admits(t, 10.0) for t in (1.0, 1.05, 1.1, 61.1, 61.15, 61.2)] == [
+        True,
+        False,
+        True,
+        True,
+        False,
+        True,
+    ]
+
+
+def test_what_is_left_out_is_counted():
+    mailbox = Mailbox()
+    mailbox.skip()
+    assert mailbox.counts == Counts(received=1, dropped=1)
