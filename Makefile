@@ -46,7 +46,7 @@ demo: $(VENV)/.demo
 
 test: $(VENV)/.test $(VENV)-colcon/.ready
 	$(BIN)/ruff check .
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
 
 bench: $(VENV)/.demo
 	@for script in benchmark/*.py; do \

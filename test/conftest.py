@@ -20,6 +20,20 @@ hypothesis.settings.register_profile("repeatable", deadline=None, derandomize=Tr
 hypothesis.settings.load_profile("repeatable")
 
 
+ON_A_GRAPH = {"ros", "launch", "demo", "hostile", "test_own_network.py", "test_offline.py"}
+"""What starts ROS processes, or counts those of the whole machine."""
+
+
+def pytest_collection_modifyitems(config, items) -> None:
+    """Side by side (-n 2 --dist loadgroup) files stay whole, and all that is on a ROS graph is one process's."""
+    if not config.pluginmanager.hasplugin("xdist"):
+        return
+    for item in items:
+        path = item.path.relative_to(Path(__file__).parent)
+        on_a_graph = path.parts[0] in ON_A_GRAPH or item.get_closest_marker("ros")
+        item.add_marker(pytest.mark.xdist_group("graph" if on_a_graph else str(path)))
+
+
 @pytest.fixture(scope="session")
 def rgbd() -> Path:
     """Folder of real RGB-D frames; tests that need it are skipped where it is absent."""
