@@ -25,7 +25,7 @@ ON_A_GRAPH = {"ros", "launch", "demo", "hostile", "test_own_network.py", "test_o
 
 
 def pytest_collection_modifyitems(config, items) -> None:
-    """Side by side (-n 2 --dist loadgroup) files stay whole, and one process has all that is on a ROS graph."""
+    """Side by side (-n 2 --dist loadgroup) files stay whole, and one process has all ROS graphs."""
     if not config.pluginmanager.hasplugin("xdist"):
         return
     for item in items:
