@@ -74,6 +74,8 @@ def run(folder: Path, seconds: float, seed: int) -> Hour:
     python = [sys.executable, "-u"]
     program = "from clip2depth_ros.ros.starting import depth_node; raise SystemExit(depth_node())"
     arguments = ["--ros-args", "-r", "image:=camera/image_raw", "-p", "image.queue:=50"]
+    for topic in ("depth/image_rect", "quality"):  # the watcher is starved too, and shall miss nothing
+        arguments += ["-p", f"qos_overrides./clip2depth/{topic}.publisher.depth:=60"]
     usage: list[tuple[float, float, int, int]] = []
     with Children() as children:
         node = children.start(
@@ -160,11 +162,14 @@ def run(folder: Path, seconds: float, seed: int) -> Hour:
 
 
 def _usage(pid: int) -> tuple[float, int, int]:
-    """Resident memory in MiB, open descriptors and threads of a process."""
+    """Memory of its own in MiB, open descriptors and threads of a process.
+
+    Shared memory counts for nothing here: it belongs to every process that has it mapped.
+    """
     status = Path(f"/proc/{pid}/status").read_text()
     facts = dict(line.split(":", 1) for line in status.splitlines() if ":" in line)
     descriptors = len(os.listdir(f"/proc/{pid}/fd"))
-    return int(facts["VmRSS"].split()[0]) / 1024, descriptors, int(facts["Threads"])
+    return int(facts["RssAnon"].split()[0]) / 1024, descriptors, int(facts["Threads"])
 
 
 def _count(hour: Hour, sent: np.ndarray, seen: np.ndarray, killed_at: list[int]) -> None:
