@@ -24,6 +24,7 @@ ON_A_GRAPH = {"ros", "launch", "demo", "hostile", "test_own_network.py", "test_o
 """What starts ROS processes, or counts those of the whole machine."""
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
 def pytest_collection_modifyitems(config, items) -> None:
     """Side by side (-n 2 --dist loadgroup) files stay whole, and one process has all ROS graphs."""
     if not config.pluginmanager.hasplugin("xdist"):
