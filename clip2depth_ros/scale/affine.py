@@ -43,6 +43,8 @@ AGREEING = 3
 """Stretches of driving that must agree before they are believed; one less beside another source."""
 DISAGREEMENT = 0.15
 """Relative difference of two sources' depth in the middle of the picture that is said."""
+ANOTHER = 2.0
+"""Factor in depth from which a floor is none."""
 REPEAT_SECONDS = 10.0
 """Between two warnings about the same thing."""
 
@@ -182,7 +184,7 @@ class AffineEstimator:
                 self._take("ranges", line)
         if self._settings.height:
             line = floor_evidence(disparity, camera, up, self._settings.height, self._settings.tilt_tolerance)
-            if line is not None:
+            if line is not None and self._may_be(line):
                 part = min(1.0, seconds / FLOOR_MEMORY) if self._sources["height"].has_spoken else 1.0
                 self._take("height", line, part)
         if self._settings.odometry and image is not None:
@@ -195,6 +197,16 @@ class AffineEstimator:
                 if line is not None:
                     self._stretches.add(line, self._time)
                     self._last, self._spoke = "odometry", self._time
+
+    def _may_be(self, floor: Line) -> bool:
+        """Whether what is said of the floor can be true: a wall or a table of which nothing else is in sight
+        makes depth another by a factor."""
+        if self._published is None:
+            return True
+        rows = np.stack([self._ends, np.ones(3)], axis=1)
+        with np.errstate(all="ignore"):
+            ratio = (rows @ np.linalg.solve(floor.weight, floor.moment)) / (rows @ self._published)
+        return bool((ratio < ANOTHER).all() and (ratio > 1 / ANOTHER).all())
 
     def _take(self, name: str, line: Line, part: float = 1.0) -> None:
         self._sources[name].add(line, part)

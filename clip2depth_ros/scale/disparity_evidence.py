@@ -37,8 +37,10 @@ BELOW = 0.75
 HEIGHT_DEVIATION, TILT_DEVIATION = 0.03, 0.03
 """Relative, of the camera's height; radians, of the floor against the expected direction."""
 
-CORNER = 0.3
+CORNER = 0.2
 """Deviation of a corner that is followed over a stretch, pixels."""
+WAY = 0.02
+"""And relative to the way that it goes."""
 TURN = 0.005
 """Of the motion's rotation in a stretch, radians."""
 STEP = 0.08
@@ -320,9 +322,12 @@ def motion_evidence(stretch: Stretch, estimate: np.ndarray | None) -> Line | Non
         design.append(np.column_stack([through * d, through, turn]))
         target.append(place * z - turned[:, axis])
     design, target = np.concatenate(design), np.concatenate(target)
+    # What is followed far is followed less well, and an error of the disparity shows in proportion.
+    way = np.hypot(*(stretch.now[good] - turned[:, :2] / turned[:, 2:]).T)
+    expected = np.tile(np.hypot(CORNER / stretch.focal, WAY * way), 2)
+    design, target = design / expected[:, None], target / expected
     prior = np.diag([0.0, 0.0, *([1 / TURN**2] * 3)])
-    least = CORNER / stretch.focal
-    deviation, weights = least, np.ones(len(target))
+    deviation, weights = 1.0, np.ones(len(target))
     for _ in range(2 * ROUNDS):
         weight = prior + design.T @ (weights[:, None] * design) / deviation**2
         try:
@@ -330,7 +335,7 @@ def motion_evidence(stretch: Stretch, estimate: np.ndarray | None) -> Line | Non
         except np.linalg.LinAlgError:
             return None
         misses = target - design @ answer
-        deviation = max(least, 1.4826 * float(np.median(np.abs(misses))))
+        deviation = max(1.0, 1.4826 * float(np.median(np.abs(misses))))
         weights = np.clip(1 - (misses / (4 * deviation)) ** 2, 0, None) ** 2
     weight = prior + design.T @ (weights[:, None] * design) / deviation**2
     moment = design.T @ (weights * target) / deviation**2

@@ -17,6 +17,7 @@ from .splits import check_split, split_frames
 
 LONGEST_PAUSE = 0.1  # seconds between frames that still follow each other
 
+
 class Tum(DataSet):
     """One sequence (a folder with rgb.txt and depth.txt), or all sequences in a folder.
 
