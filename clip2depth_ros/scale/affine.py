@@ -236,22 +236,21 @@ class AffineEstimator:
         if estimate is None or self._ends is None:
             return
         factor_shift, covariance = estimate
-        rows = np.stack([self._ends, np.ones(3)], axis=1)
-        inverse = rows @ factor_shift
+        inverse = np.stack([self._ends, np.ones(3)], axis=1) @ factor_shift
         if factor_shift[0] <= 0 or (inverse <= 0).any():
             return
-        relative = np.sqrt(np.einsum("ni,ij,nj->n", rows, covariance, rows)) / inverse
-        deviation = math.hypot(float(relative.max()), SYSTEMATIC)
+        deviation = _deviation(factor_shift, covariance, self._seen)
         if self._published is None:
-            if deviation > PUBLISHED:
-                return
-            self._published = factor_shift
-            self._deviation = deviation
+            if deviation <= PUBLISHED:
+                self._published, self._deviation = factor_shift, deviation
             return
-        self._deviation = deviation
-        if deviation > HELD or self._settings.freeze:
-            return
-        self._say_disagreement(warnings)
+        if deviation <= HELD and not self._settings.freeze:
+            self._say_disagreement(warnings)
+            self._move(factor_shift, inverse)
+        self._deviation = _deviation(factor_shift, covariance, self._seen, self._published)
+
+    def _move(self, factor_shift: np.ndarray, inverse: np.ndarray) -> None:
+        """Bring what is published nearer to the estimate. inverse: 1 / metres at the ends, as estimated."""
         # A straight line through two points that move so little moves no more anywhere between them.
         ends = self._ends[[0, 2]]
         held = self._published[0] * ends + self._published[1]
@@ -305,8 +304,9 @@ class AffineEstimator:
         ends = np.percentile(few, ANCHORS).astype(np.float64)
         if not (ends[0] < ends[2] and ends[1] > 0):
             return  # one disparity everywhere tells no two numbers
+        self._seen = ends
         if self._ends is None:
-            self._ends = ends
+            self._ends = ends.copy()
         else:
             self._ends += (1 - math.exp(-seconds / ANCHOR_MEMORY)) * (ends - self._ends)
 
@@ -337,11 +337,25 @@ class AffineEstimator:
         self._parallax, self._stretches = Parallax(), Stretches()
         self._driven = Line(np.zeros((2, 2)), np.zeros(2))
         self._ends: np.ndarray | None = None
+        self._seen: np.ndarray | None = None
         self._published: np.ndarray | None = None
         self._deviation = NAN
         self._time: float | None = None
         self._spoke, self._last = NAN, ""
         self._warned: dict[str, float] = {}
+
+
+def _deviation(
+    estimate: np.ndarray, covariance: np.ndarray, disparity: np.ndarray, published: np.ndarray | None = None
+) -> float:
+    """Relative deviation of depth where it is largest, of the estimate or of what is published instead."""
+    rows = np.stack([disparity, np.ones_like(disparity)], axis=1)
+    inverse = rows @ estimate
+    with np.errstate(all="ignore"):
+        relative = np.sqrt(np.einsum("ni,ij,nj->n", rows, covariance, rows)) / inverse
+        behind = 0.0 if published is None else rows @ published / inverse - 1
+    worst = np.where(inverse > 0, np.hypot(relative, behind), math.inf).max()
+    return math.hypot(float(worst), SYSTEMATIC)
 
 
 def _sources() -> dict[str, Source]:
