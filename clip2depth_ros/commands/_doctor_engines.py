@@ -118,6 +118,13 @@ def look_at_openvino() -> Iterator[Finding]:
     yield Finding(OK, "OpenVINO", f"{version}; {', '.join(devices)}")
 
 
+_OUTPUT = {
+    "metric": "metres",
+    "scale_free": "depth up to a factor, no metres before a source of scale has spoken",
+    "affine_inverse": "disparity up to factor and shift, no metres before a source of scale has spoken",
+}
+
+
 def look_at_bundle(args: argparse.Namespace) -> Iterator[Finding]:
     """The bundle, every step of the engine's choice, whether it computes right, and how fast."""
     yield Finding(OK, "Bundles", f"known by name: {', '.join(bundle_names()) or 'none'}")
@@ -137,7 +144,8 @@ def look_at_bundle(args: argparse.Namespace) -> Iterator[Finding]:
                 "Bundle",
                 f"{bundle.name} ({bundle.manifest.backbone}, {bundle.manifest.input_width}x"
                 f"{bundle.manifest.input_height}) in {engine.name} {engine.precision}: differs by "
-                f"{engine.difference:.3%} from its check sample, {sorted(times)[2] * 1e3:.0f} ms a frame",
+                f"{engine.difference:.3%} from its check sample, {sorted(times)[2] * 1e3:.0f} ms a frame; "
+                f"depth_kind {bundle.manifest.depth_kind}: {_OUTPUT[bundle.manifest.depth_kind]}",
             )
     except Clip2DepthError as error:
         yield Finding(FAIL, "Bundle", str(error), "install the package again, or name another with --bundle")

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     import onnx
 
 # What may be computed ahead is the same each time; these would not be, or not by the reference's rules.
-_NOT_CONSTANT = {"RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Bernoulli"}
+_NOT_CONSTANT = {
+    *("RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Bernoulli"),
+    "DequantizeLinear",  # of 8-bit weights: engines compute in 8 bits by it
+}
 
 
 def plain_graph(model: bytes, *, layer_normalization: bool = True) -> onnx.ModelProto:

@@ -4,6 +4,7 @@ sentence."""
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from clip2depth_ros.errors import Clip2DepthError
 OLDEST, NEWEST = 13, 17
 """Operator sets: older files are converted to NEWEST; TensorRT 8.5 reads nothing later."""
 LARGEST = 2**31 - 1
+_FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16)
 """Bytes of an ONNX file in one piece: protobuf's limit."""
 _HALVES = (TensorProto.FLOAT16, TensorProto.BFLOAT16)
 
@@ -50,12 +52,7 @@ def read_graph_file(path: Path) -> tuple[onnx.ModelProto, list[str]]:
         notes.append("Weights from files beside the model were gathered into model.onnx.")
     if _widen(model):
         notes.append("16-bit weights were widened to float32; engines choose their precision by themselves.")
-    if (total := _bytes(model)) > LARGEST:
-        raise Clip2DepthError(
-            f"{path} holds {total / 1e9:.1f} GB of float32 weights, more than the 2 GB of one ONNX file; "
-            "use a "
-            "smaller variant of the network."
-        )
+    _refuse_large(path, model.ByteSize())
     try:
         onnx.checker.check_model(model)
     except Exception as error:
@@ -172,6 +169,8 @@ def _tensors(graph: onnx.GraphProto):
 
 def _gather_weights(path: Path, model: onnx.ModelProto) -> bool:
     outside = [tensor for tensor in _tensors(model.graph) if external_data_helper.uses_external_data(tensor)]
+    # Before any of it is read: a robot's memory may be smaller.
+    _refuse_large(path, sum(4 * math.prod(tensor.dims) for tensor in outside if tensor.data_type in _FLOATS))
     for tensor in outside:
         place = next((entry.value for entry in tensor.external_data if entry.key == "location"), "")
         if not place or Path(place).is_absolute() or ".." in Path(place).parts:
@@ -230,5 +229,9 @@ def _widen_tensor(tensor: onnx.TensorProto) -> bool:
     return True
 
 
-def _bytes(model: onnx.ModelProto) -> int:
-    return model.ByteSize()
+def _refuse_large(path: Path, size: int) -> None:
+    if size > LARGEST:
+        raise Clip2DepthError(
+            f"{path} holds {size / 1e9:.1f} GB of float32 weights, more than the 2 GB of one ONNX file; use "
+            "a smaller variant of the network."
+        )

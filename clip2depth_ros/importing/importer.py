@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from clip2depth_ros.importing.graph_file import LARGEST, described, fix_shapes, 
 from clip2depth_ros.importing.kinds import Kind
 from clip2depth_ros.importing.wrapping import Writer, write_input, write_output
 from clip2depth_ros.offline import import_openvino
+from clip2depth_ros.replacing import cannot_write, make_folder
 
 _PREFIX = "network/"
 _IMAGES = (TensorProto.FLOAT, TensorProto.UINT8, TensorProto.DOUBLE)
@@ -88,10 +90,19 @@ def import_model(
             f"Python {platform.python_version()}"
         ),
     )
-    bundle = Bundle.write(folder, content, manifest, sample, depth)
-    with open_engine(bundle, "openvino"):
-        pass  # it passes its own self-check, several times and with another image between
-    return Imported(bundle, notes)
+    folder = Path(folder).resolve()
+    try:
+        make_folder(folder.parent)
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+    # Beside its place first: what fails its own self-check, which asks several times and for another image
+    # between, leaves what is there as it was.
+    with (
+        tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as trial,
+        open_engine(Bundle.write(trial, content, manifest, sample, depth), "openvino"),
+    ):
+        pass
+    return Imported(Bundle.write(folder, content, manifest, sample, depth), notes)
 
 
 def _the_image(path: Path, model: onnx.ModelProto, kind: Kind) -> onnx.ValueInfoProto:

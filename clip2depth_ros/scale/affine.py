@@ -43,6 +43,8 @@ AGREEING = 3
 """Stretches of driving that must agree before they are believed; one less beside another source."""
 DISAGREEMENT = 0.15
 """Relative difference of two sources' depth in the middle of the picture that is said."""
+ANOTHER = 2.0
+"""Factor in depth from which a floor is none."""
 REPEAT_SECONDS = 10.0
 """Between two warnings about the same thing."""
 
@@ -182,7 +184,7 @@ class AffineEstimator:
                 self._take("ranges", line)
         if self._settings.height:
             line = floor_evidence(disparity, camera, up, self._settings.height, self._settings.tilt_tolerance)
-            if line is not None:
+            if line is not None and self._may_be(line):
                 part = min(1.0, seconds / FLOOR_MEMORY) if self._sources["height"].has_spoken else 1.0
                 self._take("height", line, part)
         if self._settings.odometry and image is not None:
@@ -195,6 +197,16 @@ class AffineEstimator:
                 if line is not None:
                     self._stretches.add(line, self._time)
                     self._last, self._spoke = "odometry", self._time
+
+    def _may_be(self, floor: Line) -> bool:
+        """Whether what is said of the floor can be true: a wall or a table of which nothing else is in sight
+        makes depth another by a factor."""
+        if self._published is None:
+            return True
+        rows = np.stack([self._ends, np.ones(3)], axis=1)
+        with np.errstate(all="ignore"):
+            ratio = (rows @ np.linalg.solve(floor.weight, floor.moment)) / (rows @ self._published)
+        return bool((ratio < ANOTHER).all() and (ratio > 1 / ANOTHER).all())
 
     def _take(self, name: str, line: Line, part: float = 1.0) -> None:
         self._sources[name].add(line, part)
@@ -224,22 +236,21 @@ class AffineEstimator:
         if estimate is None or self._ends is None:
             return
         factor_shift, covariance = estimate
-        rows = np.stack([self._ends, np.ones(3)], axis=1)
-        inverse = rows @ factor_shift
+        inverse = np.stack([self._ends, np.ones(3)], axis=1) @ factor_shift
         if factor_shift[0] <= 0 or (inverse <= 0).any():
             return
-        relative = np.sqrt(np.einsum("ni,ij,nj->n", rows, covariance, rows)) / inverse
-        deviation = math.hypot(float(relative.max()), SYSTEMATIC)
+        deviation = _deviation(factor_shift, covariance, self._seen)
         if self._published is None:
-            if deviation > PUBLISHED:
-                return
-            self._published = factor_shift
-            self._deviation = deviation
+            if deviation <= PUBLISHED:
+                self._published, self._deviation = factor_shift, deviation
             return
-        self._deviation = deviation
-        if deviation > HELD or self._settings.freeze:
-            return
-        self._say_disagreement(warnings)
+        if deviation <= HELD and not self._settings.freeze:
+            self._say_disagreement(warnings)
+            self._move(factor_shift, inverse)
+        self._deviation = _deviation(factor_shift, covariance, self._seen, self._published)
+
+    def _move(self, factor_shift: np.ndarray, inverse: np.ndarray) -> None:
+        """Bring what is published nearer to the estimate. inverse: 1 / metres at the ends, as estimated."""
         # A straight line through two points that move so little moves no more anywhere between them.
         ends = self._ends[[0, 2]]
         held = self._published[0] * ends + self._published[1]
@@ -293,8 +304,9 @@ class AffineEstimator:
         ends = np.percentile(few, ANCHORS).astype(np.float64)
         if not (ends[0] < ends[2] and ends[1] > 0):
             return  # one disparity everywhere tells no two numbers
+        self._seen = ends
         if self._ends is None:
-            self._ends = ends
+            self._ends = ends.copy()
         else:
             self._ends += (1 - math.exp(-seconds / ANCHOR_MEMORY)) * (ends - self._ends)
 
@@ -325,11 +337,25 @@ class AffineEstimator:
         self._parallax, self._stretches = Parallax(), Stretches()
         self._driven = Line(np.zeros((2, 2)), np.zeros(2))
         self._ends: np.ndarray | None = None
+        self._seen: np.ndarray | None = None
         self._published: np.ndarray | None = None
         self._deviation = NAN
         self._time: float | None = None
         self._spoke, self._last = NAN, ""
         self._warned: dict[str, float] = {}
+
+
+def _deviation(
+    estimate: np.ndarray, covariance: np.ndarray, disparity: np.ndarray, published: np.ndarray | None = None
+) -> float:
+    """Relative deviation of depth where it is largest, of the estimate or of what is published instead."""
+    rows = np.stack([disparity, np.ones_like(disparity)], axis=1)
+    inverse = rows @ estimate
+    with np.errstate(all="ignore"):
+        relative = np.sqrt(np.einsum("ni,ij,nj->n", rows, covariance, rows)) / inverse
+        behind = 0.0 if published is None else rows @ published / inverse - 1
+    worst = np.where(inverse > 0, np.hypot(relative, behind), math.inf).max()
+    return math.hypot(float(worst), SYSTEMATIC)
 
 
 def _sources() -> dict[str, Source]:

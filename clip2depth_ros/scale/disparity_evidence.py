@@ -22,6 +22,8 @@ MIN_FITTING = 0.4
 """Part of the pairs that must lie on the best one."""
 INDEPENDENT = 40.0
 """Pairs that err each for itself, at most: a network errs by surfaces, not by points."""
+SURFACES = 15.0
+"""Parts of a picture about which a network errs each for itself."""
 ROUNDS = 5
 """Of reweighting."""
 
@@ -37,12 +39,18 @@ BELOW = 0.75
 HEIGHT_DEVIATION, TILT_DEVIATION = 0.03, 0.03
 """Relative, of the camera's height; radians, of the floor against the expected direction."""
 
-CORNER = 0.3
+CORNER = 0.2
 """Deviation of a corner that is followed over a stretch, pixels."""
+WAY = 0.02
+"""And relative to the way that it goes."""
 TURN = 0.005
 """Of the motion's rotation in a stretch, radians."""
 STEP = 0.08
 """Relative, of the motion's translation."""
+NETWORK = np.linspace(0.0, 0.3, 31)
+"""Relative errors of inverse depth among which a network's is sought."""
+MOST_ADDED = 0.5
+"""Part of the square of the disparity's spread that may be its errors; a stretch of more tells nothing."""
 MOST_STRETCHES = 40
 MOTION_MEMORY = 15.0
 """Seconds after which a stretch counts 1/e."""
@@ -235,21 +243,26 @@ def floor_evidence(
     below = np.flatnonzero(points @ up < -0.05)
     if len(below) < 12 or spread <= 0:
         return None
-    plane = _floor_plane(d, points, below, up, FLOOR_BAND * spread, tolerance)
-    if plane is None:
+    found = _floor_plane(d, points, below, up, FLOOR_BAND * spread, tolerance)
+    if found is None:
         return None
+    plane, (crooked, offset) = found
     # factor * plane + (0, 0, shift) = -normal / height
     weight, moment = np.zeros((2, 2)), np.zeros(2)
     steep = math.hypot(plane[0], plane[1])
     level = math.hypot(up[0], up[1])
-    tilt = math.hypot(TILT_DEVIATION * level, HEIGHT_DEVIATION * up[2])
+    crooked, offset = crooked * level / steep, offset * level / steep
     for row, value, deviation in (
         (
             np.array([steep, 0.0]),
             level / height,
-            math.hypot(HEIGHT_DEVIATION * level, TILT_DEVIATION * up[2]),
+            math.hypot(HEIGHT_DEVIATION * level, TILT_DEVIATION * up[2], crooked),
         ),
-        (np.array([plane[2], 1.0]), -up[2] / height, tilt),
+        (
+            np.array([plane[2], 1.0]),
+            -up[2] / height,
+            math.hypot(TILT_DEVIATION * level, HEIGHT_DEVIATION * up[2], offset),
+        ),
     ):
         row, value = row * height / deviation, value * height / deviation
         weight += np.outer(row, row)
@@ -259,8 +272,9 @@ def floor_evidence(
 
 def _floor_plane(
     d: np.ndarray, points: np.ndarray, below: np.ndarray, up: np.ndarray, band: float, tolerance: float
-) -> np.ndarray | None:
-    """(3,) the plane of disparity over (x, y, 1) that holds most of what is below the horizon."""
+) -> tuple[np.ndarray, tuple[float, float]] | None:
+    """(3,) the plane of disparity over (x, y, 1) that holds most of what is below the horizon, and the
+    deviations of its slope and of its value at the optical axis."""
     rng = np.random.default_rng(43)
     chosen = below[rng.integers(0, len(below), (FLOOR_TRIALS, 3))]
     corners = points[chosen]
@@ -283,7 +297,13 @@ def _floor_plane(
         plane = np.linalg.lstsq(points[near], d[near], rcond=None)[0]
     if np.count_nonzero(d[below] - points[below] @ plane < -2 * band) > BELOW * len(near):
         return None
-    return plane if _leans_right(plane[None], up, tolerance, least)[0] else None
+    if not _leans_right(plane[None], up, tolerance, least)[0]:
+        return None
+    misses = d[near] - points[near] @ plane
+    square = points[near].T @ points[near] * (min(len(near), SURFACES) / len(near))
+    covariance = np.mean(misses**2) * np.linalg.inv(square)
+    along = plane[:2] / np.hypot(*plane[:2])
+    return plane, (math.sqrt(along @ covariance[:2, :2] @ along), math.sqrt(covariance[2, 2]))
 
 
 def _leans_right(planes: np.ndarray, up: np.ndarray, tolerance: float, least: float) -> np.ndarray:
@@ -320,28 +340,51 @@ def motion_evidence(stretch: Stretch, estimate: np.ndarray | None) -> Line | Non
         design.append(np.column_stack([through * d, through, turn]))
         target.append(place * z - turned[:, axis])
     design, target = np.concatenate(design), np.concatenate(target)
+    # What is followed far is followed less well.
+    way = np.hypot(*(stretch.now[good] - turned[:, :2] / turned[:, 2:]).T)
+    followed = np.tile(np.hypot(CORNER / stretch.focal, WAY * way), 2)
+    through, disparity = design[:, 1], np.tile(d, 2)
     prior = np.diag([0.0, 0.0, *([1 / TURN**2] * 3)])
-    least = CORNER / stretch.focal
-    deviation, weights = least, np.ones(len(target))
+    expected, weights, network = followed, np.ones(len(target)), np.zeros(len(target))
     for _ in range(2 * ROUNDS):
-        weight = prior + design.T @ (weights[:, None] * design) / deviation**2
+        rows, values = design / expected[:, None], target / expected
+        weight, moment = prior + rows.T @ (weights[:, None] * rows), rows.T @ (weights * values)
         try:
-            answer = np.linalg.solve(weight, design.T @ (weights * target) / deviation**2)
+            answer = np.linalg.solve(weight, moment)
         except np.linalg.LinAlgError:
             return None
-        misses = target - design @ answer
-        deviation = max(least, 1.4826 * float(np.median(np.abs(misses))))
-        weights = np.clip(1 - (misses / (4 * deviation)) ** 2, 0, None) ** 2
-    weight = prior + design.T @ (weights[:, None] * design) / deviation**2
-    moment = design.T @ (weights * target) / deviation**2
+        misses = np.abs(target - design @ answer)
+        network = np.abs(through * (answer[0] * disparity + answer[1]))
+        part = _network_error(misses, followed, network)
+        expected = np.hypot(followed, part * network)
+        expected *= max(1.0, 1.4826 * float(np.median(misses / expected)))
+        weights = np.clip(1 - (misses / (4 * expected)) ** 2, 0, None) ** 2
+    rows, values = design / expected[:, None], target / expected
+    weight, moment = prior + rows.T @ (weights[:, None] * rows), rows.T @ (weights * values)
     rotation = weight[:2, 2:] @ np.linalg.inv(weight[2:, 2:])
     small = weight[:2, :2] - rotation @ weight[2:, :2]
     moment = moment[:2] - rotation @ moment[2:]
-    if np.linalg.det(small) <= 1e-12 * np.trace(small) ** 2:
+    if answer[0] <= 0 or np.linalg.det(small) <= 1e-12 * np.trace(small) ** 2:
         return None
-    answer = np.linalg.solve(small, moment)
+    # Errors of the disparity make every slope over it too small; what they add to its square is known.
+    added = float(np.sum(weights * (part * network / expected) ** 2)) / answer[0] ** 2
+    if added > MOST_ADDED * (small[0, 0] - small[0, 1] ** 2 / small[1, 1]):
+        return None
+    true = small - np.diag([added, 0.0])
+    answer = np.linalg.solve(true, moment)
+    small = true @ np.linalg.solve(small, true)
+    if part > 0:
+        small *= min(1.0, SURFACES / len(d))
     # A stretch of odometry is wrong by a part of itself, and with it both numbers.
     known = answer if estimate is None else estimate
     grown = small @ known
     small = small - np.outer(grown, grown) / (1 / STEP**2 + known @ grown)
     return Line(small, small @ answer)
+
+
+def _network_error(misses: np.ndarray, followed: np.ndarray, network: np.ndarray) -> float:
+    """The least of NETWORK that explains the misses, where what is followed errs by `followed`, all (n,), and
+    `network` is what a relative error of one would make."""
+    expected = np.hypot(followed, NETWORK[:, None] * network)
+    enough = np.flatnonzero(1.4826 * np.median(misses / expected, axis=1) <= 1.0)
+    return float(NETWORK[enough[0] if enough.size else -1])

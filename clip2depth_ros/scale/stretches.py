@@ -27,10 +27,9 @@ MAX_TURN = 0.5
 MAX_SECONDS = 6.0
 MAX_STEP = 5.0
 """Metres between two frames: nothing that carries a camera drives so."""
-EDGE = 0.1
-"""Spread of the disparity around a corner, as a part of the picture's, from which it lies at an edge."""
-NEARBY = 2
-"""Pixels of the disparity around a corner."""
+EDGE = 0.02
+"""Deviation of the disparity around a corner from a plane, as a part of the picture's spread, from which
+there is an edge."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +37,9 @@ class Stretch:
     """What a stretch of driving left."""
 
     disparity: np.ndarray
-    """(n,) at the corners, in the first frame."""
+    """(n,) at the places that were followed, in the first frame."""
     before: np.ndarray
-    """(n, 2) float64: the corners in the first frame, x / z and y / z."""
+    """(n, 2) float64: these places in the first frame, x / z and y / z."""
     now: np.ndarray
     """(n, 2) float64: the same in the last frame."""
     motion: np.ndarray
@@ -112,8 +111,8 @@ class Parallax:
             focal, centre = np.array([small.fx, small.fy]), np.array([small.cx, small.cy])
             stretch = Stretch(
                 self._disparity,
-                (self._start - centre) / focal,
-                (self._now - centre) / focal,
+                (self._start + self._middle - centre) / focal,
+                (self._now + self._middle - centre) / focal,
                 motion,
                 small.fx,
             )
@@ -131,22 +130,14 @@ class Parallax:
         spread: float,
     ) -> None:
         self._grey, self._time, self._pose, self._last = grey, time, pose, pose
-        corners = cv2.goodFeaturesToTrack(grey, CORNERS, 0.01, APART)
+        there = cv2.resize(disparity, grey.shape[::-1], interpolation=cv2.INTER_NEAREST).astype(np.float64)
+        flat, level, slopes = _surfaces(there, EDGE * spread)
+        corners = cv2.goodFeaturesToTrack(grey, CORNERS, 0.01, APART, mask=flat)
         corners = np.empty((0, 2), np.float32) if corners is None else corners[:, 0]
-        height, width = disparity.shape
-        column = np.rint((corners[:, 0] + 0.5) * width / grey.shape[1] - 0.5).astype(np.int64)
-        row = np.rint((corners[:, 1] + 0.5) * height / grey.shape[0] - 0.5).astype(np.int64)
-        around = np.stack(
-            [
-                disparity[np.clip(row + y, 0, height - 1), np.clip(column + x, 0, width - 1)]
-                for y in (-NEARBY, 0, NEARBY)
-                for x in (-NEARBY, 0, NEARBY)
-            ]
-        )
-        with np.errstate(invalid="ignore"):
-            good = np.ptp(around, axis=0) < EDGE * spread  # NaN is at an edge
-        self._start = self._now = np.ascontiguousarray(corners[good])
-        self._disparity = around[4, good].astype(np.float64)
+        self._start = self._now = corners
+        self._middle = _middles(grey, corners)
+        column, row = corners.astype(np.int64).T
+        self._disparity = level[row, column] + np.sum(self._middle * slopes[row, column], axis=1)
         self._count = len(self._start)
 
     def _follow(self, grey: np.ndarray) -> int:
@@ -164,5 +155,55 @@ class Parallax:
         good = (found[:, 0] > 0) & (again[:, 0] > 0) & (np.abs(back - self._start).max(axis=1) < BACK)
         good &= (now >= 0).all(axis=1) & (now < np.array(grey.shape[::-1])).all(axis=1)
         self._start, self._now = self._start[good], now[good]
-        self._disparity = self._disparity[good]
+        self._disparity, self._middle = self._disparity[good], self._middle[good]
         return len(self._start)
+
+
+def _surfaces(disparity: np.ndarray, most: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Where all that the window around a pixel holds is one surface, (h, w) uint8, 255 for yes; its disparity
+    in the middle, (h, w), and what that grows by from pixel to pixel, (h, w, 2), x and y.
+
+    What is followed is the whole window. Where it holds an edge, the far side is seen to move like the near
+    one, and the near one like the far. A plane's disparity is a plane over the picture, however it is
+    slanted: `most` is the deviation from one that may be, root mean square.
+    """
+    known = np.isfinite(disparity)
+    if not known.any():
+        return np.zeros(known.shape, np.uint8), disparity, np.zeros((*known.shape, 2))
+    middle = disparity[known].mean()
+    values = np.where(known, disparity - middle, 0.0)
+    means = [np.full(n, 1 / n) for n in WINDOW]
+    level = cv2.sepFilter2D(values, -1, *means)
+    rest = cv2.sepFilter2D(values**2, -1, *means) - level**2
+    slopes = []
+    for axis, size in enumerate(WINDOW):
+        places = np.arange(size) - size // 2
+        square = np.mean(places**2)
+        kernels = [*means]
+        kernels[axis] = places / (size * square)
+        slopes.append(cv2.sepFilter2D(values, -1, *kernels))
+        rest -= square * slopes[-1] ** 2
+    inside = cv2.erode(known.astype(np.uint8), np.ones(WINDOW[::-1], np.uint8))
+    flat = np.where((inside > 0) & (rest < most**2), 255, 0).astype(np.uint8)
+    return flat, level + middle, np.stack(slopes, axis=2)
+
+
+def _middles(grey: np.ndarray, corners: np.ndarray) -> np.ndarray:
+    """(n, 2) pixels from each corner, (n, 2) x and y, to the place in its window that is followed.
+
+    The window grows as the camera comes nearer, so that its parts move differently; what is found is the
+    motion of the place around which the gradients are balanced. On a floor, whose texture is finer where it
+    is farther, this is not the corner.
+    """
+    x, y = np.meshgrid(*(np.arange(size) - size // 2 for size in WINDOW))
+    places = np.stack([x.ravel(), y.ravel()], axis=1).astype(np.float64)
+    row = np.clip(corners[:, 1:].astype(np.int64) + y.ravel(), 0, grey.shape[0] - 1)
+    column = np.clip(corners[:, :1].astype(np.int64) + x.ravel(), 0, grey.shape[1] - 1)
+    gradients = np.stack(
+        [cv2.Scharr(grey, cv2.CV_64F, *order)[row, column] for order in ((1, 0), (0, 1))], axis=2
+    )
+    weights = gradients.transpose(0, 2, 1) @ gradients + np.eye(
+        2
+    )  # which weighs nothing, but is never singular
+    along = np.sum(gradients * places, axis=2)
+    return np.linalg.solve(weights, np.einsum("npi,np->ni", gradients, along)[..., None])[..., 0]

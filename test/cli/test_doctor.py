@@ -51,6 +51,12 @@ def test_every_step_of_the_choice_is_told_and_the_bundle_is_checked_and_timed(no
     assert "openvino fp32: differs by 0.000%" in bundle and "ms a frame" in bundle
 
 
+def test_what_the_bundle_says_is_told(no_gpu, make_bundle, capsys):
+    for kind, words in (("metric", "metric: metres"), ("scale_free", "scale_free: depth up to a factor")):
+        main(["doctor", "--bundle", str(make_bundle(depth_kind=kind).path)])
+        assert f"depth_kind {words}" in capsys.readouterr().out
+
+
 def test_an_engine_that_computes_wrongly_is_a_warning():
     refused = _doctor_engines._step(
         "tensorrt fp16: Engine tensorrt is refused for bundle x: differs by 12.30%."

@@ -166,3 +166,15 @@ def test_real_frames_give_what_run_gives(rgbd, tmp_path, name):
         assert found["errors"][error] == pytest.approx(ran[error], rel=1e-4)
     assert (found["sequence"] is None) == (name == "kitti")  # unrelated views are no sequence
     assert np.isfinite(found["blockiness"]["ratio"]) if name == "hall" else True
+
+
+def test_a_bundle_without_metres_is_judged_in_the_metres_of_a_source(room, tmp_path, make_bundle, capsys):
+    bundle, out = make_bundle(depth_kind="scale_free"), tmp_path / "out"
+    assert evaluate(room, out, bundle) == 2
+    said = capsys.readouterr().err.strip()
+    assert "gives depth up to an unknown factor" in said and "--scale-ranges" in said and "\n" not in said
+    assert evaluate(room, out, bundle, "--scale-ranges", "60") == 0
+    metrics = metrics_of(out)
+    # The tiny network is 25 % off by a factor alone; the ranges take that away.
+    assert metrics["errors"]["abs_rel"] < 0.15 and metrics["images"]["judged"] == 6
+    assert "60 ranges a frame" in metrics["settings"]["scale"]

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
+from clip2depth_ros.bundle import open_bundle
 from clip2depth_ros.cli import main
 from clip2depth_ros.engines import open_engine
 from clip2depth_ros.importing import find_kind, import_model, kind_names
@@ -271,6 +272,123 @@ def test_files_that_are_no_depth_network_are_refused_in_one_sentence(networks, t
         assert re.search(words, said), said
         assert len(said.splitlines()) == 1, said
         assert not (tmp_path / "b").exists()
+
+
+def test_networks_beyond_two_gigabytes_are_refused_unread(networks, tmp_path, capsys):
+    import onnx
+    from onnx import TensorProto
+
+    with open(tmp_path / "whole.onnx", "wb") as file:
+        file.truncate(2**31)
+    model = onnx.load(str(networks.build("dpt", tmp_path / "dpt.onnx")))
+    large = model.graph.initializer.add()
+    large.name, large.data_type, large.data_location = "large", TensorProto.FLOAT16, TensorProto.EXTERNAL
+    large.dims.extend([600_000, 1000])
+    large.external_data.add(key="location", value="weights.bin")
+    (tmp_path / "beside.onnx").write_bytes(model.SerializeToString())
+    for file, words in (("whole", "larger than 2 GB"), ("beside", "holds 2.4 GB of float32 weights")):
+        command = ["import", str(tmp_path / f"{file}.onnx"), "--as", "dpt", "--output", str(tmp_path / "b")]
+        assert main(command) == 2
+        said = capsys.readouterr().err.strip()
+        assert words in said and "\n" not in said
+        assert not (tmp_path / "b").exists()
+
+
+def test_branches_on_what_the_size_decides_are_taken(networks, tmp_path):
+    """torch.onnx writes an If where the network asks for a tensor's size."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    file = networks.build("dpt", tmp_path / "dpt.onnx")
+    plain = import_model(file, find_kind("dpt"), tmp_path / "plain").bundle.check()[1]
+    model = onnx.load(str(file))
+    graph = model.graph
+    (last,) = (node for node in graph.node if "predicted_depth" in node.output)
+    last.output[0] = "before"
+    branches = {}
+    for name, op in (("then_branch", "Identity"), ("else_branch", "Neg")):
+        out = helper.make_tensor_value_info(f"{name}_out", TensorProto.FLOAT, None)
+        branches[name] = helper.make_graph(
+            [helper.make_node(op, ["before"], [f"{name}_out"])], name, [], [out]
+        )
+    graph.initializer.extend(
+        numpy_helper.from_array(np.array([value], np.int64), name)
+        for name, value in (("at", 3), ("limit", 100))
+    )
+    graph.node.extend(
+        [
+            helper.make_node("Shape", ["pixel_values"], ["sizes"]),
+            helper.make_node("Gather", ["sizes", "at"], ["columns"]),
+            helper.make_node("Greater", ["columns", "limit"], ["wide"]),
+            helper.make_node("If", ["wide"], ["predicted_depth"], **branches),
+        ]
+    )
+    onnx.save(model, str(tmp_path / "if.onnx"))
+    bundle = import_model(tmp_path / "if.onnx", find_kind("dpt"), tmp_path / "if").bundle
+    assert "If" not in {node.op_type for node in onnx.load(str(bundle.path / "model.onnx")).graph.node}
+    assert np.array_equal(bundle.check()[1], plain, equal_nan=True)
+
+
+def test_what_fails_its_own_check_leaves_what_is_there(networks, tmp_path, monkeypatch, capsys):
+    from clip2depth_ros.errors import Clip2DepthError
+    from clip2depth_ros.importing import importer
+
+    file, out = networks.build("dpt", tmp_path / "dpt.onnx"), tmp_path / "bundles" / "b"
+    command = ["import", str(file), "--as", "dpt", "--output", str(out)]
+    assert main(command) == 0
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+
+    def refuse(*_):
+        raise Clip2DepthError("the engine computes something else.")
+
+    monkeypatch.setattr(importer, "open_engine", refuse)
+    assert main([*command, "--shift", "0.1", "--factor", "2"]) == 2
+    assert "computes something else" in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+    assert list(out.parent.iterdir()) == [out]
+
+
+def test_an_int8_graph_of_standard_operators_is_taken(tmp_path):
+    """Quantize and dequantize around a convolution, as quantizers for OpenVINO and TensorRT write it."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    def constant(name: str, value) -> onnx.TensorProto:
+        return numpy_helper.from_array(np.asarray(value), name)
+
+    weights = np.full((1, 3, 1, 1), 40, np.int8)
+    nodes = [
+        helper.make_node("QuantizeLinear", ["pixel_values", "step", "zero"], ["q"]),
+        helper.make_node("DequantizeLinear", ["q", "step", "zero"], ["x"]),
+        helper.make_node("DequantizeLinear", ["w", "w_step", "w_zero"], ["weights"]),
+        helper.make_node("Conv", ["x", "weights"], ["y"]),
+        helper.make_node("Add", ["y", "offset"], ["z"]),
+        helper.make_node("Squeeze", ["z", "axis"], ["predicted_depth"]),
+    ]
+    parts = [
+        constant("step", np.float32(1 / 127)),
+        constant("zero", np.int8(0)),
+        constant("w", weights),
+        constant("w_step", np.float32(0.01)),
+        constant("w_zero", np.int8(0)),
+        constant("offset", np.float32(3.0)),
+        constant("axis", np.array([1], np.int64)),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "int8",
+        [helper.make_tensor_value_info("pixel_values", TensorProto.FLOAT, [1, 3, 64, 96])],
+        [helper.make_tensor_value_info("predicted_depth", TensorProto.FLOAT, [1, 64, 96])],
+        parts,
+    )
+    file = tmp_path / "int8.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), str(file))
+    assert main(["import", str(file), "--as", "dpt", "--output", str(tmp_path / "b")]) == 0
+    bundle = open_bundle(tmp_path / "b")
+    image, depth = bundle.check()
+    # mean and std of 0.5 bring the picture to -1..1, in steps of 1 / 127
+    exact = 3.0 + 0.4 * (image.astype(np.float64) / 127.5 - 1).sum(axis=2)
+    assert np.abs(depth - exact).max() < 3 * 0.4 * 0.5 / 127 + 1e-4
 
 
 def test_what_the_file_contradicts_is_said(networks, tmp_path, capsys):

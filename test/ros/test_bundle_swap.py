@@ -152,6 +152,26 @@ def test_another_bundle_takes_over_between_two_images(graph, make_node, openings
     assert openings.names == ["auto", "openvino"], "it stays with the engine that runs"
 
 
+def test_between_metres_and_none(graph, make_node, openings, fake_camera, near, make_bundle):
+    disparity = make_bundle(near.check()[1], name="disparity", depth_kind="affine_inverse")
+    node = make_node(bundle=str(near.path))
+    watching = Watching(graph, fake_camera)
+    watching.until("near")
+    graph.wait(lambda: watching.depth, "depth in metres")
+    metres = watching.metres()
+    assert set_bundle(node, disparity).successful
+    watching.until("disparity")
+    watching.frame()
+    before = len(watching.depth)
+    seen = watching.frame()
+    assert seen.valid_fraction == 0 and seen.scale_source == ""
+    assert len(watching.depth) == before, "what is no metres was published"
+    assert set_bundle(node, near).successful
+    watching.until("near")
+    graph.wait(lambda: len(watching.depth) > before, "depth in metres again")
+    assert watching.metres() == pytest.approx(metres, rel=0.01)
+
+
 @pytest.mark.parametrize("what", ["no_such_bundle", "/no/such/folder", "folder", "manifest"])
 def test_what_is_no_bundle_is_refused_with_the_reason(
     graph, make_node, fake_camera, tiny_bundle, make_bundle, tmp_path, what
