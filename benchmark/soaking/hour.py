@@ -225,7 +225,8 @@ def _read_usage(hour: Hour, usage: list[tuple[float, float, int, int]], started:
         hour.memory.append(round(memory, 1))
         hour.descriptors.append(descriptors)
         hour.threads.append(threads)
-    if hour.memory[-1] > hour.memory[0] + 64:
+    # The first minutes bring every size of image, and with it the buffers for it.
+    if hour.memory[-1] > hour.memory[1] + 32:
         hour.faults.append(f"the node's memory grew: {hour.memory} MiB")
     if hour.threads[-1] > hour.threads[0] + 4:
         hour.faults.append(f"the node's threads grew: {hour.threads}")

@@ -19,8 +19,8 @@ from clip2depth_ros.errors import Clip2DepthError
 OLDEST, NEWEST = 13, 17
 """Operator sets: older files are converted to NEWEST; TensorRT 8.5 reads nothing later."""
 LARGEST = 2**31 - 1
-_FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16)
 """Bytes of an ONNX file in one piece: protobuf's limit."""
+_FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16)
 _HALVES = (TensorProto.FLOAT16, TensorProto.BFLOAT16)
 
 
