@@ -56,11 +56,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     the shells' convention.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
     command = arguments[0] if arguments else None
     try:
         with termination_as_exception():
             with plain_interrupts():
+                logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
                 parser = make_parser(command)
             args = parser.parse_args(arguments)
             args.command_line = shlex.join(["clip2depth", *arguments])
