@@ -17,7 +17,6 @@ memory. Exit status 1 if there was any; --output writes the table as Markdown.
 from __future__ import annotations
 
 import argparse
-import platform
 import resource
 import sys
 import tempfile
@@ -34,6 +33,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from hostility.files import all_kinds
 from hostility.mutation import damage
 
+from benchmark.machine.processor import machine
 from clip2depth_ros.bundle import open_bundle
 from clip2depth_ros.errors import Clip2DepthError
 
@@ -114,17 +114,10 @@ def main() -> int:
         print(f"FAULT {fault}", file=sys.stderr)
     if args.output:
         given = f"--messages {args.messages} --files {args.files} --seed {args.seed}"
-        command = f"`python benchmark/hostile.py {given}` on {_machine()}"
+        command = f"`python benchmark/hostile.py {given}` on {machine()}"
         text = f"# Hostile messages and damaged files\n\n{command}:\n\n"
         args.output.write_text(text + "".join(f"- {line}\n" for line in lines))
     return 1 if faults else 0
-
-
-def _machine() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    names = [line.split(":")[1].strip() for line in lines if "model name" in line]
-    processor = names[0] if names else platform.machine()
-    return f"{len(names)} cores of {processor}, Python {platform.python_version()}"
 
 
 if __name__ == "__main__":

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -28,6 +27,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from benchmark.machine.processor import machine
 
 PARTS = ("hour", "kills", "places")
 
@@ -71,14 +72,6 @@ def places(folder: Path) -> tuple[list[str], list[str]]:
     return [f"{name}: {what}" for name, what in found.items()], faults
 
 
-def _processor() -> str:
-    try:
-        names = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line]
-    except OSError:
-        names = []
-    return names[0].split(":", 1)[1].strip() if names else platform.processor()
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -104,16 +97,16 @@ def main() -> int:
         began = time.time()
         with tempfile.TemporaryDirectory(prefix=f"soak_{part}_", ignore_cleanup_errors=True) as place:
             folder = Path(place)
-            found, wrong = {
-                "hour": lambda f=folder: hour(f, args.minutes, args.seed),
-                "kills": lambda f=folder: kills(f, args.kills, args.seed),
-                "places": lambda f=folder: places(f),
-            }[part]()
+            if part == "hour":
+                found, wrong = hour(folder, args.minutes, args.seed)
+            elif part == "kills":
+                found, wrong = kills(folder, args.kills, args.seed)
+            else:
+                found, wrong = places(folder)
         lines += found
         faults += [f"{part}: {fault}" for fault in wrong]
         print(f"{part}: {time.time() - began:.0f} s", *found, *wrong, sep="\n  ", flush=True)
-    machine = f"{os.cpu_count()} cores of {_processor()}, Python {platform.python_version()}"
-    text = [f"`python benchmark/soak.py {' '.join(sys.argv[1:])}` on {machine}:", ""]
+    text = [f"`python benchmark/soak.py {' '.join(sys.argv[1:])}` on {machine()}:", ""]
     text += [f"- {line}" for line in [*lines, f"{len(faults)} faults"]]
     text += [f"  - {fault}" for fault in faults]
     print("\n".join(text))

@@ -6,8 +6,8 @@ from __future__ import annotations
 import os
 import platform
 from importlib import metadata
-from pathlib import Path
 
+from benchmark.machine.processor import processor
 from clip2depth_ros import __version__
 from clip2depth_ros.engines.survey import GpuFacts, gpu_facts, tensorrt_version
 from clip2depth_ros.errors import Clip2DepthError
@@ -23,7 +23,7 @@ def machine() -> list[str]:
     gpu = gpu_facts()
     cores = len(os.sched_getaffinity(0))
     lines = [
-        f"CPU: {_processor()}, {cores} cores for this process, load {os.getloadavg()[0]:.1f} at the start",
+        f"CPU: {processor()}, {cores} cores for this process, load {os.getloadavg()[0]:.1f} at the start",
         f"GPU: {_gpu(gpu) if isinstance(gpu, GpuFacts) else f'none ({gpu})'}",
         f"TensorRT: {_tensorrt('tensorrt')}; TensorRT RTX: {_tensorrt('tensorrt_rtx')}; cuda-bindings: "
         f"{_version('cuda-bindings')}",
@@ -60,16 +60,6 @@ def line(
 def ratio_time(row: dict) -> float:
     """Seconds to compare by: a call's on a GPU, its processor time on a CPU, where others may be at work."""
     return row["processor"] if row["network"] is None else row["whole"][0]
-
-
-def _processor() -> str:
-    try:
-        for entry in Path("/proc/cpuinfo").read_text().splitlines():
-            if entry.startswith("model name"):
-                return entry.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.machine()
 
 
 def _gpu(gpu: GpuFacts) -> str:

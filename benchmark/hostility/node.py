@@ -130,7 +130,7 @@ class Besieged:
                 self.outcome.processed += 1
             else:
                 for source in self.node._hints.inputs.values():
-                    if isinstance(message, source._type):
+                    if isinstance(message, source.message_type):
                         source._on_message(message)
         except Clip2DepthError as error:
             self.outcome.refused += 1

@@ -63,6 +63,10 @@ def main(frames: str, log: str, seed: int, started: float, seconds: float, rate:
     from rclpy.qos import QoSProfile, ReliabilityPolicy
     from sensor_msgs.msg import CameraInfo, Image
 
+    from clip2depth_ros.camera import Camera
+    from clip2depth_ros.ros.camera_info import fill_camera_info
+    from clip2depth_ros.ros.outgoing import filled_header
+
     with np.load(frames) as kept:
         pictures, focal = kept["images"], float(kept["fx"])
     # forward and back, so that the view never jumps
@@ -87,12 +91,9 @@ def main(frames: str, log: str, seed: int, started: float, seconds: float, rate:
             behavior, (width, height), encoding, clock = plan(seed, phase)
             rng = np.random.default_rng([seed, phase, 1])
             rows = [encoded(cv2.resize(p, (width, height)), encoding) for p in pictures]
-            scale = width / pictures.shape[2]
-            info = CameraInfo(width=width, height=height, distortion_model="plumb_bob", d=[0.0] * 5)
-            fx, cx, cy = focal * scale, (width - 1) / 2, (height - 1) / 2
-            info.k = [fx, 0.0, cx, 0.0, fx, cy, 0.0, 0.0, 1.0]
-            info.r = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
-            info.p = [fx, 0.0, cx, 0.0, 0.0, fx, cy, 0.0, 0.0, 0.0, 1.0, 0.0]
+            fx = focal * width / pictures.shape[2]
+            info = CameraInfo()
+            fill_camera_info(info, Camera(width, height, fx, fx, (width - 1) / 2, (height - 1) / 2))
             message = Image(width=width, height=height, encoding=encoding, step=rows[0].shape[1])
             message.data = array.array("B", bytes(rows[0].size))
             due = max(due, time.time())  # encoding took a moment: no burst to make up for it
@@ -111,8 +112,7 @@ def main(frames: str, log: str, seed: int, started: float, seconds: float, rate:
             np.frombuffer(message.data, np.uint8)[:] = rows[number % len(rows)].reshape(-1)
         stamp = time.time_ns() + int(clock * 1e9)
         for header in (sent.header, info.header):
-            header.stamp.sec, header.stamp.nanosec = divmod(stamp, 10**9)
-            header.frame_id = "camera_optical"
+            filled_header(header, stamp, "camera_optical")
         os.write(file, np.array((stamp, time.time_ns(), not broken, phase), RECORD).tobytes())
         infos.publish(info)
         images.publish(sent)

@@ -12,18 +12,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from soaking import camera, watcher
+from soaking import camera, peers, watcher
 
 from clip2depth_ros.demo.children import Child, Children, private_environment
 
-HERE = Path(__file__).parent
 TOPICS = (
     ("PointCloud2", "clip2depth/points"),
     ("LaserScan", "clip2depth/scan"),
     ("Image", "clip2depth/depth/confidence"),
     ("Image", "clip2depth/depth/image_rect"),
 )
-RATE = 30.0
 
 
 @dataclass
@@ -51,49 +49,28 @@ class Hour:
     faults: list[str] = field(default_factory=list)
 
 
-def render_frames(path: Path, seed: int, count: int = 45) -> None:
-    """Frames of a simulated drive at 640x480, for the camera."""
-    from clip2depth_ros.sources import open_source
-
-    frames = []
-    for frame in open_source(f"sim:{seed}"):
-        frames.append(frame)
-        if len(frames) == count:
-            break
-    np.savez(path, images=np.stack([f.image for f in frames]), fx=frames[0].camera.fx)
-
-
 def run(folder: Path, seconds: float, seed: int) -> Hour:
     """Run for `seconds`, the middle third of it with all cores busy; return the counts."""
     rng = np.random.default_rng([seed, 2])
     hour = Hour()
     frames, camera_log, watch_log = folder / "frames.npz", folder / "camera.log", folder / "watch.log"
-    render_frames(frames, seed)
+    peers.render_frames(frames, seed, 45)
     environment, _ = private_environment(os.environ, folder / "ros")
     environment["XDG_CACHE_HOME"] = str(folder / "cache")
-    python = [sys.executable, "-u"]
-    program = "from clip2depth_ros.ros.starting import depth_node; raise SystemExit(depth_node())"
-    arguments = ["--ros-args", "-r", "image:=camera/image_raw", "-p", "image.queue:=50"]
-    for topic in ("depth/image_rect", "quality"):  # the watcher is starved too, and shall miss nothing
-        arguments += ["-p", f"qos_overrides./clip2depth/{topic}.publisher.depth:=60"]
+    # The watcher is starved too, and shall miss nothing.
+    deeper = {f"qos_overrides./clip2depth/{t}.publisher.depth": 60 for t in ("depth/image_rect", "quality")}
     usage: list[tuple[float, float, int, int]] = []
     with Children() as children:
         node = children.start(
-            "the node", [*python, "-c", program, *arguments], environment, folder / "node.txt"
+            "the node", peers.node(image__queue=50, **deeper), environment, folder / "node.txt"
         )
-        children.start(
-            "the watcher",
-            [*python, str(HERE / "watcher.py"), "everything", str(watch_log)],
-            environment,
-            folder / "watcher.txt",
-        )
+        children.start("the watcher", peers.watcher(watch_log), environment, folder / "watcher.txt")
         time.sleep(8.0)  # a camera waits for the node alone, and the watcher must not miss its first depth
         started = time.time()
         end = started + seconds
 
         def start_camera(number: int) -> Child:
-            facts = (frames, camera_log, seed, started, seconds, RATE)
-            command = [*python, str(HERE / "camera.py"), *map(str, facts)]
+            command = peers.camera(frames, camera_log, seed, started, seconds)
             return children.start("the camera", command, environment, folder / f"camera{number}.txt")
 
         camera_process = start_camera(0)
@@ -120,12 +97,8 @@ def run(folder: Path, seconds: float, seed: int) -> Hour:
                 camera_process = start_camera(len(killed_at))
             if now >= next_visit and now < end - 20:
                 topic = TOPICS[int(rng.integers(len(TOPICS)))]
-                name = f"visitor{hour.visitors}"
                 child = children.start(
-                    name,
-                    [*python, str(HERE / "watcher.py"), *topic],
-                    environment,
-                    folder / "visitor.txt",
+                    f"visitor{hour.visitors}", peers.visitor(*topic), environment, folder / "visitor.txt"
                 )
                 visitors.append((now + float(rng.uniform(3, 20)), child))
                 hour.visitors += 1
@@ -150,9 +123,10 @@ def run(folder: Path, seconds: float, seed: int) -> Hour:
             time.sleep(0.05)
         hour.cameras_killed = len(killed_at)
         time.sleep(2.0)
-    _count(hour, np.fromfile(camera_log, camera.RECORD), np.fromfile(watch_log, watcher.RECORD), killed_at)
+    sent, seen = np.fromfile(camera_log, camera.RECORD), np.fromfile(watch_log, watcher.RECORD)
+    _count(hour, sent, seen, killed_at)
     _read_usage(hour, usage, started)
-    _rates(hour, camera_log, watch_log, started, seconds, seed)
+    _rates(hour, sent, seen, started, seconds, seed)
     text = (folder / "node.txt").read_text(errors="replace")
     if "Traceback" in text:
         hour.faults.append("a traceback in the node's log:\n" + text[text.index("Traceback") :][:2000])
@@ -195,9 +169,8 @@ def _count(hour: Hour, sent: np.ndarray, seen: np.ndarray, killed_at: list[int])
     broken = int(np.count_nonzero(~sent["good"]))
     if abs(hour.refused - broken) > 0.02 * broken + hour.overtaken:
         hour.faults.append(f"{hour.refused} images were refused, {broken} were broken")
-    if Counter(depth["stamp"].tolist()) != Counter(quality["stamp"].tolist()):
-        a, b = Counter(depth["stamp"].tolist()), Counter(quality["stamp"].tolist())
-        difference = sum(((a - b) + (b - a)).values())
+    a, b = Counter(depth["stamp"].tolist()), Counter(quality["stamp"].tolist())
+    if difference := sum(((a - b) + (b - a)).values()):
         hour.faults.append(f"{difference} depth images and quality messages have no counterpart")
     if len(quality) != hour.processed:
         hour.faults.append(f"{hour.processed} images were processed, {len(quality)} were published")
@@ -234,8 +207,7 @@ def _read_usage(hour: Hour, usage: list[tuple[float, float, int, int]], started:
         hour.faults.append(f"the node's descriptors grew: {hour.descriptors}")
 
 
-def _rates(hour: Hour, camera_log: Path, watch_log: Path, started: float, seconds: float, seed: int) -> None:
-    sent, seen = np.fromfile(camera_log, camera.RECORD), np.fromfile(watch_log, watcher.RECORD)
+def _rates(hour: Hour, sent: np.ndarray, seen: np.ndarray, started: float, seconds: float, seed: int) -> None:
     quality = seen[seen["kind"] == watcher.QUALITY]
     at = sent["sent"] / 1e9 - started
     loaded = (at >= seconds / 3) & (at < 2 * seconds / 3)

@@ -16,15 +16,14 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from soaking import peers
 
 from clip2depth_ros.bundle import Bundle
 from clip2depth_ros.demo.children import Child, Children, private_environment
 from clip2depth_ros.errors import Clip2DepthError
 
-HERE = Path(__file__).parent
 PATIENCE = 120.0
 CLI = [sys.executable, "-c", "import sys; from clip2depth_ros.cli import main; sys.exit(main())"]
-SHARES = {"node": 25, "run": 30, "caches": 20, "export": 15, "adapt": 10}
 
 
 @dataclass
@@ -38,17 +37,13 @@ class Kills:
 
 
 def run(folder: Path, count: int, seed: int) -> Kills:
-    """`count` kills, divided among the programs as SHARES."""
+    """`count` kills, divided among the PROGRAMS."""
     kills = Kills()
-    for name, share in SHARES.items():
-        number = max(1, round(count * share / sum(SHARES.values())))
+    for name, (share, kill) in PROGRAMS.items():
         place = folder / name
         place.mkdir()
         kills.killed[name] = kills.in_work[name] = 0
-        rng = np.random.default_rng([seed, *name.encode()])
-        {"node": _node, "run": _run, "caches": _caches, "export": _export, "adapt": _adapt}[name](
-            place, number, rng, kills
-        )
+        kill(place, max(1, round(count * share)), np.random.default_rng([seed, *name.encode()]), kills)
     return kills
 
 
@@ -263,14 +258,9 @@ def _outcome(kills: Kills, number: int, output: Path) -> None:
 
 def _node(folder: Path, count: int, rng: np.random.Generator, kills: Kills) -> None:
     """Killed while it starts or works; the next one publishes, and shared memory does not fill up."""
-    from soaking.hour import RATE, render_frames
-
-    render_frames(folder / "frames.npz", 5, 10)
+    peers.render_frames(folder / "frames.npz", 5, 10)
     environment, _ = private_environment(os.environ, folder / "ros")
     environment["XDG_CACHE_HOME"] = str(folder / "cache")
-    python = [sys.executable, "-u"]
-    program = "from clip2depth_ros.ros.starting import depth_node; raise SystemExit(depth_node())"
-    command = [*python, "-c", program, "--ros-args", "-r", "image:=camera/image_raw"]
     watch_log = folder / "watch.log"
 
     def seen() -> int:
@@ -278,21 +268,14 @@ def _node(folder: Path, count: int, rng: np.random.Generator, kills: Kills) -> N
 
     used = _shared_memory()
     with Children() as children:
-        watch = [*python, str(HERE / "watcher.py"), "everything", str(watch_log)]
-        children.start("the watcher", watch, environment, folder / "watcher.txt")
-        # plain all the time: the plan's first phase, stretched by a start that lies in the future
-        camera_facts = (folder / "frames.npz", folder / "camera.log", 0, time.time() + 3600, 0, RATE)
+        children.start("the watcher", peers.watcher(watch_log), environment, folder / "watcher.txt")
         camera: Child | None = None
         for number in range(count + 1):
             before, log = seen(), folder / f"node{number}.txt"
-            node = children.start("the node", command, environment, log)
+            node = children.start("the node", peers.node(), environment, log)
             if camera is None:
-                camera = children.start(
-                    "the camera",
-                    [*python, str(HERE / "camera.py"), *map(str, camera_facts)],
-                    environment,
-                    folder / "camera.txt",
-                )
+                command = peers.plain_camera(folder / "frames.npz", folder / "camera.log")
+                camera = children.start("the camera", command, environment, folder / "camera.txt")
             early = number < count and rng.random() < 0.4
             if early:
                 time.sleep(float(rng.uniform(0, 3)))
@@ -318,5 +301,14 @@ def _node(folder: Path, count: int, rng: np.random.Generator, kills: Kills) -> N
 
 
 def _shared_memory() -> int:
-    usage = shutil.disk_usage("/dev/shm")
-    return usage.used
+    return shutil.disk_usage("/dev/shm").used
+
+
+PROGRAMS = {
+    "node": (0.25, _node),
+    "run": (0.30, _run),
+    "caches": (0.20, _caches),
+    "export": (0.15, _export),
+    "adapt": (0.10, _adapt),
+}
+"""Share of the kills, and who does them."""

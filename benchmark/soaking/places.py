@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from soaking import watcher
-from soaking.hour import HERE, RATE, render_frames
+from soaking import peers, watcher
 from soaking.kills import CLI
 
 from clip2depth_ros.demo.children import Children, private_environment
@@ -23,7 +21,7 @@ from clip2depth_ros.demo.children import Children, private_environment
 
 def run(folder: Path) -> dict[str, str]:
     """What happened in each place; what begins with "FAULT" is one."""
-    render_frames(folder / "frames.npz", 5, 10)
+    peers.render_frames(folder / "frames.npz", 5, 10)
     found = {}
     places: dict[str, Callable[[Path], str]] = {
         "results on a full disk": _full_results,
@@ -57,30 +55,14 @@ def _full_results(folder: Path) -> str:
 
 def _node(folder: Path, environment: dict[str, str], seconds: float = 8.0) -> str:
     """depth_node, a camera and the watcher; says how many of the images became depth."""
-    python = [sys.executable, "-u"]
-    program = "from clip2depth_ros.ros.starting import depth_node; raise SystemExit(depth_node())"
-    started = time.time() + 3600  # a camera without misbehavior
     with Children() as children:
-        node = children.start(
-            "the node",
-            [*python, "-c", program, "--ros-args", "-r", "image:=camera/image_raw", "-p", "image.queue:=50"],
-            environment,
-            folder / "node.txt",
-        )
+        node = children.start("the node", peers.node(image__queue=50), environment, folder / "node.txt")
         children.start(
-            "the watcher",
-            [*python, str(HERE / "watcher.py"), "everything", str(folder / "watch.log")],
-            environment,
-            folder / "watcher.txt",
+            "the watcher", peers.watcher(folder / "watch.log"), environment, folder / "watcher.txt"
         )
         time.sleep(8.0)
-        facts = (folder.parent / "frames.npz", folder / "camera.log", 0, started, 0, RATE)
-        children.start(
-            "the camera",
-            [*python, str(HERE / "camera.py"), *map(str, facts)],
-            environment,
-            folder / "camera.txt",
-        )
+        command = peers.plain_camera(folder.parent / "frames.npz", folder / "camera.log")
+        children.start("the camera", command, environment, folder / "camera.txt")
         time.sleep(seconds + 4.0)
         code = node.code
     text = (folder / "node.txt").read_text(errors="replace")
@@ -107,9 +89,8 @@ def _read_only_home(folder: Path) -> str:
     for name in [n for n in environment if n.startswith("XDG_") or n == "ROS_HOME"]:
         del environment[name]
     environment["HOME"] = str(home)
-    program = "from clip2depth_ros.ros.starting import depth_node; raise SystemExit(depth_node())"
     ended = subprocess.run(
-        [sys.executable, "-c", program],
+        peers.node(),
         capture_output=True,
         text=True,
         timeout=120,
