@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -123,8 +124,8 @@ class DepthEstimator:
         Raises Clip2DepthError when the source cannot be read.
         """
         options = {"camera": self._camera, "horizontal_fov": self._horizontal_fov} | options
-        pipeline = self._new_pipeline()
-        with open_source(source, **options) as frames:
+        # Closing the pipeline writes down the scale, where a file is named for it.
+        with open_source(source, **options) as frames, contextlib.closing(self._new_pipeline()) as pipeline:
             for frame in itertools.islice(frames, limit):
                 yield _owned(pipeline.process(frame), frame.name)
 

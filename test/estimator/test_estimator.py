@@ -14,6 +14,7 @@ import clip2depth_ros
 from clip2depth_ros import DepthEstimator
 from clip2depth_ros.camera import Camera
 from clip2depth_ros.errors import Clip2DepthError
+from clip2depth_ros.pipeline import Pipeline
 from clip2depth_ros.scale import ScaleSettings
 
 ROOT = Path(__file__).parents[2]
@@ -82,6 +83,16 @@ def test_the_scale_holds_a_video_s_metres(tiny_bundle, drive):
     with DepthEstimator(tiny_bundle.path, scale=ScaleSettings(initial=2.0), stabilize=False) as made:
         frame = next(iter(made.video(drive)))
     assert frame.facts.scale == 2.0 and frame.depth[20, 30] == pytest.approx(2 * level(40), rel=1e-3)
+
+
+def test_a_video_that_is_left_early_writes_down_its_scale(estimator, drive, monkeypatch):
+    closed = []
+    monkeypatch.setattr(Pipeline, "close", closed.append)
+    frames = estimator.video(drive)
+    next(frames)
+    assert not closed
+    frames.close()
+    assert len(closed) == 1
 
 
 @pytest.mark.parametrize(
