@@ -130,7 +130,7 @@ class Extrinsics:
         if self._tree is not None:
             self._tree.close()
         self._tree = self._made = self._pose = None
-        for key in ("tf tree", "mounting"):
+        for key in ("tf tree", "mounting", "imu pose", "ranges pose"):
             self._notices.clear(key)
 
     def settings_at(self, stamp: int, camera_frame: str) -> Any:
@@ -142,7 +142,7 @@ class Extrinsics:
         settings = self._settings()
         mounting = settings.mounting
         pose, reason = self._by_tf(mounting.base_frame, camera_frame, stamp)
-        if mounting.source == "tf" or (mounting.source == "auto" and not is_set(mounting)):
+        if _prefers_tf(mounting):
             if pose is None:
                 if mounting.source == "tf":
                     self._notices.say(
@@ -167,7 +167,7 @@ class Extrinsics:
         if frame and frame == camera_frame:
             return np.eye(4)
         of_base = frame in ("", mounting.base_frame)
-        if of_base and mounting.source != "tf" and (is_set(mounting) or mounting.source == "parameters"):
+        if of_base and not _prefers_tf(mounting):
             return optical_in_base(mounting)
         pose, reason = self._by_tf(frame or mounting.base_frame, camera_frame, stamp)
         if pose is not None:
@@ -200,9 +200,7 @@ class Extrinsics:
                 self._compare(f"{sensor} pose", f"{sensor}.*", pose, by_tf, camera_frame, sensor == "imu")
             return pose
         by_tf, reason = self._by_tf(camera_frame, frame, stamp)
-        if by_tf is not None and not (
-            mounting.source == "auto" and is_set(mounting) and frame == mounting.base_frame
-        ):
+        if by_tf is not None and (frame != mounting.base_frame or _prefers_tf(mounting)):
             return by_tf
         if mounting.source != "tf" and frame and frame == mounting.base_frame:
             return inverse_pose(optical_in_base(mounting))
@@ -277,6 +275,7 @@ class Extrinsics:
         )
 
 
-def is_set(mounting: MountingSettings) -> bool:
-    """Whether any number of the camera's mounting differs from its default."""
-    return any(getattr(mounting, name) != getattr(_UNSET, name) for name in _POSE)
+def _prefers_tf(mounting: MountingSettings) -> bool:
+    """Whether tf says where the camera is, if it knows: where it shall, or where no parameter does."""
+    is_set = any(getattr(mounting, name) != getattr(_UNSET, name) for name in _POSE)
+    return mounting.source == "tf" or (mounting.source == "auto" and not is_set)

@@ -39,12 +39,15 @@ class HintInput(ABC):
     Args:
         node: an rclpy node.
         topic: as the parameter names it; it is resolved and remapped as every topic is.
-        message_type: the message's class.
-        what: what the log calls it, such as "odometry".
         settings: gives the current settings.
         notices: where missing and unusable things are said.
         extrinsics: where the sensor and the camera are on the robot.
     """
+
+    what: str
+    """What the log calls it, such as "odometry"."""
+    message_type: type
+    """The message's class."""
 
     # Messages that the middleware keeps: as many as may come while the executor is busy.
     QUEUE = 10
@@ -53,17 +56,13 @@ class HintInput(ABC):
         self,
         node: Any,
         topic: str,
-        message_type: type,
-        what: str,
         settings: Callable[[], DepthSettings],
         notices: Notices,
         extrinsics: Extrinsics,
     ) -> None:
         self.topic = node.resolve_topic_name(topic)
-        self.what = what
         self.received = 0
         self._node = node
-        self._type = message_type
         self._settings = settings
         self._notices = notices
         self._extrinsics = extrinsics
@@ -78,7 +77,7 @@ class HintInput(ABC):
         self._last_arrival = time.monotonic()
         try:
             self._subscription = self._node.create_subscription(
-                self._type, self.topic, self._on_message, volatile(self.QUEUE, "best_effort")
+                self.message_type, self.topic, self._on_message, volatile(self.QUEUE, "best_effort")
             )
         except RuntimeError as error:  # for one, the topic has another type in this very process
             self._notices.count(f"{self.what} subscribe", f"Cannot subscribe to {self.topic}: {error}.")
@@ -182,7 +181,7 @@ class HintInput(ABC):
         publishers = self._node.get_publishers_info_by_topic(self.topic)
         if not publishers:
             return f"nobody publishes {self.topic}"
-        wanted = f"{self._type.__module__.split('.')[0]}/msg/{self._type.__name__}"
+        wanted = f"{self.message_type.__module__.split('.')[0]}/msg/{self.message_type.__name__}"
         types = sorted({publisher.topic_type for publisher in publishers} - {wanted})
         if types:
             return f"{self.topic} carries {', '.join(types)}, not {wanted}"

@@ -5,17 +5,13 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from sensor_msgs.msg import Imu
 
 from clip2depth_ros.errors import Clip2DepthError
-from clip2depth_ros.ros.extrinsics import Extrinsics
 from clip2depth_ros.ros.hint_input import HintInput
-from clip2depth_ros.ros.notices import Notices
-from clip2depth_ros.ros.settings import DepthSettings
 from clip2depth_ros.transforms import rotation_of, unit_quaternion
 
 STANDARD_GRAVITY = 9.80665
@@ -39,17 +35,12 @@ class ImuInput(HintInput):
     turns the average along.
     """
 
+    what = "imu"
+    message_type = Imu
     QUEUE = 50
 
-    def __init__(
-        self,
-        node: Any,
-        topic: str,
-        settings: Callable[[], DepthSettings],
-        notices: Notices,
-        extrinsics: Extrinsics,
-    ) -> None:
-        super().__init__(node, topic, Imu, "imu", settings, notices, extrinsics)
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
         self._downs: deque[tuple[int, np.ndarray]] = deque(maxlen=400)
         self._frame = ""
 

@@ -5,17 +5,13 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import deque
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from nav_msgs.msg import Odometry
 
-from clip2depth_ros.ros.extrinsics import Extrinsics
 from clip2depth_ros.ros.hint_input import HintInput
-from clip2depth_ros.ros.notices import Notices
 from clip2depth_ros.ros.sensor_messages import odometry_pose
-from clip2depth_ros.ros.settings import DepthSettings
 from clip2depth_ros.transforms import matrix_of, pose_between
 
 # How long poses are kept, for images that come late.
@@ -45,17 +41,12 @@ class OdometryInput(HintInput):
     visual odometry has it, needs no mounting.
     """
 
+    what = "odometry"
+    message_type = Odometry
     QUEUE = 50
 
-    def __init__(
-        self,
-        node: Any,
-        topic: str,
-        settings: Callable[[], DepthSettings],
-        notices: Notices,
-        extrinsics: Extrinsics,
-    ) -> None:
-        super().__init__(node, topic, Odometry, "odometry", settings, notices, extrinsics)
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
         self._stamps: deque[int] = deque()
         self._poses: deque[tuple[np.ndarray, np.ndarray]] = deque()
         self._frames = ("", "")

@@ -4,17 +4,13 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from sensor_msgs.msg import LaserScan, PointCloud2, Range
 
-from clip2depth_ros.ros.extrinsics import Extrinsics
 from clip2depth_ros.ros.hint_input import HintInput
-from clip2depth_ros.ros.notices import Notices
 from clip2depth_ros.ros.sensor_messages import cloud_points, range_points, scan_points
-from clip2depth_ros.ros.settings import DepthSettings
 
 KINDS = {
     "laser_scan": (LaserScan, scan_points),
@@ -29,16 +25,11 @@ class RangesInput(HintInput):
     Every message is used for one image only, or a slow sensor's word would count again and again.
     """
 
-    def __init__(
-        self,
-        node: Any,
-        topic: str,
-        settings: Callable[[], DepthSettings],
-        notices: Notices,
-        extrinsics: Extrinsics,
-    ) -> None:
-        message_type, self._points = KINDS[settings().ranges.type]
-        super().__init__(node, topic, message_type, "ranges", settings, notices, extrinsics)
+    what = "ranges"
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self.message_type, self._points = KINDS[self._settings().ranges.type]
         self._waiting: deque[tuple[int, str, np.ndarray]] = deque(maxlen=self.QUEUE)
 
     def _take(self, message: Any, stamp: int) -> None:

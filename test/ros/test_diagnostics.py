@@ -15,6 +15,8 @@ from clip2depth_ros.ros.diagnostics import FrameRates, diagnostic_array, judge
 from clip2depth_ros.ros.mailbox import Counts
 from clip2depth_ros.ros.notices import Notices
 
+from .log_stand_in import Log
+
 pytestmark = pytest.mark.ros
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 
@@ -77,14 +79,6 @@ def test_the_message():
     (status,) = array.status
     assert (array.header.stamp.sec, status.level, status.message) == (3, WARN, "why")
     assert {value.key: value.value for value in status.values} == {"rate": "29.970", "n": "5"}
-
-
-class Log:
-    def __init__(self):
-        self.lines = []
-
-    def warning(self, text):
-        self.lines.append(text)
 
 
 def test_a_state_is_said_once_until_it_is_over():

@@ -23,19 +23,12 @@ from clip2depth_ros.ros.settings import DepthSettings
 from clip2depth_ros.transforms import inverse_pose, pose_matrix
 
 from . import tf_stand_in
+from .log_stand_in import Log
 
 pytestmark = pytest.mark.ros
 OPTICAL, T0 = "camera_optical", 1_700_000_000_000_000_000
 MOUNTED = MountingSettings(x=0.2, y=-0.1, z=0.5, roll=0.02, pitch=0.3, yaw=-0.4)
 RANGES = RangesSettings(topic="scan", frame_id="laser", x=0.1, z=0.2, yaw=0.5)
-
-
-class Log:
-    def __init__(self):
-        self.lines = []
-
-    def warning(self, text):
-        self.lines.append(text)
 
 
 class Given:

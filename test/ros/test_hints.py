@@ -26,6 +26,8 @@ from clip2depth_ros.ros.sensor_hints import SensorHints
 from clip2depth_ros.ros.settings import DepthSettings
 from clip2depth_ros.transforms import pose_matrix, quaternion_of, rotation_of
 
+from .log_stand_in import Log
+
 pytestmark = pytest.mark.ros
 NAN, INF = math.nan, math.inf
 T0 = 1_700_000_000_000_000_000
@@ -38,14 +40,6 @@ SETTINGS = DepthSettings(
     imu=ImuSettings(topic="imu/data"),
     ranges=RangesSettings(topic="scan"),
 )
-
-
-class Log:
-    def __init__(self):
-        self.lines = []
-
-    def warning(self, text):
-        self.lines.append(text)
 
 
 class FakeNode:

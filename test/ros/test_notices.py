@@ -8,13 +8,7 @@ import pytest
 from clip2depth_ros.errors import printable
 from clip2depth_ros.ros.notices import LONGEST, Notices
 
-
-class Log:
-    def __init__(self):
-        self.lines = []
-
-    def warning(self, text):
-        self.lines.append(text)
+from .log_stand_in import Log
 
 
 @pytest.fixture

@@ -13,15 +13,9 @@ from clip2depth_ros.ros.notices import Notices
 from clip2depth_ros.ros.parameters import settings_from
 from clip2depth_ros.ros.settings import DepthSettings
 
+from .log_stand_in import Log
+
 pytestmark = pytest.mark.ros
-
-
-class Log:
-    def __init__(self):
-        self.lines = []
-
-    def warning(self, text):
-        self.lines.append(text)
 
 
 class Watched:
