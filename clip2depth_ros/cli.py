@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from clip2depth_ros import __version__, commands
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.interrupts import Terminated, plain_interrupts, termination_as_exception
+from clip2depth_ros.replacing import cannot_write
 
 # What a disk says that takes no more. Writers that know their file's name say it themselves; this is for
 # those of libraries.
@@ -71,10 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         if error.errno not in DISK:
             raise
-        print(
-            f"clip2depth {command}: {error.filename or 'A file'} cannot be written: {error.strerror}.",
-            file=sys.stderr,
-        )
+        print(f"clip2depth {command}: {cannot_write(error.filename or 'A file', error)}", file=sys.stderr)
         return 2
     except Terminated:
         return 128 + signal.SIGTERM

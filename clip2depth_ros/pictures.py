@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 
 from clip2depth_ros.errors import Clip2DepthError
-from clip2depth_ros.replacing import PartialFile, cannot_write, write_whole
+from clip2depth_ros.replacing import PartialFile, write_whole, writing
 
 NEAR, FAR = 0.4, 10.0  # metres, a room's range; red is near, blue is far
 UNKNOWN = (90, 90, 90)  # RGB of a depth nobody knows (NaN): grey, which the colour table does not hold
@@ -225,10 +225,8 @@ class Film:
         height, width = picture.shape[:2]
         self._size = (width + width % 2, height + height % 2)  # codecs want even sides
         code = cv2.VideoWriter_fourcc(*CODECS[self.path.suffix.lower()])
-        try:
+        with writing(self.path):
             self._partial = PartialFile(self.path)
-        except OSError as error:
-            raise cannot_write(self.path, error) from error
         with _without_native_stderr():
             writer = cv2.VideoWriter(str(self._partial.path), code, self.fps, self._size)
         if not writer.isOpened():
@@ -274,10 +272,8 @@ class Film:
             # OpenCV's writer reports no failure. A film whose end is missing has fewer pictures, or none.
             if self._full or _pictures_in(self._partial.path) < self.frames:
                 raise Clip2DepthError(f"{self.path} cannot be written: {FULL}.")
-            try:
+            with writing(self.path):
                 self._partial.put_in_place()
-            except OSError as error:
-                raise cannot_write(self.path, error) from error
         finally:
             self._partial.discard()
 

@@ -107,15 +107,13 @@ def write_whole(path: str | Path, content: bytes | str, *, sync: bool = True) ->
 
     Raises Clip2DepthError, one sentence that names the file, where that cannot be done.
     """
-    try:
+    with writing(path):
         partial = PartialFile(path)
         try:
             partial.write(content.encode() if isinstance(content, str) else content)
             partial.put_in_place(sync=sync)
         finally:
             partial.discard()
-    except OSError as error:
-        raise cannot_write(path, error) from error
 
 
 def make_folder(folder: Path) -> None:
@@ -124,6 +122,15 @@ def make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except FileExistsError:
         raise NotADirectoryError(errno.ENOTDIR, f"{folder} is no folder") from None
+
+
+@contextlib.contextmanager
+def writing(path: str | Path) -> Iterator[None]:
+    """What the disk refuses in the block becomes the sentence about `path`, a Clip2DepthError."""
+    try:
+        yield
+    except OSError as error:
+        raise cannot_write(path, error) from error
 
 
 def cannot_write(path: str | Path, error: OSError) -> Clip2DepthError:

@@ -26,11 +26,11 @@ MODEL, MANIFEST, CHECK = "model.onnx", "manifest.json", "check.npz"
 DEFAULT_BUNDLE = "mini"
 OWN_LICENCE = "Apache-2.0"
 
-# Bytes. ONNX itself ends at 2 GiB; the largest CLIP image tower that runs on robots, ViT-L in float32, has
-# 1.3 GB. The check sample of the largest input, 2048 pixels a side, has 29 MB.
 EXTERNAL = b"\x0a\x08location"
 """How a tensor of an ONNX file names the file that holds its data (external_data, key "location"). Engines
 would read any file of the computer by it."""
+# Bytes. ONNX itself ends at 2 GiB; the largest CLIP image tower that runs on robots, ViT-L in float32, has
+# 1.3 GB. The check sample of the largest input, 2048 pixels a side, has 29 MB.
 LIMITS = {MODEL: 2**31, MANIFEST: 2**20, CHECK: 2**26}
 
 

@@ -21,7 +21,7 @@ from clip2depth_ros.evaluation.steadiness import Steadiness
 from clip2depth_ros.evaluation.tally import Tally
 from clip2depth_ros.frame import DepthFrame, Frame
 from clip2depth_ros.pipeline import Pipeline
-from clip2depth_ros.replacing import cannot_write, write_whole
+from clip2depth_ros.replacing import write_whole, writing
 from clip2depth_ros.training.benchmarks import ERRORS, Rule
 from clip2depth_ros.truth import Truth
 
@@ -96,20 +96,16 @@ class Evaluation:
             sum(result.facts.times.values()),
         ]
         row = ["" if math.isnan(number) else f"{number:.6g}" for number in numbers]
-        try:
+        with writing(self.folder / "images.csv"):
             self._rows.writerow([name, f"{frame.stamp / 1e9:.6f}", *row, "; ".join(self.marks)])
-        except OSError as error:
-            raise cannot_write(self.folder / "images.csv", error) from error
 
     def finish(self, facts: dict) -> dict:
         """Write metrics.json: `facts` of the caller and everything measured; returns it.
 
         Raises Clip2DepthError when no image could be judged.
         """
-        try:
+        with writing(self.folder / "images.csv"):
             self._file.flush()
-        except OSError as error:
-            raise cannot_write(self.folder / "images.csv", error) from error
         if not self.tally.images:
             raise Clip2DepthError(
                 f"None of the {self.frames} images has true depth that counts under the rule "

@@ -24,7 +24,7 @@ from clip2depth_ros.importing.graph_file import LARGEST, described, fix_shapes, 
 from clip2depth_ros.importing.kinds import Kind
 from clip2depth_ros.importing.wrapping import Writer, write_input, write_output
 from clip2depth_ros.offline import import_openvino
-from clip2depth_ros.replacing import cannot_write, make_folder
+from clip2depth_ros.replacing import make_folder, writing
 
 _PREFIX = "network/"
 _IMAGES = (TensorProto.FLOAT, TensorProto.UINT8, TensorProto.DOUBLE)
@@ -91,10 +91,8 @@ def import_model(
         ),
     )
     folder = Path(folder).resolve()
-    try:
+    with writing(folder):
         make_folder(folder.parent)
-    except OSError as error:
-        raise cannot_write(folder, error) from error
     # Beside its place first: what fails its own self-check, which asks several times and for another image
     # between, leaves what is there as it was.
     with (

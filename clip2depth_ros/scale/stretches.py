@@ -202,8 +202,7 @@ def _middles(grey: np.ndarray, corners: np.ndarray) -> np.ndarray:
     gradients = np.stack(
         [cv2.Scharr(grey, cv2.CV_64F, *order)[row, column] for order in ((1, 0), (0, 1))], axis=2
     )
-    weights = gradients.transpose(0, 2, 1) @ gradients + np.eye(
-        2
-    )  # which weighs nothing, but is never singular
+    # The identity weighs nothing beside them, and what it is added to is never singular.
+    weights = gradients.transpose(0, 2, 1) @ gradients + np.eye(2)
     along = np.sum(gradients * places, axis=2)
     return np.linalg.solve(weights, np.einsum("npi,np->ni", gradients, along)[..., None])[..., 0]

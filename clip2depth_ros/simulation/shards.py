@@ -22,7 +22,7 @@ import numpy as np
 
 from clip2depth_ros.bounded import reason_of
 from clip2depth_ros.errors import Clip2DepthError
-from clip2depth_ros.replacing import cannot_write, replacing
+from clip2depth_ros.replacing import replacing, writing
 from clip2depth_ros.simulation.mapped import check_arrays
 
 if TYPE_CHECKING:
@@ -139,11 +139,8 @@ def _millimetres(depth: np.ndarray) -> np.ndarray:
 
 def _write(path: Path, **arrays: np.ndarray) -> None:
     """A shard, whole or not at all."""
-    try:
-        with replacing(path) as partial, open(partial, "wb") as stream:
-            np.savez(stream, **arrays)
-    except OSError as error:
-        raise cannot_write(path, error) from error
+    with writing(path), replacing(path) as partial, open(partial, "wb") as stream:
+        np.savez(stream, **arrays)
 
 
 def load_shard(path: Path) -> dict[str, np.ndarray]:

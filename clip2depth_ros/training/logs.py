@@ -13,7 +13,7 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from clip2depth_ros.bounded import MAX_TABLE, read_bounded, reading
-from clip2depth_ros.replacing import cannot_write, write_whole
+from clip2depth_ros.replacing import write_whole, writing
 
 LINE_SECONDS = 20.0
 
@@ -77,14 +77,11 @@ class StageLog:
     def _record(self, kind: str, row: dict[str, float]) -> None:
         path = self._csv(kind)
         new = not path.exists()
-        try:
-            with path.open("a", newline="") as file:
-                writer = csv.writer(file)
-                if new:
-                    writer.writerow(row)
-                writer.writerow(v if isinstance(v, int) else f"{v:.6g}" for v in row.values())
-        except OSError as error:
-            raise cannot_write(path, error) from error
+        with writing(path), path.open("a", newline="") as file:
+            writer = csv.writer(file)
+            if new:
+                writer.writerow(row)
+            writer.writerow(v if isinstance(v, int) else f"{v:.6g}" for v in row.values())
         for name, value in row.items():
             if name != "step":
                 self._board.add_scalar(f"{kind}/{name}", value, row["step"])
