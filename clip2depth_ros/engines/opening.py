@@ -15,7 +15,7 @@ from clip2depth_ros.engines.cache import BuildCancelled
 
 THREAD = "clip2depth engine"
 
-# How long a process that ends waits for a build that was called off, seconds. TensorRT from version 10 stops
+# How long a process that ends waits for a build that was called off, seconds. TensorRT from version 9 stops
 # soon; an older one when it is done.
 FAREWELL = 2.0
 
@@ -66,7 +66,7 @@ class EngineOpening:
     def abandon(self) -> None:
         """Nobody wants it any more: the build is called off, and an engine that comes all the same is closed.
 
-        Returns at once. Where TensorRT cannot be interrupted (before version 10) the thread goes on until the
+        Returns at once. Where TensorRT cannot be interrupted (before version 9) the thread goes on until the
         build is done; its engine is then in the cache.
         """
         with self._lock:

@@ -35,9 +35,15 @@ class Steering:
             self._applied = (settings, name)
             pipeline.stabilizer_settings = stabilizer_settings(settings)
             pipeline.scale_settings = scale_settings(settings, name)
-        reset, pause = self._reset.is_set(), self._pause.is_set()
+        reset, pause = _taken(self._reset), _taken(self._pause)
         if reset or pause:
-            self._reset.clear()
-            self._pause.clear()
             pipeline.reset(keep_scale=not reset)
         return reset or pause
+
+
+def _taken(asked: threading.Event) -> bool:
+    """Whether it was asked, which then is done. A request that comes after the look is kept for the next."""
+    if not asked.is_set():
+        return False
+    asked.clear()
+    return True

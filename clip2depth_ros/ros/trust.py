@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import Any
 
@@ -19,7 +20,7 @@ WARNING_HOLDS = 15.0
 
 
 class TrustWatch:
-    """Reads every frame's facts, on the working thread.
+    """Reads every frame's facts, on the working thread; the executor's restarts it and asks for the summary.
 
     Args:
         notices: where it is said, and through which diagnostics know.
@@ -27,19 +28,25 @@ class TrustWatch:
 
     def __init__(self, notices: Notices) -> None:
         self._notices = notices
+        self._lock = threading.Lock()
         self._started = self._moved = time.monotonic()
         self._warned = 0.0
         self.facts: FrameFacts | None = None
 
     def restart(self) -> None:
         """Begin anew, after a pause: nothing holds, and nothing is late yet."""
-        self.facts = None
-        self._started = self._moved = time.monotonic()
-        for key in ("metres", "motion", "scale", "hints"):
-            self._notices.clear(key)
+        with self._lock:
+            self.facts = None
+            self._started = self._moved = time.monotonic()
+            for key in ("metres", "motion", "scale", "hints"):
+                self._notices.clear(key)
 
     def see(self, facts: FrameFacts, settings: DepthSettings) -> None:
         """Take notice of one frame."""
+        with self._lock:
+            self._see(facts, settings)
+
+    def _see(self, facts: FrameFacts, settings: DepthSettings) -> None:
         now = time.monotonic()
         self.facts = facts
         if facts.no_metres:
