@@ -26,6 +26,10 @@ _SHARED_MEMORY = Path("/dev/shm")
 
 # The lock file of a participant's segment; Fast DDS 3 calls it fastdds, 2 fastrtps.
 _LOCK = re.compile(r"(fastdds|fastrtps)_[0-9a-f]{16}_[es]l")
+_PORT = re.compile(r"(fastdds|fastrtps)_port\d+")
+_MAPPED = re.compile(r"/((?:fastdds|fastrtps)_port\d+)( \(deleted\))?$", re.MULTILINE)
+MOST_PORTS = 32
+_held: list[int] = []  # descriptors of the locks of dead ports, until this process ends
 _YOUNG = 10.0  # seconds: a lock file may be made just before it is locked
 
 
@@ -112,10 +116,53 @@ def abandoned_segments(shared_memory: Path = _SHARED_MEMORY, *, remove: bool = F
     return count, size
 
 
+def avoid_dead_ports(shared_memory: Path = _SHARED_MEMORY, processes: Path = Path("/proc")) -> list[str]:
+    """Keep this process off the shared memory ports of processes that were killed. Returns their names.
+
+    Fast DDS makes a new port under the number of a dead one. A publisher that has the dead port open does not
+    notice, if its reader was killed while it was reading, and sends into the old memory for good (seen with
+    3.2.3): the new process gets no images until the publisher is restarted. Fast DDS passes over a port whose
+    lock somebody holds. So this process holds the locks of the dead ports until it ends: those that a process
+    still has open, then the youngest, MOST_PORTS together. Fast DDS tries 100 numbers.
+    """
+    opened, replaced = _opened_ports(processes)
+    dead = []  # (still open somewhere, time, name, descriptor)
+    with contextlib.suppress(OSError):
+        files = set(os.listdir(shared_memory))
+        locks = {name for name in files if _PORT.fullmatch(name) and f"{name}_el" in files}
+        for name in sorted(locks | replaced):
+            with contextlib.suppress(OSError):  # locked by a living process, gone, or not to be read
+                flags = os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+                descriptor = os.open(shared_memory / f"{name}_el", flags, 0o644)
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except OSError:
+                    os.close(descriptor)
+                    raise
+                time_of = os.fstat(descriptor).st_mtime
+                dead.append((name in opened or name in replaced, time_of, name, descriptor))
+    dead.sort(reverse=True)
+    for _, _, _, descriptor in dead[MOST_PORTS:]:
+        os.close(descriptor)
+    _held.extend(descriptor for _, _, _, descriptor in dead[:MOST_PORTS])
+    return [name for _, _, name, _ in dead[:MOST_PORTS]]
+
+
+def _opened_ports(processes: Path) -> tuple[set[str], set[str]]:
+    """Ports that other processes have open, as far as they can be seen, and ports replaced under them."""
+    opened, replaced = set(), set()
+    own = str(os.getpid())
+    for process in (path for path in processes.glob("[0-9]*") if path.name != own):
+        with contextlib.suppress(OSError):
+            for name, gone in _MAPPED.findall((process / "maps").read_text(errors="replace")):
+                (replaced if gone else opened).add(name)
+    return opened, replaced
+
+
 def prepare_shared_memory(
     environ: Mapping[str, str] = os.environ, shared_memory: Path = _SHARED_MEMORY
 ) -> str:
-    """Free the memory of processes that were killed, before this one takes its own.
+    """Free the memory of processes that were killed and avoid their ports, before this one takes its own.
 
     Returns a warning for the log where too little is free for this process's segment, which makes Fast DDS
     send by UDP without a word; "" where all is well, or another middleware is in use.
@@ -124,6 +171,7 @@ def prepare_shared_memory(
     if (middleware and not middleware.startswith("rmw_fastrtps")) or not shared_memory.is_dir():
         return ""
     abandoned_segments(shared_memory, remove=True)
+    avoid_dead_ports(shared_memory)
     ours = any(PROFILE in environ.get(name, "") for name in (OLD, NEW))
     needed = SEGMENT if ours else 2**20
     free = shutil.disk_usage(shared_memory).free

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+import fcntl
 import os
 import signal
 import subprocess
@@ -14,6 +15,7 @@ from clip2depth_ros.ros import fastdds
 from clip2depth_ros.ros.fastdds import (
     SEGMENT,
     abandoned_segments,
+    avoid_dead_ports,
     large_message_environment,
     prepare_shared_memory,
 )
@@ -23,6 +25,8 @@ SHARED_MEMORY = Path("/dev/shm")
 NODE = """
 import sys
 import rclpy
+from clip2depth_ros.ros.fastdds import prepare_shared_memory
+prepare_shared_memory()
 rclpy.init()
 node = rclpy.create_node("short_lived")
 print("up", flush=True)
@@ -77,6 +81,78 @@ def test_a_killed_process_is_cleaned_up_after_and_a_living_one_is_not(monkeypatc
             node.stdin.close()
             node.wait(20)
             node.stdout.close()
+
+
+def open_ports(pid: int) -> set[str]:
+    """The ports that this process reads from: it holds their locks."""
+    descriptors = Path(f"/proc/{pid}/fd")
+    links = [os.readlink(path) for path in descriptors.iterdir()]
+    return {Path(link).name[:-3] for link in links if "_port" in link and link.endswith("_el")}
+
+
+def test_a_new_process_keeps_off_the_ports_of_a_killed_one():
+    first = start_node()
+    third = None
+    try:
+        ports = open_ports(first.pid)
+        if not ports:
+            pytest.skip("this Fast DDS holds no locks of shared memory ports")
+        first.send_signal(signal.SIGKILL)
+        first.wait()
+        second = start_node()  # must neither take these ports nor remove them
+        reading = {
+            line.split("/")[-1].strip()
+            for line in Path(f"/proc/{second.pid}/maps").read_text().splitlines()
+            if "_port" in line
+        }
+        assert ports <= open_ports(second.pid)  # holds the locks
+        assert open_ports(second.pid) & reading and not ports & reading
+        second.stdin.close()
+        second.wait(20)
+        third = start_node()
+        assert ports <= open_ports(third.pid)
+    finally:
+        for node in filter(None, (first, third)):
+            node.stdin.close()
+            node.wait(20)
+            node.stdout.close()
+
+
+def test_ports_that_are_still_open_somewhere_come_first(tmp_path, monkeypatch):
+    memory, processes = tmp_path / "shm", tmp_path / "proc"
+    memory.mkdir()
+    for number in range(4):
+        (memory / f"fastdds_port{number}").touch()
+        (memory / f"fastdds_port{number}_el").touch()
+        os.utime(memory / f"fastdds_port{number}_el", (number, number))
+    (memory / "fastdds_port8").touch()  # no lock: nobody reads there
+    (processes / "17").mkdir(parents=True)
+    (processes / "17/maps").write_text(
+        "7f00-7f01 rw-s 0000 00:1a 5 /dev/shm/fastdds_port1\n"
+        "7f02-7f03 rw-s 0000 00:1a 6 /dev/shm/fastdds_port7 (deleted)\n"
+        "7f04-7f05 rw-s 0000 00:1a 7 /dev/shm/fastdds_0123456789abcdef\n"
+    )
+    monkeypatch.setattr(fastdds, "MOST_PORTS", 3)
+    held: list[int] = []
+    monkeypatch.setattr(fastdds, "_held", held)
+    living = os.open(memory / "fastdds_port2_el", os.O_RDONLY)
+    fcntl.flock(living, fcntl.LOCK_EX)
+    try:
+        assert avoid_dead_ports(memory, processes) == ["fastdds_port7", "fastdds_port1", "fastdds_port3"]
+        assert len(held) == 3
+        for name, locked in {"port7": 1, "port1": 1, "port3": 1, "port2": 1, "port0": 0}.items():
+            descriptor = os.open(memory / f"fastdds_{name}_el", os.O_RDONLY)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                assert not locked
+            except BlockingIOError:
+                assert locked
+            finally:
+                os.close(descriptor)
+        assert avoid_dead_ports(tmp_path / "none", processes) == []
+    finally:
+        for descriptor in (living, *held):
+            os.close(descriptor)
 
 
 def test_links_and_young_files_stay(tmp_path):
