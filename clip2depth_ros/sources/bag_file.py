@@ -7,7 +7,9 @@ import contextlib
 import io
 import logging
 import os
+import shutil
 import struct
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,6 +26,7 @@ _MAGIC = b"\x89MCAP0\r\n"
 # A footer record that names no summary, and the magic: what a recorder writes last.
 _END = b"\x02" + struct.pack("<QQQI", 20, 0, 0, 0) + _MAGIC
 _MESSAGE_LIMIT = 2**31  # bytes of one record, a chunk of many messages included
+_RATIO_LIMIT = 200  # of a bag compressed as a whole file: recordings of cameras shrink to a third or so
 _UNPACKED_LIMIT = 2**28  # bytes of one compressed chunk or message: a few KB can unpack to gigabytes
 
 
@@ -123,7 +126,9 @@ def _storage_files(path: Path) -> list[Path]:
 
 
 def _bound_unpacking() -> None:
-    """Have rosbags unpack chunks and messages to no more than _UNPACKED_LIMIT; it has no limit of its own."""
+    """Bound what rosbags unpacks, which has no limit of its own: a chunk or a message to _UNPACKED_LIMIT, a
+    whole file to _RATIO_LIMIT times its size and what the temporary folder holds.
+    """
     from lz4.frame import LZ4FrameDecompressor
     from rosbags.rosbag2 import reader, storage_mcap
 
@@ -141,7 +146,29 @@ def _bound_unpacking() -> None:
 
     zstd = bounded(storage_mcap.zstd.ZstdDecompressor)
     storage_mcap.DECOMPRESSORS.update(lz4=bounded(LZ4FrameDecompressor), zstd=zstd)
-    reader.zstd = SimpleNamespace(decompress=zstd, open=storage_mcap.zstd.open)
+    reader.zstd = SimpleNamespace(decompress=zstd, open=_Unpacked)
+
+
+class _Unpacked(contextlib.AbstractContextManager):
+    """A compressed file's content, in place of zstd.open(file, "rb")."""
+
+    def __init__(self, packed: io.BufferedReader, _mode: str = "rb") -> None:
+        from rosbags.rosbag2 import storage_mcap
+
+        size = os.fstat(packed.fileno()).st_size
+        free = shutil.disk_usage(tempfile.gettempdir()).free
+        self._left = self._limit = min(_RATIO_LIMIT * size + _UNPACKED_LIMIT, free)
+        self._content = storage_mcap.zstd.open(packed, "rb")
+
+    def read(self, size: int) -> bytes:
+        content = self._content.read(size)
+        self._left -= len(content)
+        if self._left < 0:
+            raise ValueError(f"it unpacks to more than {self._limit} bytes")
+        return content
+
+    def __exit__(self, *_: object) -> None:
+        self._content.close()
 
 
 class _Mended(type(Path())):

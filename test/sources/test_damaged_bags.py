@@ -144,3 +144,22 @@ def test_what_is_compressed_unpacks_to_no_more_than_a_limit(tmp_path, monkeypatc
     assert read(tmp_path / "small") == 1
     with pytest.raises(Clip2DepthError, match=r"large cannot be read: .* 1000000"):
         read(tmp_path / "large")
+
+
+def test_a_bag_compressed_as_a_whole_unpacks_to_no_more_than_its_size_allows(tmp_path, monkeypatch):
+    def messages(image: np.ndarray) -> dict:
+        return {"/camera/image_raw": [(10**9, image_message(10**9, image, "rgb8"))]}
+
+    whole = rosbag2.CompressionMode.FILE
+    real = np.random.default_rng(0).integers(0, 255, (400, 1000, 3), np.uint8)
+    write_bag(tmp_path / "real", messages(real), SQLITE, whole)
+    write_bag(tmp_path / "bomb", messages(np.zeros((4000, 1000, 3), np.uint8)), SQLITE, whole)
+    monkeypatch.setattr(bag_file, "_UNPACKED_LIMIT", 10**6)
+    monkeypatch.setattr(bag_file.tempfile, "tempdir", str(tmp_path))
+    assert read(tmp_path / "real") == 1
+    with pytest.raises(Clip2DepthError, match=r"bomb cannot be read: .* unpacks to more than"):
+        read(tmp_path / "bomb")
+    assert {p.name for p in tmp_path.iterdir()} == {"real", "bomb"}  # nothing half unpacked stays
+    monkeypatch.setattr(bag_file.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(0, 0, 10**5))
+    with pytest.raises(Clip2DepthError, match=r"real cannot be read: .* more than 100000 bytes"):
+        read(tmp_path / "real")
