@@ -2,28 +2,25 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whether two machines compute the same depth from the same images, engine by engine (docs/arm.md).
 
-    python benchmark/machine/same_depth.py frames FRAMES        ten simulated images; needs the sim extra and OpenGL
-    python benchmark/machine/same_depth.py depth FRAMES RESULTS        on each machine, by the installed package
+    python benchmark/machine/same_depth.py frames FRAMES            ten simulated images; needs the sim extra
+    python benchmark/machine/same_depth.py depth FRAMES RESULTS [--engine opencv]           on either machine
     python benchmark/machine/same_depth.py compare RESULTS OTHER_RESULTS
 
-`depth` calls `clip2depth run` and keeps beside its depth images the same depth in float32, by DepthEstimator.
-Deviation is |other depth - depth| / depth over the pixels that both know.
+`depth` runs `clip2depth run` of the installed package, with the stabilizer and without, and keeps the depth
+in float32 beside the images. Deviation is |other depth - depth| / depth over the pixels that both know.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+from itertools import product
 from pathlib import Path
+from unittest.mock import patch
 
 import cv2
 import numpy as np
 
-CONFIGURATIONS = {
-    "openvino": ("--engine", "openvino", "--precision", "fp32"),
-    "opencv": ("--engine", "opencv"),
-    "auto": (),
-}
+ENGINES = ("openvino", "opencv")
 FRAMES = 10
 DISTORTION = (0.1, 0.02, 0.001, -0.001)
 
@@ -43,43 +40,49 @@ def frames(folder: Path) -> None:
         replace(frame.camera, distortion=DISTORTION).to_file(folder / "camera.json")
 
 
-def depth(images: Path, results: Path) -> None:
-    """RESULTS/ENGINE-steady and RESULTS/ENGINE-single: the command's output, and depth.npz."""
-    from clip2depth_ros import DepthEstimator
+def depth(images: Path, results: Path, engine: str | None = None) -> None:
+    """RESULTS/ENGINE-steady and RESULTS/ENGINE-single: what the command writes, and depth.npy, metres."""
     from clip2depth_ros.cli import main
+    from clip2depth_ros.results import ResultFolder
 
-    for engine, options in CONFIGURATIONS.items():
-        for steady in (True, False):
-            folder = results / f"{engine}-{'steady' if steady else 'single'}"
-            command = ["run", "--input", str(images), "--output", str(folder), *options]
-            if main(command + ["--no-stabilize"] * (not steady)):
-                raise SystemExit(f"{' '.join(command)} failed")
-            precision = "fp32" if "fp32" in options else None
-            with DepthEstimator(engine=engine, precision=precision, stabilize=steady) as estimator:
-                found = [each.depth for each in estimator.video(images)]
-            np.savez_compressed(folder / "depth.npz", depth=np.stack(found))
+    kept: list[np.ndarray] = []
+    add = ResultFolder.add
+
+    def keep(self, frame, result):
+        kept.append(result.depth.copy())
+        add(self, frame, result)
+
+    runs = product((engine,) if engine else ENGINES, (("steady", []), ("single", ["--no-stabilize"])))
+    for name, (kind, options) in runs:
+        folder = results / f"{name}-{kind}"
+        command = ["run", "--input", str(images), "--output", str(folder), "--engine", name]
+        kept.clear()
+        with patch.object(ResultFolder, "add", keep):
+            code = main([*command, "--precision", "fp32", *options])
+        if code:
+            raise SystemExit(f"{' '.join(command)} failed")
+        np.save(folder / "depth.npy", np.stack(kept))
 
 
 def compare(results: Path, other: Path) -> None:
-    """A row for each configuration; ends with 1 where fp32 is beyond the self-check's tolerance or NaN
-    differs."""
+    """A row for each configuration that both have."""
     print(
-        "| configuration | engines | max | 99 % | mean | known by one only | images: pixels that differ, most |"
+        "| configuration | max | 99 % | mean | beyond 1 % | known by one only | depth images: pixels that differ, most |"
     )
     print("|---|---|---|---|---|---|---|")
-    for folder in sorted(path.parent for path in results.glob("*/depth.npz")):
+    for folder in sorted(
+        path.parent for path in results.glob("*/depth.npy") if (other / path.parent.name).is_dir()
+    ):
         pair = (folder, other / folder.name)
-        one, two = (np.load(path / "depth.npz")["depth"] for path in pair)
+        one, two = (np.load(path / "depth.npy") for path in pair)
         both = np.isfinite(one) & np.isfinite(two)
         deviation = np.abs(two[both] - one[both]) / one[both]
         one_only = np.count_nonzero(np.isfinite(one) != np.isfinite(two))
-        names = [json.loads((path / "summary.json").read_text())["engine"] for path in pair]
-        engines = " / ".join(dict.fromkeys(f"{name['name']} {name['precision']}" for name in names))
         images = [_images(path) for path in pair]
         millimetres = np.abs(images[0] - images[1])
         print(
-            f"| {folder.name} | {engines} | {deviation.max():.6%} | {np.quantile(deviation, 0.99):.6%} "
-            f"| {deviation.mean():.6%} | {one_only} of {one.size} | {np.count_nonzero(millimetres)}, "
+            f"| {folder.name} | {deviation.max():.6%} | {np.quantile(deviation, 0.99):.6%} "
+            f"| {deviation.mean():.6%} | {np.count_nonzero(deviation > 0.01)} | {one_only} of {one.size} | {np.count_nonzero(millimetres)}, "
             f"{millimetres.max()} mm |"
         )
 
@@ -96,8 +99,10 @@ def main() -> None:
     )
     parser.add_argument("step", choices=["frames", "depth", "compare"])
     parser.add_argument("folders", nargs="+", type=Path)
+    parser.add_argument("--engine", choices=ENGINES, help="of depth: this one only")
     args = parser.parse_args()
-    {"frames": frames, "depth": depth, "compare": compare}[args.step](*args.folders)
+    options = {"engine": args.engine} if args.engine else {}
+    {"frames": frames, "depth": depth, "compare": compare}[args.step](*args.folders, **options)
 
 
 if __name__ == "__main__":
