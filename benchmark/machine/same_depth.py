@@ -69,7 +69,7 @@ def compare(results: Path, other: Path) -> None:
     print("| configuration | max | 99 % | mean | beyond 1 % | known by one only | most in a depth image |")
     print("|---|---|---|---|---|---|---|")
     for folder in sorted(
-        path.parent for path in results.glob("*/depth.npy") if (other / path.parent.name).is_dir()
+        path.parent for path in results.glob("*/depth.npy") if (other / path.parent.name / path.name).exists()
     ):
         pair = (folder, other / folder.name)
         one, two = (np.load(path / "depth.npy") for path in pair)
