@@ -60,7 +60,7 @@ $(VENV)/.created:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 14))' 2>/dev/null || { \
 		echo "make: needs Python 3.10 to 3.13, and $(PYTHON) is not one: make PYTHON=/path/to/python3.12" >&2; exit 1; }
 	@test "$$(uname -sm)" = "Linux x86_64" || { \
-		echo "make: ROS 2 on PyPI exists for Linux on x86_64 only; on $$(uname -sm) build with colcon: README.md" >&2; \
+		echo "make: ROS 2 on PyPI exists for Linux on x86_64 only; on $$(uname -sm) see docs/arm.md" >&2; \
 		exit 1; }
 	@missing=$$($(PYTHON) cmake/missing_packages.py); test -z "$$missing" || { \
 		echo "make: some system packages are missing: sudo apt-get install $$missing" >&2; exit 1; }

@@ -3,7 +3,8 @@
 
 CMake builds the messages against the ROS 2 wheels of the build's environment and installs them into a staging
 folder; their Python modules go beside the package, everything else (libraries, headers, share) into the
-environment's prefix, where ROS tools look. The rest is in pyproject.toml.
+environment's prefix, where ROS tools look. Where PyPI has no ROS 2 (cmake/ros_wheels.py), the wheel holds the
+Python package alone. The rest is in pyproject.toml.
 """
 
 import os
@@ -21,6 +22,8 @@ NAME = "clip2depth_ros"
 sys.path.insert(0, str(ROOT / "cmake"))
 
 import ros_wheels  # noqa: E402
+
+WITH_ROS = ros_wheels.distribution() is not None
 
 
 def ament_prefix() -> Path:
@@ -129,14 +132,14 @@ class BuildMessages(Command):
 
 
 class Build(build):
-    sub_commands = [*build.sub_commands, ("build_messages", None)]
+    sub_commands = [*build.sub_commands, ("build_messages", lambda self: WITH_ROS)]
 
 
 class BinaryDistribution(Distribution):
-    """The wheel holds compiled libraries, though setuptools compiles none."""
+    """The wheel holds compiled libraries, those of the messages, though setuptools compiles none."""
 
     def has_ext_modules(self):
-        return True
+        return WITH_ROS
 
 
 setup(

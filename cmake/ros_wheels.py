@@ -4,14 +4,19 @@
 ROS 2 from PyPI exists for more than one distribution, and messages built with one do not fit the libraries of
 another. The distribution is the one that CLIP2DEPTH_ROS names, or the one that is installed, or DEFAULT. What
 the build requires and what the built wheel depends on follow from the same choice, so pip never mixes two.
+
+The wheels are for x86_64 only. On another machine, or where CLIP2DEPTH_ROS is NONE, the package is installed
+without messages and without ROS: the command `clip2depth` and the Python API, which need neither.
 """
 
 import os
+import platform
 import sys
 import sysconfig
 from importlib import metadata
 
 DEFAULT = "kilted"
+NONE = "none"
 
 # The versions of rclpy that belong to a distribution, and the wheels that only building needs. The wheels of
 # libraries hold each other to their own distribution's versions; those of build tools need the versions here.
@@ -62,12 +67,26 @@ def installed_distribution() -> str | None:
     return None
 
 
-def distribution() -> str:
-    """The ROS 2 distribution to build for; ValueError when CLIP2DEPTH_ROS asks for one that cannot be had."""
+def distribution() -> str | None:
+    """The ROS 2 distribution to build for, None = without ROS.
+
+    Raises ValueError when CLIP2DEPTH_ROS asks for one that cannot be had.
+    """
     asked = os.environ.get("CLIP2DEPTH_ROS")
+    if asked == NONE:
+        return None
     installed = installed_distribution()
     if asked and asked not in RCLPY:
-        raise ValueError(f"CLIP2DEPTH_ROS is {asked!r}, but ROS 2 on PyPI is one of: {', '.join(RCLPY)}.")
+        raise ValueError(
+            f"CLIP2DEPTH_ROS is {asked!r}, but ROS 2 on PyPI is one of: {', '.join(RCLPY)}; or {NONE}."
+        )
+    if not installed and platform.machine() != "x86_64":
+        if asked:
+            raise ValueError(
+                f"CLIP2DEPTH_ROS is {asked!r}, but ROS 2 on PyPI is for x86_64 only, not for "
+                f"{platform.machine()}: build with colcon on a ROS installation, or unset it."
+            )
+        return None
     if asked and installed and asked != installed:
         raise ValueError(
             f"CLIP2DEPTH_ROS is {asked!r}, but this environment has ROS 2 {installed}: "
@@ -77,15 +96,21 @@ def distribution() -> str:
 
 
 def run_requirements() -> list[str]:
-    """The ROS wheels that the installed package depends on."""
-    first, end = RCLPY[distribution()]
+    """The ROS wheels that the installed package depends on; none without ROS."""
+    chosen = distribution()
+    if chosen is None:
+        return []
+    first, end = RCLPY[chosen]
     return [f"ros-rclpy>={first},<{end}", *RUN]
 
 
 def build_requirements() -> list[str]:
-    """The ROS wheels and tools that building the messages needs."""
-    first, end = RCLPY[distribution()]
-    return [*GENERATORS[distribution()], *BUILD, f"ros-rclpy>={first},<{end}", *BUILD_TOOLS]
+    """The ROS wheels and tools that building the messages needs; none without ROS."""
+    chosen = distribution()
+    if chosen is None:
+        return []
+    first, end = RCLPY[chosen]
+    return [*GENERATORS[chosen], *BUILD, f"ros-rclpy>={first},<{end}", *BUILD_TOOLS]
 
 
 if __name__ == "__main__":

@@ -108,8 +108,8 @@ def look_at_ros() -> Iterator[Finding]:
             FAIL,
             "ROS 2",
             "no rclpy in this Python",
-            "source /opt/ros/<distribution>/setup.bash, or pip install clip2depth_ros with its ROS wheels; "
-            "`clip2depth run` works without",
+            "source /opt/ros/<distribution>/setup.bash, or, on x86_64, pip install clip2depth_ros with its "
+            "ROS wheels; `clip2depth run` works without",
         )
         return
     found, problem = probe(ROS_PROBE)
@@ -127,7 +127,7 @@ def look_at_ros() -> Iterator[Finding]:
             FAIL,
             "Messages",
             f"clip2depth_ros/msg/DepthQuality is not built ({found['messages']})",
-            "build the package with colcon and source install/setup.bash, or pip install it",
+            "build the package with colcon and source install/setup.bash, or, on x86_64, pip install it",
         )
     else:
         yield Finding(OK, "Messages", "clip2depth_ros/msg/DepthQuality")

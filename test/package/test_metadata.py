@@ -92,6 +92,7 @@ def ros_wheels(root, monkeypatch):
 
     monkeypatch.delenv("CLIP2DEPTH_ROS", raising=False)
     monkeypatch.setattr(ros_wheels, "installed_distribution", lambda: None)
+    monkeypatch.setattr(ros_wheels.platform, "machine", lambda: "x86_64")
     return ros_wheels
 
 
@@ -129,6 +130,25 @@ def test_a_distribution_that_cannot_be_had_is_refused(ros_wheels, monkeypatch):
     monkeypatch.setattr(ros_wheels, "installed_distribution", lambda: "kilted")
     with pytest.raises(ValueError, match=r"this environment has ROS 2 kilted: take a new environment"):
         ros_wheels.distribution()
+
+
+def test_a_machine_without_ros_wheels_gets_the_package_without_ros(ros_wheels, monkeypatch):
+    monkeypatch.setattr(ros_wheels.platform, "machine", lambda: "aarch64")
+    assert ros_wheels.distribution() is None
+    assert ros_wheels.run_requirements() == ros_wheels.build_requirements() == []
+    monkeypatch.setenv("CLIP2DEPTH_ROS", "kilted")
+    with pytest.raises(ValueError, match=r"for x86_64 only, not for aarch64: build with colcon"):
+        ros_wheels.distribution()
+    # should there be wheels one day, whoever installed them gets the messages
+    monkeypatch.setattr(ros_wheels, "installed_distribution", lambda: "kilted")
+    assert ros_wheels.distribution() == "kilted"
+
+
+def test_ros_can_be_left_out_anywhere(ros_wheels, monkeypatch):
+    monkeypatch.setenv("CLIP2DEPTH_ROS", "none")
+    monkeypatch.setattr(ros_wheels, "installed_distribution", lambda: "kilted")
+    assert ros_wheels.distribution() is None
+    assert ros_wheels.run_requirements() == ros_wheels.build_requirements() == []
 
 
 def test_messages_say_what_their_fields_mean(root):

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import email
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -83,13 +84,17 @@ def run(environment: Path, *command: str) -> subprocess.CompletedProcess:
     )
 
 
-def test_every_source_file_is_in_the_wheel(files, sources):
-    wanted = {
+def source_files(sources: Path) -> set[str]:
+    """Names of the Python package's files."""
+    return {
         path.relative_to(sources).as_posix()
         for path in (sources / "clip2depth_ros").rglob("*")
         if path.is_file() and path.suffix != ".pyc"
     }
-    assert wanted - files == set()
+
+
+def test_every_source_file_is_in_the_wheel(files, sources):
+    assert source_files(sources) - files == set()
     shared = {
         f"PREFIX/share/clip2depth_ros/{path.relative_to(sources).as_posix()}"
         for folder in ("launch", "config")
@@ -155,3 +160,50 @@ def test_installed_programs_run(environment):
         done = run(environment, f"lib/clip2depth_ros/{name}", "--ros-args", "--not-an-argument")
         assert done.returncode != 0
         assert "--not-an-argument" in done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def wheel_without_ros(sources, tmp_path_factory) -> Path:
+    """What pip builds on Arm, or with CLIP2DEPTH_ROS=none, from a tree in which nothing was built before."""
+    folder = tmp_path_factory.mktemp("without_ros")
+    tree = shutil.copytree(
+        sources, folder / "tree", ignore=shutil.ignore_patterns("build", "dist", "*.egg-info")
+    )
+    pip = [sys.executable, "-m", "pip", "wheel", "--no-build-isolation", "--no-deps", "--no-index"]
+    variables = os.environ | {"CLIP2DEPTH_ROS": "none"}
+    done = subprocess.run(
+        [*pip, "-w", folder, "."], cwd=tree, env=variables, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+def test_without_ros_the_wheel_is_the_python_package_for_every_machine(wheel_without_ros, sources):
+    assert wheel_without_ros.name.endswith("-py3-none-any.whl")
+    with zipfile.ZipFile(wheel_without_ros) as archive:
+        names = set(archive.namelist())
+        (name,) = (name for name in names if name.endswith(".dist-info/METADATA"))
+        metadata = email.message_from_bytes(archive.read(name))
+    assert {name for name in names if ".dist-info/" not in name} == source_files(sources)
+    running = {line for line in metadata.get_all("Requires-Dist") if "extra ==" not in line}
+    assert {line.split(">")[0] for line in running} >= {"numpy", "opencv-python-headless", "openvino"}
+    assert [line for line in running if line.startswith("ros-")] == []
+
+
+def test_without_ros_a_node_ends_with_one_sentence(wheel_without_ros, tmp_path):
+    with zipfile.ZipFile(wheel_without_ros) as archive:
+        archive.extractall(tmp_path)
+    for hidden, what in (("rclpy", "no ROS 2"), ("clip2depth_ros.msg", "no messages of this package")):
+        code = f"""
+import importlib.util, sys
+sys.path.insert(0, {str(tmp_path)!r})
+from clip2depth_ros.ros import starting
+found = starting.find_spec
+starting.find_spec = lambda name: None if name == {hidden!r} else found(name)
+sys.exit(starting.depth_node())
+"""
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        assert done.returncode == 2, done.stderr
+        assert done.stderr.startswith(f"depth_node: error: {what} in this Python")
+        assert "colcon" in done.stderr and done.stderr.count("\n") == 1
