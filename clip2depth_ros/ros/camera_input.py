@@ -11,8 +11,10 @@ from rclpy.qos import QoSReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from clip2depth_ros.camera import Camera
+from clip2depth_ros.engines.turns import Turn
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.ros.camera_info import camera_from_info, is_calibrated
+from clip2depth_ros.ros.load import LoadBudget
 from clip2depth_ros.ros.mailbox import Mailbox
 from clip2depth_ros.ros.notices import Notices
 from clip2depth_ros.ros.qos import subscription_with_events, volatile, with_message_info
@@ -78,9 +80,18 @@ class CameraInput:
         node: an rclpy node.
         settings: gives the current settings.
         notices: where missing things are said.
+        turn: the working thread's, see Mailbox.
+        load: limits the rate of images, as image.max_rate does.
     """
 
-    def __init__(self, node: Any, settings: Callable[[], DepthSettings], notices: Notices) -> None:
+    def __init__(
+        self,
+        node: Any,
+        settings: Callable[[], DepthSettings],
+        notices: Notices,
+        turn: Turn | None = None,
+        load: LoadBudget | None = None,
+    ) -> None:
         self._node = node
         self._settings = settings
         self._notices = notices
@@ -92,9 +103,10 @@ class CameraInput:
         self.rectified = start.image.rectified == "always" or (
             start.image.rectified == "auto" and "rect" in last_word
         )
-        self.mailbox = Mailbox()
+        self.mailbox = Mailbox(turn)
         self.lost = 0
         self._limit = RateLimit()
+        self._load = load
         self._sequences: dict[str, int] = {}
         self._image_subscription: Any = None
         self._info_subscription: Any = None
@@ -191,7 +203,11 @@ class CameraInput:
         if self._first_image is None:
             self._first_image = self._last_image
         self._count_lost(message_info)
-        if self._limit.admits(self._last_image, self._settings().image.max_rate):
+        rate = self._settings().image.max_rate
+        if self._load is not None:
+            allowed = self._load.update(self._last_image, self.mailbox.counts.processed)
+            rate = min(rate or allowed, allowed or rate)
+        if self._limit.admits(self._last_image, rate):
             self.mailbox.put(message)
         else:
             self.mailbox.skip()
