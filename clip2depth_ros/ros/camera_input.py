@@ -14,7 +14,6 @@ from clip2depth_ros.camera import Camera
 from clip2depth_ros.engines.turns import Turn
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.ros.camera_info import camera_from_info, is_calibrated
-from clip2depth_ros.ros.load import LoadBudget
 from clip2depth_ros.ros.mailbox import Mailbox
 from clip2depth_ros.ros.notices import Notices
 from clip2depth_ros.ros.qos import subscription_with_events, volatile, with_message_info
@@ -81,7 +80,7 @@ class CameraInput:
         settings: gives the current settings.
         notices: where missing things are said.
         turn: the working thread's, see Mailbox.
-        load: limits the rate of images, as image.max_rate does.
+        allowed: gives the most images a second at a moment (s, monotonic), beside image.max_rate; 0: all.
     """
 
     def __init__(
@@ -90,7 +89,7 @@ class CameraInput:
         settings: Callable[[], DepthSettings],
         notices: Notices,
         turn: Turn | None = None,
-        load: LoadBudget | None = None,
+        allowed: Callable[[float], float] = lambda _now: 0.0,
     ) -> None:
         self._node = node
         self._settings = settings
@@ -106,7 +105,7 @@ class CameraInput:
         self.mailbox = Mailbox(turn)
         self.lost = 0
         self._limit = RateLimit()
-        self._load = load
+        self._allowed = allowed
         self._sequences: dict[str, int] = {}
         self._image_subscription: Any = None
         self._info_subscription: Any = None
@@ -203,11 +202,8 @@ class CameraInput:
         if self._first_image is None:
             self._first_image = self._last_image
         self._count_lost(message_info)
-        rate = self._settings().image.max_rate
-        if self._load is not None:
-            allowed = self._load.update(self._last_image, self.mailbox.counts.processed)
-            rate = min(rate or allowed, allowed or rate)
-        if self._limit.admits(self._last_image, rate):
+        rates = (self._settings().image.max_rate, self._allowed(self._last_image))
+        if self._limit.admits(self._last_image, min((rate for rate in rates if rate > 0), default=0.0)):
             self.mailbox.put(message)
         else:
             self.mailbox.skip()

@@ -61,7 +61,8 @@ class DepthNode(LifecycleNode):
 
     open_engine: in place of :func:`clip2depth_ros.engines.open_engine`, with its arguments; called in a
     thread of its own. It is how tests, and whoever has an engine of their own, bring it in. turn: for which
-    the working thread waits before it takes an image, where cameras share an engine.
+    the working thread waits before it takes an image, and load: the budget of the process, where cameras
+    share them.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class DepthNode(LifecycleNode):
         *,
         open_engine: Callable[..., Engine] = open_engine,
         turn: Turn | None = None,
+        load: LoadBudget | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__("clip2depth", **kwargs)
@@ -102,7 +104,7 @@ class DepthNode(LifecycleNode):
         self._steering = Steering()
         self._codec = ImageCodec()
         self._turn = turn or Turn()
-        self._load = LoadBudget(lambda: self.settings.load.max_cpu)
+        self._load = load or LoadBudget()
 
     @property
     def is_configured(self) -> bool:
@@ -205,7 +207,7 @@ class DepthNode(LifecycleNode):
         self._notices.clear_all()
         self._rates = FrameRates()
         self._trust = TrustWatch(self._notices)
-        self._input = CameraInput(self, lambda: self.settings, self._notices, self._turn, self._load)
+        self._input = CameraInput(self, lambda: self.settings, self._notices, self._turn, self._allowed_rate)
         self._hints = SensorHints(self, lambda: self.settings, self._notices)
         self._steering.ask_new_start()
         self._worker = threading.Thread(target=self._work, name="clip2depth", daemon=True)
@@ -310,6 +312,10 @@ class DepthNode(LifecycleNode):
             self._input.watch()
             self._hints.watch()
 
+    def _allowed_rate(self, now: float) -> float:
+        """Images a second that load.max_cpu leaves to this camera; 0: all."""
+        return self._load.allowed(self.get_fully_qualified_name(), self.settings.load.max_cpu, now)
+
     def _on_time_jump(self) -> None:
         self._steering.ask_new_start()
         if self._hints is not None:
@@ -340,7 +346,7 @@ class DepthNode(LifecycleNode):
             rates=rates,
             states=self._notices.states,
             waiting_for=self._engine.waiting_for,
-            most=self._load.rate,
+            most=self._load.rate if self.settings.load.max_cpu else 0.0,
         )
         self._publish_status(level, message, facts)
 
@@ -409,6 +415,7 @@ class DepthNode(LifecycleNode):
         self._trust.see(frame.facts, settings)
         latency, publish_time = self._outputs.publish(frame, settings, hints.get("gravity"))
         self._rates.add(latency)
+        self._load.count(self.get_fully_qualified_name())
         counts = source.mailbox.counts
         counts.processed += 1  # this one
         self._outputs.publish_quality(

@@ -26,6 +26,7 @@ from clip2depth_ros.engines.shared import EnginePool
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.ros.depth_node import DepthNode, start, stop
 from clip2depth_ros.ros.fastdds import prepare_shared_memory
+from clip2depth_ros.ros.load import LoadBudget
 from clip2depth_ros.ros.node_engine import leave_choice_to_ros
 from clip2depth_ros.ros.spinning import MISTAKE, SPIN_PERIOD, ended_by_signals, init, made
 
@@ -104,7 +105,7 @@ def make_nodes(
 
     options: keyword arguments of every node. Raises Clip2DepthError when none can be made.
     """
-    nodes = []
+    nodes, load = [], LoadBudget()
     for namespace, file in cameras.items():
         turn = pool.turn()
         # Of two rules for the same name the first holds, of two parameters the last.
@@ -113,6 +114,7 @@ def make_nodes(
             DepthNode,
             open_engine=partial(pool.open, turn),
             turn=turn,
+            load=load,
             cli_args=["--ros-args", *given],
             use_global_arguments=False,
             **options,

@@ -260,7 +260,7 @@ class LoadParameters:
         0.0,
         "Processor time that the node's process may take, 1 being one core. Beyond it fewer images become "
         "depth; the others are dropped and counted, and /diagnostics says so. Cameras in one process "
-        "(depth_nodes) share it: give all of them the same. 0: no limit.",
+        "(depth_nodes) share it evenly. 0: no limit.",
         unit="cores",
         minimum=0.0,
         maximum=1024.0,

@@ -363,7 +363,7 @@ def test_an_engine_that_fits_images_is_not_made_ready_anew_for_every_camera(pool
 
 
 def test_the_tensorrt_engine_serves_two_sizes(fake_tensorrt, tiny_bundle):
-    """On the stand-in for a GPU: one camera's images are fitted there, the other's are not, both are right."""
+    """On the stand-in for a GPU. Images of the first size are fitted there, those of the other before."""
     fake_tensorrt()
     pool, rng = EnginePool(), np.random.default_rng(5)
     manifest = tiny_bundle.manifest

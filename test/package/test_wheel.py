@@ -27,7 +27,7 @@ pytestmark = [
     ),
 ]
 
-NODES = {"depth_node", "camera_node", "adapt_node"}
+NODES = {"depth_node", "depth_nodes", "camera_node", "adapt_node"}
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from clip2depth_ros.engines.turns import Queue, Turn
 from clip2depth_ros.ros.mailbox import Counts, Mailbox
 
 
@@ -156,3 +157,64 @@ def test_what_is_left_out_is_counted():
     mailbox = Mailbox()
     mailbox.skip()
     assert mailbox.counts == Counts(received=1, dropped=1)
+
+
+def turns():
+    """A turn and another camera's, of one queue with one place."""
+    queue = Queue(1)
+    return Turn(queue), Turn(queue)
+
+
+def until(condition) -> None:
+    end = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.002)
+
+
+def test_who_waits_for_its_turn_gets_the_newest_image():
+    mine, other = turns()
+    mailbox, got = Mailbox(mine), []
+    other.enter()
+    taker = threading.Thread(target=lambda: got.append(mailbox.take()))
+    taker.start()
+    mailbox.put("old")
+    until(lambda: mine._queue._waiting)
+    mailbox.put("new")
+    assert not got
+    other.leave()
+    taker.join(30)
+    assert got == ["new"] and mine.is_mine
+    assert mailbox.counts == Counts(received=2, dropped=1)
+
+
+def test_an_image_that_is_withdrawn_meanwhile_does_not_hold_the_turn():
+    mine, other = turns()
+    mailbox, got = Mailbox(mine), []
+    other.enter()
+    taker = threading.Thread(target=lambda: got.append(mailbox.take()))
+    taker.start()
+    mailbox.put("image")
+    until(lambda: mine._queue._waiting)
+    mailbox.clear()
+    other.leave()
+    other.enter()  # this would block
+    mailbox.close()
+    taker.join(30)
+    assert got == [None] and not mine.is_mine
+
+
+def test_waiting_for_camera_info_does_not_hold_the_turn():
+    mine, other = turns()
+    mailbox, got = Mailbox(mine), []
+    mailbox.put("image")
+    assert mailbox.take() == "image" and mine.is_mine
+    mailbox.put_info("right")
+    assert mailbox.wait_for_info(lambda info: info == "right", 1000) == "right" and mine.is_mine
+    assert mailbox.wait_for_info(lambda info: info == "left", 0) is None and mine.is_mine
+    waiting = threading.Thread(target=lambda: got.append(mailbox.wait_for_info(lambda i: i == "left", 1000)))
+    waiting.start()
+    other.enter()  # this would block
+    mailbox.put_info("left")
+    waiting.join(30)
+    assert got == ["left"] and not mine.is_mine
