@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from rcl_interfaces.srv import SetParameters
 from sensor_msgs.msg import Image
 
 from clip2depth_ros.errors import Clip2DepthError
-from clip2depth_ros.ros.depth_nodes import cameras_of
+from clip2depth_ros.ros.depth_nodes import CameraThread, cameras_of, make_nodes
 
 from .conftest import FakeCamera, NodeProcess
 
@@ -291,6 +292,28 @@ def test_transitions_and_bundles_of_one_camera_are_its_own(graph, cameras, make_
     made.stream(0.5, 10.0, ["front"])
     assert made.process.poll() is None and made.end() == 0
     assert "Traceback" not in made.text()
+
+
+def test_a_bug_ends_its_camera_alone(graph, tiny_bundle):
+    from clip2depth_ros.engines.shared import EnginePool
+
+    ended = threading.Event()
+    given = ["-p", f"bundle:={tiny_bundle.path}"]
+    nodes = make_nodes({"/front": "", "/rear": ""}, given, EnginePool(), context=graph.context)
+    threads = [CameraThread(node, ended) for node in nodes]
+    for thread in threads:
+        thread.start()
+    try:
+        graph.wait(lambda: all(node.is_configured for node in nodes), "the nodes")
+        nodes[0].create_timer(0.01, lambda: 1 / 0)
+        graph.wait(lambda: not threads[0].is_alive(), "the one to end")
+        assert threads[0].failed and nodes[0].is_shut_down
+        assert threads[1].is_alive() and not threads[1].failed and nodes[1].is_configured
+    finally:
+        ended.set()
+        for thread in threads:
+            thread.join(60)
+    assert nodes[1].is_shut_down and not threads[1].failed
 
 
 def test_an_engine_that_fails_costs_each_camera_its_images_and_no_more(graph, cameras):

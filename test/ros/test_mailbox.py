@@ -218,3 +218,32 @@ def test_waiting_for_camera_info_does_not_hold_the_turn():
     mailbox.put_info("left")
     waiting.join(30)
     assert got == ["left"] and not mine.is_mine
+
+
+def test_a_slow_camera_loses_nothing_to_a_fast_one():
+    """One sends every 2 ms, the other every 40 ms; an image takes 4 ms of what they share."""
+    queue, device, total = Queue(2), Queue(1), 40
+    boxes = [Mailbox(Turn(queue)) for _ in range(2)]
+
+    def work(mailbox):
+        while mailbox.take() is not None:
+            with device:
+                time.sleep(0.004)
+            mailbox._turn.leave()
+            mailbox.count("processed")
+
+    workers = [threading.Thread(target=work, args=(mailbox,)) for mailbox in boxes]
+    for worker in workers:
+        worker.start()
+    for number in range(20 * total):
+        boxes[0].put(number)
+        if number % 20 == 0:
+            boxes[1].put(number)
+        time.sleep(0.002)
+    for mailbox, worker in zip(boxes, workers, strict=True):
+        mailbox.close()
+        worker.join(30)
+    fast, slow = (mailbox.counts for mailbox in boxes)
+    assert fast.received == 20 * total and fast.processed + fast.dropped == fast.received
+    assert slow.received == total and slow.processed >= 0.8 * total, slow
+    assert fast.dropped > fast.received // 4, "it was not busy enough to tell"
