@@ -5,7 +5,8 @@
     python benchmark/cameras.py [--cameras 2,4,6] [--rate 30] [--seconds 10] [--repeats 3] [--engine auto]
 
 This process is all cameras, and listens to every scan and quality message. Each case is started anew; the
-cases take turns, and medians are printed. Memory is PSS: what processes share counts once.
+cases take turns, and medians are printed. Memory is PSS: what processes share counts once. With the cores
+shared out each process has the parameter threads: cores / cameras.
 """
 
 from __future__ import annotations
@@ -32,9 +33,9 @@ from clip2depth_ros.camera import Camera
 from clip2depth_ros.ros.fastdds import large_message_environment
 
 WIDTH, HEIGHT = 640, 480
-WARM = 3.0  # seconds of images before counting begins
+WARM = 6.0  # seconds of images before counting begins
 DEADLINE = 120.0
-MODES = ("one process", "a process each", "a process each, threads shared out")
+MODES = ("one process", "a process each", "a process each, cores shared out", "one process, load.max_cpu: 1")
 
 
 def pictures() -> list[array.array]:
@@ -116,7 +117,9 @@ def commands(mode: str, names: list[str], engine: str) -> list[list[str]]:
     """What to start for these cameras."""
     run = [sys.executable, "-m"]
     given = ["-p", f"engine:={engine}", "-p", "image.queue:=2"]
-    if mode == MODES[0]:
+    if mode == MODES[3]:
+        given += ["-p", "load.max_cpu:=1.0"]
+    if mode in (MODES[0], MODES[3]):
         return [[*run, "clip2depth_ros.ros.depth_nodes", *names, "--ros-args", *given]]
     if mode == MODES[2]:
         given += ["-p", f"threads:={max(1, (os.cpu_count() or 1) // len(names))}"]

@@ -336,9 +336,10 @@ class DepthNode(LifecycleNode):
         facts = {"bundle": self._bundle.name, "bundle path": self._bundle.path} | self._engine.facts()
         facts |= self._swap.facts() | ({"bundle refused": text} if text else {})
         rates: dict[str, float] = {}
+        limit = self._load.rate if self.settings.load.max_cpu else 0.0
         if source is not None:
             rates = self._rates.read(source.mailbox.counts)
-            facts |= camera_facts(source, rates, self._load) | self._hints.facts()
+            facts |= camera_facts(source, rates) | self._load.facts(limit) | self._hints.facts()
             facts |= self._trust.summary() if source.is_open else {}
         level, message = judge(
             active=source is not None,
@@ -346,7 +347,7 @@ class DepthNode(LifecycleNode):
             rates=rates,
             states=self._notices.states,
             waiting_for=self._engine.waiting_for,
-            most=self._load.rate if self.settings.load.max_cpu else 0.0,
+            limit=limit,
         )
         self._publish_status(level, message, facts)
 

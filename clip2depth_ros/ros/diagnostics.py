@@ -12,7 +12,6 @@ from typing import Any
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
 from clip2depth_ros.ros.camera_input import CameraInput
-from clip2depth_ros.ros.load import LoadBudget
 from clip2depth_ros.ros.mailbox import Counts
 
 # Beyond this, stamps and the node's clock are not in step: no camera and no network is that slow.
@@ -60,12 +59,12 @@ def judge(
     rates: dict[str, float],
     states: dict[str, str],
     waiting_for: str = "",
-    most: float = 0.0,
+    limit: float = 0.0,
 ) -> tuple[bytes, str]:
     """The level and its reason. `states` are the notices that hold, see notices.py.
 
     waiting_for: what the engine's opening is at; "" when the engine is there.
-    most: images a second that load.max_cpu leaves; 0: all.
+    limit: images a second that load.max_cpu leaves; 0: all.
     """
     if waiting_for:
         return DiagnosticStatus.WARN, f"No depth yet, the engine is not there: {waiting_for}"
@@ -89,12 +88,12 @@ def judge(
         return DiagnosticStatus.OK, "Nobody listens, so nothing is computed"
     if rates["out"] == 0:
         return DiagnosticStatus.OK, "Waiting for images"
-    held_back = f", of {most:.1f} images a second at most: load.max_cpu is reached" if most else ""
+    held_back = f", of {limit:.1f} images a second at most: load.max_cpu is reached" if limit else ""
     return DiagnosticStatus.OK, f"Depth is published{held_back}"
 
 
-def camera_facts(source: CameraInput, rates: dict[str, float], load: LoadBudget) -> dict[str, Any]:
-    """What there is to tell of the camera, its images, and the processor time that they take."""
+def camera_facts(source: CameraInput, rates: dict[str, float]) -> dict[str, Any]:
+    """What there is to tell of the camera and its images."""
     counts, info = source.mailbox.counts, source.mailbox.info
     camera = "" if not source.is_open else "none yet" if info is None else f"{info.width}x{info.height}"
     return {
@@ -110,8 +109,6 @@ def camera_facts(source: CameraInput, rates: dict[str, float], load: LoadBudget)
         "frames dropped": counts.dropped,
         "bad images": counts.bad,
         "images lost on the way": source.lost,
-        "processor time of the process (cores)": load.used,
-        "rate limit by load (Hz)": load.rate or "none",
     }
 
 

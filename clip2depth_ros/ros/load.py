@@ -8,6 +8,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 # Seconds over which processor time is measured; longer where a camera may take less than so many images.
 PERIOD = 1.0
@@ -58,6 +59,13 @@ class LoadBudget:
             self._most[camera] = most
             self._measure(now)
             return self.rate if most > 0 else 0.0
+
+    def facts(self, limit: float) -> dict[str, Any]:
+        """For a camera's diagnostics. limit: what the budget allows it, Hz; 0: all."""
+        return {
+            "processor time of the process (cores)": self.used,
+            "rate limit by load (Hz)": limit or "none",
+        }
 
     def _measure(self, now: float) -> None:
         since, spent = self._last
