@@ -71,67 +71,89 @@ def _facts():
     }.values()
 
 
-def _start(context):
-    """The node, and RViz if asked for, from the arguments as they were given."""
+def _start(context, cameras=None):
+    """The node, and adapt_node and RViz if asked for, from the arguments as they were given.
+
+    cameras: namespaces of several cameras for one process, and their parameter files, "" for params_file.
+    """
     given = context.launch_configurations
-    namespace, name = given["namespace"], given["name"]
+    name = given["name"]
     extra, reason = large_message_environment(context.environment)
     actions = (
         [LogInfo(msg=f"Fast DDS goes without our profile for large messages: {reason}.")] if reason else []
     )
-    actions.append(
-        Node(
-            package="clip2depth_ros",
-            executable="depth_node",
-            namespace=namespace,
-            name=name,
-            parameters=[_file(given["params_file"]), _parameters(given)],
-            remappings=[("image", given["image_topic"])],
-            ros_arguments=_logging(given["log_level"]),
-            additional_env=extra,
-            output="screen",
-            emulate_tty=True,
-        )
-    )
-    if _flag("adapt", given["adapt"]):
+    common = {
+        "package": "clip2depth_ros",
+        "remappings": [("image", given["image_topic"])],
+        "additional_env": extra,
+        "output": "screen",
+        "emulate_tty": True,
+    }
+    logging = _logging(given["log_level"])
+    if cameras is None:
+        files = {given["namespace"]: _file(given["params_file"])}
         actions.append(
             Node(
-                package="clip2depth_ros",
-                executable="adapt_node",
-                namespace=namespace,
-                name=f"{name}_adapt",
-                parameters=[
-                    {"adapt.depth_node": ParameterValue(name, value_type=str)},
-                    _file(given["params_file"]),
-                    _parameters(given, AdaptSettings),
-                ],
-                remappings=[("image", given["image_topic"])],
-                ros_arguments=_logging(given["log_level"]),
-                additional_env=extra,
-                output="screen",
-                emulate_tty=True,
+                executable="depth_node",
+                namespace=given["namespace"],
+                name=name,
+                parameters=[_file(given["params_file"]), _parameters(given)],
+                ros_arguments=logging,
+                **common,
             )
         )
-    if _flag("use_rviz", given["use_rviz"]):
-        _require_rviz()
-        # The configuration names the topics of a node /clip2depth; relative names follow RViz's namespace.
-        topics = ("depth/image_rect", "depth/confidence", "points", "scan")
+    else:
+        files = {camera: _file(file or given["params_file"]) for camera, file in cameras.items()}
         actions.append(
             Node(
-                package="rviz2",
-                executable="rviz2",
-                namespace=namespace,
-                name=f"{name}_rviz",
-                arguments=["-d", str(CONFIG / "depth.rviz"), "-f", given["fixed_frame"]],
-                remappings=[
-                    ("/image", given["image_topic"]),
-                    *((f"/clip2depth/{t}", f"{name}/{t}") for t in topics),
-                ],
-                parameters=[{"use_sim_time": True}] if _flag("use_sim_time", given["use_sim_time"]) else [],
-                output="screen",
+                executable="depth_nodes",
+                arguments=[f"{camera}={file}" for camera, file in files.items()],
+                parameters=[_parameters(given)],
+                # Not as the argument `name`: launch would write the parameters for a node of that full name.
+                ros_arguments=["-r", f"__node:={name}", *logging],
+                **common,
             )
         )
+    for namespace, file in files.items():
+        if _flag("adapt", given["adapt"]):
+            actions.append(
+                Node(
+                    executable="adapt_node",
+                    namespace=namespace,
+                    name=f"{name}_adapt",
+                    parameters=[
+                        {"adapt.depth_node": ParameterValue(name, value_type=str)},
+                        file,
+                        _parameters(given, AdaptSettings),
+                    ],
+                    ros_arguments=logging,
+                    **common,
+                )
+            )
+        if _flag("use_rviz", given["use_rviz"]):
+            actions.append(_rviz(given, namespace))
     return actions
+
+
+def _rviz(given, namespace):
+    """RViz for one camera."""
+    _require_rviz()
+    name = given["name"]
+    # The configuration names the topics of a node /clip2depth; relative names follow RViz's namespace.
+    topics = ("depth/image_rect", "depth/confidence", "points", "scan")
+    return Node(
+        package="rviz2",
+        executable="rviz2",
+        namespace=namespace,
+        name=f"{name}_rviz",
+        arguments=["-d", str(CONFIG / "depth.rviz"), "-f", given["fixed_frame"]],
+        remappings=[
+            ("/image", given["image_topic"]),
+            *((f"/clip2depth/{t}", f"{name}/{t}") for t in topics),
+        ],
+        parameters=[{"use_sim_time": True}] if _flag("use_sim_time", given["use_sim_time"]) else [],
+        output="screen",
+    )
 
 
 def _require_rviz():

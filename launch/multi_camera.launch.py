@@ -2,12 +2,15 @@
 """Depth, points and scan from several cameras: a node for each, in the camera's namespace.
 
     ros2 launch clip2depth_ros multi_camera.launch.py cameras:=front,rear
-    ros2 launch clip2depth_ros multi_camera.launch.py cameras:=front,rear params_folder:=cameras threads:=1
+    ros2 launch clip2depth_ros multi_camera.launch.py cameras:=front,rear params_folder:=cameras
 
 This listens to /front/image_raw and /rear/image_raw, and publishes /front/clip2depth/points and so on. What
 differs between the cameras, their mounting first of all, stands in front.yaml and rear.yaml of params_folder.
-Every other argument of depth.launch.py is for all of them. The nodes share processor and GPU: on a CPU with N
-cores, threads:=N divided by the number of cameras keeps them out of each other's way.
+Every other argument of depth.launch.py is for all of them.
+
+The nodes are in one process and share one engine, in turn. With one_process:=false each has a process and an
+engine of its own; on a CPU with N cores, threads:=N divided by the number of cameras then keeps them out of
+each other's way.
 """
 
 import re
@@ -16,6 +19,7 @@ from pathlib import Path
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, GroupAction, IncludeLaunchDescription, OpaqueFunction
 from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch.launch_description_sources.python_launch_file_utilities import load_python_launch_file_as_module
 
 from clip2depth_ros.errors import Clip2DepthError
 
@@ -25,6 +29,7 @@ ARGUMENTS = {
     "cameras": (None, "Names of the cameras, with commas between them: the namespaces of their topics."),
     "image_topic": ("image_raw", "Topic of each camera's images, in its namespace unless it begins with /."),
     "namespace": ("", "Namespace before the cameras' own."),
+    "one_process": ("true", "false: a process for each camera, with an engine of its own."),
     "params_folder": ("", "Folder with CAMERA.yaml for those cameras that have parameters of their own."),
 }
 
@@ -35,20 +40,31 @@ def generate_launch_description():
         DeclareLaunchArgument(name, default_value=default, description=description)
         for name, (default, description) in ARGUMENTS.items()
     ]
-    return LaunchDescription([*declared, OpaqueFunction(function=_nodes)])
+    depths = [
+        argument
+        for argument in _depth().generate_launch_description().get_launch_arguments()
+        if argument.name not in ARGUMENTS
+    ]
+    return LaunchDescription([*declared, *depths, OpaqueFunction(function=_nodes)])
+
+
+def _depth():
+    """depth.launch.py as a module."""
+    return load_python_launch_file_as_module(str(DEPTH))
 
 
 def _nodes(context):
-    """A node for each camera, by depth.launch.py."""
-    given = context.launch_configurations
-    cameras = _names(given["cameras"])
+    """One process for all cameras, or one for each, by depth.launch.py."""
+    given, depth = context.launch_configurations, _depth()
+    base = given["namespace"].rstrip("/")
+    cameras = {
+        f"{base}/{camera}": _file(given["params_folder"], camera) for camera in _names(given["cameras"])
+    }
+    if depth._flag("one_process", given["one_process"]):
+        return depth._start(context, cameras)
     actions = []
-    for camera in cameras:
-        arguments = {
-            "namespace": f"{given['namespace'].rstrip('/')}/{camera}",
-            "image_topic": given["image_topic"],
-        }
-        file = _file(given["params_folder"], camera)
+    for namespace, file in cameras.items():
+        arguments = {"namespace": namespace, "image_topic": given["image_topic"]}
         if file:
             arguments["params_file"] = file
         include = IncludeLaunchDescription(

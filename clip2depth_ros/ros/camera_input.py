@@ -11,6 +11,7 @@ from rclpy.qos import QoSReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from clip2depth_ros.camera import Camera
+from clip2depth_ros.engines.turns import Turn
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.ros.camera_info import camera_from_info, is_calibrated
 from clip2depth_ros.ros.mailbox import Mailbox
@@ -78,9 +79,18 @@ class CameraInput:
         node: an rclpy node.
         settings: gives the current settings.
         notices: where missing things are said.
+        turn: the working thread's, see Mailbox.
+        allowed: gives the most images a second at a moment (s, monotonic), beside image.max_rate; 0: all.
     """
 
-    def __init__(self, node: Any, settings: Callable[[], DepthSettings], notices: Notices) -> None:
+    def __init__(
+        self,
+        node: Any,
+        settings: Callable[[], DepthSettings],
+        notices: Notices,
+        turn: Turn | None = None,
+        allowed: Callable[[float], float] = lambda _now: 0.0,
+    ) -> None:
         self._node = node
         self._settings = settings
         self._notices = notices
@@ -92,9 +102,10 @@ class CameraInput:
         self.rectified = start.image.rectified == "always" or (
             start.image.rectified == "auto" and "rect" in last_word
         )
-        self.mailbox = Mailbox()
+        self.mailbox = Mailbox(turn)
         self.lost = 0
         self._limit = RateLimit()
+        self._allowed = allowed
         self._sequences: dict[str, int] = {}
         self._image_subscription: Any = None
         self._info_subscription: Any = None
@@ -191,7 +202,8 @@ class CameraInput:
         if self._first_image is None:
             self._first_image = self._last_image
         self._count_lost(message_info)
-        if self._limit.admits(self._last_image, self._settings().image.max_rate):
+        rates = (self._settings().image.max_rate, self._allowed(self._last_image))
+        if self._limit.admits(self._last_image, min((rate for rate in rates if rate > 0), default=0.0)):
             self.mailbox.put(message)
         else:
             self.mailbox.skip()

@@ -23,6 +23,7 @@ from std_srvs.srv import Trigger
 from clip2depth_ros.bundle import Bundle, open_bundle
 from clip2depth_ros.engines import Engine, open_engine
 from clip2depth_ros.engines.opening import THREAD, end_process
+from clip2depth_ros.engines.turns import Turn
 from clip2depth_ros.errors import Clip2DepthError, printable
 from clip2depth_ros.frame import Frame
 from clip2depth_ros.pipeline import Pipeline
@@ -30,6 +31,7 @@ from clip2depth_ros.ros.bundle_swap import BundleSwap, Successor
 from clip2depth_ros.ros.camera_input import CameraInput
 from clip2depth_ros.ros.depth_publishers import DepthPublishers
 from clip2depth_ros.ros.diagnostics import FrameRates, camera_facts, diagnostic_array, judge
+from clip2depth_ros.ros.load import LoadBudget
 from clip2depth_ros.ros.messages import ImageCodec, nanoseconds
 from clip2depth_ros.ros.node_engine import NodeEngine, engine_text, leave_choice_to_ros
 from clip2depth_ros.ros.notices import Notices
@@ -58,10 +60,19 @@ class DepthNode(LifecycleNode):
     parameter does not fit.
 
     open_engine: in place of :func:`clip2depth_ros.engines.open_engine`, with its arguments; called in a
-    thread of its own. It is how tests, and whoever has an engine of their own, bring it in.
+    thread of its own. It is how tests, and whoever has an engine of their own, bring it in. turn: for which
+    the working thread waits before it takes an image, and load: the budget of the process, where cameras
+    share them.
     """
 
-    def __init__(self, *, open_engine: Callable[..., Engine] = open_engine, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        open_engine: Callable[..., Engine] = open_engine,
+        turn: Turn | None = None,
+        load: LoadBudget | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__("clip2depth", **kwargs)
         self._table = ParameterTable(self, DepthSettings, self._on_change)
         self._notices = Notices(self.get_logger())
@@ -92,6 +103,13 @@ class DepthNode(LifecycleNode):
         self._trust = TrustWatch(self._notices)
         self._steering = Steering()
         self._codec = ImageCodec()
+        self._turn = turn or Turn()
+        self._load = load or LoadBudget()
+
+    @property
+    def is_configured(self) -> bool:
+        """True from configure to cleanup."""
+        return self._outputs is not None
 
     @property
     def settings(self) -> DepthSettings:
@@ -189,7 +207,7 @@ class DepthNode(LifecycleNode):
         self._notices.clear_all()
         self._rates = FrameRates()
         self._trust = TrustWatch(self._notices)
-        self._input = CameraInput(self, lambda: self.settings, self._notices)
+        self._input = CameraInput(self, lambda: self.settings, self._notices, self._turn, self._allowed_rate)
         self._hints = SensorHints(self, lambda: self.settings, self._notices)
         self._steering.ask_new_start()
         self._worker = threading.Thread(target=self._work, name="clip2depth", daemon=True)
@@ -294,6 +312,10 @@ class DepthNode(LifecycleNode):
             self._input.watch()
             self._hints.watch()
 
+    def _allowed_rate(self, now: float) -> float:
+        """Images a second that load.max_cpu leaves to this camera; 0: all."""
+        return self._load.allowed(self.get_fully_qualified_name(), self.settings.load.max_cpu, now)
+
     def _on_time_jump(self) -> None:
         self._steering.ask_new_start()
         if self._hints is not None:
@@ -314,9 +336,10 @@ class DepthNode(LifecycleNode):
         facts = {"bundle": self._bundle.name, "bundle path": self._bundle.path} | self._engine.facts()
         facts |= self._swap.facts() | ({"bundle refused": text} if text else {})
         rates: dict[str, float] = {}
+        limit = self._load.rate if self.settings.load.max_cpu else 0.0
         if source is not None:
             rates = self._rates.read(source.mailbox.counts)
-            facts |= camera_facts(source, rates) | self._hints.facts()
+            facts |= camera_facts(source, rates) | self._load.facts(limit) | self._hints.facts()
             facts |= self._trust.summary() if source.is_open else {}
         level, message = judge(
             active=source is not None,
@@ -324,6 +347,7 @@ class DepthNode(LifecycleNode):
             rates=rates,
             states=self._notices.states,
             waiting_for=self._engine.waiting_for,
+            limit=limit,
         )
         self._publish_status(level, message, facts)
 
@@ -348,6 +372,8 @@ class DepthNode(LifecycleNode):
                     return
                 source.mailbox.count("bad")
                 self._notices.count("bug", "Image skipped after an unexpected error:", traceback.format_exc())
+            finally:
+                self._turn.leave()
 
     def _take_up_successor(self) -> None:
         """Swap the engine, if another one is ready. The executor's work while there is no working thread."""
@@ -390,6 +416,7 @@ class DepthNode(LifecycleNode):
         self._trust.see(frame.facts, settings)
         latency, publish_time = self._outputs.publish(frame, settings, hints.get("gravity"))
         self._rates.add(latency)
+        self._load.count(self.get_fully_qualified_name())
         counts = source.mailbox.counts
         counts.processed += 1  # this one
         self._outputs.publish_quality(

@@ -59,10 +59,12 @@ def judge(
     rates: dict[str, float],
     states: dict[str, str],
     waiting_for: str = "",
+    limit: float = 0.0,
 ) -> tuple[bytes, str]:
     """The level and its reason. `states` are the notices that hold, see notices.py.
 
     waiting_for: what the engine's opening is at; "" when the engine is there.
+    limit: images a second that load.max_cpu leaves; 0: all.
     """
     if waiting_for:
         return DiagnosticStatus.WARN, f"No depth yet, the engine is not there: {waiting_for}"
@@ -84,7 +86,10 @@ def judge(
         return DiagnosticStatus.WARN, next(iter(states.values()))
     if not listened_to:
         return DiagnosticStatus.OK, "Nobody listens, so nothing is computed"
-    return DiagnosticStatus.OK, "Depth is published" if rates["out"] > 0 else "Waiting for images"
+    if rates["out"] == 0:
+        return DiagnosticStatus.OK, "Waiting for images"
+    held_back = f", of {limit:.1f} images a second at most: load.max_cpu is reached" if limit else ""
+    return DiagnosticStatus.OK, f"Depth is published{held_back}"
 
 
 def camera_facts(source: CameraInput, rates: dict[str, float]) -> dict[str, Any]:

@@ -8,6 +8,8 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from clip2depth_ros.engines.turns import Turn
+
 
 @dataclasses.dataclass
 class Counts:
@@ -27,9 +29,12 @@ class Mailbox:
 
     `put`, `put_info`, `interpose` and `close` are for the executor's thread, `take` and `wait_for_info` for
     the working thread.
+
+    turn: for which the working thread waits when an image is there; it gets the newest one then.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, turn: Turn | None = None) -> None:
+        self._turn = turn or Turn()
         self._changed = threading.Condition()
         self._image: Any = None
         self._info: Any = None
@@ -82,18 +87,23 @@ class Mailbox:
             self._image = None
 
     def take(self) -> Any:
-        """Wait for an image and take it; None once the mailbox is closed.
+        """Wait for an image and for the turn, and take the newest image; None once the mailbox is closed.
 
         Work that was interposed is done here, on the caller's thread.
         """
         while True:
             with self._changed:
+                if self._image is None:  # it was withdrawn while the turn was waited for
+                    self._turn.leave()
                 self._changed.wait_for(lambda: self._image is not None or self._work or self._closed)
-                if self._work is None or self._closed:
+                if self._closed or (self._work is None and self._turn.is_mine):
                     image, self._image = self._image, None
                     return image
                 work, self._work = self._work, None
-            work()
+            if work is not None:
+                work()
+            else:
+                self._turn.enter()
 
     def wait_for_info(self, fits: Callable[[Any], bool], timeout: float) -> Any:
         """Wait for a camera_info for which `fits` is true, and return it.
@@ -104,8 +114,13 @@ class Mailbox:
         def fitting() -> bool:
             return self._info is not None and fits(self._info)
 
+        def over() -> bool:
+            return self._closed or self._image is not None or fitting()
+
         with self._changed:
-            self._changed.wait_for(lambda: self._closed or self._image is not None or fitting(), timeout)
+            if timeout > 0 and not over():
+                self._turn.leave()  # the other cameras do not wait for this one's camera_info
+                self._changed.wait_for(over, timeout)
             return self._info if fitting() else None
 
     @property

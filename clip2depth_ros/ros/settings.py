@@ -253,6 +253,21 @@ class StabilizerParameters:
 
 
 @dataclass(frozen=True)
+class LoadParameters:
+    """What the node may take of the computer."""
+
+    max_cpu: float = setting(
+        0.0,
+        "Processor time that the node's process may take, 1 being one core. Beyond it fewer images become "
+        "depth; the others are dropped and counted, and /diagnostics says so. Cameras in one process "
+        "(depth_nodes) share it evenly. 0: no limit.",
+        unit="cores",
+        minimum=0.0,
+        maximum=1024.0,
+    )
+
+
+@dataclass(frozen=True)
 class DepthSettings:
     """Parameters of depth_node."""
 
@@ -315,6 +330,7 @@ class DepthSettings:
         maximum=3.1,
     )
     image: ImageSettings = group(ImageSettings)  # noqa: RUF009
+    load: LoadParameters = group(LoadParameters)  # noqa: RUF009
     depth: DepthImageSettings = group(DepthImageSettings)  # noqa: RUF009
     points: PointsSettings = group(PointsSettings)  # noqa: RUF009
     scan: ScanParameters = group(ScanParameters)  # noqa: RUF009

@@ -6,7 +6,8 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import rclpy
@@ -38,6 +39,35 @@ def run_node(
     Returns the exit code: 0, or 2 after a known mistake, which is printed in one line. A second signal ends
     at once.
     """
+    node = None
+    with ended_by_signals() as ended:
+        try:
+            memory = prepare_shared_memory()
+            init(args)
+            node = made(make)
+            if memory:
+                node.get_logger().warning(memory)
+            start(node)
+            executor = SingleThreadedExecutor()
+            executor.add_node(node)
+            while not ended.is_set() and rclpy.ok() and not finished(node):
+                executor.spin_once(timeout_sec=SPIN_PERIOD)
+            executor.shutdown(timeout_sec=1.0)
+            return 0
+        except Clip2DepthError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return MISTAKE
+        finally:
+            if node is not None:
+                stop(node)
+                node.destroy_node()
+            if rclpy.ok():
+                rclpy.shutdown()
+
+
+@contextmanager
+def ended_by_signals() -> Iterator[threading.Event]:
+    """An event that SIGINT and SIGTERM set while the context lasts; a second signal ends the process."""
     ended = threading.Event()
 
     def end(number: int, _frame: Any) -> None:
@@ -47,41 +77,23 @@ def run_node(
         ended.set()
 
     former = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
-    node = None
     try:
-        memory = prepare_shared_memory()
-        _init(args)
-        node = _made(make)
-        if memory:
-            node.get_logger().warning(memory)
-        start(node)
-        executor = SingleThreadedExecutor()
-        executor.add_node(node)
-        while not ended.is_set() and rclpy.ok() and not finished(node):
-            executor.spin_once(timeout_sec=SPIN_PERIOD)
-        executor.shutdown(timeout_sec=1.0)
-        return 0
-    except Clip2DepthError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return MISTAKE
+        yield ended
     finally:
-        if node is not None:
-            stop(node)
-            node.destroy_node()
-        if rclpy.ok():
-            rclpy.shutdown()
         for number, handler in former.items():
             signal.signal(number, handler)
 
 
-def _made(make: Callable[[], Any]) -> Any:
+def made(make: Callable[[], Any]) -> Any:
+    """The node that `make` makes. Raises Clip2DepthError where rclpy refuses it."""
     try:
         return make()
     except rclpy_implementation.RCLError as error:  # such as keys that are missing for this very node
         raise Clip2DepthError(_why_not(error)) from error
 
 
-def _init(args: list[str] | None) -> None:
+def init(args: list[str] | None) -> None:
+    """Start ROS, without its signal handlers. Raises Clip2DepthError with what keeps it from starting."""
     try:
         rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     except RuntimeError as error:  # what rclpy's errors have in common

@@ -16,6 +16,14 @@ def depth_node() -> int:
     return main()
 
 
+def depth_nodes() -> int:
+    """Import and run depth_nodes."""
+    _until_the_node_answers()
+    from clip2depth_ros.ros.depth_nodes import main
+
+    return main()
+
+
 def camera_node() -> int:
     """Import and run camera_node."""
     _until_the_node_answers("camera_node")

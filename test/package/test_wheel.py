@@ -28,7 +28,7 @@ pytestmark = [
     ),
 ]
 
-NODES = {"depth_node", "camera_node", "adapt_node"}
+NODES = {"depth_node", "depth_nodes", "camera_node", "adapt_node"}
 
 
 @pytest.fixture(scope="module")
@@ -157,7 +157,8 @@ def test_installed_programs_run(environment):
     for name in sorted(NODES):
         assert os.access(environment / "lib" / "clip2depth_ros" / name, os.X_OK)
         # an argument that no ROS program takes is refused by rclpy itself, long after everything was imported
-        done = run(environment, f"lib/clip2depth_ros/{name}", "--ros-args", "--not-an-argument")
+        cameras = ["front"] if name == "depth_nodes" else []
+        done = run(environment, f"lib/clip2depth_ros/{name}", *cameras, "--ros-args", "--not-an-argument")
         assert done.returncode != 0
         assert "--not-an-argument" in done.stdout + done.stderr
 

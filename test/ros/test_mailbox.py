@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from clip2depth_ros.engines.turns import Queue, Turn
 from clip2depth_ros.ros.mailbox import Counts, Mailbox
 
 
@@ -156,3 +157,93 @@ def test_what_is_left_out_is_counted():
     mailbox = Mailbox()
     mailbox.skip()
     assert mailbox.counts == Counts(received=1, dropped=1)
+
+
+def turns():
+    """A turn and another camera's, of one queue with one place."""
+    queue = Queue(1)
+    return Turn(queue), Turn(queue)
+
+
+def until(condition) -> None:
+    end = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.002)
+
+
+def test_who_waits_for_its_turn_gets_the_newest_image():
+    mine, other = turns()
+    mailbox, got = Mailbox(mine), []
+    other.enter()
+    taker = threading.Thread(target=lambda: got.append(mailbox.take()))
+    taker.start()
+    mailbox.put("old")
+    until(lambda: mine._queue._waiting)
+    mailbox.put("new")
+    assert not got
+    other.leave()
+    taker.join(30)
+    assert got == ["new"] and mine.is_mine
+    assert mailbox.counts == Counts(received=2, dropped=1)
+
+
+def test_an_image_that_is_withdrawn_meanwhile_does_not_hold_the_turn():
+    mine, other = turns()
+    mailbox, got = Mailbox(mine), []
+    other.enter()
+    taker = threading.Thread(target=lambda: got.append(mailbox.take()))
+    taker.start()
+    mailbox.put("image")
+    until(lambda: mine._queue._waiting)
+    mailbox.clear()
+    other.leave()
+    other.enter()  # this would block
+    mailbox.close()
+    taker.join(30)
+    assert got == [None] and not mine.is_mine
+
+
+def test_waiting_for_camera_info_does_not_hold_the_turn():
+    mine, other = turns()
+    mailbox, got = Mailbox(mine), []
+    mailbox.put("image")
+    assert mailbox.take() == "image" and mine.is_mine
+    mailbox.put_info("right")
+    assert mailbox.wait_for_info(lambda info: info == "right", 1000) == "right" and mine.is_mine
+    assert mailbox.wait_for_info(lambda info: info == "left", 0) is None and mine.is_mine
+    waiting = threading.Thread(target=lambda: got.append(mailbox.wait_for_info(lambda i: i == "left", 1000)))
+    waiting.start()
+    other.enter()  # this would block
+    mailbox.put_info("left")
+    waiting.join(30)
+    assert got == ["left"] and not mine.is_mine
+
+
+def test_a_slow_camera_loses_nothing_to_a_fast_one():
+    """One sends every 2 ms, the other every 40 ms; an image takes 4 ms of what they share."""
+    queue, device, total = Queue(2), Queue(1), 40
+    boxes = [Mailbox(Turn(queue)) for _ in range(2)]
+
+    def work(mailbox):
+        while mailbox.take() is not None:
+            with device:
+                time.sleep(0.004)
+            mailbox._turn.leave()
+            mailbox.count("processed")
+
+    workers = [threading.Thread(target=work, args=(mailbox,)) for mailbox in boxes]
+    for worker in workers:
+        worker.start()
+    for number in range(20 * total):
+        boxes[0].put(number)
+        if number % 20 == 0:
+            boxes[1].put(number)
+        time.sleep(0.002)
+    for mailbox, worker in zip(boxes, workers, strict=True):
+        mailbox.close()
+        worker.join(30)
+    fast, slow = (mailbox.counts for mailbox in boxes)
+    assert fast.received == 20 * total and fast.processed + fast.dropped == fast.received
+    assert slow.received == total and slow.processed >= 0.8 * total, slow
+    assert fast.dropped > fast.received // 4, "it was not busy enough to tell"
