@@ -25,10 +25,11 @@ from clip2depth_ros.engines.opening import end_process
 from clip2depth_ros.engines.shared import EnginePool
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.ros.depth_node import DepthNode, start, stop
-from clip2depth_ros.ros.fastdds import prepare_shared_memory
+from clip2depth_ros.ros.fastdds import PortWatch, prepare_shared_memory
 from clip2depth_ros.ros.load import LoadBudget
 from clip2depth_ros.ros.node_engine import leave_choice_to_ros
 from clip2depth_ros.ros.spinning import MISTAKE, SPIN_PERIOD, ended_by_signals, init, made
+from clip2depth_ros.ros.starting import AGAIN
 
 
 class CameraThread(threading.Thread):
@@ -132,12 +133,12 @@ def main(arguments: list[str] | None = None, pool: EnginePool | None = None) -> 
     """Run depth_nodes until it is interrupted, or until every camera has failed.
 
     arguments: of the program, sys.argv's by default. pool: in place of one that opens real engines. Returns
-    the exit code: 0, or 2 after a mistake, which is printed.
+    the exit code: 0, 2 after a mistake, which is printed, or AGAIN when only a new process gets messages.
     """
     leave_choice_to_ros()
     arguments = sys.argv[1:] if arguments is None else arguments
     threads: list[CameraThread] = []
-    code = 0
+    code, ports = 0, PortWatch()
     with ended_by_signals() as ended:
         try:
             cameras, of_ros = cameras_of(arguments)
@@ -152,6 +153,10 @@ def main(arguments: list[str] | None = None, pool: EnginePool | None = None) -> 
             while not ended.wait(SPIN_PERIOD) and rclpy.ok():
                 if all(thread.failed for thread in threads):
                     raise Clip2DepthError("No camera has an engine; the reasons stand above.")
+                if complaint := ports.complaint():
+                    nodes[0].get_logger().error(complaint)
+                    code = AGAIN
+                    break
         except Clip2DepthError as error:
             print(f"error: {error}", file=sys.stderr)
             code = MISTAKE

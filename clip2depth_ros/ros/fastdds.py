@@ -29,6 +29,7 @@ _LOCK = re.compile(r"(fastdds|fastrtps)_[0-9a-f]{16}_[es]l")
 _PORT = re.compile(r"(fastdds|fastrtps)_port\d+")
 _MAPPED = re.compile(r"/((?:fastdds|fastrtps)_port\d+)( \(deleted\))?$", re.MULTILINE)
 MOST_PORTS = 32
+WATCH_PERIOD = 2.0  # seconds; a look takes a millisecond
 _held: list[int] = []  # descriptors of the locks of dead ports, until this process ends
 _YOUNG = 10.0  # seconds: a lock file may be made just before it is locked
 
@@ -146,6 +147,52 @@ def avoid_dead_ports(shared_memory: Path = _SHARED_MEMORY, processes: Path = Pat
         os.close(descriptor)
     _held.extend(descriptor for _, _, _, descriptor in dead[:MOST_PORTS])
     return [name for _, _, name, _ in dead[:MOST_PORTS]]
+
+
+def lost_ports(process: Path = Path("/proc/self")) -> list[str]:
+    """Shared memory ports that this process reads from and that others no longer find, by name.
+
+    When processes are killed while they open ports, Fast DDS's own lock on a port's name is lost with them,
+    and another process may take a port that was made a moment ago for the dead one's and remove it (seen with
+    3.2.3, once in about fifty kills). From then on this process hears nothing by shared memory, discovery
+    included, and nothing brings the port back.
+    """
+    reads = set()
+    with contextlib.suppress(OSError):
+        for entry in (process / "fd").iterdir():
+            with contextlib.suppress(OSError):
+                name = Path(os.readlink(entry)).name.removesuffix("_el")
+                if _PORT.fullmatch(name) and int(entry.name) not in _held:
+                    reads.add(name)
+    if not reads:
+        return []
+    try:
+        mapped = _MAPPED.findall((process / "maps").read_text(errors="replace"))
+    except OSError:
+        return []
+    there = {name for name, gone in mapped if not gone}
+    return sorted(name for name, gone in mapped if gone and name in reads - there)
+
+
+class PortWatch:
+    """Looks after this process's own shared memory ports, now and then; see :func:`lost_ports`."""
+
+    def __init__(self) -> None:
+        self._next = 0.0
+
+    def complaint(self) -> str:
+        """What is wrong with them, one sentence; "" if nothing is, and between two looks."""
+        now = time.monotonic()
+        if now < self._next:
+            return ""
+        self._next = now + WATCH_PERIOD
+        lost = lost_ports()
+        if not lost:
+            return ""
+        return (
+            f"Another process has removed the shared memory of this one ({', '.join(lost)}): it gets no "
+            "messages any more and starts again."
+        )
 
 
 def _opened_ports(processes: Path) -> tuple[set[str], set[str]]:

@@ -17,7 +17,8 @@ from rclpy.signals import SignalHandlerOptions
 
 from clip2depth_ros.bounded import reason_of
 from clip2depth_ros.errors import Clip2DepthError
-from clip2depth_ros.ros.fastdds import prepare_shared_memory
+from clip2depth_ros.ros.fastdds import PortWatch, prepare_shared_memory
+from clip2depth_ros.ros.starting import AGAIN
 
 MISTAKE = 2
 # How long a signal may go unnoticed while nothing arrives.
@@ -36,10 +37,10 @@ def run_node(
     rclpy's own signal handlers shut the context down at once, under the feet of a thread that is publishing;
     here the node is stopped first, while it can still publish.
 
-    Returns the exit code: 0, or 2 after a known mistake, which is printed in one line. A second signal ends
-    at once.
+    Returns the exit code: 0, 2 after a known mistake, which is printed in one line, or AGAIN when only a new
+    process gets messages again. A second signal ends at once.
     """
-    node = None
+    node, ports = None, PortWatch()
     with ended_by_signals() as ended:
         try:
             memory = prepare_shared_memory()
@@ -52,6 +53,9 @@ def run_node(
             executor.add_node(node)
             while not ended.is_set() and rclpy.ok() and not finished(node):
                 executor.spin_once(timeout_sec=SPIN_PERIOD)
+                if complaint := ports.complaint():
+                    node.get_logger().error(complaint)
+                    return AGAIN
             executor.shutdown(timeout_sec=1.0)
             return 0
         except Clip2DepthError as error:

@@ -3,41 +3,52 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
+import time
+from importlib import import_module
 from importlib.util import find_spec
+
+AGAIN = 75
+"""A node's exit code when its process has to begin anew (EX_TEMPFAIL of sysexits.h)."""
+STARTED_AGAIN = "CLIP2DEPTH_STARTED_AGAIN"
+"""Environment variable: when the program began anew, seconds since 1970."""
+LEAST_APART = 60.0
+"""Seconds between two such beginnings; what fails faster is not mended by another one."""
 
 
 def depth_node() -> int:
     """Import and run depth_node."""
-    _until_the_node_answers("depth_node")
-    from clip2depth_ros.ros.depth_node import main
-
-    return main()
+    return _run("depth_node")
 
 
 def depth_nodes() -> int:
     """Import and run depth_nodes."""
-    _until_the_node_answers()
-    from clip2depth_ros.ros.depth_nodes import main
-
-    return main()
+    return _run("depth_nodes")
 
 
 def camera_node() -> int:
     """Import and run camera_node."""
-    _until_the_node_answers("camera_node")
-    from clip2depth_ros.ros.camera_node import main
-
-    return main()
+    return _run("camera_node")
 
 
 def adapt_node() -> int:
     """Import and run adapt_node."""
-    _until_the_node_answers("adapt_node")
-    from clip2depth_ros.ros.adapt_node import main
+    return _run("adapt_node")
 
-    return main()
+
+def _run(program: str) -> int:
+    """The exit code of the module's main. Where that is AGAIN this process runs the program anew instead."""
+    _until_the_node_answers(program)
+    code = import_module(f"clip2depth_ros.ros.{program}").main()
+    now = time.time()
+    if code == AGAIN and not 0 <= now - float(os.environ.get(STARTED_AGAIN, 0)) < LEAST_APART:
+        os.environ[STARTED_AGAIN] = str(now)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+    return code
 
 
 def _until_the_node_answers(program: str) -> None:

@@ -19,6 +19,7 @@ from clip2depth_ros.ros.fastdds import (
     large_message_environment,
     prepare_shared_memory,
 )
+from clip2depth_ros.ros.starting import AGAIN
 
 SHARED_MEMORY = Path("/dev/shm")
 
@@ -83,39 +84,74 @@ def test_a_killed_process_is_cleaned_up_after_and_a_living_one_is_not(monkeypatc
             node.stdout.close()
 
 
-def open_ports(pid: int) -> set[str]:
-    """The ports that this process reads from: it holds their locks."""
+def locked_ports(pid: int) -> set[str]:
+    """Its own ports, and those of killed processes that it keeps off."""
     descriptors = Path(f"/proc/{pid}/fd")
     links = [os.readlink(path) for path in descriptors.iterdir()]
     return {Path(link).name[:-3] for link in links if "_port" in link and link.endswith("_el")}
+
+
+def own_ports(pid: int) -> set[str]:
+    """Those that it reads from."""
+    maps = Path(f"/proc/{pid}/maps").read_text()
+    return {name for name in locked_ports(pid) if f"/{name}\n" in maps}
 
 
 def test_a_new_process_keeps_off_the_ports_of_a_killed_one():
     first = start_node()
     third = None
     try:
-        ports = open_ports(first.pid)
+        ports = own_ports(first.pid)
         if not ports:
             pytest.skip("this Fast DDS holds no locks of shared memory ports")
         first.send_signal(signal.SIGKILL)
         first.wait()
         second = start_node()  # must neither take these ports nor remove them
-        reading = {
-            line.split("/")[-1].strip()
-            for line in Path(f"/proc/{second.pid}/maps").read_text().splitlines()
-            if "_port" in line
-        }
-        assert ports <= open_ports(second.pid)  # holds the locks
-        assert open_ports(second.pid) & reading and not ports & reading
+        assert ports <= locked_ports(second.pid)
+        assert own_ports(second.pid) and not ports & own_ports(second.pid)
         second.stdin.close()
         second.wait(20)
         third = start_node()
-        assert ports <= open_ports(third.pid)
+        assert ports <= locked_ports(third.pid)
     finally:
         for node in filter(None, (first, third)):
             node.stdin.close()
             node.wait(20)
             node.stdout.close()
+
+
+PROGRAM = "from clip2depth_ros.ros.starting import *; raise SystemExit(depth_node())"
+
+
+def test_a_node_whose_port_was_removed_starts_again(tmp_path):
+    """What another process does to it once in about fifty kills."""
+    log = tmp_path / "log.txt"
+    with open(log, "wb") as output:
+        node = subprocess.Popen([sys.executable, "-c", PROGRAM], stdout=output, stderr=subprocess.STDOUT)
+
+    def wait(what: str, times: int = 1) -> str:
+        end = time.monotonic() + 60
+        while (text := log.read_text(errors="replace")).count(what) < times:
+            assert time.monotonic() < end and node.poll() is None, text
+            time.sleep(0.1)
+        return text
+
+    try:
+        wait("Ready: ")
+        ports = sorted(own_ports(node.pid))
+        if not ports:
+            pytest.skip("this Fast DDS holds no locks of shared memory ports")
+        (SHARED_MEMORY / ports[0]).unlink()
+        text = wait("Ready: ", 2)
+        assert f"removed the shared memory of this one ({ports[0]})" in text and "Traceback" not in text
+        again = own_ports(node.pid)
+        assert again and all((SHARED_MEMORY / name).exists() for name in again)
+        # Once a minute at most; then whoever started it decides.
+        (SHARED_MEMORY / min(again)).unlink()
+        assert node.wait(60) == AGAIN
+    finally:
+        node.kill()
+        node.wait()
 
 
 def test_ports_that_are_still_open_somewhere_come_first(tmp_path, monkeypatch):
