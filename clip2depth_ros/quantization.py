@@ -118,8 +118,6 @@ def _in_8_bits(
 ) -> bytes:
     nncf = import_nncf()
     import onnx
-    from nncf.quantization import advanced_parameters as advanced
-    from nncf.quantization.range_estimator import RangeEstimatorParametersSet
 
     graph = onnx.load_from_string(model)
     for number, node in enumerate(graph.graph.node):
@@ -132,6 +130,7 @@ def _in_8_bits(
         near = [1 - float(deviation(depth(image), reference).mean()) for image, reference in items]
         return float(np.mean(near)), near
 
+    ranges = nncf.quantization.range_estimator.RangeEstimatorParametersSet
     nncf.set_log_level(30)  # warnings
     attention = any(node.op_type == "Softmax" for node in graph.graph.node)
     # its progress bars are no output of the command
@@ -148,10 +147,10 @@ def _in_8_bits(
             preset=nncf.QuantizationPreset.PERFORMANCE,
             ignored_scope=nncf.IgnoredScope(names=_tail(graph), validate=False),
             # the default, a mean over images of each one's largest value, cuts off what is far and near
-            advanced_quantization_parameters=advanced.AdvancedQuantizationParameters(
-                activations_range_estimator_params=RangeEstimatorParametersSet.MINMAX
+            advanced_quantization_parameters=nncf.AdvancedQuantizationParameters(
+                activations_range_estimator_params=ranges.MINMAX
             ),
-            advanced_accuracy_restorer_parameters=advanced.AdvancedAccuracyRestorerParameters(
+            advanced_accuracy_restorer_parameters=nncf.AdvancedAccuracyRestorerParameters(
                 ranking_subset_size=len(choosing), num_ranking_workers=1
             ),
         )
