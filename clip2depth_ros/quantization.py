@@ -16,7 +16,7 @@ import numpy as np
 from clip2depth_ros import __version__
 from clip2depth_ros.bundle import Bundle, Quantized
 from clip2depth_ros.bundle.manifest import MAX_INT8_TOLERANCE
-from clip2depth_ros.engines.base import LEAST_DISPARITY, check_image
+from clip2depth_ros.engines.base import LEAST_DISPARITY, check_image, first_line
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.offline import import_nncf, import_openvino
 
@@ -134,26 +134,30 @@ def _in_8_bits(
     nncf.set_log_level(30)  # warnings
     attention = any(node.op_type == "Softmax" for node in graph.graph.node)
     # its progress bars are no output of the command
-    with contextlib.redirect_stdout(sys.stderr):
-        made = nncf.quantize_with_accuracy_control(
-            graph,
-            nncf.Dataset([{image_name: image[None]} for image in calibrating]),
-            nncf.Dataset(list(choosing)),
-            judge,
-            max_drop=MOST_DEVIATION,
-            subset_size=len(calibrating),
-            target_device=nncf.TargetDevice.CPU,
-            model_type=nncf.ModelType.TRANSFORMER if attention else None,
-            preset=nncf.QuantizationPreset.PERFORMANCE,
-            ignored_scope=nncf.IgnoredScope(names=_tail(graph), validate=False),
-            # the default, a mean over images of each one's largest value, cuts off what is far and near
-            advanced_quantization_parameters=nncf.AdvancedQuantizationParameters(
-                activations_range_estimator_params=ranges.MINMAX
-            ),
-            advanced_accuracy_restorer_parameters=nncf.AdvancedAccuracyRestorerParameters(
-                ranking_subset_size=len(choosing), num_ranking_workers=1
-            ),
-        )
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            made = nncf.quantize_with_accuracy_control(
+                graph,
+                nncf.Dataset([{image_name: image[None]} for image in calibrating]),
+                nncf.Dataset(list(choosing)),
+                judge,
+                max_drop=MOST_DEVIATION,
+                subset_size=len(calibrating),
+                target_device=nncf.TargetDevice.CPU,
+                model_type=nncf.ModelType.TRANSFORMER if attention else None,
+                preset=nncf.QuantizationPreset.PERFORMANCE,
+                ignored_scope=nncf.IgnoredScope(names=_tail(graph), validate=False),
+                # the default, a mean over images of each one's largest value, cuts off what is far and near
+                advanced_quantization_parameters=nncf.AdvancedQuantizationParameters(
+                    activations_range_estimator_params=ranges.MINMAX
+                ),
+                advanced_accuracy_restorer_parameters=nncf.AdvancedAccuracyRestorerParameters(
+                    ranking_subset_size=len(choosing), num_ranking_workers=1
+                ),
+            )
+    except Exception as error:  # NNCF's, ONNX Runtime's and OpenVINO's own
+        reason = f"{type(error).__name__}: {first_line(error)}"
+        raise Clip2DepthError(f"NNCF cannot bring this network to 8 bits ({reason}): not written.") from error
     if not any(
         tensor.data_type == onnx.TensorProto.INT8 and len(tensor.dims) > 1
         for tensor in made.graph.initializer

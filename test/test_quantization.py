@@ -104,6 +104,18 @@ def test_a_network_of_which_nothing_stays_in_8_bits_is_not_written(with_nncf, ma
     assert not (tmp_path / "b").exists()
 
 
+def test_what_nncf_cannot_do_is_one_sentence(with_nncf, make_bundle, noise, tmp_path, monkeypatch):
+    from clip2depth_ros.offline import import_nncf
+    from clip2depth_ros.quantization import quantize
+
+    def refuse(*_, **__):
+        raise RuntimeError("no such operator\nand a long tale")
+
+    monkeypatch.setattr(import_nncf(), "quantize_with_accuracy_control", refuse)
+    with pytest.raises(Clip2DepthError, match=r"NNCF .* \(RuntimeError: no such operator\): not written\.$"):
+        quantize(make_bundle(convolution=True), {"noise": noise}, tmp_path / "b")
+
+
 def test_images_that_do_not_do_are_refused(make_bundle, noise, tmp_path):
     from clip2depth_ros.quantization import quantize
 
@@ -122,7 +134,7 @@ def test_by_command_into_the_bundle_s_own_folder(with_nncf, make_bundle, noise, 
     arguments = ["--bundle", str(bundle.path), "--output", str(bundle.path), "--int8"]
     assert main(["export", *arguments, "--calibration", str(tmp_path / "seen")]) == 0
     written = open_bundle(bundle.path)
-    assert list(written.manifest.int8.deviation) == [str(tmp_path / "seen")]
+    assert list(written.manifest.int8.deviation) == ["seen"]
     assert "from the plain model's depth on average" in capsys.readouterr().out
     assert not [path for path in bundle.path.iterdir() if ".part" in path.name]
     assert json.loads((bundle.path / "manifest.json").read_text())["int8"]["sha256"]
@@ -142,13 +154,14 @@ def test_without_nncf_it_is_one_sentence(tiny_bundle, monkeypatch, tmp_path, cap
 def test_calibration_images_of_a_folder(tiny_bundle, noise, tmp_path):
     for number, image in enumerate(noise):
         save_picture(tmp_path / f"{number:02}.png", np.repeat(image, 2, axis=1))
-    manifest, spec = tiny_bundle.manifest, str(tmp_path)
-    drawn = calibration_images(manifest, [spec], count=20)[spec]
+    manifest, spec, name = tiny_bundle.manifest, str(tmp_path), tmp_path.name
+    drawn = calibration_images(manifest, [spec], count=20)[name]
     assert len(drawn) == 20 and {image.shape for image in drawn} == {(48, 64, 3)}
     assert len({image.tobytes() for image in drawn}) == 20
-    again = calibration_images(manifest, [spec], count=20)[spec]
+    again = calibration_images(manifest, [spec, spec], count=20)[name]
     assert all(map(np.array_equal, drawn, again))
-    assert len(calibration_images(manifest, [spec], count=40)[spec]) == 30
+    assert len(calibration_images(manifest, [spec], count=40)[name]) == 30
+    assert set(calibration_images(manifest, [spec, spec], count=1)) == {name, spec}
     # twice as wide as high: a border above and below
     assert len(np.unique(drawn[0][0].reshape(-1, 3), axis=0)) == 1
 

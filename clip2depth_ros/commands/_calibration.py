@@ -7,6 +7,7 @@ import itertools
 import sys
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 
@@ -34,19 +35,24 @@ def calibration_images(
     """
     size = (manifest.input_width, manifest.input_height)
     if inputs:
-        return {spec: _drawn(spec, size, count) for spec in inputs}
+        drawn: dict[str, list[np.ndarray]] = {}
+        for spec in inputs:
+            # a manifest travels; the folder of the data on this machine says nothing elsewhere
+            name = Path(spec).name or spec
+            drawn[spec if name in drawn else name] = _drawn(spec, size, count)
+        return drawn
     if find_spec("mujoco") is None:
         raise Clip2DepthError(
             "Without --calibration the images are simulated, by MuJoCo: pip install 'clip2depth_ros[sim]'."
         )
-    with_line = LiveLine(sys.stderr, interval=10.0)
+    line = LiveLine(sys.stderr, interval=10.0)
     images: dict[str, list[np.ndarray]] = {}
     for what in SCENES:
         images[what] = []
         for image in itertools.islice(_rendered(what, *size), count):
             images[what].append(image)
-            with_line.show(f"calibration: {what} {len(images[what])} of {count}")
-    with_line.finish()
+            line.show(f"calibration: {what} {len(images[what])} of {count}")
+    line.finish()
     return images
 
 
