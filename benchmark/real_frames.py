@@ -5,7 +5,7 @@
 Each frame by itself, as the network gives it; then with the stabilizer.
 
     python benchmark/real_frames.py [FOLDER ...] [--bundle NAME ...] [--checkpoint FILE ...] [--every N]
-                                    [--picture FILE]
+                                    [--precision P ...] [--picture FILE]
 
 FOLDER holds sequences in the layout rgb/, depth/, camera.json; default: $CLIP2DEPTH_RGBD or ../shared/rgbd.
 A checkpoint, of `clip2depth train`, is run by PyTorch and without the stabilizer. The guesses for a sequence
@@ -31,7 +31,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from clip2depth_ros.bundle import open_bundle
 from clip2depth_ros.bundle.library import DEFAULT_BUNDLE
-from clip2depth_ros.engines import Engine, open_engine
+from clip2depth_ros.engines import PRECISIONS, Engine, open_engine
 from clip2depth_ros.frame import Frame
 from clip2depth_ros.pictures import colour_depth, save_picture, sheet, text_strip
 from clip2depth_ros.pipeline import Pipeline
@@ -113,7 +113,9 @@ def networks(args: argparse.Namespace) -> dict[str, Callable[[], AbstractContext
     """What was asked for, by name; each opens when it is called."""
     found: dict[str, Callable[[], AbstractContextManager[Engine]]] = {}
     for name in args.bundle or ([] if args.checkpoint else [DEFAULT_BUNDLE]):
-        found[name] = lambda name=name: open_engine(open_bundle(name))
+        for each in args.precision or [None]:
+            title = f"{name} {each}" if each else name
+            found[title] = lambda name=name, each=each: open_engine(open_bundle(name), precision=each)
     for path in args.checkpoint:
         from clip2depth_ros.training.network_engine import NetworkEngine
 
@@ -127,6 +129,9 @@ def main() -> None:
     parser.add_argument("--bundle", nargs="+", default=[], metavar="NAME", help=f"default: {DEFAULT_BUNDLE}")
     parser.add_argument("--checkpoint", nargs="+", type=Path, default=[], metavar="FILE")
     parser.add_argument("--every", type=int, default=1, metavar="N", help="only every n-th frame")
+    parser.add_argument(
+        "--precision", nargs="+", default=[], choices=PRECISIONS, help="default: the engine's"
+    )
     parser.add_argument("--picture", type=Path, metavar="FILE", help=".jpg or .png")
     args = parser.parse_args()
     root = Path(os.environ.get("CLIP2DEPTH_RGBD", "../shared/rgbd"))

@@ -19,3 +19,11 @@ def import_openvino() -> ModuleType:
     import openvino
 
     return openvino
+
+
+def import_nncf() -> ModuleType:
+    """NNCF, without its telemetry, which is OpenVINO's. Raises ImportError when it is not installed."""
+    sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
+    import nncf
+
+    return nncf

@@ -12,7 +12,7 @@ import hypothesis
 import numpy as np
 import pytest
 
-from clip2depth_ros.bundle import Bundle, Manifest
+from clip2depth_ros.bundle import Bundle, Manifest, Quantized
 from clip2depth_ros.engines import Engine
 
 # The same examples in every run, and no deadline: a busy machine is no bug.
@@ -46,11 +46,12 @@ def rgbd() -> Path:
 
 @pytest.fixture(scope="session", autouse=True)
 def _fp32_on_every_processor():
-    """In this process `auto` computes as exactly on a processor with bf16 as on one without."""
+    """In this process `auto` computes as exactly on every processor, whatever the bundle holds."""
     from clip2depth_ros.engines import choice
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(choice, "computes_bf16", lambda: False)
+        patch.setattr(choice, "computes_int8", lambda: False)
         yield
 
 
@@ -124,6 +125,42 @@ def tiny_model(manifest: Manifest, depth: np.ndarray | None = None, *, convoluti
     return model.SerializeToString()
 
 
+def tiny_int8_model(manifest: Manifest, factor: float = 1.0) -> bytes:
+    """tiny_model with its convolution in 8 bits, which changes its answer by less than rounding does.
+
+    factor: on the weights; 1.1 is a network that was quantized badly.
+    """
+    onnx = pytest.importorskip("onnx")
+    from onnx import helper, numpy_helper
+
+    model = onnx.load_from_string(tiny_model(manifest, convolution=True))
+    graph = model.graph
+    conv = next(node for node in graph.node if node.op_type == "Conv")
+    kept = [tensor for tensor in graph.initializer if tensor.name != "thirds"]
+    del graph.initializer[:]
+    graph.initializer.extend(kept)
+    for name, value in (
+        ("one level", np.float32(1)),
+        ("no offset", np.uint8(0)),
+        ("thirds/int8", np.full((1, 3, 1, 1), 127, np.int8)),
+        ("thirds/level", np.float32(factor / 3 / 127)),
+        ("thirds/offset", np.int8(0)),
+    ):
+        graph.initializer.append(numpy_helper.from_array(np.asarray(value), name))
+    place = list(graph.node).index(conv)
+    for number, (op_type, inputs, output) in enumerate(
+        (
+            ("QuantizeLinear", ["planes", "one level", "no offset"], "planes/uint8"),
+            ("DequantizeLinear", ["planes/uint8", "one level", "no offset"], "planes/float"),
+            ("DequantizeLinear", ["thirds/int8", "thirds/level", "thirds/offset"], "thirds"),
+        )
+    ):
+        graph.node.insert(place + number, helper.make_node(op_type, inputs, [output]))
+    conv.input[0] = "planes/float"
+    onnx.checker.check_model(model)
+    return model.SerializeToString()
+
+
 def tiny_answer(image: np.ndarray) -> np.ndarray:
     """What tiny_model answers to a (H, W, 3) uint8 image: (H, W) float32, metres."""
     return (1 / (0.1 + image.astype(np.float32).mean(axis=2) / 255)).astype(np.float32)
@@ -174,10 +211,16 @@ def tiny_depth():
 
 @pytest.fixture(scope="session")
 def make_bundle(tmp_path_factory):
-    """Function that writes a tiny bundle: make_bundle(depth=None, convolution=False, **manifest fields)
-    -> Bundle."""
+    """Function that writes a tiny bundle: make_bundle(depth=None, convolution=False, int8=None, **manifest
+    fields) -> Bundle. int8: the factor of tiny_int8_model; None: no int8 model."""
 
-    def make(depth: np.ndarray | None = None, *, convolution: bool = False, **changes) -> Bundle:
+    def make(
+        depth: np.ndarray | None = None, *, convolution: bool = False, int8: float | None = None, **changes
+    ) -> Bundle:
+        quantized = None
+        if int8 is not None:
+            changes["int8"] = Quantized(tolerance=0.02, deviation={"noise": 0.001})
+            convolution, quantized = True, tiny_int8_model(tiny_manifest(**changes), int8)
         if depth is not None:
             changes = {"input_height": depth.shape[0], "input_width": depth.shape[1]} | changes
         manifest = tiny_manifest(**changes)
@@ -186,7 +229,7 @@ def make_bundle(tmp_path_factory):
         expected = tiny_answer(image) if depth is None else np.asarray(depth, np.float32)
         model = tiny_model(manifest, depth, convolution=convolution)
         folder = tmp_path_factory.mktemp("bundles") / manifest.name
-        return Bundle.write(folder, model, manifest, image, expected)
+        return Bundle.write(folder, model, manifest, image, expected, int8_model=quantized)
 
     return make
 

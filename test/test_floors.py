@@ -38,6 +38,7 @@ FLOORS = {
     "engines": 5,
     "pipeline": 6,
     "importing": 6,
+    "quantization": 6,
     "simulation": 7,
     "sources": 8,
     "training": 9,

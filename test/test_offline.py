@@ -80,7 +80,7 @@ def side_effects(program: str, home: Path | str, cwd: Path | str = "/") -> list[
 
 def third_party_imports() -> list[str]:
     """Every import of another package in a file of ours, at its top or in a function, as a statement."""
-    ours = sys.stdlib_module_names | {"clip2depth_ros", "openvino"}  # OpenVINO has its own test
+    ours = sys.stdlib_module_names | {"clip2depth_ros", "openvino", "nncf"}  # these two have their own test
     statements = set()
     for path in (ROOT / "clip2depth_ros").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -126,6 +126,18 @@ from clip2depth_ros.offline import import_openvino
 assert import_openvino().Core().available_devices
 """
     assert side_effects(program, tmp_path) == []
+    assert not list(tmp_path.iterdir())
+
+
+def test_importing_nncf_reaches_for_nothing(tmp_path):
+    """Its telemetry is OpenVINO's."""
+    if find_spec("nncf") is None:
+        pytest.skip("NNCF is not installed: pip install 'clip2depth_ros[int8]'")
+    program = """
+from clip2depth_ros.offline import import_nncf
+assert import_nncf().quantize
+"""
+    assert unexpected(side_effects(program, tmp_path)) == []
     assert not list(tmp_path.iterdir())
 
 
@@ -177,13 +189,14 @@ import cv2, numpy, yaml
 
 
 @pytest.mark.parametrize("folder", ["clip2depth_ros", "test", "benchmark"])
-def test_nothing_imports_openvino_past_it(folder):
+def test_nothing_imports_openvino_or_nncf_past_it(folder):
     for path in sorted((ROOT / folder).rglob("*.py")):
         if path.name == "offline.py":
             continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
-            assert not any(n.split(".")[0] == "openvino" for n in names), (
-                f"{path.relative_to(ROOT)}:{node.lineno} imports OpenVINO; use offline.import_openvino()"
+            past = {"openvino", "nncf"}.intersection(n.split(".")[0] for n in names)
+            assert not past, (
+                f"{path.relative_to(ROOT)}:{node.lineno} imports {past}; use clip2depth_ros.offline"
             )

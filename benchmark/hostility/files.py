@@ -53,6 +53,8 @@ def _read_bundle(path: Path) -> None:
     bundle = open_bundle(path)
     bundle.check()
     bundle.model()
+    if bundle.manifest.int8 is not None:
+        bundle.int8_model()
 
 
 def _bundles(folder: Path) -> list[Kind]:

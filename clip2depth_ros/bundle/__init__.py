@@ -2,6 +2,6 @@
 """Bundles: an exported network with everything that is needed to run it and to trust it."""
 
 from clip2depth_ros.bundle.library import Bundle, bundle_names, find_bundle, open_bundle
-from clip2depth_ros.bundle.manifest import Manifest
+from clip2depth_ros.bundle.manifest import Manifest, Quantized
 
-__all__ = ["Bundle", "Manifest", "bundle_names", "find_bundle", "open_bundle"]
+__all__ = ["Bundle", "Manifest", "Quantized", "bundle_names", "find_bundle", "open_bundle"]

@@ -22,6 +22,7 @@ from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.replacing import PartialFile
 
 MODEL, MANIFEST, CHECK = "model.onnx", "manifest.json", "check.npz"
+INT8 = "model_int8.onnx"
 
 DEFAULT_BUNDLE = "mini"
 OWN_LICENCE = "Apache-2.0"
@@ -31,7 +32,7 @@ EXTERNAL = b"\x0a\x08location"
 would read any file of the computer by it."""
 # Bytes. ONNX itself ends at 2 GiB; the largest CLIP image tower that runs on robots, ViT-L in float32, has
 # 1.3 GB. The check sample of the largest input, 2048 pixels a side, has 29 MB.
-LIMITS = {MODEL: 2**31, MANIFEST: 2**20, CHECK: 2**26}
+LIMITS = {MODEL: 2**31, INT8: 2**31, MANIFEST: 2**20, CHECK: 2**26}
 
 
 def bundle_folders() -> list[Path]:
@@ -115,17 +116,27 @@ class Bundle:
 
     def model(self) -> bytes:
         """The ONNX model, after its SHA-256 was found to be the manifest's; all of its weights are in it."""
-        content = self._read(MODEL)
-        digest = hashlib.sha256(content).hexdigest()
-        if digest != self.manifest.model_sha256.lower():
+        return self._network(MODEL, self.manifest.model_sha256)
+
+    def int8_model(self) -> bytes:
+        """The same network in 8 bits, as well checked. Raises Clip2DepthError also where there is none."""
+        if self.manifest.int8 is None:
             raise Clip2DepthError(
-                f"Bundle {self.path}: {MODEL} is damaged or was exchanged (SHA-256 {digest[:12]}..., the "
-                "manifest "
-                f"says {self.manifest.model_sha256[:12] or 'nothing'}...); copy or export the bundle again."
+                f"Bundle {self.path} holds no int8 model: clip2depth export --int8 makes one."
+            )
+        return self._network(INT8, self.manifest.int8.sha256)
+
+    def _network(self, name: str, sha256: str) -> bytes:
+        content = self._read(name)
+        digest = hashlib.sha256(content).hexdigest()
+        if digest != sha256.lower():
+            raise Clip2DepthError(
+                f"Bundle {self.path}: {name} is damaged or was exchanged (SHA-256 {digest[:12]}..., the "
+                f"manifest says {sha256[:12] or 'nothing'}...); copy or export the bundle again."
             )
         if EXTERNAL in content:
             raise Clip2DepthError(
-                f"Bundle {self.path}: {MODEL} names another file for its weights, which no checksum covers; "
+                f"Bundle {self.path}: {name} names another file for its weights, which no checksum covers; "
                 "export it with its weights inside."
             )
         return content
@@ -160,18 +171,35 @@ class Bundle:
 
     @classmethod
     def write(
-        cls, folder: str | Path, model: bytes, manifest: Manifest, image: np.ndarray, depth: np.ndarray
+        cls,
+        folder: str | Path,
+        model: bytes,
+        manifest: Manifest,
+        image: np.ndarray,
+        depth: np.ndarray,
+        *,
+        int8_model: bytes | None = None,
     ) -> Bundle:
         """Write a bundle folder and open it. A bundle that is there stays whole until the new one is.
 
         model: the ONNX file's bytes; the manifest's checksum is filled from them. image (H, W, 3) uint8 and
-        depth (H, W) float32, metres, become the check sample.
+        depth (H, W) float32, metres, become the check sample. int8_model: of the same network, with its facts
+        in manifest.int8; without it the manifest's entry is left out.
         """
         folder = Path(folder)
         manifest = replace(manifest, model_sha256=hashlib.sha256(model).hexdigest())
+        if int8_model is None:
+            manifest = replace(manifest, int8=None)
+        elif manifest.int8 is None:
+            raise ValueError("an int8 model needs its facts in manifest.int8")
+        else:
+            digest = hashlib.sha256(int8_model).hexdigest()
+            manifest = replace(manifest, int8=replace(manifest.int8, sha256=digest))
         check = io.BytesIO()
         np.savez_compressed(check, image=image, depth=np.asarray(depth, np.float32))
-        files = ((CHECK, check.getvalue()), (MODEL, model), (MANIFEST, manifest.to_json().encode()))
+        files = [(CHECK, check.getvalue()), (MODEL, model), (MANIFEST, manifest.to_json().encode())]
+        if int8_model is not None:
+            files.insert(2, (INT8, int8_model))
         with contextlib.ExitStack() as stack:
             partials = []
             try:
@@ -189,6 +217,9 @@ class Bundle:
                     f"Bundle {folder} cannot be written: {error.strerror or error}; an older one there is "
                     "as it was."
                 ) from error
+        if int8_model is None:
+            with contextlib.suppress(OSError):  # of the bundle before; the manifest no longer names it
+                (folder / INT8).unlink(missing_ok=True)
         bundle = cls(folder)
         bundle.check()
         return bundle

@@ -19,8 +19,44 @@ MAX_INPUT = 2048
 # Of metres, pixels and pixel values; all are far below it in float32 too.
 MAX_NUMBER = 1e9
 
+# Of int8's self-check: an engine that computes wrongly is off by tens of percent.
+MAX_INT8_TOLERANCE = 0.15
+
 DEPTH_KINDS = ("metric", "scale_free", "affine_inverse")
 """What a model's output may be; see Manifest.depth_kind."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quantized:
+    """The facts of model_int8.onnx, the same network in 8 bits. Raises Clip2DepthError for an impossible
+    one."""
+
+    sha256: str = ""
+    """SHA-256 of model_int8.onnx, hexadecimal; filled by Bundle.write."""
+    tolerance: float
+    """How far its depth on the check sample may be from the stored one, relative, 99th percentile."""
+    deviation: dict[str, float]
+    """Mean of |depth - model.onnx's depth| / model.onnx's depth, by kind of scene, on images that neither
+    calibrated it nor chose which layers compute in float32."""
+    created_with: str = ""
+    """Program, versions and calibration that made it."""
+
+    def __post_init__(self) -> None:
+        for name in ("sha256", "created_with"):
+            if not isinstance(getattr(self, name), str):
+                raise Clip2DepthError(f"int8.{name} must be text, it is {_shown(getattr(self, name))}.")
+        tolerance = _number("int8.tolerance", self.tolerance)
+        if not 0 < tolerance <= MAX_INT8_TOLERANCE:
+            raise Clip2DepthError(
+                f"int8.tolerance must be above 0 and at most {MAX_INT8_TOLERANCE:g}, it is {tolerance:g}."
+            )
+        object.__setattr__(self, "tolerance", tolerance)
+        if not isinstance(self.deviation, Mapping):
+            raise Clip2DepthError(
+                f"int8.deviation must be a table of names and numbers, it is {_shown(self.deviation)}."
+            )
+        values = {str(kind): _number("int8.deviation", value) for kind, value in self.deviation.items()}
+        object.__setattr__(self, "deviation", values)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +98,8 @@ class Manifest:
     """What the output is. metric: depth, metres. scale_free: depth, right up to one factor. affine_inverse: a
     disparity d, larger is nearer, with 1 / metres = factor * d + shift, both unknown; depth_min and depth_max
     then hold for the metres that come of it."""
+    int8: Quantized | None = None
+    """Of model_int8.onnx; None where the bundle has none."""
     format_version: int = FORMAT_VERSION
     """Of this layout; a reader refuses what it does not know."""
 
@@ -117,6 +155,8 @@ class Manifest:
             raise Clip2DepthError(
                 "a disparity with an unknown factor takes no canonical_focal_px; leave it null."
             )
+        if self.int8 is not None and not isinstance(self.int8, Quantized):
+            object.__setattr__(self, "int8", _quantized(self.int8))
         if not isinstance(self.errors, Mapping):
             raise Clip2DepthError(f"errors must be a table of names and values, it is {_shown(self.errors)}.")
 
@@ -138,7 +178,7 @@ class Manifest:
         known = {f.name for f in fields(cls)}
         if unknown := sorted(set(content) - known):
             raise Clip2DepthError(f"unknown entries: {printable(', '.join(unknown), 200)}.")
-        optional = {"errors", "model_sha256", "created_with", "depth_kind"}
+        optional = {"errors", "model_sha256", "created_with", "depth_kind", "int8"}
         if missing := sorted(known - optional - set(content)):
             raise Clip2DepthError(f"missing entries: {', '.join(missing)}.")
         return cls(**content)
@@ -146,7 +186,20 @@ class Manifest:
     def to_json(self) -> str:
         """The text of manifest.json."""
         content = {"format_version": self.format_version} | asdict(self)
+        if self.int8 is None:  # programs from before there was int8 read such a bundle too
+            del content["int8"]
         return json.dumps(content, indent=2, allow_nan=False) + "\n"
+
+
+def _quantized(content: Any) -> Quantized:
+    if not isinstance(content, Mapping):
+        raise Clip2DepthError(f"int8 must be a table of names and values, it is {_shown(content)}.")
+    known = {f.name for f in fields(Quantized)}
+    if unknown := sorted(str(name) for name in set(content) - known):
+        raise Clip2DepthError(f"unknown entries of int8: {printable(', '.join(unknown), 200)}.")
+    if missing := sorted({"sha256", "tolerance", "deviation"} - set(content)):
+        raise Clip2DepthError(f"missing entries of int8: {', '.join(missing)}.")
+    return Quantized(**content)
 
 
 def _number(name: str, value: Any) -> float:

@@ -10,14 +10,15 @@ from pathlib import Path
 import numpy as np
 
 from clip2depth_ros.bounded import MAX_TABLE, load_json, sha256_of
-from clip2depth_ros.bundle import open_bundle
+from clip2depth_ros.bundle import Bundle, open_bundle
 from clip2depth_ros.camera import Letterbox
 from clip2depth_ros.coded_images import read_rgb
-from clip2depth_ros.engines import PRECISIONS
+from clip2depth_ros.commands._calibration import calibration_images
+from clip2depth_ros.engines import FLOATS
 from clip2depth_ros.engines.plain import LAYOUTS, write_plain
 from clip2depth_ros.errors import Clip2DepthError
 
-HELP = "write a trained checkpoint as a bundle, or a bundle as an ONNX file for other programs"
+HELP = "write a trained checkpoint as a bundle, a bundle in 8 bits, or as an ONNX file for other programs"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--bundle",
         metavar="NAME_OR_PATH",
         help="a bundle: written as a plain ONNX file that trtexec, DeepStream and Isaac ROS take, with a "
-        "README of its input and output; needs no PyTorch",
+        "README of its input and output, or with --int8 as a bundle; needs no PyTorch",
     )
     parser.add_argument(
         "--output", type=Path, required=True, help="folder of the bundle, or of the ONNX file"
@@ -40,7 +41,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"with --bundle: the input, an image's bytes or float planes in 0..1 (default: {LAYOUTS[0]})",
     )
     parser.add_argument(
-        "--precision", choices=PRECISIONS, help="with --bundle: arithmetic of the graph (default: fp32)"
+        "--precision", choices=FLOATS, help="with --bundle: arithmetic of the graph (default: fp32)"
+    )
+    parser.add_argument(
+        "--int8",
+        action="store_true",
+        help="the bundle that is written holds the network in 8 bits too, for CPUs without bf16; needs NNCF "
+        "and minutes. With --bundle: that bundle, and --output may be its own folder",
+    )
+    parser.add_argument(
+        "--calibration",
+        action="append",
+        default=[],
+        metavar="INPUT",
+        help="with --int8: images like those that the network will see, a folder, video or bag; may be "
+        "repeated, once for each kind of scene (default: simulated places, rooms and near things)",
     )
     parser.add_argument("--name", help="name of the bundle (default: the folder's name)")
     parser.add_argument(
@@ -73,6 +88,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.calibration and not args.int8:
+        raise Clip2DepthError("--calibration is for --int8.")
+    if args.int8 and (
+        missing := [name for name in ("nncf", "onnxruntime", "onnx") if find_spec(name) is None]
+    ):
+        raise Clip2DepthError(f"--int8 needs {', '.join(missing)}: pip install 'clip2depth_ros[int8]'")
+    if args.bundle is not None and args.int8:
+        if args.layout or args.precision:
+            raise Clip2DepthError("--layout and --precision are for a plain ONNX file, --int8 for a bundle.")
+        _quantize(open_bundle(args.bundle), args)
+        return 0
     if args.bundle is not None:
         return _plain(args)
     if args.layout or args.precision:
@@ -114,7 +140,20 @@ def run(args: argparse.Namespace) -> int:
     for place, measured in errors.items():
         numbers = (f"{k} {v:.3g}" for k, v in measured.items() if isinstance(v, (int, float)))
         print(f"  {place}: " + ", ".join(numbers))
+    if args.int8:
+        _quantize(bundle, args)
     return 0
+
+
+def _quantize(bundle: Bundle, args: argparse.Namespace) -> None:
+    from clip2depth_ros.quantization import quantize
+
+    written = quantize(bundle, calibration_images(bundle.manifest, args.calibration), args.output)
+    facts, size = written.manifest.int8, len(written.int8_model()) / 1e6
+    print(f"{args.output}: bundle '{written.name}', model_int8.onnx {size:.1f} MB")
+    for kind, deviation in facts.deviation.items():
+        print(f"  {kind}: {deviation:.2%} from the plain model's depth on average")
+    print(f"  self-check: up to {facts.tolerance:.1%} from the check sample")
 
 
 def _plain(args: argparse.Namespace) -> int:

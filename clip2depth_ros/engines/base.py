@@ -15,12 +15,14 @@ from clip2depth_ros.errors import Clip2DepthError
 
 log = logging.getLogger(__name__)
 
-PRECISIONS = ("fp16", "bf16", "fp32")
+FLOATS = ("fp16", "bf16", "fp32")
+PRECISIONS = ("fp16", "bf16", "int8", "fp32")
 
 # How far an engine may be from the bundle's check sample, by its precision: relative, at the 99th percentile
 # of the pixels. On the bundle that ships, computed on a CPU, fp32 differs by 0.0001 %, fp16 by 0.06 % and
 # bf16 by 0.6 %. Deeper networks round more often and GPUs in another order, so there is room for several
-# times that; an engine that computes wrongly is off by tens of percent.
+# times that; an engine that computes wrongly is off by tens of percent. int8's tolerance is the bundle's own,
+# for what 8 bits do differs from network to network; it is measured when they are made.
 TOLERANCES = {"fp32": 0.01, "fp16": 0.02, "bf16": 0.05}
 
 # How often the check sample is run, with another image before each: an engine that keeps something of the
@@ -97,12 +99,14 @@ class Engine(ABC):
 def self_check(engine: Engine, bundle: Bundle, tolerance: float | None = None) -> float:
     """Compare the engine's output with the bundle's check sample, several times, another image in between.
 
-    tolerance: None = TOLERANCES of the engine's precision. Returns the worst run's 99th percentile of the
-    relative difference. Raises EngineUnavailable, with that figure, when it is beyond the tolerance.
+    tolerance: None = TOLERANCES of the engine's precision, the manifest's for int8. Returns the worst run's
+    99th percentile of the relative difference. Raises EngineUnavailable, with that figure, when it is beyond
+    the tolerance.
     """
     image, expected = bundle.check()
     if tolerance is None:
-        tolerance = TOLERANCES[engine.precision]
+        int8 = bundle.manifest.int8
+        tolerance = int8.tolerance if engine.precision == "int8" and int8 else TOLERANCES[engine.precision]
     what = f"Engine {engine.name} ({engine.device}, {engine.precision}) is refused for bundle {bundle.path}"
     known = np.isfinite(expected) & (expected > 0)
     if not known.any():

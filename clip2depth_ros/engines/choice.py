@@ -20,7 +20,7 @@ from clip2depth_ros.engines.base import (
     self_check,
 )
 from clip2depth_ros.engines.cache import RTX
-from clip2depth_ros.engines.openvino import computes_bf16
+from clip2depth_ros.engines.openvino import computes_bf16, computes_int8
 from clip2depth_ros.engines.tensorrt_builder import check_targets, import_tensorrt
 from clip2depth_ros.errors import Clip2DepthError
 
@@ -49,12 +49,13 @@ def open_engine(
     right.
 
     "auto" tries TensorRT, TensorRT RTX, PyTorch on CUDA, OpenVINO, PyTorch on the CPU, and OpenCV; on a GPU
-    in fp16, then fp32; on the CPU in fp32, OpenVINO in bf16 before where the processor has instructions for
-    it. An engine from a cache that fails the check is compiled anew, once, and replaces the cached one. Every
-    step is logged once, and is a sentence of the engine's `choice`.
+    in fp16, then fp32; on the CPU in fp32, OpenVINO before that in bf16 where the processor has instructions
+    for it, then in int8 where the bundle holds an int8 model. An engine from a cache that fails the check is
+    compiled anew, once, and replaces the cached one. Every step is logged once, and is a sentence of the
+    engine's `choice`.
 
-    threads: CPU threads for inference, 0 = as the engine sees fit. precision: "fp16", "bf16" or "fp32", None
-    = in that order of trying. cache_dir: of built TensorRT engines, None = engines.cache.default_cache().
+    threads: CPU threads for inference, 0 = as the engine sees fit. precision: one of PRECISIONS, None = in
+    that order of trying. cache_dir: of built TensorRT engines, None = engines.cache.default_cache().
     progress: called with a line at a time, from other threads too, while TensorRT builds (which takes minutes
     on a Jetson); BuildCancelled from it stops the build and is raised here. device: "cpu", "cuda", "cuda:1",
     ..., None = a GPU where there is one.
@@ -64,7 +65,7 @@ def open_engine(
     """
     _check(name, precision, threads, device)
     steps: list[str] = []
-    for attempt in _attempts(name, precision, device, steps):
+    for attempt in _attempts(name, precision, device, bundle, steps):
         try:
             engine = _opened(attempt, bundle, threads, cache_dir, progress, device)
         except EngineUnavailable as error:
@@ -80,16 +81,17 @@ def open_engine(
             steps.append(f"{attempt.what}: failed unexpectedly ({type(error).__name__}: {first_line(error)})")
             log.warning("%s", steps[-1], exc_info=True)
             continue
-        if attempt.unasked and engine.difference > TOLERANCES["fp32"]:
+        if attempt.strict and engine.difference > TOLERANCES["fp32"]:
             # nobody asked for bf16, and within its own tolerance it may still be too rough to take unasked
             engine.close()
             steps.append(
-                f"{attempt.engine}: bf16 is {engine.difference:.2%} off on the check sample, fp32 is taken"
+                f"{attempt.engine}: bf16 is {engine.difference:.2%} off on the check sample: not taken"
             )
             log.info("%s", steps[-1])
             continue
         steps.append(
             f"{attempt.what}: chosen, {engine.difference:.2%} off on the check sample, on {engine.device}"
+            + (f"; {attempt.why}" if attempt.why else "")
         )
         log.info("%s", steps[-1])
         engine.choice = tuple(steps)
@@ -107,8 +109,10 @@ class _Attempt:
     engine: str
     precision: str
     on_cpu: bool
-    unasked: bool = False
-    """bf16 on the CPU because it is faster, not because it was asked for."""
+    strict: bool = False
+    """bf16 on the CPU because it is faster, not because it was asked for: it has to be as near as fp32."""
+    why: str = ""
+    """Why this precision, where there was a choice."""
 
     @property
     def what(self) -> str:
@@ -135,14 +139,16 @@ def _check(name: str, precision: str | None, threads: int, device: str | None) -
         raise Clip2DepthError(f"The {name} engine runs on CUDA devices, not on 'cpu'.")
 
 
-def _attempts(name: str, precision: str | None, device: str | None, steps: list[str]) -> Iterator[_Attempt]:
+def _attempts(
+    name: str, precision: str | None, device: str | None, bundle: Bundle, steps: list[str]
+) -> Iterator[_Attempt]:
     """What is worth trying, best first; what is not, is noted in `steps` with its reason."""
     on_gpu = (precision,) if precision else ("fp16", "fp32")
     if device != "cpu":
         for engine in (*_TENSORRT, "pytorch"):
             if name not in ("auto", engine):
                 continue
-            reason = _missing(engine, cuda.device_index(device))
+            reason = "has no int8" if precision == "int8" else _missing(engine, cuda.device_index(device))
             if reason:
                 steps.append(f"{_where(engine, False)}: {reason}")
                 log.info("%s", steps[-1])
@@ -157,9 +163,21 @@ def _attempts(name: str, precision: str | None, device: str | None, steps: list[
                 steps.append(f"{_where(engine, True)}: not installed (pip install {_PACKAGES[engine][1]})")
                 log.info("%s", steps[-1])
             else:
-                native = engine == "openvino" and precision is None and computes_bf16()
-                for each in (precision,) if precision else ("bf16", "fp32") if native else ("fp32",):
-                    yield _Attempt(engine, each, on_cpu=True, unasked=native and each == "bf16")
+                yield from _on_cpu(engine, precision, bundle)
+
+
+def _on_cpu(engine: str, precision: str | None, bundle: Bundle) -> Iterator[_Attempt]:
+    if precision or engine != "openvino":
+        yield _Attempt(engine, precision or "fp32", on_cpu=True)
+        return
+    if native := computes_bf16():
+        yield _Attempt(engine, "bf16", on_cpu=True, strict=True, why="the processor computes bf16")
+    no_bf16 = "bf16 was not taken" if native else "the processor does not compute bf16"
+    quantized = bundle.manifest.int8 is not None and computes_int8()
+    if quantized:
+        yield _Attempt(engine, "int8", on_cpu=True, why=f"{no_bf16}, and the bundle holds an int8 model")
+    no_int8 = "int8 was refused" if quantized else "the bundle holds no int8 model"
+    yield _Attempt(engine, "fp32", on_cpu=True, why=f"{no_bf16}, and {no_int8}")
 
 
 def _missing(engine: str, index: int) -> str:

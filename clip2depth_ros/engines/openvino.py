@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from clip2depth_ros.bundle import Bundle
+from clip2depth_ros.bundle.library import INT8, MODEL
 from clip2depth_ros.engines.base import Engine, EngineUnavailable, check_image
 from clip2depth_ros.engines.sealed import BrokenFile, read_sealed, write_sealed
 from clip2depth_ros.errors import Clip2DepthError
@@ -21,7 +22,8 @@ from clip2depth_ros.offline import import_openvino
 
 log = logging.getLogger(__name__)
 
-_HINTS = {"fp32": "f32", "bf16": "bf16"}  # OpenVINO's names
+# OpenVINO's names; what an int8 model leaves in float32 is computed so
+_HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
 
 
 _SUFFIX = ".compiled"
@@ -34,20 +36,28 @@ def default_cache() -> Path:
 
 def computes_bf16() -> bool:
     """Whether this processor has instructions for bf16 (AVX-512 BF16, AMX), by OpenVINO; False without it."""
+    return "BF16" in _capabilities()
+
+
+def computes_int8() -> bool:
+    """Whether OpenVINO multiplies in 8 bits on this processor; False without OpenVINO."""
+    return "INT8" in _capabilities()
+
+
+def _capabilities() -> list[str]:
     try:
-        capabilities = import_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        return import_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     except (ImportError, RuntimeError):
-        return False
-    return "BF16" in capabilities
+        return []
 
 
 class OpenVinoEngine(Engine):
     """Runs a bundle on the CPU, one frame at a time, as fast as one frame can be.
 
     threads: inference threads, 0 = all cores. cache_dir: compiled models, None = default_cache().
-    precision: "fp32", or "bf16", which is slow where the processor has no instructions for it
-    (`computes_bf16`). It is always given to OpenVINO, which would choose by itself. anew: the kept model
-    computed wrongly: compile it again and replace that.
+    precision: "fp32"; "int8", the bundle's int8 model; or "bf16", which is slow where the processor has no
+    instructions for it (`computes_bf16`). OpenVINO is always told, for it would choose by itself. anew: the
+    kept model computed wrongly: compile it again and replace that.
 
     OpenVINO believes a compiled model whatever its bytes, and may crash on damaged ones or compute nonsense;
     so it is kept here under a checksum, not by OpenVINO's own cache.
@@ -69,7 +79,10 @@ class OpenVinoEngine(Engine):
         except ImportError as error:
             raise EngineUnavailable(f"needs OpenVINO: pip install openvino ({error})") from None
         if precision not in _HINTS:
-            raise EngineUnavailable(f"computes in {' or '.join(_HINTS)}, not in {precision}")
+            raise EngineUnavailable(f"computes in fp32, bf16 or int8, not in {precision}")
+        int8 = bundle.manifest.int8 if precision == "int8" else None
+        if precision == "int8" and int8 is None:
+            raise EngineUnavailable("the bundle holds no int8 model: clip2depth export --int8 makes one")
         self.manifest = bundle.manifest
         self.precision = precision
         self._tensor_type = ov.Tensor
@@ -85,9 +98,9 @@ class OpenVinoEngine(Engine):
             properties["INFERENCE_NUM_THREADS"] = threads
         core = ov.Core()
         self.device = core.get_property("CPU", "FULL_DEVICE_NAME")
-        model_bytes = bundle.model()
+        model_bytes = bundle.int8_model() if int8 else bundle.model()
         facts = {
-            "model_sha256": bundle.manifest.model_sha256.lower(),
+            "model_sha256": (int8.sha256 if int8 else bundle.manifest.model_sha256).lower(),
             "openvino": ov.__version__,
             "cpu": self.device,
             "cpu_can": sorted(core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")),
@@ -99,7 +112,7 @@ class OpenVinoEngine(Engine):
         if self._compiled is not None:
             self.cached = path
         else:
-            self._compiled = _compiled(core, bundle, model_bytes, properties)
+            self._compiled = _compiled(core, bundle, INT8 if int8 else MODEL, model_bytes, properties)
             _keep(path, facts, self._compiled)
         self._request = self._compiled.create_infer_request()
         self._depth = self._request.get_output_tensor(0).data[0]
@@ -120,19 +133,19 @@ class OpenVinoEngine(Engine):
         self._request = self._compiled = self._depth = self._image = None
 
 
-def _compiled(core, bundle: Bundle, model_bytes: bytes, properties: dict):
+def _compiled(core, bundle: Bundle, file: str, model_bytes: bytes, properties: dict):
     try:
         model = core.read_model(model_bytes)
     except RuntimeError as error:
         raise Clip2DepthError(
-            f"Bundle {bundle.path}: OpenVINO cannot read model.onnx ({_last_line(error)}); export it again."
+            f"Bundle {bundle.path}: OpenVINO cannot read {file} ({_last_line(error)}); export it again."
         ) from None
-    _check_signature(bundle, model)
+    _check_signature(bundle, file, model)
     try:
         return core.compile_model(model, "CPU", properties)
     except RuntimeError as error:
         raise EngineUnavailable(
-            f"Bundle {bundle.path}: OpenVINO cannot run model.onnx on this CPU ({_last_line(error)})."
+            f"Bundle {bundle.path}: OpenVINO cannot run {file} on this CPU ({_last_line(error)})."
         ) from None
 
 
@@ -175,22 +188,21 @@ def _keep(path: Path, facts: dict, compiled) -> None:
         log.warning("No cache for compiled models at %s: %s.", path.parent, _last_line(error))
 
 
-def _check_signature(bundle: Bundle, model) -> None:
+def _check_signature(bundle: Bundle, file: str, model) -> None:
     """A model that does not take and give what the manifest says is refused by name, not by a crash later."""
     manifest = bundle.manifest
     expected_in = [1, manifest.input_height, manifest.input_width, 3]
     expected_out = [1, manifest.input_height, manifest.input_width]
     if len(model.inputs) != 1 or len(model.outputs) != 1:
         raise Clip2DepthError(
-            f"Bundle {bundle.path}: model.onnx has {len(model.inputs)} inputs and {len(model.outputs)} "
-            "outputs, "
+            f"Bundle {bundle.path}: {file} has {len(model.inputs)} inputs and {len(model.outputs)} outputs, "
             "expected one image and one depth."
         )
     for port, shape, kind in ((model.inputs[0], expected_in, "u8"), (model.outputs[0], expected_out, "f32")):
         actual = [str(d) for d in port.partial_shape]
         if actual != [str(d) for d in shape] or port.element_type.get_type_name() != kind:
             raise Clip2DepthError(
-                f"Bundle {bundle.path}: model.onnx has {port.any_name} {port.element_type.get_type_name()} "
+                f"Bundle {bundle.path}: {file} has {port.any_name} {port.element_type.get_type_name()} "
                 f"[{', '.join(actual)}], expected {kind} {shape}."
             )
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clip2depth_ros.bundle import Bundle
-from clip2depth_ros.engines.base import PRECISIONS
+from clip2depth_ros.engines.base import FLOATS
 from clip2depth_ros.engines.graph import plain_graph
 from clip2depth_ros.engines.half_precision import half_graph
 from clip2depth_ros.errors import Clip2DepthError
@@ -28,8 +28,8 @@ def write_plain(bundle: Bundle, folder: Path, *, layout: str = LAYOUTS[0], preci
     """
     if layout not in LAYOUTS:
         raise Clip2DepthError(f"No layout is called '{layout}'; known are: {', '.join(LAYOUTS)}.")
-    if precision not in PRECISIONS:
-        raise Clip2DepthError(f"No precision is called '{precision}'; known are: {', '.join(PRECISIONS)}.")
+    if precision not in FLOATS:
+        raise Clip2DepthError(f"A plain file is in {', '.join(FLOATS)}, not in '{precision}'.")
     graph = plain_graph(bundle.model())
     if layout == "nchw-float":
         _take_planes(graph)

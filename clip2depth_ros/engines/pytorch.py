@@ -13,6 +13,7 @@ from clip2depth_ros.bundle import Bundle
 from clip2depth_ros.camera import Letterbox
 from clip2depth_ros.engines import cuda, survey
 from clip2depth_ros.engines.base import (
+    FLOATS,
     PRECISIONS,
     Engine,
     EngineUnavailable,
@@ -56,6 +57,8 @@ class PyTorchEngine(Engine):
             raise Clip2DepthError(
                 f"No precision is called '{precision}'; known are: {', '.join(PRECISIONS)}."
             )
+        if precision not in FLOATS:
+            raise EngineUnavailable(f"computes in {', '.join(FLOATS)}, not in {precision}")
         if threads < 0:
             raise Clip2DepthError(f"threads must be 0 (all cores) or more, it is {threads}.")
         self._module = self._buffers = self._letterbox = self._large = None

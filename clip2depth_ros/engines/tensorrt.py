@@ -14,6 +14,7 @@ from clip2depth_ros.bundle import Bundle
 from clip2depth_ros.camera import Letterbox
 from clip2depth_ros.engines import cuda, survey
 from clip2depth_ros.engines.base import (
+    FLOATS,
     PRECISIONS,
     Engine,
     EngineUnavailable,
@@ -254,6 +255,8 @@ def build_ahead(
 def _check_precision(precision: str) -> None:
     if precision not in PRECISIONS:
         raise Clip2DepthError(f"No precision is called '{precision}'; known are: {', '.join(PRECISIONS)}.")
+    if precision not in FLOATS:
+        raise EngineUnavailable(f"computes in {', '.join(FLOATS)}, not in {precision}")
 
 
 def _key(bundle: Bundle, trt, gpu: str, compute_capability: str, precision: str) -> EngineKey:

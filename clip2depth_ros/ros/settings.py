@@ -20,7 +20,7 @@ from clip2depth_ros.ros.robot_settings import (
 
 # Those of clip2depth_ros.engines, which launch files need not load; a test holds them together.
 ENGINES = ("auto", "tensorrt", "tensorrt_rtx", "pytorch", "openvino", "opencv")
-PRECISIONS = ("auto", "fp16", "bf16", "fp32")
+PRECISIONS = ("auto", "fp16", "bf16", "int8", "fp32")
 
 
 @dataclass(frozen=True)
@@ -293,7 +293,8 @@ class DepthSettings:
     precision: str = setting(
         "auto",
         "Arithmetic of the network. auto: the engine's fastest that passes the bundle's check, so fp16 or "
-        "fp32 on a GPU, and bf16 or fp32 on a CPU.",
+        "fp32 on a GPU, and on a CPU bf16 where the processor computes it, else int8 where the bundle holds "
+        "it, else fp32.",
         choices=PRECISIONS,
         read_only=True,
     )

@@ -152,3 +152,43 @@ def test_a_model_that_names_another_file_for_its_weights_is_refused(tiny_bundle,
     bundle = Bundle.write(tmp_path / "b", model.SerializeToString(), tiny_bundle.manifest, image, depth)
     with pytest.raises(Clip2DepthError, match="names another file for its weights"):
         bundle.model()
+
+
+@pytest.mark.parametrize("as_zip", [False, True])
+def test_the_int8_model_is_checked_as_the_plain_one(make_bundle, tmp_path, as_zip):
+    folder = shutil.copytree(make_bundle(int8=1.0).path, tmp_path / "tiny")
+
+    def opened():
+        return Bundle(zipped(folder, tmp_path / "tiny.zip") if as_zip else folder)
+
+    content = (folder / "model_int8.onnx").read_bytes()
+    assert opened().int8_model() == content != opened().model()
+    (folder / "model_int8.onnx").write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(Clip2DepthError, match=r"model_int8.onnx is damaged or was exchanged \(SHA-256"):
+        opened().int8_model()
+    (folder / "model_int8.onnx").unlink()
+    with pytest.raises(Clip2DepthError, match=r"model_int8.onnx is missing"):
+        opened().int8_model()
+
+
+def test_an_int8_model_with_weights_elsewhere_is_refused(make_bundle, tmp_path):
+    onnx = pytest.importorskip("onnx")
+    bundle = make_bundle(int8=1.0)
+    model = onnx.load_from_string(bundle.int8_model())
+    onnx.external_data_helper.set_external_data(model.graph.initializer[0], "/etc/hostname")
+    model.graph.initializer[0].ClearField("raw_data")
+    moved = Bundle.write(
+        tmp_path / "b", bundle.model(), bundle.manifest, *bundle.check(), int8_model=model.SerializeToString()
+    )
+    with pytest.raises(Clip2DepthError, match=r"model_int8.onnx names another file for its weights"):
+        moved.int8_model()
+
+
+def test_a_bundle_written_over_one_with_int8_has_none(make_bundle, tmp_path):
+    bundle = make_bundle(int8=1.0)
+    folder = shutil.copytree(bundle.path, tmp_path / "tiny")
+    plain = Bundle.write(folder, bundle.model(), bundle.manifest, *bundle.check())
+    assert plain.manifest.int8 is None
+    assert sorted(path.name for path in folder.iterdir()) == ["check.npz", "manifest.json", "model.onnx"]
+    with pytest.raises(Clip2DepthError, match="holds no int8 model: clip2depth export --int8 makes one"):
+        plain.int8_model()

@@ -3,8 +3,10 @@ import json
 
 import pytest
 
-from clip2depth_ros.bundle import Manifest
+from clip2depth_ros.bundle import Manifest, Quantized
 from clip2depth_ros.errors import Clip2DepthError
+
+INT8 = {"sha256": "ab", "tolerance": 0.05, "deviation": {"rooms": 0.01}}
 
 
 def test_json_round_trip(make_manifest):
@@ -13,6 +15,9 @@ def test_json_round_trip(make_manifest):
     )
     assert Manifest.from_json(manifest.to_json()) == manifest
     assert json.loads(manifest.to_json())["format_version"] == 1
+    with_int8 = make_manifest(int8=Quantized(**INT8))
+    assert Manifest.from_json(with_int8.to_json()) == with_int8
+    assert "int8" not in json.loads(manifest.to_json())  # programs from before there was any read it
 
 
 @pytest.mark.parametrize(
@@ -34,6 +39,15 @@ def test_json_round_trip(make_manifest):
         ({"canonical_focal_px": 0}, "canonical_focal_px must be positive"),
         ({"canonical_focal_px": "wide"}, "canonical_focal_px must be a finite number"),
         ({"errors": "none"}, "errors must be a table"),
+        ({"int8": 3}, "int8 must be a table"),
+        ({"int8": {"sha256": "", "tolerance": 0.1}}, "missing entries of int8: deviation"),
+        ({"int8": INT8 | {"bits": 4}}, "unknown entries of int8: bits"),
+        ({"int8": INT8 | {"tolerance": 0.5}}, "int8.tolerance must be above 0 and at most 0.15, it is 0.5"),
+        ({"int8": INT8 | {"tolerance": 0}}, "int8.tolerance must be above 0"),
+        ({"int8": INT8 | {"tolerance": "wide"}}, "int8.tolerance must be a finite number"),
+        ({"int8": INT8 | {"deviation": 0.1}}, "int8.deviation must be a table"),
+        ({"int8": INT8 | {"deviation": {"rooms": "much"}}}, "int8.deviation must be a finite number"),
+        ({"int8": INT8 | {"sha256": 1}}, "int8.sha256 must be text"),
         ({"colour": "red"}, "unknown entries: colour"),
     ],
 )

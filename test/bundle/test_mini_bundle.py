@@ -27,7 +27,21 @@ def test_it_is_small_and_says_plainly_what_it_is(mini):
 
 
 def test_it_holds_nothing_but_model_manifest_and_check(mini):
-    assert sorted(p.name for p in mini.path.iterdir()) == ["check.npz", "manifest.json", "model.onnx"]
+    assert sorted(p.name for p in mini.path.iterdir()) == [
+        "check.npz",
+        "manifest.json",
+        "model.onnx",
+        "model_int8.onnx",
+    ]
+
+
+def test_in_8_bits_it_is_nearly_the_same(mini):
+    facts = mini.manifest.int8
+    assert set(facts.deviation) == {"places", "rooms", "near"} and max(facts.deviation.values()) < 0.02
+    assert facts.tolerance <= 0.05
+    assert len(mini.int8_model()) < len(mini.model()) / 2.5
+    with open_engine(mini, "openvino", precision="int8", threads=1) as engine:
+        assert 0.001 < engine.difference <= facts.tolerance
 
 
 def test_its_model_is_for_tensorrt_8_5_too(mini):

@@ -5,10 +5,12 @@ import logging
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from clip2depth_ros.engines import ENGINE_NAMES, choice, cuda, open_engine, survey
 from clip2depth_ros.engines.base import EngineUnavailable
+from clip2depth_ros.engines.steps import was_passed_over
 from clip2depth_ros.errors import Clip2DepthError
 
 
@@ -41,9 +43,77 @@ def test_bf16_where_the_processor_has_it_and_it_is_right(convolved_bundle, no_gp
 
     monkeypatch.setattr(choice, "self_check", rougher)
     with open_engine(convolved_bundle, "openvino") as engine:
-        assert engine.precision == "fp32" and "fp32 is taken" in engine.choice[0]
+        assert engine.precision == "fp32" and "on the check sample: not taken" in engine.choice[0]
     with open_engine(convolved_bundle, "openvino", precision="bf16") as engine:
         assert engine.precision == "bf16"
+
+
+def test_int8_where_there_is_no_bf16_and_the_bundle_holds_it(make_bundle, no_gpu, monkeypatch, tiny_depth):
+    monkeypatch.setattr(choice, "computes_int8", lambda: True)
+    bundle = make_bundle(int8=1.0)
+    with open_engine(bundle) as engine:
+        assert (engine.name, engine.precision) == ("openvino", "int8")
+        assert engine.choice[3].startswith("openvino int8: chosen, ") and engine.choice[3].endswith(
+            "; the processor does not compute bf16, and the bundle holds an int8 model"
+        )
+        assert not any(map(was_passed_over, engine.choice))
+        image, _ = bundle.check()
+        np.testing.assert_allclose(engine.infer(image), tiny_depth(image), rtol=0.02)
+        kernels = {
+            op.get_rt_info()["runtimePrecision"] for op in engine._compiled.get_runtime_model().get_ops()
+        }
+        assert kernels & {"u8", "i8"}
+    monkeypatch.setattr(choice, "computes_bf16", lambda: True)
+    with open_engine(bundle) as engine:
+        assert engine.precision == "bf16"
+    with open_engine(bundle, precision="int8") as engine:
+        assert (engine.name, engine.precision) == ("openvino", "int8")
+    monkeypatch.setattr(choice, "computes_int8", lambda: False)
+    monkeypatch.setattr(choice, "computes_bf16", lambda: False)
+    with open_engine(bundle) as engine:
+        assert engine.precision == "fp32"
+
+
+def test_int8_that_computes_wrongly_gives_way_to_fp32(make_bundle, no_gpu, monkeypatch, caplog):
+    """Held to the bundle's own tolerance, 2 %, not to another precision's."""
+    monkeypatch.setattr(choice, "computes_int8", lambda: True)
+    with open_engine(make_bundle(int8=1.1), "openvino") as engine:
+        assert engine.precision == "fp32"
+    refused, chosen = engine.choice
+    assert refused.startswith("openvino int8: ") and "(99th percentile, allowed 2.00%)" in refused
+    assert was_passed_over(refused) and refused in caplog.text
+    assert chosen.endswith("; the processor does not compute bf16, and int8 was refused")
+    with pytest.raises(EngineUnavailable, match=r"allowed 2\.00%"):
+        open_engine(make_bundle(int8=1.1), precision="int8")
+
+
+def test_a_damaged_int8_model_is_a_broken_bundle(make_bundle, no_gpu, monkeypatch):
+    monkeypatch.setattr(choice, "computes_int8", lambda: True)
+    bundle = make_bundle(int8=1.0, name="broken8")
+    (bundle.path / "model_int8.onnx").write_bytes(b"another")
+    with pytest.raises(Clip2DepthError, match=r"model_int8\.onnx is damaged or was exchanged") as error:
+        open_engine(bundle)
+    assert not isinstance(error.value, EngineUnavailable)
+
+
+def test_int8_and_plain_do_not_share_a_compiled_model(make_bundle, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    bundle = make_bundle(int8=1.0)
+    for precision in ("fp32", "int8", "fp32", "int8"):
+        with open_engine(bundle, "openvino", precision=precision) as engine:
+            first = engine.cached is None
+    assert not first and len(list((tmp_path / "clip2depth" / "openvino").iterdir())) == 2
+
+
+def test_int8_of_a_bundle_that_has_none(tiny_bundle, no_gpu):
+    with pytest.raises(
+        EngineUnavailable, match="openvino int8: the bundle holds no int8 model: clip2depth"
+    ) as e:
+        open_engine(tiny_bundle, precision="int8")
+    assert "tensorrt: has no int8" in str(e.value)
+    for engine in ("opencv", "pytorch"):
+        with pytest.raises(EngineUnavailable, match="computes in fp"):
+            open_engine(tiny_bundle, engine, precision="int8", device="cpu")
 
 
 def test_with_a_gpu_and_without_tensorrt(tiny_bundle, fake_tensorrt, monkeypatch):
@@ -126,7 +196,9 @@ def test_the_second_device(tiny_bundle, fake_tensorrt):
 
 
 def test_fp16_by_name_where_nothing_has_it(tiny_bundle, no_gpu):
-    with pytest.raises(EngineUnavailable, match=r"openvino fp16: computes in fp32 or bf16, not in fp16"):
+    with pytest.raises(
+        EngineUnavailable, match=r"openvino fp16: computes in fp32, bf16 or int8, not in fp16"
+    ):
         open_engine(tiny_bundle, precision="fp16")
 
 
@@ -137,7 +209,7 @@ def test_fp16_by_name_where_nothing_has_it(tiny_bundle, no_gpu):
             {"name": "magic"},
             "No engine is called 'magic'; known are: auto, tensorrt, tensorrt_rtx, pytorch, ",
         ),
-        ({"precision": "int8"}, "No precision is called 'int8'; known are: fp16, bf16, fp32"),
+        ({"precision": "int4"}, "No precision is called 'int4'; known are: fp16, bf16, int8, fp32"),
         ({"device": "gpu"}, "device 'gpu' is unknown; known are: cpu, cuda, cuda:0"),
         ({"device": "cuda:"}, "device 'cuda:' is unknown"),
         ({"device": "cuda:x"}, "device 'cuda:x' is unknown"),

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from clip2depth_ros.engines import half_precision
-from clip2depth_ros.engines.base import PRECISIONS, EngineUnavailable
+from clip2depth_ros.engines.base import FLOATS, EngineUnavailable
 from clip2depth_ros.engines.graph import plain_graph
 from clip2depth_ros.engines.half_precision import NO_KERNEL
 from clip2depth_ros.engines.tensorrt_builder import build, check_targets, import_tensorrt, known_targets
@@ -77,7 +77,7 @@ def test_every_backbone_is_here():
     assert set(BACKBONES) == set(backbones()), "a backbone was added or taken away: BACKBONES and SIZES"
 
 
-@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("precision", FLOATS)
 def test_the_bundle_that_ships(mini, precision):
     plan = compiled(mini.model(), precision)
     weights = len(mini.model())
@@ -92,7 +92,7 @@ def test_the_bundle_that_ships(mini, precision):
 )
 def test_every_network_in_every_precision(exported, name, size):
     model = exported(name, size)
-    for precision in PRECISIONS:
+    for precision in FLOATS:
         assert len(compiled(model, precision)) > len(model) / 3, precision
 
 
@@ -101,13 +101,13 @@ def test_every_network_in_every_precision(exported, name, size):
 def test_decoders_of_other_plans(exported, options):
     """Beside the usual one, whose FiLM is constant."""
     model = exported("mini", (64, 96), **options)
-    for precision in PRECISIONS:
+    for precision in FLOATS:
         compiled(model, precision)
 
 
 @pytest.mark.torch
 def test_a_vision_transformer_s_small_copy(vit_bundle):
-    for precision in PRECISIONS:
+    for precision in FLOATS:
         compiled(vit_bundle.model(), precision)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from clip2depth_ros.cli import main
-from clip2depth_ros.engines.base import PRECISIONS, TOLERANCES
+from clip2depth_ros.engines.base import FLOATS, TOLERANCES
 from clip2depth_ros.engines.plain import LAYOUTS, write_plain
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.offline import import_openvino
@@ -22,7 +22,7 @@ def depth_of(path, given: np.ndarray) -> np.ndarray:
     return np.array(core.compile_model(core.read_model(path), "CPU", hint)(given[None])[0])[0]
 
 
-@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("precision", FLOATS)
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_it_computes_the_bundle_s_depth(mini, tmp_path, layout, precision):
     path = write_plain(mini, tmp_path, layout=layout, precision=precision)
@@ -34,7 +34,7 @@ def test_it_computes_the_bundle_s_depth(mini, tmp_path, layout, precision):
     assert np.percentile(error, 99) < (TOLERANCES[precision] if precision != "fp32" else 1e-4)
 
 
-@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("precision", FLOATS)
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_nvidia_s_parser_and_compiler_take_it_as_it_is(mini, tmp_path, layout, precision):
     trt = pytest.importorskip("tensorrt_rtx", reason="NVIDIA's compiler: pip install 'clip2depth_ros[rtx]'")

@@ -21,9 +21,9 @@ ROSDEP = {
 }
 # run dependencies that have no rosdep key; the README says how they get beside a ROS installation
 PIP_ONLY = {"openvino", "rosbags", "lz4"}  # lz4: rosbags needs it
-# what the extras bring: training, the simulator, the viewer
+# what the extras bring: training, the simulator, the viewer, 8 bits
 EXTRAS = {"torch", "torchvision", "open_clip", "timm", "safetensors", "onnx", "onnxscript", "mujoco", "rerun"}
-EXTRAS |= {"h5py", "scipy", "matplotlib", "accelerate", "onnx2torch", "filelock"}
+EXTRAS |= {"h5py", "scipy", "matplotlib", "accelerate", "onnx2torch", "filelock", "nncf"}
 
 
 def imports_of(path) -> set[str]:
