@@ -50,6 +50,7 @@ class PointCloud:
         self.edge_threshold = edge_threshold
         self.edge_reach = edge_reach
         self._camera: Camera | None = None
+        self._edges_width = 0
 
     def shape(self, width: int, height: int) -> tuple[int, int]:
         """Rows and columns of the cloud of a depth image of that size."""
@@ -68,42 +69,56 @@ class PointCloud:
             )
         if frame.camera != self._camera:
             self._make_buffers(frame.camera)
-        s, z = self.stride, self._z
+        s, shape = self.stride, self._shape
         if out is None:
-            out = np.empty((*z.shape, 4), np.float32)
-        elif out.shape != (*z.shape, 4) or out.dtype != np.float32:
+            out = np.empty((*shape, 4), np.float32)
+        elif out.shape != (*shape, 4) or out.dtype != np.float32:
             raise Clip2DepthError(
-                f"The cloud's buffer must be float32 {(*z.shape, 4)}, it is {out.dtype} {out.shape}."
+                f"The cloud's buffer must be float32 {(*shape, 4)}, it is {out.dtype} {out.shape}."
             )
-        np.copyto(z, frame.depth[::s, ::s])
-        np.multiply(z, self._length, out=self._range)
-        if self._edges is not None:
-            # Before the range is cut, so that a jump to far away is still seen.
-            np.copyto(z, NAN, where=self._edges.find_smeared(z))
+        x, y, z, rgb = self._planes
+        np.copyto(z, frame.depth_at(s, s))
+        smeared = self._find_smeared(frame, z)
         with np.errstate(invalid="ignore"):
-            np.less(self._range, self.min_range, out=self._cut)
-            np.copyto(z, NAN, where=self._cut)
-            np.greater(self._range, self.max_range, out=self._cut)
-            np.copyto(z, NAN, where=self._cut)
-        np.multiply(z, self._x, out=out[..., 0])
-        np.multiply(z, self._y, out=out[..., 1])
-        out[..., 2] = z
-        np.copyto(self._rgb, frame.image[::s, ::s])
+            # The range as a depth: the same comparison without the distance of every point.
+            cut = np.greater(z, self._farthest, out=self._cut)
+            if self.min_range > 0:
+                cut |= z < self._nearest
+        if smeared is not None:
+            cut |= smeared
+        np.copyto(z, NAN, where=cut)
+        np.multiply(z, self._x, out=x)
+        np.multiply(z, self._y, out=y)
+        np.copyto(self._rgb, frame.image_at(s))
         cv2.cvtColor(self._rgb, cv2.COLOR_RGB2BGRA, dst=self._bgra)
-        bits = self._bgra.view(np.uint32)[..., 0]
-        np.bitwise_and(bits, RGB_BITS, out=out.view(np.uint32)[..., 3])
+        np.bitwise_and(self._bgra.view(np.uint32)[..., 0], RGB_BITS, out=rgb.view(np.uint32))
+        # As integers, because a color that is read as a number may be none.
+        cv2.merge([plane.view(np.int32) for plane in self._planes], dst=out.view(np.int32))
         return out
+
+    def _find_smeared(self, frame: DepthFrame, z: np.ndarray) -> np.ndarray | None:
+        """Mask of the points between two surfaces, found before the range is cut: a jump to far away counts."""
+        if not self.edge_threshold:
+            return None
+        coarse = frame.coarse_depth()
+        # Where the cloud is finer than what depth was enlarged from, that holds all that is to be found.
+        fine = coarse is None or coarse.shape[1] >= z.shape[1]
+        depth = z if fine else coarse
+        if self._edges is None or self._edges_width != depth.shape[1]:
+            self._edges_width = depth.shape[1]
+            self._edges = EdgeFinder(self.edge_threshold, max(1, round(self.edge_reach * self._edges_width)))
+        smeared = self._edges.find_smeared(depth)
+        return smeared if fine else frame.mask_at(smeared, self.stride, self.stride)
 
     def _make_buffers(self, camera: Camera) -> None:
         x, y = camera.axes()
         self._x, self._y = x[:: self.stride], y[:: self.stride, None]
-        shape = self.shape(camera.width, camera.height)
-        self._length = np.sqrt(self._x**2 + self._y**2 + 1, dtype=np.float32)
-        self._z = np.empty(shape, np.float32)
-        self._range = np.empty(shape, np.float32)
+        self._shape = shape = self.shape(camera.width, camera.height)
+        length = np.sqrt(self._x**2 + self._y**2 + 1, dtype=np.float32)
+        self._nearest, self._farthest = np.float32(self.min_range) / length, np.float32(self.max_range) / length
+        self._planes = [np.empty(shape, np.float32) for _ in range(4)]
         self._cut = np.empty(shape, bool)
         self._rgb = np.empty((*shape, 3), np.uint8)
         self._bgra = np.empty((*shape, 4), np.uint8)
-        reach = max(1, round(self.edge_reach * camera.width / self.stride))
-        self._edges = EdgeFinder(self.edge_threshold, reach) if self.edge_threshold else None
+        self._edges: EdgeFinder | None = None
         self._camera = camera
