@@ -43,8 +43,6 @@ class Letterbox:
         self._inverse = np.empty((self.inner_height, self.inner_width), np.float32)
         self._steep = np.empty((self.inner_height, self.inner_width), np.uint8)
         self._depth = self._inverse
-        self._nearest = np.empty((0, 0), np.float32)
-        self._steep_out = np.empty((0, 0), np.uint8)
         self._grids: dict[tuple, _Grid] = {}
 
     def __eq__(self, other: object) -> bool:
@@ -117,7 +115,7 @@ class Letterbox:
         return self.enlarge(out)
 
     def take(self, depth: np.ndarray, steep: float = STEEP) -> None:
-        """Get ready to `enlarge` or `sample` a depth, as `unfit` describes them; it must not change meanwhile."""
+        """Get ready to `enlarge` or `sample` a depth as `unfit` does; it must not change meanwhile."""
         self._depth = self.inner(depth)
         np.reciprocal(self._depth, out=self._inverse)
         self._find_steep(steep)
@@ -131,18 +129,19 @@ class Letterbox:
             return out
         cv2.resize(self._inverse, (width, height), dst=out, interpolation=cv2.INTER_LINEAR)
         np.reciprocal(out, out=out)
-        if self._nearest.shape != out.shape:
-            self._nearest = np.empty((height, width), np.float32)
-            self._steep_out = np.empty((height, width), np.uint8)
-        cv2.resize(inner, (width, height), dst=self._nearest, interpolation=cv2.INTER_NEAREST_EXACT)
-        cv2.resize(self._steep, (width, height), dst=self._steep_out, interpolation=cv2.INTER_NEAREST_EXACT)
-        cv2.copyTo(self._nearest, self._steep_out, out)
+        # The nearest values, row by row of the network's pixels and only where they are needed.
+        starts = self.grid(out.shape, (1, 1)).row_starts
+        nearest = cv2.resize(inner, (width, inner.shape[0]), interpolation=cv2.INTER_NEAREST_EXACT)
+        steep = cv2.resize(self._steep, nearest.shape[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
+        steep = steep.view(bool)
+        for row in np.flatnonzero(self._steep.any(axis=1)):
+            np.copyto(out[starts[row] : starts[row + 1]], nearest[row], where=steep[row])
         return out
 
     def sample(self, size: tuple[int, int], steps: tuple[int, int]) -> np.ndarray:
         """What every n-th pixel of every m-th row would be if `enlarge` filled (h, w) = size; steps: (m, n).
 
-        Returns a new (ceil(h / m), ceil(w / n)) float32. It costs by its own pixels, not by those of the size.
+        Returns a new (ceil(h / m), ceil(w / n)) float32. It costs by its own pixels, not by the size.
         """
         grid = self.grid(size, steps)
         if self._depth.shape == size:
@@ -197,10 +196,12 @@ class _Grid:
         self._rows, self._columns = (
             _Axis(have, want, step) for have, want, step in zip(shape, size, steps, strict=True)
         )
+        self.row_starts = np.searchsorted(self._rows.nearest, np.arange(shape[0] + 1))
+        """(h + 1,): the first sampled row that is nearest to each of the array's; then their number."""
 
     def linear(self, array: np.ndarray) -> np.ndarray:
         """Bilinear samples of (h, w) float32, as cv2.resize has them; a new array."""
-        # Columns first, as rows of the transposed array: whole rows are copied much faster than single pixels.
+        # Columns first, as rows of the transposed array: whole rows are copied faster than single pixels.
         columns = self._columns.linear(np.ascontiguousarray(array.T))
         return self._rows.linear(np.ascontiguousarray(columns.T))
 

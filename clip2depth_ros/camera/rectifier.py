@@ -45,7 +45,7 @@ class Rectifier:
         return make_maps(camera.matrix, distortion, rotation, target.matrix, size, cv2.CV_32FC1)
 
     def sampled_maps(self, step: int) -> tuple[np.ndarray, np.ndarray]:
-        """Fixed-point maps for cv2.remap of every step-th pixel of every step-th row of the rectified image."""
+        """Maps for cv2.remap to every step-th pixel of every step-th row of the rectified image."""
         return tuple(np.ascontiguousarray(m[::step, ::step]) for m in self._maps)
 
     def rectify(self, image: np.ndarray, out: np.ndarray) -> np.ndarray:

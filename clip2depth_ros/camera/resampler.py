@@ -13,17 +13,17 @@ from clip2depth_ros.errors import Clip2DepthError
 
 # Source pixels between two bilinear samples, at the most: beyond, what lies between them is not seen.
 SAMPLE_STEP = 1.2
-# Halving leaves at least this many source pixels for each wanted one, so that the filter is not wider than the
-# area that a wanted pixel covers.
+# Halving leaves at least this many source pixels for each wanted one, so that the filter is not wider than
+# the area that a wanted pixel covers.
 LEAST_REST = 2.0
 
 
 class Resampler:
     """Fills an image of `target` (width, height) with all that a camera's image of `size` shows, rectified.
 
-    The image is halved (each pixel the mean of 2x2) as often as leaves twice the wanted resolution. The rest is
-    sampled at a grid of whole parts of the wanted pixels, through the lens where there is a rectifier, and
-    averaged. The result is that of rectifying at full size and averaging areas, within rounding.
+    The image is halved (each pixel the mean of 2x2) as often as leaves twice the wanted resolution. The rest
+    is sampled at a grid of whole parts of the wanted pixels, through the lens where there is a rectifier, and
+    averaged. What comes out is nearly what rectifying at full size and averaging areas gives.
     shrink: pixels of the image a side that become one by halving; a decoder may do so instead.
     """
 
@@ -50,12 +50,12 @@ class Resampler:
     def resample(self, image: np.ndarray, out: np.ndarray, shrink: int = 1) -> np.ndarray:
         """Fill `out` (h, w, 3) uint8 of the target's size; returns `out`. What has no source becomes black.
 
-        image: (H, W, 3) uint8 of the size, or a smaller one whose pixels are means of shrink x shrink of them.
+        image: (H, W, 3) uint8 of the size, or a smaller one whose pixels are means of shrink x shrink pixels.
         """
         if image.shape[1::-1] != shrunk_size(self.size, shrink):
             raise Clip2DepthError(
-                f"The image is {image.shape[1]}x{image.shape[0]}, expected {self.size[0]}x{self.size[1]} shrunk by "
-                f"{shrink}."
+                f"The image is {image.shape[1]}x{image.shape[0]}, expected {self.size[0]}x{self.size[1]} "
+                f"shrunk by {shrink}."
             )
         while shrink < self.shrink:
             image, shrink = self._halved(image, shrink * 2), shrink * 2
@@ -102,14 +102,14 @@ class Resampler:
 
 
 def shrunk_size(size: tuple[int, int], shrink: int) -> tuple[int, int]:
-    """(width, height) of an image of `size` whose pixels are means of shrink x shrink, the last ones of fewer."""
+    """(width, height) of an image of `size` whose pixels are means of shrink x shrink, or fewer last."""
     return -(-size[0] // shrink), -(-size[1] // shrink)
 
 
 def shrunk_maps(
     x: np.ndarray, y: np.ndarray, size: tuple[int, int], shrink: int, shape: tuple[int, ...]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Fixed-point maps for cv2.remap of an image of `shape`, shrunk from `size`, from those of the image itself.
+    """Maps for cv2.remap of an image of `shape`, which is shrunk from `size`.
 
     x, y: (h, w) float32 pixels of the image of `size`. A sample between the outermost pixels' centers and the
     image's border takes the outermost pixels; one outside the image nothing.

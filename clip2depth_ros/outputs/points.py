@@ -16,6 +16,8 @@ from clip2depth_ros.outputs.edges import EdgeFinder
 POINT_STEP = 16
 """Bytes a point: x, y, z float32, and rgb float32 whose bits are 0x00RRGGBB."""
 
+BAND = 2**15
+"""Points that are computed at once."""
 RGB_BITS = np.uint32(0x00FFFFFF)
 
 
@@ -76,28 +78,42 @@ class PointCloud:
             raise Clip2DepthError(
                 f"The cloud's buffer must be float32 {(*shape, 4)}, it is {out.dtype} {out.shape}."
             )
-        x, y, z, rgb = self._planes
-        np.copyto(z, frame.depth_at(s, s))
-        smeared = self._find_smeared(frame, z)
-        with np.errstate(invalid="ignore"):
-            # The range as a depth: the same comparison without the distance of every point.
-            cut = np.greater(z, self._farthest, out=self._cut)
-            if self.min_range > 0:
-                cut |= z < self._nearest
-        if smeared is not None:
-            cut |= smeared
-        np.copyto(z, NAN, where=cut)
-        np.multiply(z, self._x, out=x)
-        np.multiply(z, self._y, out=y)
-        np.copyto(self._rgb, frame.image_at(s))
-        cv2.cvtColor(self._rgb, cv2.COLOR_RGB2BGRA, dst=self._bgra)
-        np.bitwise_and(self._bgra.view(np.uint32)[..., 0], RGB_BITS, out=rgb.view(np.uint32))
-        # As integers, because a color that is read as a number may be none.
-        cv2.merge([plane.view(np.int32) for plane in self._planes], dst=out.view(np.int32))
+        depth = frame.depth_at(s, s)
+        unknown = self._find_smeared(frame, depth)
+        colors = frame.image_at(s)
+        for start in range(0, shape[0], self._band):
+            rows = slice(start, start + self._band)
+            self._fill(depth[rows], None if unknown is None else unknown[rows], colors[rows], rows, out[rows])
         return out
 
+    def _fill(
+        self,
+        depth: np.ndarray,
+        unknown: np.ndarray | None,
+        colors: np.ndarray,
+        rows: slice,
+        out: np.ndarray,
+    ) -> None:
+        """Fill some rows of the cloud: so few that what is computed on the way stays in the cache."""
+        x, y, z, rgb = planes = [plane[: len(out)] for plane in self._planes]
+        np.copyto(z, depth)
+        with np.errstate(invalid="ignore"):
+            # The range as a depth: the same comparison without the distance of every point.
+            cut = np.greater(z, self._farthest[rows], out=self._cut[: len(out)])
+            if self.min_range > 0:
+                cut |= z < self._nearest[rows]
+        if unknown is not None:
+            cut |= unknown
+        np.copyto(z, NAN, where=cut)
+        np.multiply(z, self._x, out=x)
+        np.multiply(z, self._y[rows], out=y)
+        bgra = cv2.cvtColor(np.ascontiguousarray(colors), cv2.COLOR_RGB2BGRA)
+        np.bitwise_and(bgra.view(np.uint32)[..., 0], RGB_BITS, out=rgb.view(np.uint32))
+        # As integers, because a color that is read as a number may be none.
+        cv2.merge([plane.view(np.int32) for plane in planes], dst=out.view(np.int32))
+
     def _find_smeared(self, frame: DepthFrame, z: np.ndarray) -> np.ndarray | None:
-        """Mask of the points between two surfaces, found before the range is cut: a jump to far away counts."""
+        """Mask of the points between two surfaces, before the range is cut: a jump to far away counts."""
         if not self.edge_threshold:
             return None
         coarse = frame.coarse_depth()
@@ -115,10 +131,13 @@ class PointCloud:
         self._x, self._y = x[:: self.stride], y[:: self.stride, None]
         self._shape = shape = self.shape(camera.width, camera.height)
         length = np.sqrt(self._x**2 + self._y**2 + 1, dtype=np.float32)
-        self._nearest, self._farthest = np.float32(self.min_range) / length, np.float32(self.max_range) / length
-        self._planes = [np.empty(shape, np.float32) for _ in range(4)]
-        self._cut = np.empty(shape, bool)
-        self._rgb = np.empty((*shape, 3), np.uint8)
-        self._bgra = np.empty((*shape, 4), np.uint8)
+        self._nearest, self._farthest = (
+            np.float32(self.min_range) / length,
+            np.float32(self.max_range) / length,
+        )
+        self._band = max(1, BAND // shape[1])
+        band = min(self._band, shape[0]), shape[1]
+        self._planes = [np.empty(band, np.float32) for _ in range(4)]
+        self._cut = np.empty(band, bool)
         self._edges: EdgeFinder | None = None
         self._camera = camera

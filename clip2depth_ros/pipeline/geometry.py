@@ -127,11 +127,12 @@ class Geometry:
         return cv2.remap(image, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
 
     def _make_color_maps(self, image: np.ndarray, shrink: int, step: int) -> tuple[np.ndarray, np.ndarray]:
-        if self._rectifier is None:
-            x, y = (np.arange(0, n, step, dtype=np.float32) for n in self.size)
-            x, y = np.meshgrid(x, y)
-        else:
+        if self._rectifier is not None and shrink == 1:
+            return self._rectifier.sampled_maps(step)
+        if self._rectifier is not None:
             x, y = (np.ascontiguousarray(m[::step, ::step]) for m in self._rectifier.maps(self.size))
+        else:
+            x, y = np.meshgrid(*(np.arange(0, n, step, dtype=np.float32) for n in self.size))
         return shrunk_maps(x, y, self.size, shrink, image.shape)
 
     def known_part(self, net_depth: np.ndarray) -> float:
@@ -160,14 +161,14 @@ class Geometry:
         return self._blank_outside(out, steps)
 
     def enlarge_nearest(self, inner: np.ndarray, out: np.ndarray) -> np.ndarray:
-        """Fill `out` (h, w) float32 with the nearest of (inner_height, inner_width), NaN outside the view."""
+        """Fill `out` (h, w) with the nearest of (inner_height, inner_width) float32, NaN out of view."""
         cv2.resize(inner, out.shape[::-1], dst=out, interpolation=cv2.INTER_NEAREST_EXACT)
         if self._outside is not None:
             np.copyto(out, NAN, where=self._outside)
         return out
 
     def sample_nearest(self, inner: np.ndarray, steps: tuple[int, int]) -> np.ndarray:
-        """Every n-th pixel of every m-th row, steps = (m, n), of what `enlarge_nearest` gives; a new array."""
+        """Every n-th pixel of every m-th row, steps = (m, n), of `enlarge_nearest`; a new array."""
         return self._blank_outside(self.letterbox.grid(self.depth_shape, steps).nearest(inner), steps)
 
     def _blank_outside(self, out: np.ndarray, steps: tuple[int, int]) -> np.ndarray:

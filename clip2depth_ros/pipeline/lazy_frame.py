@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from clip2depth_ros.camera import Camera
 from clip2depth_ros.frame import DEVIATION_STEP, NAN, DepthFrame, Frame, FrameFacts
 from clip2depth_ros.pipeline.geometry import Geometry
 
@@ -31,8 +30,8 @@ class LazyDepthFrame(DepthFrame):
     """The pipeline's result. Everything must be asked for before the pipeline's next frame.
 
     net_depth: (net_height, net_width) float32, metres, NaN = unknown. net_deviation: (inner_height,
-    inner_width) float32 of the pixels that the image covers, or None. scale_deviation: that of a factor on all
-    of them, independent of their own; NaN counts as none. buffers: arrays of earlier frames, used again.
+    inner_width) float32 of the pixels that the image covers, or None. scale_deviation: that of a factor on
+    all of them, independent of their own; NaN counts as none. buffers: arrays of earlier frames, used again.
     """
 
     __slots__ = ("_buffers", "_frame", "_geometry", "_net_depth", "_net_deviation", "_taken")

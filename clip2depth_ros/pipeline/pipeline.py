@@ -59,7 +59,8 @@ class Pipeline:
     without ego-motion. Either way all depth is NaN, and the facts say why, until there are metres.
 
     The returned DepthFrame makes its arrays when they are asked for, so ask before the pipeline's next call.
-    They belong to the pipeline and hold until then (the image may be the frame's own). One pipeline serves one stream and one thread.
+    They belong to the pipeline and hold until then (the image may be the frame's own). One pipeline serves
+    one stream and one thread.
     """
 
     def __init__(
@@ -208,7 +209,11 @@ class Pipeline:
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
             raise Clip2DepthError(f"Frames hold (H, W, 3) uint8 images, not {image.dtype} {image.shape}.")
         size = (image.shape[1], image.shape[0])
-        if frame.shrink > 1 and frame.camera is not None and size == shrunk_size(frame.camera.size, frame.shrink):
+        if (
+            frame.shrink > 1
+            and frame.camera is not None
+            and size == shrunk_size(frame.camera.size, frame.shrink)
+        ):
             size = frame.camera.size
         facts = FrameFacts()
         geometry = self._geometry

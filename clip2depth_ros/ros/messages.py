@@ -55,7 +55,7 @@ class ImageCodec:
     def decode_for(
         self, message: Any, shrink_for: Callable[[tuple[int, int]], int]
     ) -> tuple[np.ndarray, tuple[int, int], int]:
-        """The picture, the (width, height) that it was taken at, and how many of its pixels a side became one.
+        """The picture, the (width, height) that it was taken at, and how many pixels a side became one.
 
         shrink_for: how many may, at the most, for a picture of (width, height). Only a JPEG is decoded
         smaller. Raises Clip2DepthError, see :meth:`decode`.
