@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import math
+import weakref
+from collections.abc import Callable
 
 import cv2
 import numpy as np
@@ -43,6 +45,7 @@ class Resampler:
             for step, have, want in zip((across, down), size, target, strict=True)
         )
         self._halves: dict[int, np.ndarray] = {}
+        self._halved_of: Callable[[], np.ndarray | None] = lambda: None
         self._maps: dict[int, tuple[np.ndarray, np.ndarray]] = {}
         columns, rows = self._parts
         self._fine = np.empty((target[1] * rows, target[0] * columns, 3), np.uint8)
@@ -57,6 +60,7 @@ class Resampler:
                 f"The image is {image.shape[1]}x{image.shape[0]}, expected {self.size[0]}x{self.size[1]} "
                 f"shrunk by {shrink}."
             )
+        self._halved_of = weakref.ref(image)
         while shrink < self.shrink:
             image, shrink = self._halved(image, shrink * 2), shrink * 2
         whole = image.shape[1] * shrink, image.shape[0] * shrink
@@ -76,6 +80,16 @@ class Resampler:
         if fine is not out:
             cv2.resize(fine, self.target, dst=out, interpolation=cv2.INTER_AREA)
         return out
+
+    def halves(self, image: np.ndarray, shrink: int, most: int) -> tuple[np.ndarray, int]:
+        """An image that `resample` took last, as it halved it on the way, and how much that is shrunk.
+
+        At most by `most`; the image itself where there is nothing in between.
+        """
+        made = [n for n in self._halves if shrink < n <= min(most, self.shrink)]
+        if not made or self._halved_of() is not image:
+            return image, shrink
+        return self._halves[max(made)], max(made)
 
     def _halved(self, image: np.ndarray, shrink: int) -> np.ndarray:
         # A last odd row or column is left out: the areas of the others would no longer be whole pixels.

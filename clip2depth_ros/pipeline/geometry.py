@@ -8,7 +8,7 @@ import numpy as np
 
 from clip2depth_ros.bundle import Manifest
 from clip2depth_ros.camera import Camera, Letterbox, Rectifier, Resampler
-from clip2depth_ros.camera.resampler import shrunk_maps
+from clip2depth_ros.camera.resampler import shrunk_maps, shrunk_size
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.frame import NAN
 
@@ -67,7 +67,7 @@ class Geometry:
         self._rectified: np.ndarray | None = None
         self._to_depth: Resampler | None = None
         self._image: np.ndarray | None = None
-        self._color_maps: dict[tuple[int, int], tuple[np.ndarray, np.ndarray]] = {}
+        self._color_maps: dict[tuple, tuple[np.ndarray, np.ndarray]] = {}
 
     def _count_pixels(self) -> np.ndarray:
         """(inner_height, inner_width): how many pixels of the depth each of the network's is nearest to."""
@@ -115,15 +115,21 @@ class Geometry:
         return self._to_depth.resample(image, self._image, shrink)
 
     def colors(self, image: np.ndarray, shrink: int, step: int) -> np.ndarray:
-        """Every step-th pixel of every step-th row of `picture`, without making the rest."""
+        """Every step-th pixel of every step-th row of `picture`, without making the rest.
+
+        Where the network's input was made by averaging up to step x step pixels, these means.
+        """
         if self.depth_shape != self.size[::-1]:
             return self.picture(image, shrink)[::step, ::step]
-        if self._rectifier is None and step % shrink == 0:
+        image, shrink = self._to_network.halves(image, shrink, step)
+        whole = image.shape[1::-1] == shrunk_size(self.size, shrink)
+        if self._rectifier is None and step % shrink == 0 and whole:
             return image[:: step // shrink, :: step // shrink]
-        if (shrink, step) not in self._color_maps:
+        key = (shrink, step, image.shape)
+        if key not in self._color_maps:
             self._color_maps.clear()
-            self._color_maps[shrink, step] = self._make_color_maps(image, shrink, step)
-        maps = self._color_maps[shrink, step]
+            self._color_maps[key] = self._make_color_maps(image, shrink, step)
+        maps = self._color_maps[key]
         return cv2.remap(image, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
 
     def _make_color_maps(self, image: np.ndarray, shrink: int, step: int) -> tuple[np.ndarray, np.ndarray]:
