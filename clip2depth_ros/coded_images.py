@@ -28,6 +28,9 @@ its depth and deviation 0.7 GB in all (measured); at twice the size it takes mor
 MAX_FILE = 2**28
 """Bytes of an image file: more than MAX_PIXELS take in 16-bit color, incompressible."""
 
+MAX_SHRINK = 8
+"""Pixels of a JPEG a side that can be decoded as one."""
+
 _JPEG_SEGMENTS = 1024
 _JPEG_SCANS = 64
 _PNG_CHUNKS = 65536
@@ -39,6 +42,12 @@ _JPEG_PIXELS_PER_BYTE = 1024
 _DEFLATE, _LZW, _PACKBITS = 1032, 2560, 64
 _TIFF_COMPRESSIONS = {1: 1, 5: _LZW, 8: _DEFLATE, 32946: _DEFLATE, 32773: _PACKBITS}
 
+_SHRINKING = {
+    1: cv2.IMREAD_COLOR,
+    2: cv2.IMREAD_REDUCED_COLOR_2,
+    4: cv2.IMREAD_REDUCED_COLOR_4,
+    8: cv2.IMREAD_REDUCED_COLOR_8,
+}
 _PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _PNM_GAP = rb"(?:\s|#[^\n]*\n)+"
 _PNM_HEADER = re.compile(rb"P([1-6])" + _PNM_GAP + rb"(\d{1,9})" + _PNM_GAP + rb"(\d{1,9})\s")
@@ -71,13 +80,18 @@ def stated_size(coded: np.ndarray) -> tuple[int, int]:
     raise Clip2DepthError("it is no JPEG, PNG, WebP, BMP, PNM or TIFF")
 
 
-def decode_rgb(coded: np.ndarray, *, as_stored: bool = True) -> np.ndarray:
+def can_shrink(coded: np.ndarray) -> bool:
+    """Whether decode_rgb decodes less of this picture, (N,) uint8, when it is to be shrunk: a JPEG."""
+    return bytes(coded[:3]) == b"\xff\xd8\xff"
+
+
+def decode_rgb(coded: np.ndarray, *, as_stored: bool = True, shrink: int = 1) -> np.ndarray:
     """(H, W, 3) uint8 RGB of a compressed picture, (N,) uint8; a new array.
 
-    as_stored: ignore a camera's note about its orientation (EXIF). Raises Clip2DepthError as stated_size
-    does.
+    as_stored: ignore a camera's note about its orientation (EXIF). shrink: 1, 2, 4 or 8 pixels a side become
+    one, their mean; the result has ceil(H / shrink) rows. Raises Clip2DepthError as stated_size does.
     """
-    flags = cv2.IMREAD_COLOR | (cv2.IMREAD_IGNORE_ORIENTATION if as_stored else 0)
+    flags = _SHRINKING[shrink] | (cv2.IMREAD_IGNORE_ORIENTATION if as_stored else 0)
     picture = _decode(coded, flags)
     return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB, dst=picture)
 

@@ -42,6 +42,8 @@ class Frame:
     """(3,) float64 unit vector: down, in the optical frame; from an IMU or the camera's mounting."""
     ranges: np.ndarray | None = None
     """(N, 3) float32, metres: points that another sensor measured near the stamp, in the optical frame."""
+    shrink: int = 1
+    """More than 1: the image was decoded smaller, each pixel the mean of shrink x shrink of the camera's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +142,36 @@ class DepthFrame:
     motion: np.ndarray | None = None
     """(4, 4) float64, points of the previous frame's optical frame into this one's, metres of this depth:
     what the stabilizer carried the past by; None when it trusted no motion, and without it."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(h, w) of the depth, pixels."""
+        return self.depth.shape
+
+    def fill_depth(self, out: np.ndarray) -> np.ndarray:
+        """Write depth into `out` (h, w) float32, and return it."""
+        np.copyto(out, self.depth)
+        return out
+
+    def depth_at(self, rows: int, columns: int) -> np.ndarray:
+        """Every n-th pixel of depth of every m-th row, without making the rest; rows: m, columns: n."""
+        return self.depth[::rows, ::columns]
+
+    def deviation_at(self, rows: int, columns: int) -> np.ndarray | None:
+        """The same of the deviation."""
+        return None if self.deviation is None else self.deviation[::rows, ::columns]
+
+    def image_at(self, step: int) -> np.ndarray:
+        """Every step-th pixel of every step-th row of the image."""
+        return self.image[::step, ::step]
+
+    def coarse_depth(self) -> np.ndarray | None:
+        """(h', w') float32: all that is known of depth, where it was enlarged from fewer pixels."""
+        return None
+
+    def mask_at(self, mask: np.ndarray, rows: int, columns: int) -> np.ndarray:
+        """A mask of the coarse depth's pixels at the pixels of depth_at."""
+        raise NotImplementedError
 
     def median_deviation(self) -> float:
         """Median of the known deviations, NaN without any; of a few pixels, for it varies slowly."""

@@ -12,6 +12,11 @@ from clip2depth_ros.errors import Clip2DepthError
 # ImageNet's and CLIP's mean colour lie close together; a border of it is nearly zero after normalisation.
 BORDER = (122, 116, 104)
 
+STEEP = 0.05
+"""Bend of inverse depth, relative, from which nothing is interpolated."""
+MAX_GRIDS = 8
+"""Kept at once; outputs need one or two each, until their settings change."""
+
 
 class Letterbox:
     """The largest image of the input's shape that fits the network's input, in its middle.
@@ -37,8 +42,8 @@ class Letterbox:
         self._interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
         self._inverse = np.empty((self.inner_height, self.inner_width), np.float32)
         self._steep = np.empty((self.inner_height, self.inner_width), np.uint8)
-        self._nearest = np.empty((0, 0), np.float32)
-        self._steep_out = np.empty((0, 0), np.uint8)
+        self._depth = self._inverse
+        self._grids: dict[tuple, _Grid] = {}
 
     def __eq__(self, other: object) -> bool:
         """Whether it does the same to every image; the buffers do not count."""
@@ -70,13 +75,8 @@ class Letterbox:
         """The view of (net_height, net_width, ...) that the image covers."""
         return array[self.y : self.y + self.inner_height, self.x : self.x + self.inner_width]
 
-    def fit(self, image: np.ndarray, out: np.ndarray) -> np.ndarray:
-        """Fill `out` (net_height, net_width, 3) uint8 with the image and its border; returns `out`."""
-        if (image.shape[1], image.shape[0]) != self.size:
-            raise Clip2DepthError(
-                f"Letterbox: the image is {image.shape[1]}x{image.shape[0]}, "
-                f"expected {self.size[0]}x{self.size[1]}."
-            )
+    def paint_border(self, out: np.ndarray) -> None:
+        """Write the border into `out` (net_height, net_width, 3) uint8."""
         right, bottom = self.x + self.inner_width, self.y + self.inner_height
         for strip in (
             out[: self.y],
@@ -86,6 +86,15 @@ class Letterbox:
         ):
             if strip.size:
                 strip[:] = self.border
+
+    def fit(self, image: np.ndarray, out: np.ndarray) -> np.ndarray:
+        """Fill `out` (net_height, net_width, 3) uint8 with the image and its border; returns `out`."""
+        if (image.shape[1], image.shape[0]) != self.size:
+            raise Clip2DepthError(
+                f"Letterbox: the image is {image.shape[1]}x{image.shape[0]}, "
+                f"expected {self.size[0]}x{self.size[1]}."
+            )
+        self.paint_border(out)
         inner = self.inner(out)
         if image.shape[:2] == inner.shape[:2]:
             np.copyto(inner, image)
@@ -95,29 +104,61 @@ class Letterbox:
             )
         return out
 
-    def unfit(self, depth: np.ndarray, out: np.ndarray, steep: float = 0.05) -> np.ndarray:
+    def unfit(self, depth: np.ndarray, out: np.ndarray, steep: float = STEEP) -> np.ndarray:
         """Fill `out` (h, w) float32 with the depth of the whole image, border left behind; returns `out`.
 
         depth: (net_height, net_width) float32, positive or NaN. Inverse depth is interpolated linearly, which
         keeps planes planes. Where it bends by more than `steep` (relative) the nearest value is taken,
         because a value halfway between two surfaces lies on neither.
         """
-        inner = self.inner(depth)
+        self.take(depth, steep)
+        return self.enlarge(out)
+
+    def take(self, depth: np.ndarray, steep: float = STEEP) -> None:
+        """Get ready to `enlarge` or `sample` a depth as `unfit` does; it must not change meanwhile."""
+        self._depth = self.inner(depth)
+        np.reciprocal(self._depth, out=self._inverse)
+        self._find_steep(steep)
+
+    def enlarge(self, out: np.ndarray) -> np.ndarray:
+        """Fill `out` (h, w) float32 with the depth that was taken last; returns `out`."""
+        inner = self._depth
         height, width = out.shape
         if inner.shape == out.shape:
             np.copyto(out, inner)
             return out
-        np.reciprocal(inner, out=self._inverse)
         cv2.resize(self._inverse, (width, height), dst=out, interpolation=cv2.INTER_LINEAR)
         np.reciprocal(out, out=out)
-        self._find_steep(steep)
-        if self._nearest.shape != out.shape:
-            self._nearest = np.empty((height, width), np.float32)
-            self._steep_out = np.empty((height, width), np.uint8)
-        cv2.resize(inner, (width, height), dst=self._nearest, interpolation=cv2.INTER_NEAREST_EXACT)
-        cv2.resize(self._steep, (width, height), dst=self._steep_out, interpolation=cv2.INTER_NEAREST_EXACT)
-        cv2.copyTo(self._nearest, self._steep_out, out)
+        # The nearest values, row by row of the network's pixels and only where they are needed.
+        starts = self.grid(out.shape, (1, 1)).row_starts
+        nearest = cv2.resize(inner, (width, inner.shape[0]), interpolation=cv2.INTER_NEAREST_EXACT)
+        steep = cv2.resize(self._steep, nearest.shape[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
+        steep = steep.view(bool)
+        for row in np.flatnonzero(self._steep.any(axis=1)):
+            np.copyto(out[starts[row] : starts[row + 1]], nearest[row], where=steep[row])
         return out
+
+    def sample(self, size: tuple[int, int], steps: tuple[int, int]) -> np.ndarray:
+        """What every n-th pixel of every m-th row would be if `enlarge` filled (h, w) = size; steps: (m, n).
+
+        Returns a new (ceil(h / m), ceil(w / n)) float32. It costs by its own pixels, not by the size.
+        """
+        grid = self.grid(size, steps)
+        if self._depth.shape == size:
+            return self._depth[:: steps[0], :: steps[1]].copy()
+        out = grid.linear(self._inverse)
+        np.reciprocal(out, out=out)
+        return cv2.copyTo(grid.nearest(self._depth), grid.nearest(self._steep), out)
+
+    def grid(self, size: tuple[int, int], steps: tuple[int, int]) -> _Grid:
+        """Every n-th pixel of every m-th row of an image of (h, w) = size; steps: (m, n)."""
+        grid = self._grids.get((size, steps))
+        if grid is None:
+            if len(self._grids) >= MAX_GRIDS:
+                self._grids.clear()
+            shape = self.inner_height, self.inner_width
+            grid = self._grids[size, steps] = _Grid(shape, size, steps)
+        return grid
 
     def _find_steep(self, threshold: float) -> None:
         """Mark the pixels at a jump, or next to an unknown depth, with 255 in self._steep.
@@ -146,3 +187,44 @@ class Letterbox:
         steep[:, -1:] |= steep[:, -2:-1]
         steep[:1] |= steep[1:2]
         steep[-1:] |= steep[-2:-1]
+
+
+class _Grid:
+    """Every n-th pixel of every m-th row of an enlarged array: where they lie in the array itself."""
+
+    def __init__(self, shape: tuple[int, int], size: tuple[int, int], steps: tuple[int, int]) -> None:
+        self._rows, self._columns = (
+            _Axis(have, want, step) for have, want, step in zip(shape, size, steps, strict=True)
+        )
+        self.row_starts = np.searchsorted(self._rows.nearest, np.arange(shape[0] + 1))
+        """(h + 1,): the first sampled row that is nearest to each of the array's; then their number."""
+
+    def linear(self, array: np.ndarray) -> np.ndarray:
+        """Bilinear samples of (h, w) float32, as cv2.resize has them; a new array."""
+        # Columns first, as rows of the transposed array: whole rows are copied faster than single pixels.
+        columns = self._columns.linear(np.ascontiguousarray(array.T))
+        return self._rows.linear(np.ascontiguousarray(columns.T))
+
+    def nearest(self, array: np.ndarray) -> np.ndarray:
+        """Samples of (h, w), as cv2.resize with INTER_NEAREST_EXACT has them; a new array."""
+        columns = np.ascontiguousarray(array.T)[self._columns.nearest]
+        return np.ascontiguousarray(columns.T)[self._rows.nearest]
+
+
+class _Axis:
+    """Every step-th of `want` pixels that `have` pixels are enlarged to."""
+
+    def __init__(self, have: int, want: int, step: int) -> None:
+        middle = (np.arange(0, want, step) + 0.5) * (have / want)
+        place = np.clip(middle - 0.5, 0, have - 1)
+        self.nearest = np.minimum(middle.astype(np.intp), have - 1)
+        self._first = place.astype(np.intp)
+        self._second = np.minimum(self._first + 1, have - 1)
+        self._part = (place - self._first).astype(np.float32)[:, None]
+
+    def linear(self, rows: np.ndarray) -> np.ndarray:
+        first, second = rows[self._first], rows[self._second]
+        np.subtract(second, first, out=second)
+        second *= self._part
+        first += second
+        return first

@@ -20,6 +20,20 @@ class Rectifier:
     def __init__(self, camera: Camera) -> None:
         self.source = camera
         self.camera = camera.undistorted()
+        x, y = self.maps(camera.size)
+        with np.errstate(invalid="ignore"):
+            inside = (x >= -0.5) & (y >= -0.5) & (x <= camera.width - 0.5) & (y <= camera.height - 0.5)
+        self.outside = None if inside.all() else np.where(inside, np.uint8(0), np.uint8(255))
+        # Fixed-point maps: half the memory traffic, 1/32 pixel.
+        self._maps = cv2.convertMaps(x, y, cv2.CV_16SC2)
+        self._nearest: np.ndarray | None = None
+
+    def maps(self, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+        """Where the pixels of the rectified image, resized to `size` (w, h), lie in the source image.
+
+        Returns x and y, (h, w) float32, pixels; not finite, or outside the image, where there is nothing.
+        """
+        camera = self.source
         rotation = np.eye(3) if camera.rectification is None else np.array(camera.rectification).reshape(3, 3)
         make_maps = (
             cv2.fisheye.initUndistortRectifyMap
@@ -27,13 +41,12 @@ class Rectifier:
             else cv2.initUndistortRectifyMap
         )
         distortion = np.array(camera.distortion or (0.0,) * 4)
-        x, y = make_maps(camera.matrix, distortion, rotation, self.camera.matrix, camera.size, cv2.CV_32FC1)
-        with np.errstate(invalid="ignore"):
-            inside = (x >= -0.5) & (y >= -0.5) & (x <= camera.width - 0.5) & (y <= camera.height - 0.5)
-        self.outside = None if inside.all() else np.where(inside, np.uint8(0), np.uint8(255))
-        # Fixed-point maps: half the memory traffic, 1/32 pixel.
-        self._maps = cv2.convertMaps(x, y, cv2.CV_16SC2)
-        self._nearest: np.ndarray | None = None
+        target = self.camera.scaled(*size)
+        return make_maps(camera.matrix, distortion, rotation, target.matrix, size, cv2.CV_32FC1)
+
+    def sampled_maps(self, step: int) -> tuple[np.ndarray, np.ndarray]:
+        """Maps for cv2.remap to every step-th pixel of every step-th row of the rectified image."""
+        return tuple(np.ascontiguousarray(m[::step, ::step]) for m in self._maps)
 
     def rectify(self, image: np.ndarray, out: np.ndarray) -> np.ndarray:
         """Fill `out` (H, W, 3) uint8 with the rectified image; what has no source becomes black."""

@@ -16,6 +16,8 @@ from clip2depth_ros.outputs.edges import EdgeFinder
 POINT_STEP = 16
 """Bytes a point: x, y, z float32, and rgb float32 whose bits are 0x00RRGGBB."""
 
+BAND = 2**15
+"""Points that are computed at once."""
 RGB_BITS = np.uint32(0x00FFFFFF)
 
 
@@ -50,6 +52,7 @@ class PointCloud:
         self.edge_threshold = edge_threshold
         self.edge_reach = edge_reach
         self._camera: Camera | None = None
+        self._edges_width = 0
 
     def shape(self, width: int, height: int) -> tuple[int, int]:
         """Rows and columns of the cloud of a depth image of that size."""
@@ -68,42 +71,73 @@ class PointCloud:
             )
         if frame.camera != self._camera:
             self._make_buffers(frame.camera)
-        s, z = self.stride, self._z
+        s, shape = self.stride, self._shape
         if out is None:
-            out = np.empty((*z.shape, 4), np.float32)
-        elif out.shape != (*z.shape, 4) or out.dtype != np.float32:
+            out = np.empty((*shape, 4), np.float32)
+        elif out.shape != (*shape, 4) or out.dtype != np.float32:
             raise Clip2DepthError(
-                f"The cloud's buffer must be float32 {(*z.shape, 4)}, it is {out.dtype} {out.shape}."
+                f"The cloud's buffer must be float32 {(*shape, 4)}, it is {out.dtype} {out.shape}."
             )
-        np.copyto(z, frame.depth[::s, ::s])
-        np.multiply(z, self._length, out=self._range)
-        if self._edges is not None:
-            # Before the range is cut, so that a jump to far away is still seen.
-            np.copyto(z, NAN, where=self._edges.find_smeared(z))
-        with np.errstate(invalid="ignore"):
-            np.less(self._range, self.min_range, out=self._cut)
-            np.copyto(z, NAN, where=self._cut)
-            np.greater(self._range, self.max_range, out=self._cut)
-            np.copyto(z, NAN, where=self._cut)
-        np.multiply(z, self._x, out=out[..., 0])
-        np.multiply(z, self._y, out=out[..., 1])
-        out[..., 2] = z
-        np.copyto(self._rgb, frame.image[::s, ::s])
-        cv2.cvtColor(self._rgb, cv2.COLOR_RGB2BGRA, dst=self._bgra)
-        bits = self._bgra.view(np.uint32)[..., 0]
-        np.bitwise_and(bits, RGB_BITS, out=out.view(np.uint32)[..., 3])
+        depth = frame.depth_at(s, s)
+        unknown = self._find_smeared(frame, depth)
+        colors = frame.image_at(s)
+        for start in range(0, shape[0], self._band):
+            rows = slice(start, start + self._band)
+            self._fill(depth[rows], None if unknown is None else unknown[rows], colors[rows], rows, out[rows])
         return out
+
+    def _fill(
+        self,
+        depth: np.ndarray,
+        unknown: np.ndarray | None,
+        colors: np.ndarray,
+        rows: slice,
+        out: np.ndarray,
+    ) -> None:
+        """Fill some rows of the cloud: so few that what is computed on the way stays in the cache."""
+        x, y, z, rgb = planes = [plane[: len(out)] for plane in self._planes]
+        np.copyto(z, depth)
+        with np.errstate(invalid="ignore"):
+            # The range as a depth: the same comparison without the distance of every point.
+            cut = np.greater(z, self._farthest[rows], out=self._cut[: len(out)])
+            if self.min_range > 0:
+                cut |= z < self._nearest[rows]
+        if unknown is not None:
+            cut |= unknown
+        np.copyto(z, NAN, where=cut)
+        np.multiply(z, self._x, out=x)
+        np.multiply(z, self._y[rows], out=y)
+        bgra = cv2.cvtColor(np.ascontiguousarray(colors), cv2.COLOR_RGB2BGRA)
+        np.bitwise_and(bgra.view(np.uint32)[..., 0], RGB_BITS, out=rgb.view(np.uint32))
+        # As integers, because a color that is read as a number may be none.
+        cv2.merge([plane.view(np.int32) for plane in planes], dst=out.view(np.int32))
+
+    def _find_smeared(self, frame: DepthFrame, z: np.ndarray) -> np.ndarray | None:
+        """Mask of the points between two surfaces, before the range is cut: a jump to far away counts."""
+        if not self.edge_threshold:
+            return None
+        coarse = frame.coarse_depth()
+        # Where the cloud is finer than what depth was enlarged from, that holds all that is to be found.
+        fine = coarse is None or coarse.shape[1] >= z.shape[1]
+        depth = z if fine else coarse
+        if self._edges is None or self._edges_width != depth.shape[1]:
+            self._edges_width = depth.shape[1]
+            self._edges = EdgeFinder(self.edge_threshold, max(1, round(self.edge_reach * self._edges_width)))
+        smeared = self._edges.find_smeared(depth)
+        return smeared if fine else frame.mask_at(smeared, self.stride, self.stride)
 
     def _make_buffers(self, camera: Camera) -> None:
         x, y = camera.axes()
         self._x, self._y = x[:: self.stride], y[:: self.stride, None]
-        shape = self.shape(camera.width, camera.height)
-        self._length = np.sqrt(self._x**2 + self._y**2 + 1, dtype=np.float32)
-        self._z = np.empty(shape, np.float32)
-        self._range = np.empty(shape, np.float32)
-        self._cut = np.empty(shape, bool)
-        self._rgb = np.empty((*shape, 3), np.uint8)
-        self._bgra = np.empty((*shape, 4), np.uint8)
-        reach = max(1, round(self.edge_reach * camera.width / self.stride))
-        self._edges = EdgeFinder(self.edge_threshold, reach) if self.edge_threshold else None
+        self._shape = shape = self.shape(camera.width, camera.height)
+        length = np.sqrt(self._x**2 + self._y**2 + 1, dtype=np.float32)
+        self._nearest, self._farthest = (
+            np.float32(self.min_range) / length,
+            np.float32(self.max_range) / length,
+        )
+        self._band = max(1, BAND // shape[1])
+        band = min(self._band, shape[0]), shape[1]
+        self._planes = [np.empty(band, np.float32) for _ in range(4)]
+        self._cut = np.empty(band, bool)
+        self._edges: EdgeFinder | None = None
         self._camera = camera

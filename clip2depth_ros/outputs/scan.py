@@ -122,7 +122,7 @@ class LaserScan:
             )
         settings = self.settings
         self.rotation = rotation = level_rotation(floor)
-        np.copyto(self._depth, frame.depth[self._sample])
+        np.copyto(self._depth, frame.depth_at(*self._sample))
         if self._edges is not None:
             np.copyto(self._depth, NAN, where=self._edges.find_smeared(self._depth))
         forward, left, up = (
@@ -135,9 +135,10 @@ class LaserScan:
             reach = np.multiply(self._depth, length, out=self._reach)
             rise = np.multiply(self._depth, up, out=self._rise)
             lowest = np.multiply(reach, settings.floor_tolerance, out=self._lowest)
-            if frame.deviation is not None:
+            deviation = frame.deviation_at(*self._sample)
+            if deviation is not None:
                 # A depth that is wrong by a part moves its point by the same part of its height below us.
-                doubt = np.multiply(frame.deviation[self._sample], DOUBT, out=self._doubt)
+                doubt = np.multiply(deviation, DOUBT, out=self._doubt)
                 np.nan_to_num(np.multiply(doubt, np.abs(rise), out=doubt), copy=False)
                 np.add(lowest, doubt, out=lowest)
             lowest += np.float32(settings.min_height - floor.height)
@@ -187,9 +188,9 @@ class LaserScan:
         self.angle_max = self.angle_min + (self._readings - 1) * self.angle_increment
         # A pixel is 1 / fx rad wide in the middle and narrower at the sides.
         step = max(1, int(self.angle_increment * camera.fx / COLUMNS_PER_READING))
-        self._sample = (slice(None, None, ROW_STEP * step), slice(None, None, step))
+        self._sample = ROW_STEP * step, step
         x, y = camera.axes()
-        self._x, self._y = x[self._sample[1]], y[self._sample[0], None]
+        self._x, self._y = x[::step], y[:: ROW_STEP * step, None]
         shape = (self._y.size, self._x.size)
         buffers = [np.empty(shape, np.float32) for _ in range(9)]
         self._depth, self._length, self._reach, self._rise, self._lowest, self._doubt, *self._axes = buffers

@@ -7,19 +7,21 @@ import cv2
 import numpy as np
 
 from clip2depth_ros.bundle import Manifest
-from clip2depth_ros.camera import Camera, Letterbox, Rectifier
+from clip2depth_ros.camera import Camera, Letterbox, Rectifier, Resampler
+from clip2depth_ros.camera.resampler import shrunk_maps, shrunk_size
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.frame import NAN
 
 
 class Geometry:
-    """Rectifies, fits into the network's input and unfits; owns the buffers of the results.
+    """Rectifies, fits into the network's input and unfits.
 
     size: (width, height) of the images. camera: theirs, None when nobody knows it. depth_size: (width,
     height) of the depth, None for the images' own. rectifier: the camera's, if there is one already.
     letterbox: between image and network. focal_scale: factor from the network's metres to the camera's.
     inner_camera: of the network's pixels that the image covers; depth_camera: of the depth; both None without
     a camera.
+    depth_shape: (h, w) of the depth.
     Raises Clip2DepthError for a camera of another size, and for none where the manifest needs one.
     """
 
@@ -59,61 +61,123 @@ class Geometry:
         if outside is not None:
             outside = cv2.resize(outside, (width, height), interpolation=cv2.INTER_NEAREST_EXACT) > 0
         self._outside = outside
-        self._rectified = np.empty((size[1], size[0], 3), np.uint8) if self._rectifier else None
-        self._image = None if (width, height) == size else np.empty((height, width, 3), np.uint8)
-        self._depth = np.empty((height, width), np.float32)
-        self._known = np.empty((height, width), bool)
-        self._deviation = np.empty((height, width), np.float32)
-        self._inner_deviation = np.empty(inner_size[::-1], np.float32)
-        self._raw: np.ndarray | None = None
+        self.depth_shape = height, width
+        self._to_network = Resampler(size, inner_size, self._rectifier)
+        self._seen_by = self._count_pixels()
+        self._rectified: np.ndarray | None = None
+        self._to_depth: Resampler | None = None
+        self._image: np.ndarray | None = None
+        self._color_maps: dict[tuple, tuple[np.ndarray, np.ndarray]] = {}
+
+    def _count_pixels(self) -> np.ndarray:
+        """(inner_height, inner_width): how many pixels of the depth each of the network's is nearest to."""
+        grid = self.letterbox.grid(self.depth_shape, (1, 1))
+        shape = self.letterbox.inner_height, self.letterbox.inner_width
+        pixels = grid.nearest(np.arange(shape[0] * shape[1], dtype=np.int32).reshape(shape))
+        if self._outside is not None:
+            pixels = pixels[~self._outside]
+        return np.bincount(pixels.ravel(), minlength=shape[0] * shape[1]).reshape(shape)
 
     def for_network(self, manifest: Manifest) -> Geometry:
         """The same for the input of another network; raises what the constructor raises."""
         return Geometry(manifest, self.size, self.camera, self._depth_size, self._rectifier)
 
-    def rectify(self, image: np.ndarray) -> np.ndarray:
-        """The image without distortion; the image itself where there is none."""
-        return image if self._rectifier is None else self._rectifier.rectify(image, self._rectified)
+    @property
+    def shrink(self) -> int:
+        """So many pixels a side may a decoder average to one: the network would not see them singly."""
+        return self._to_network.shrink
 
-    def unfit(self, net_depth: np.ndarray) -> tuple[np.ndarray, float]:
-        """Depth (h, w) of the whole image, NaN outside the camera's view, and the part of it that is known.
+    def fit(self, image: np.ndarray, out: np.ndarray, shrink: int = 1) -> np.ndarray:
+        """Fill `out` (net_height, net_width, 3) uint8 with what the network sees of an image; returns `out`.
 
-        net_depth: (net_height, net_width) float32, metres, NaN = unknown.
+        image: (H, W, 3) uint8 as the camera gave it, or shrunk by averaging shrink x shrink pixels.
         """
-        depth = self._unfit(net_depth, self._depth)
-        np.greater(depth, 0, out=self._known)
-        return depth, float(np.count_nonzero(self._known) / depth.size)
-
-    def unfit_raw(self, net_depth: np.ndarray) -> np.ndarray:
-        """The same for a second depth of the same frame, in a buffer of its own."""
-        if self._raw is None:
-            self._raw = np.empty_like(self._depth)
-        return self._unfit(net_depth, self._raw)
-
-    def unfit_deviation(self, deviation: np.ndarray, scale_deviation: float) -> np.ndarray:
-        """Relative deviation (h, w) of the depth that `unfit` gave last, NaN where that is unknown.
-
-        deviation: (inner_height, inner_width) float32, of the network's pixels that the image covers.
-        scale_deviation: that of a factor on all of them, independent of their own; NaN counts as none.
-        """
-        whole = np.multiply(deviation, deviation, out=self._inner_deviation)
-        whole += np.float32(np.nan_to_num(scale_deviation) ** 2)
-        np.sqrt(whole, out=whole)
-        out = self._deviation
-        # The nearest, because unfit gives what borders on the unknown its nearest depth.
-        cv2.resize(whole, out.shape[::-1], dst=out, interpolation=cv2.INTER_NEAREST_EXACT)
-        np.copyto(out, NAN, where=np.logical_not(self._known, out=self._known))
+        self.letterbox.paint_border(out)
+        self._to_network.resample(image, self.letterbox.inner(out), shrink)
         return out
 
-    def resize(self, image: np.ndarray) -> np.ndarray:
-        """The rectified image at the depth's size; the image itself where that is its own."""
-        if self._image is None:
+    def rectify(self, image: np.ndarray) -> np.ndarray:
+        """The image without distortion; the image itself where there is none."""
+        if self._rectifier is None:
             return image
-        size = self._depth.shape[::-1]
-        return cv2.resize(image, size, dst=self._image, interpolation=cv2.INTER_AREA)
+        if self._rectified is None:
+            self._rectified = np.empty((self.size[1], self.size[0], 3), np.uint8)
+        return self._rectifier.rectify(image, self._rectified)
 
-    def _unfit(self, net_depth: np.ndarray, out: np.ndarray) -> np.ndarray:
-        self.letterbox.unfit(net_depth, out)
+    def picture(self, image: np.ndarray, shrink: int) -> np.ndarray:
+        """The rectified image (h, w, 3) of the depth; the image itself where that is it."""
+        if shrink == 1 and self.depth_shape == self.size[::-1]:
+            return self.rectify(image)
+        if self._to_depth is None:
+            size = self.depth_shape[::-1]
+            self._to_depth = Resampler(self.size, size, self._rectifier)
+            self._image = np.empty((*self.depth_shape, 3), np.uint8)
+        return self._to_depth.resample(image, self._image, shrink)
+
+    def colors(self, image: np.ndarray, shrink: int, step: int) -> np.ndarray:
+        """Every step-th pixel of every step-th row of `picture`, without making the rest.
+
+        Where the network's input was made by averaging up to step x step pixels, these means.
+        """
+        if self.depth_shape != self.size[::-1]:
+            return self.picture(image, shrink)[::step, ::step]
+        image, shrink = self._to_network.halves(image, shrink, step)
+        whole = image.shape[1::-1] == shrunk_size(self.size, shrink)
+        if self._rectifier is None and step % shrink == 0 and whole:
+            return image[:: step // shrink, :: step // shrink]
+        key = (shrink, step, image.shape)
+        if key not in self._color_maps:
+            self._color_maps.clear()
+            self._color_maps[key] = self._make_color_maps(image, shrink, step)
+        maps = self._color_maps[key]
+        return cv2.remap(image, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+
+    def _make_color_maps(self, image: np.ndarray, shrink: int, step: int) -> tuple[np.ndarray, np.ndarray]:
+        if self._rectifier is not None and shrink == 1:
+            return self._rectifier.sampled_maps(step)
+        if self._rectifier is not None:
+            x, y = (np.ascontiguousarray(m[::step, ::step]) for m in self._rectifier.maps(self.size))
+        else:
+            x, y = np.meshgrid(*(np.arange(0, n, step, dtype=np.float32) for n in self.size))
+        return shrunk_maps(x, y, self.size, shrink, image.shape)
+
+    def known_part(self, net_depth: np.ndarray) -> float:
+        """Part of the depth's pixels that are known, 0..1, when it is made of net_depth."""
+        known = self.letterbox.inner(net_depth) > 0
+        return float(self._seen_by[known].sum() / (self.depth_shape[0] * self.depth_shape[1]))
+
+    def unfit(self, net_depth: np.ndarray, out: np.ndarray) -> np.ndarray:
+        """Fill `out` (h, w) float32 with the depth of the whole image, NaN outside the camera's view.
+
+        net_depth: (net_height, net_width) float32, metres, NaN = unknown. Returns `out`.
+        """
+        self.letterbox.take(net_depth)
+        return self.enlarge(out)
+
+    def enlarge(self, out: np.ndarray) -> np.ndarray:
+        """The same of the depth that the letterbox took last."""
+        self.letterbox.enlarge(out)
         if self._outside is not None:
             np.copyto(out, NAN, where=self._outside)
+        return out
+
+    def sample(self, steps: tuple[int, int]) -> np.ndarray:
+        """Every n-th pixel of every m-th row, steps = (m, n), of what `enlarge` gives; a new array."""
+        out = self.letterbox.sample(self.depth_shape, steps)
+        return self._blank_outside(out, steps)
+
+    def enlarge_nearest(self, inner: np.ndarray, out: np.ndarray) -> np.ndarray:
+        """Fill `out` (h, w) with the nearest of (inner_height, inner_width) float32, NaN out of view."""
+        cv2.resize(inner, out.shape[::-1], dst=out, interpolation=cv2.INTER_NEAREST_EXACT)
+        if self._outside is not None:
+            np.copyto(out, NAN, where=self._outside)
+        return out
+
+    def sample_nearest(self, inner: np.ndarray, steps: tuple[int, int]) -> np.ndarray:
+        """Every n-th pixel of every m-th row, steps = (m, n), of `enlarge_nearest`; a new array."""
+        return self._blank_outside(self.letterbox.grid(self.depth_shape, steps).nearest(inner), steps)
+
+    def _blank_outside(self, out: np.ndarray, steps: tuple[int, int]) -> np.ndarray:
+        if self._outside is not None:
+            np.copyto(out, NAN, where=self._outside[:: steps[0], :: steps[1]])
         return out

@@ -11,11 +11,13 @@ import numpy as np
 
 from clip2depth_ros.bundle import Manifest
 from clip2depth_ros.camera import Letterbox
+from clip2depth_ros.camera.resampler import shrunk_size
 from clip2depth_ros.engines import Engine
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.frame import NAN, DepthFrame, Frame, FrameFacts
 from clip2depth_ros.pipeline.driven import DrivenMotion
 from clip2depth_ros.pipeline.geometry import Geometry
+from clip2depth_ros.pipeline.lazy_frame import LazyDepthFrame
 from clip2depth_ros.scale import Affine, AffineEstimator, Scale, ScaleEstimator, ScaleSettings
 from clip2depth_ros.stabilizer import Stabilizer, StabilizerSettings, Stable
 
@@ -56,8 +58,9 @@ class Pipeline:
     that move slowly, and stabilized then; until both are known the stabilizer only follows the picture,
     without ego-motion. Either way all depth is NaN, and the facts say why, until there are metres.
 
-    The arrays of the returned DepthFrame belong to the pipeline and hold until its next call (the image may
-    be the frame's own). One pipeline serves one stream and one thread.
+    The returned DepthFrame makes its arrays when they are asked for, so ask before the pipeline's next call.
+    They belong to the pipeline and hold until then (the image may be the frame's own). One pipeline serves
+    one stream and one thread.
     """
 
     def __init__(
@@ -86,6 +89,8 @@ class Pipeline:
         self._driven = DrivenMotion()
         self._stamp: int | None = None
         self._was_reset = False
+        self._on_device = False
+        self._buffers: dict[str, np.ndarray] = {}
         self._grid: np.ndarray | None = None
         self._change: tuple[float, float] | None = None
 
@@ -204,6 +209,12 @@ class Pipeline:
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
             raise Clip2DepthError(f"Frames hold (H, W, 3) uint8 images, not {image.dtype} {image.shape}.")
         size = (image.shape[1], image.shape[0])
+        if (
+            frame.shrink > 1
+            and frame.camera is not None
+            and size == shrunk_size(frame.camera.size, frame.shrink)
+        ):
+            size = frame.camera.size
         facts = FrameFacts()
         geometry = self._geometry
         if geometry is None or geometry.size != size or geometry.camera != frame.camera:
@@ -218,11 +229,12 @@ class Pipeline:
         facts.focal_scale = geometry.focal_scale
         clock = _Clock(facts.times, started)
 
-        image = geometry.rectify(image)
+        self._on_device = on_device = frame.shrink == 1 and self.engine.fits(geometry.letterbox)
+        if on_device:
+            image = geometry.rectify(image)
         clock.lap("rectify")
-        on_device = self.engine.fits(geometry.letterbox)
         if not on_device:
-            geometry.letterbox.fit(image, self._input)
+            geometry.fit(image, self._input, frame.shrink)
         clock.lap("fit")
         if on_device:
             net_depth = self.engine.infer_image(image, self._input)
@@ -247,21 +259,29 @@ class Pipeline:
             self._metres.fill(NAN)
             self._raw.fill(NAN)
             facts.temporal_error = facts.flicker = NAN
-        depth, facts.valid_fraction = geometry.unfit(self._metres)
-        deviation = None
-        if stable is not None:
-            deviation = geometry.unfit_deviation(stable.deviation, facts.scale_deviation)
-        image = geometry.resize(image)
-        clock.lap("unfit")
-        result = DepthFrame(
-            depth, image, geometry.depth_camera, frame.stamp, frame.frame_id, facts, deviation
+        facts.valid_fraction = geometry.known_part(self._metres)
+        deviation = None if stable is None else stable.deviation
+        result = LazyDepthFrame(
+            frame, geometry, facts, self._metres, deviation, facts.scale_deviation, self._buffers
         )
         if stable is not None and stable.motion is not None:
             result.motion = stable.motion.copy()
             result.motion[:3, 3] *= facts.scale
         if keep_raw:
-            result.raw = geometry.unfit_raw(self._raw)
+            result.raw = geometry.unfit(self._raw, result.buffer("raw"))
+        clock.lap("unfit")
         return result
+
+    def shrink_for(self, size: tuple[int, int]) -> int:
+        """So many pixels a side of an image of size (width, height) may a decoder average to one.
+
+        The depth stays what it is, but for rounding; `image` of the result becomes blurred. 1 where the image
+        is needed as it is, and for the first image of its size.
+        """
+        geometry = self._geometry
+        if geometry is None or geometry.size != size or geometry.camera is None or self._on_device:
+            return 1
+        return geometry.shrink
 
     def _take_up_settings(self) -> None:
         """Make, tell or drop stabilizer and scale as the settings now have it."""

@@ -375,6 +375,10 @@ class DepthNode(LifecycleNode):
             finally:
                 self._turn.leave()
 
+    def _shrink_for(self, size: tuple[int, int]) -> int:
+        """So many pixels a side of an image may be decoded as one: neither depth nor cloud shows more."""
+        return min(self._pipeline.shrink_for(size), self._outputs.shrink(self.settings))
+
     def _take_up_successor(self) -> None:
         """Swap the engine, if another one is ready. The executor's work while there is no working thread."""
         with self._successor_lock:
@@ -402,8 +406,8 @@ class DepthNode(LifecycleNode):
 
     def _one_image(self, source: CameraInput, message: Any) -> str:
         """Decode, compute, publish. Returns what became of the image: `processed` or `dropped`."""
-        image = self._codec.decode(message)
-        camera = source.camera_for(image.shape[1], image.shape[0])
+        image, size, shrink = self._codec.decode_for(message, self._shrink_for)
+        camera = source.camera_for(*size)
         if camera is None or not self._outputs.has_listeners():
             return "dropped"
         stamp, frame_id = nanoseconds(message.header.stamp), message.header.frame_id
@@ -411,7 +415,7 @@ class DepthNode(LifecycleNode):
         name = f"{self._bundle.name}/{printable(frame_id)}"
         reset = self._steering.steer(self._pipeline, settings, name)
         hints = self._hints.at(stamp, frame_id)
-        frame = self._pipeline.process(Frame(image, stamp, frame_id, camera, **hints))
+        frame = self._pipeline.process(Frame(image, stamp, frame_id, camera, shrink=shrink, **hints))
         frame.facts.reset |= reset
         self._trust.see(frame.facts, settings)
         latency, publish_time = self._outputs.publish(frame, settings, hints.get("gravity"))

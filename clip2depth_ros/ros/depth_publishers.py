@@ -12,6 +12,7 @@ from rclpy.exceptions import ParameterException
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2
 
+from clip2depth_ros.coded_images import MAX_SHRINK
 from clip2depth_ros.engines import Engine
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.frame import NAN, DepthFrame
@@ -101,13 +102,11 @@ class DepthPublishers:
         Returns the latency from the image's stamp until depth was published (NaN for a zero stamp), by the
         node's clock, and what publishing cost; both in seconds.
         """
-        started = time.perf_counter()
+        unfit_before, started = frame.facts.times.get("unfit", 0.0), time.perf_counter()
         if frame.facts.no_metres:
             return NAN, 0.0
         if _has_listeners(self._depth):
-            self._depth.publish(
-                self._depth_message.fill(frame.depth, settings.depth.encoding, frame.stamp, frame.frame_id)
-            )
+            self._depth.publish(self._depth_message.fill_frame(frame, settings.depth.encoding))
         if frame.camera is not None and _has_listeners(self._camera_info):
             self._camera_info.publish(
                 self._camera_info_message.fill(frame.camera, frame.stamp, frame.frame_id)
@@ -123,7 +122,15 @@ class DepthPublishers:
             self._scan_output.idle()
         if _has_listeners(self._points) and self._cloud_is_due(frame.stamp, settings.points.rate):
             self._points.publish(self._fill_points(frame, settings.points))
-        return latency, time.perf_counter() - started
+        # What full-size arrays cost is in the facts, by itself.
+        unfit = frame.facts.times.get("unfit", 0.0) - unfit_before
+        return latency, time.perf_counter() - started - unfit
+
+    def shrink(self, settings: DepthSettings) -> int:
+        """So many pixels of the image a side may become one: all that the outputs show of its color."""
+        if not _has_listeners(self._points):
+            return MAX_SHRINK
+        return settings.points.stride if settings.depth.size is None else 1
 
     def publish_quality(
         self,
@@ -152,8 +159,8 @@ class DepthPublishers:
         """The deviations; all unknown while nobody estimates them: a silent topic would explain nothing."""
         deviation = frame.deviation
         if deviation is None:
-            if self._unknown.shape != frame.depth.shape:
-                self._unknown = np.full(frame.depth.shape, NAN, np.float32)
+            if self._unknown.shape != frame.shape:
+                self._unknown = np.full(frame.shape, NAN, np.float32)
             deviation = self._unknown
         return self._confidence_message.fill(deviation, "32FC1", frame.stamp, frame.frame_id)
 
@@ -163,7 +170,7 @@ class DepthPublishers:
                 settings.stride, settings.min_range, settings.max_range, settings.edge_threshold
             )
             self._cloud_settings = settings
-        height, width = self._cloud.shape(frame.depth.shape[1], frame.depth.shape[0])
+        height, width = self._cloud.shape(frame.shape[1], frame.shape[0])
         points = self._points_message.buffer(height, width).view(np.float32).reshape(height, width, 4)
         self._cloud.build(frame, points)
         return self._points_message.finish(frame.stamp, frame.frame_id)

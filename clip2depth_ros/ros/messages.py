@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import cv2
 import numpy as np
 
-from clip2depth_ros.coded_images import check_size, decode_rgb
+from clip2depth_ros.coded_images import MAX_SHRINK, can_shrink, check_size, decode_rgb, stated_size
 from clip2depth_ros.errors import Clip2DepthError, printable
 from clip2depth_ros.ros.encodings import ENCODINGS, Packed, Planar
 
@@ -51,6 +52,34 @@ class ImageCodec:
         """The picture of either message type. Raises Clip2DepthError if it is malformed or not a picture."""
         return self.decode_compressed(message) if hasattr(message, "format") else self.decode_raw(message)
 
+    def decode_for(
+        self, message: Any, shrink_for: Callable[[tuple[int, int]], int]
+    ) -> tuple[np.ndarray, tuple[int, int], int]:
+        """The picture, the (width, height) that it was taken at, and how many pixels a side became one.
+
+        shrink_for: how many may, at the most, for a picture of (width, height). Only a JPEG is decoded
+        smaller. Raises Clip2DepthError, see :meth:`decode`.
+        """
+        if hasattr(message, "format"):
+            coded = np.frombuffer(message.data, np.uint8)
+            if can_shrink(coded):
+                return self._decode_jpeg(message, coded, shrink_for)
+        image = self.decode(message)
+        return image, image.shape[1::-1], 1
+
+    def _decode_jpeg(
+        self, message: Any, coded: np.ndarray, shrink_for: Callable[[tuple[int, int]], int]
+    ) -> tuple[np.ndarray, tuple[int, int], int]:
+        try:
+            size = stated_size(coded)
+        except Clip2DepthError:
+            size = 0, 0  # decoding says what is wrong
+        most, shrink = shrink_for(size), 1
+        while 2 * shrink <= min(most, MAX_SHRINK):
+            shrink *= 2
+        image = self.decode_compressed(message, shrink)
+        return image, size if shrink > 1 else image.shape[1::-1], shrink
+
     def decode_raw(self, message: Any) -> np.ndarray:
         """The picture of a sensor_msgs/Image. Raises Clip2DepthError, see :meth:`decode`."""
         width, height, step, encoding = message.width, message.height, message.step, message.encoding
@@ -66,8 +95,11 @@ class ImageCodec:
             return self._decode_planar(pixels, width, height, step, encoding, layout)
         return self._decode_packed(pixels, width, height, step, encoding, layout, bool(message.is_bigendian))
 
-    def decode_compressed(self, message: Any) -> np.ndarray:
-        """The picture of a sensor_msgs/CompressedImage: JPEG, PNG and what else coded_images reads."""
+    def decode_compressed(self, message: Any, shrink: int = 1) -> np.ndarray:
+        """The picture of a sensor_msgs/CompressedImage: JPEG, PNG and what else coded_images reads.
+
+        shrink: as decode_rgb takes it.
+        """
         if "compressedDepth" in message.format:
             raise Clip2DepthError(
                 f"The compressed image's format is '{printable(message.format)}': that is a depth image, the "
@@ -76,7 +108,7 @@ class ImageCodec:
         coded = np.frombuffer(message.data, np.uint8)
         try:
             # camera_info describes the pixels as they are stored, so an EXIF orientation must not turn them.
-            return decode_rgb(coded)
+            return decode_rgb(coded, shrink=shrink)
         except Clip2DepthError as error:
             raise Clip2DepthError(
                 f"The compressed image ({coded.size} bytes, format '{printable(message.format)}') is no "

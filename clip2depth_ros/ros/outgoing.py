@@ -13,6 +13,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2, Poi
 
 from clip2depth_ros.camera import Camera
 from clip2depth_ros.depth_images import Millimetres
+from clip2depth_ros.frame import DepthFrame
 from clip2depth_ros.ros.camera_info import fill_camera_info
 from clip2depth_ros.ros.messages import set_stamp
 from clip2depth_ros.transforms import quaternion_of
@@ -46,18 +47,28 @@ class DepthMessage:
         Returns the message, which is valid until the next call.
         """
         height, width = depth.shape
-        message = self.message
-        filled_header(message.header, stamp, frame_id)
-        message.height, message.width, message.encoding = height, width, encoding
-        message.is_bigendian = 0
+        message = self._describe(height, width, encoding, stamp, frame_id)
         if encoding == "16UC1":
-            message.step = width * 2
             self._millimetres.fill(
                 depth, bytes_of(message, height * width * 2).view("<u2").reshape(height, width)
             )
         else:
-            message.step = width * 4
             np.copyto(bytes_of(message, height * width * 4).view("<f4").reshape(height, width), depth)
+        return message
+
+    def fill_frame(self, frame: DepthFrame, encoding: str) -> Image:
+        """`fill` with the depth of a frame, which is enlarged into the message where that saves a copy."""
+        if encoding != "32FC1":
+            return self.fill(frame.depth, encoding, frame.stamp, frame.frame_id)
+        height, width = frame.shape
+        frame.fill_depth(bytes_of(self.message, height * width * 4).view("<f4").reshape(height, width))
+        return self._describe(height, width, encoding, frame.stamp, frame.frame_id)
+
+    def _describe(self, height: int, width: int, encoding: str, stamp: int, frame_id: str) -> Image:
+        message = self.message
+        filled_header(message.header, stamp, frame_id)
+        message.height, message.width, message.encoding = height, width, encoding
+        message.is_bigendian, message.step = 0, width * (2 if encoding == "16UC1" else 4)
         return message
 
 

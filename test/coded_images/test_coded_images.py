@@ -17,7 +17,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clip2depth_ros.coded_images import MAX_FILE, MAX_PIXELS, decode_depth, decode_rgb, read_rgb, stated_size
+from clip2depth_ros.coded_images import (
+    MAX_FILE,
+    MAX_PIXELS,
+    can_shrink,
+    decode_depth,
+    decode_rgb,
+    read_rgb,
+    stated_size,
+)
 from clip2depth_ros.errors import Clip2DepthError
 
 CASES = Path(__file__).parents[3] / "shared" / "cases" / "images"
@@ -240,3 +248,18 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - start)
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=250)
     assert run.returncode == 0, run.stderr[-2000:]
     assert int(run.stdout.split()[-1]) < 700_000  # kB
+
+
+@pytest.mark.parametrize("shrink", [2, 4, 8])
+@pytest.mark.parametrize("size", [(640, 480), (321, 243)])
+def test_a_jpeg_decoded_smaller_is_its_pixels_means(size, shrink):
+    width, height = size
+    rng = np.random.default_rng(0)
+    picture = cv2.resize(rng.integers(0, 256, (12, 16, 3), np.uint8), size, interpolation=cv2.INTER_CUBIC)
+    coded = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 95])[1]
+    assert can_shrink(coded) and not can_shrink(cv2.imencode(".png", picture)[1])
+    whole, small = decode_rgb(coded), decode_rgb(coded, shrink=shrink)
+    assert small.shape == (-(-height // shrink), -(-width // shrink), 3)
+    rows, columns = height // shrink, width // shrink
+    means = whole[: rows * shrink, : columns * shrink].reshape(rows, shrink, columns, shrink, 3).mean((1, 3))
+    assert np.abs(small[:rows, :columns] - means).mean() < 1.5

@@ -259,23 +259,26 @@ def test_topics_by_image_transports_rules(graph, rules, parameters, image, info,
     assert (source.image_topic, source.info_topic, source.rectified) == (image, info, rectified)
 
 
-def test_compressed_images(graph, make_depth_node, fake_camera):
+@pytest.mark.parametrize(("width", "height"), [(64, 48), (640, 480)])
+def test_compressed_images(graph, make_depth_node, fake_camera, width, height):
+    """The larger is decoded smaller, from the second image on; its depth has the image's size still."""
     make_depth_node(image_transport="compressed")
     camera = fake_camera(compressed=True)
     depth = graph.listen(Image, DEPTH)
     camera.wait_for_subscriber()
-    kept, rgb = CompressedMessage(), np.full((48, 64, 3), 255, np.uint8)
+    kept, rgb = CompressedMessage(), np.full((height, width, 3), 255, np.uint8)
 
     def depth_came():
         camera.stamp += 33_000_000
-        camera.send_info()
+        camera.send_info(width, height, focal=60.0 * width / 64)
         camera.image.publish(kept.fill(rgb, 95, camera.stamp, "optical"))
         graph.spin(0.1)
-        return depth
+        return len(depth) > 2
 
     graph.wait(depth_came, "depth")
-    assert (depth[0].width, depth[0].height, depth[0].header.frame_id) == (64, 48, "optical")
-    np.testing.assert_allclose(np.frombuffer(depth[0].data, "<f4"), 1 / 1.1, rtol=0.01)
+    for message in depth:
+        assert (message.width, message.height, message.header.frame_id) == (width, height, "optical")
+        np.testing.assert_allclose(np.frombuffer(message.data, "<f4"), 1 / 1.1, rtol=0.01)
     assert isinstance(kept.message, CompressedImage)
 
 

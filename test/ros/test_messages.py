@@ -185,6 +185,30 @@ def test_compressed_pictures():
     assert np.abs(decoded.astype(int) - smooth).mean() < 4
 
 
+def test_a_jpeg_is_decoded_as_small_as_is_allowed():
+    asked = []
+
+    def most(number):
+        return lambda size: asked.append(size) or number
+
+    codec, jpeg = ImageCodec(), compressed(picture(321, 243), ".jpg")
+    for number, shrink, shape in (
+        (1, 1, (243, 321)),
+        (3, 2, (122, 161)),
+        (8, 8, (31, 41)),
+        (64, 8, (31, 41)),
+    ):
+        image, size, done = codec.decode_for(jpeg, most(number))
+        assert (image.shape, size, done) == ((*shape, 3), (321, 243), shrink)
+    assert set(asked) == {(321, 243)}
+    # Nothing else is decoded at another size.
+    for message in (compressed(picture(321, 243)), message_of(picture(321, 243), "bgr8")):
+        image, size, done = codec.decode_for(message, most(8))
+        assert (image.shape, size, done) == ((243, 321, 3), (321, 243), 1)
+    with pytest.raises(Clip2DepthError, match="30 bytes"):
+        codec.decode_for(compressed(picture(64, 48), ".jpg", size=30), most(8))
+
+
 def test_compressed_grey_becomes_rgb():
     grey = picture(64, 48)[..., 0]
     _, coded = cv2.imencode(".png", grey)

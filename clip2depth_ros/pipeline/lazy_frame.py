@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A depth frame whose full-size arrays are made when somebody asks for them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from clip2depth_ros.frame import DEVIATION_STEP, NAN, DepthFrame, Frame, FrameFacts
+from clip2depth_ros.pipeline.geometry import Geometry
+
+
+def _timed(make: Callable) -> Callable:
+    """Adds what `make` takes to the frame's time of the stage unfit."""
+
+    def made(self: LazyDepthFrame, *args: Any) -> Any:
+        started = time.perf_counter()
+        try:
+            return make(self, *args)
+        finally:
+            self.facts.times["unfit"] += time.perf_counter() - started
+
+    return made
+
+
+class LazyDepthFrame(DepthFrame):
+    """The pipeline's result. Everything must be asked for before the pipeline's next frame.
+
+    net_depth: (net_height, net_width) float32, metres, NaN = unknown. net_deviation: (inner_height,
+    inner_width) float32 of the pixels that the image covers, or None. scale_deviation: that of a factor on
+    all of them, independent of their own; NaN counts as none. buffers: arrays of earlier frames, used again.
+    """
+
+    __slots__ = ("_buffers", "_frame", "_geometry", "_net_depth", "_net_deviation", "_taken")
+
+    def __init__(
+        self,
+        frame: Frame,
+        geometry: Geometry,
+        facts: FrameFacts,
+        net_depth: np.ndarray,
+        net_deviation: np.ndarray | None,
+        scale_deviation: float,
+        buffers: dict[str, np.ndarray],
+    ) -> None:
+        # The fields that are properties here have their values in the base's slots, None until they are made.
+        DepthFrame.__init__(self, None, None, geometry.depth_camera, frame.stamp, frame.frame_id, facts)
+        self._frame, self._geometry, self._buffers = frame, geometry, buffers
+        self._net_depth, self._taken = net_depth, False
+        self._net_deviation = None
+        if net_deviation is not None:
+            whole = net_deviation * net_deviation
+            whole += np.float32(np.nan_to_num(scale_deviation) ** 2)
+            np.sqrt(whole, out=whole)
+            whole[~(geometry.letterbox.inner(net_depth) > 0)] = NAN
+            self._net_deviation = whole
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(h, w) of the depth, pixels."""
+        return self._geometry.depth_shape
+
+    @property
+    def depth(self) -> np.ndarray:
+        """(h, w) float32, metres along the optical axis, NaN = unknown."""
+        made = _depth.__get__(self)
+        return self.fill_depth(self.buffer("depth")) if made is None else made
+
+    @depth.setter
+    def depth(self, value: np.ndarray | None) -> None:
+        _depth.__set__(self, value)
+
+    @property
+    def image(self) -> np.ndarray:
+        """(h, w, 3) uint8 RGB, rectified, at the depth's resolution."""
+        if _image.__get__(self) is None:
+            _image.__set__(self, self._make_image())
+        return _image.__get__(self)
+
+    @image.setter
+    def image(self, value: np.ndarray | None) -> None:
+        _image.__set__(self, value)
+
+    @property
+    def deviation(self) -> np.ndarray | None:
+        """(h, w) float32 relative standard deviation of depth, NaN = unknown; None without the stabilizer."""
+        if _deviation.__get__(self) is None and self._net_deviation is not None:
+            _deviation.__set__(self, self._make_deviation())
+        return _deviation.__get__(self)
+
+    @deviation.setter
+    def deviation(self, value: np.ndarray | None) -> None:
+        _deviation.__set__(self, value)
+
+    @_timed
+    def fill_depth(self, out: np.ndarray) -> np.ndarray:
+        made = _depth.__get__(self)
+        if made is not None:
+            np.copyto(out, made)
+            return out
+        self._take()
+        self.depth = self._geometry.enlarge(out)
+        return out
+
+    @_timed
+    def depth_at(self, rows: int, columns: int) -> np.ndarray:
+        made = _depth.__get__(self)
+        if made is not None:
+            return made[::rows, ::columns]
+        self._take()
+        return self._geometry.sample((rows, columns))
+
+    @_timed
+    def deviation_at(self, rows: int, columns: int) -> np.ndarray | None:
+        if self._net_deviation is None:
+            return None
+        return self._geometry.sample_nearest(self._net_deviation, (rows, columns))
+
+    @_timed
+    def image_at(self, step: int) -> np.ndarray:
+        made = _image.__get__(self)
+        if made is not None:
+            return made[::step, ::step]
+        return self._geometry.colors(self._frame.image, self._frame.shrink, step)
+
+    def coarse_depth(self) -> np.ndarray:
+        return self._geometry.letterbox.inner(self._net_depth)
+
+    def mask_at(self, mask: np.ndarray, rows: int, columns: int) -> np.ndarray:
+        return self._geometry.letterbox.grid(self.shape, (rows, columns)).nearest(mask)
+
+    def median_deviation(self) -> float:
+        few = self.deviation_at(DEVIATION_STEP, DEVIATION_STEP)
+        few = few[np.isfinite(few)] if few is not None else ()
+        return float(np.median(few)) if len(few) else NAN
+
+    def _take(self) -> None:
+        """Once a frame: what every way to enlarge the depth needs."""
+        if not self._taken:
+            self._geometry.letterbox.take(self._net_depth)
+            self._taken = True
+
+    @_timed
+    def _make_image(self) -> np.ndarray:
+        return self._geometry.picture(self._frame.image, self._frame.shrink)
+
+    @_timed
+    def _make_deviation(self) -> np.ndarray:
+        return self._geometry.enlarge_nearest(self._net_deviation, self.buffer("deviation"))
+
+    def buffer(self, name: str) -> np.ndarray:
+        """(h, w) float32 of the pipeline, the same for every frame."""
+        buffer = self._buffers.get(name)
+        if buffer is None or buffer.shape != self.shape:
+            buffer = self._buffers[name] = np.empty(self.shape, np.float32)
+        return buffer
+
+
+_depth, _image, _deviation = (vars(DepthFrame)[name] for name in ("depth", "image", "deviation"))
