@@ -83,6 +83,11 @@ class Geometry:
         return Geometry(manifest, self.size, self.camera, self._depth_size, self._rectifier)
 
     @property
+    def has_lens(self) -> bool:
+        """Whether images are rectified on their way to the network."""
+        return self._rectifier is not None
+
+    @property
     def shrink(self) -> int:
         """So many pixels a side may a decoder average to one: the network would not see them singly."""
         return self._to_network.shrink

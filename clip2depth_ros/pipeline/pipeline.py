@@ -229,10 +229,10 @@ class Pipeline:
         facts.focal_scale = geometry.focal_scale
         clock = _Clock(facts.times, started)
 
-        self._on_device = on_device = frame.shrink == 1 and self.engine.fits(geometry.letterbox)
-        if on_device:
-            image = geometry.rectify(image)
-        clock.lap("rectify")
+        clock.lap("rectify")  # none: a lens is a part of fit
+        # A lens is taken out on the CPU, which then has the small image already.
+        resizes = frame.shrink == 1 and not geometry.has_lens
+        self._on_device = on_device = resizes and self.engine.fits(geometry.letterbox)
         if not on_device:
             geometry.fit(image, self._input, frame.shrink)
         clock.lap("fit")
