@@ -78,7 +78,7 @@ def _killed(
         )
     end = time.monotonic() + PATIENCE
     while not ready() and process.poll() is None and time.monotonic() < end:
-        time.sleep(0.005)
+        time.sleep(0.002)
     time.sleep(after)
     alive = process.poll() is None
     if alive:
@@ -142,10 +142,10 @@ def _caches(folder: Path, count: int, rng: np.random.Generator, kills: Kills) ->
         if number % 4 == 0:  # and three times over what the kill before left
             shutil.rmtree(cache, ignore_errors=True)
         shutil.rmtree(output, ignore_errors=True)
-        begun = lambda: any(cache.rglob("*.blob*"))  # noqa: E731
+        begun = lambda: any(cache.rglob("*.part")) or any(cache.rglob("*.compiled"))  # noqa: E731
         waits = number % 4 == 0 and rng.random() < 0.7
         ready = begun if waits else (lambda: True)
-        after = float(rng.uniform(0, 0.3) if waits else rng.uniform(0.3, 1.5))
+        after = float(rng.uniform(0, 0.02) if waits else rng.uniform(0.3, 1.5))
         if not _killed(command, environment, folder / "log.txt", after, ready):
             continue
         kills.killed["caches"] += 1
@@ -179,15 +179,15 @@ def _export(folder: Path, count: int, rng: np.random.Generator, kills: Kills) ->
     for number in range(3 * count):
         if kills.killed["export"] == count:
             break
-        # the last part of it writes
-        after = took * float(rng.uniform(0.1, 0.6) if rng.random() < 0.3 else rng.uniform(0.6, 1.0))
         before = (output / "manifest.json").stat().st_mtime_ns
-        if not _killed(command, environment, folder / "log.txt", after):
+        partial = set(folder.rglob("*.part*"))  # of the kill before
+        writes = lambda known=partial: bool(set(folder.rglob("*.part*")) - known)  # noqa: E731
+        late = rng.random() < 0.7
+        after = float(rng.uniform(0, 0.1) if late else took * rng.uniform(0.1, 0.9))
+        if not _killed(command, environment, folder / "log.txt", after, writes if late else lambda: True):
             continue
         kills.killed["export"] += 1
-        kills.in_work["export"] += (output / "manifest.json").stat().st_mtime_ns != before or any(
-            p.name not in ("model.onnx", "manifest.json", "check.npz") for p in output.iterdir()
-        )
+        kills.in_work["export"] += (output / "manifest.json").stat().st_mtime_ns != before or writes()
         try:
             Bundle(output).model()
         except Clip2DepthError as error:

@@ -11,6 +11,7 @@ from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.frame import Frame
 from clip2depth_ros.outputs import PointCloud
 from clip2depth_ros.pipeline import Pipeline
+from clip2depth_ros.stabilizer import StabilizerSettings
 
 CAMERA = Camera.from_fov(320, 240, 1.1)
 
@@ -216,6 +217,16 @@ def test_the_past_is_forgotten_when_it_is_not_the_past(exact_engine):
     assert other.reset and np.isnan(other.temporal_error)
     smaller = facts(smooth_image(160, 120), Camera.from_fov(160, 120, 1.5), 180)
     assert smaller.reset and np.isnan(smaller.temporal_error)
+
+
+def test_a_setting_that_costs_the_past_says_so(exact_engine):
+    pipeline = Pipeline(exact_engine())
+    image = smooth_image(CAMERA.width, CAMERA.height)
+    for index in range(3):
+        assert not pipeline.process(frame_of(image, stamp=index * 33_000_000)).facts.reset
+    pipeline.stabilizer_settings = StabilizerSettings(flow_pixels=5_000)
+    assert pipeline.process(frame_of(image, stamp=100_000_000)).facts.reset
+    assert not pipeline.process(frame_of(image, stamp=133_000_000)).facts.reset
 
 
 def test_allocates_no_depth_per_frame(exact_engine):

@@ -137,7 +137,7 @@ def test_settings_hold_from_the_next_frame_on():
     prompt = nervous.update(measured, image, CAMERA, 20 * FRAME).depth
     assert np.median(np.abs(np.log(prompt / measured))) < 0.01 < np.median(np.abs(np.log(steady / measured)))
     nervous.settings = StabilizerSettings(flow_pixels=5_000)
-    assert nervous.update(measured, image, CAMERA, 21 * FRAME).reset == "asked"
+    assert nervous.update(measured, image, CAMERA, 21 * FRAME).reset == "flow_pixels"
 
 
 def test_a_still_camera_converges_and_a_lasting_change_is_believed():
