@@ -3,6 +3,7 @@
 
 import ast
 import json
+import re
 import subprocess
 import sys
 from fnmatch import fnmatchcase
@@ -143,12 +144,8 @@ assert import_nncf().quantize
 
 def node_modules() -> list[str]:
     """The modules that the nodes' programs import, by starting.py."""
-    tree = ast.parse((ROOT / "clip2depth_ros/ros/starting.py").read_text(encoding="utf-8"))
-    found = [
-        n.module
-        for n in ast.walk(tree)
-        if isinstance(n, ast.ImportFrom) and n.module.startswith("clip2depth_ros")
-    ]
+    program = (ROOT / "clip2depth_ros/ros/starting.py").read_text(encoding="utf-8")
+    found = [f"clip2depth_ros.ros.{name}" for name in re.findall(r'_run\("(\w+)"\)', program)]
     assert "clip2depth_ros.ros.depth_node" in found
     return sorted(found)
 
