@@ -21,8 +21,7 @@ class Rectifier:
         self.source = camera
         self.camera = camera.undistorted()
         x, y = self.maps(camera.size)
-        with np.errstate(invalid="ignore"):
-            inside = (x >= -0.5) & (y >= -0.5) & (x <= camera.width - 0.5) & (y <= camera.height - 0.5)
+        inside = inside_of(x, y, camera.size)
         self.outside = None if inside.all() else np.where(inside, np.uint8(0), np.uint8(255))
         # Fixed-point maps: half the memory traffic, 1/32 pixel.
         self._maps = cv2.convertMaps(x, y, cv2.CV_16SC2)
@@ -77,3 +76,9 @@ class Rectifier:
         if self.source.rectification is not None:
             out /= self.camera.rays() @ np.array(self.source.rectification, np.float32).reshape(3, 3)[:, 2]
         return out
+
+
+def inside_of(x: np.ndarray, y: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Which positions x, y, pixels, lie in an image of size (width, height), the border pixels included."""
+    with np.errstate(invalid="ignore"):
+        return (x >= -0.5) & (y >= -0.5) & (x <= size[0] - 0.5) & (y <= size[1] - 0.5)

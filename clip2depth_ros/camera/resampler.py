@@ -10,7 +10,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from clip2depth_ros.camera.rectifier import Rectifier
+from clip2depth_ros.camera.rectifier import Rectifier, inside_of
 from clip2depth_ros.errors import Clip2DepthError
 
 # Source pixels between two bilinear samples, at the most: beyond, what lies between them is not seen.
@@ -128,8 +128,7 @@ def shrunk_maps(
     x, y: (h, w) float32 pixels of the image of `size`. A sample between the outermost pixels' centers and the
     image's border takes the outermost pixels; one outside the image nothing.
     """
-    with np.errstate(invalid="ignore"):
-        inside = (x >= -0.5) & (y >= -0.5) & (x <= size[0] - 0.5) & (y <= size[1] - 0.5)
+    inside = inside_of(x, y, size)
     x = np.where(inside, np.clip((x + 0.5) / shrink - 0.5, 0, shape[1] - 1), -2).astype(np.float32)
     y = np.where(inside, np.clip((y + 0.5) / shrink - 0.5, 0, shape[0] - 1), -2).astype(np.float32)
     return cv2.convertMaps(x, y, cv2.CV_16SC2)

@@ -161,10 +161,7 @@ class Geometry:
 
     def enlarge(self, out: np.ndarray) -> np.ndarray:
         """The same of the depth that the letterbox took last."""
-        self.letterbox.enlarge(out)
-        if self._outside is not None:
-            np.copyto(out, NAN, where=self._outside)
-        return out
+        return self._blank_outside(self.letterbox.enlarge(out))
 
     def sample(self, steps: tuple[int, int]) -> np.ndarray:
         """Every n-th pixel of every m-th row, steps = (m, n), of what `enlarge` gives; a new array."""
@@ -174,15 +171,13 @@ class Geometry:
     def enlarge_nearest(self, inner: np.ndarray, out: np.ndarray) -> np.ndarray:
         """Fill `out` (h, w) with the nearest of (inner_height, inner_width) float32, NaN out of view."""
         cv2.resize(inner, out.shape[::-1], dst=out, interpolation=cv2.INTER_NEAREST_EXACT)
-        if self._outside is not None:
-            np.copyto(out, NAN, where=self._outside)
-        return out
+        return self._blank_outside(out)
 
     def sample_nearest(self, inner: np.ndarray, steps: tuple[int, int]) -> np.ndarray:
         """Every n-th pixel of every m-th row, steps = (m, n), of `enlarge_nearest`; a new array."""
         return self._blank_outside(self.letterbox.grid(self.depth_shape, steps).nearest(inner), steps)
 
-    def _blank_outside(self, out: np.ndarray, steps: tuple[int, int]) -> np.ndarray:
+    def _blank_outside(self, out: np.ndarray, steps: tuple[int, int] = (1, 1)) -> np.ndarray:
         if self._outside is not None:
             np.copyto(out, NAN, where=self._outside[:: steps[0], :: steps[1]])
         return out

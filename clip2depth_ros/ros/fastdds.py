@@ -164,14 +164,8 @@ def lost_ports(process: Path = Path("/proc/self")) -> list[str]:
                 name = Path(os.readlink(entry)).name.removesuffix("_el")
                 if _PORT.fullmatch(name) and int(entry.name) not in _held:
                     reads.add(name)
-    if not reads:
-        return []
-    try:
-        mapped = _MAPPED.findall((process / "maps").read_text(errors="replace"))
-    except OSError:
-        return []
-    there = {name for name, gone in mapped if not gone}
-    return sorted(name for name, gone in mapped if gone and name in reads - there)
+    opened, replaced = _mapped_ports(process) if reads else (set(), set())
+    return sorted((reads & replaced) - opened)
 
 
 class PortWatch:
@@ -197,12 +191,18 @@ class PortWatch:
 
 def _opened_ports(processes: Path) -> tuple[set[str], set[str]]:
     """Ports that other processes have open, as far as they can be seen, and ports replaced under them."""
-    opened, replaced = set(), set()
     own = str(os.getpid())
-    for process in (path for path in processes.glob("[0-9]*") if path.name != own):
-        with contextlib.suppress(OSError):
-            for name, gone in _MAPPED.findall((process / "maps").read_text(errors="replace")):
-                (replaced if gone else opened).add(name)
+    others = [_mapped_ports(path) for path in processes.glob("[0-9]*") if path.name != own]
+    return set().union(*(opened for opened, _ in others)), set().union(*(replaced for _, replaced in others))
+
+
+def _mapped_ports(process: Path) -> tuple[set[str], set[str]]:
+    """Ports that a process has open, and those of them whose name is gone, or another one's; both empty where
+    it cannot be seen."""
+    opened, replaced = set(), set()
+    with contextlib.suppress(OSError):
+        for name, gone in _MAPPED.findall((process / "maps").read_text(errors="replace")):
+            (replaced if gone else opened).add(name)
     return opened, replaced
 
 

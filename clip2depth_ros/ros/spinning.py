@@ -40,7 +40,7 @@ def run_node(
     Returns the exit code: 0, 2 after a known mistake, which is printed in one line, or AGAIN when only a new
     process gets messages again. A second signal ends at once.
     """
-    node, ports = None, PortWatch()
+    node, ports, code = None, PortWatch(), 0
     with ended_by_signals() as ended:
         try:
             memory = prepare_shared_memory()
@@ -55,9 +55,10 @@ def run_node(
                 executor.spin_once(timeout_sec=SPIN_PERIOD)
                 if complaint := ports.complaint():
                     node.get_logger().error(complaint)
-                    return AGAIN
+                    code = AGAIN
+                    break
             executor.shutdown(timeout_sec=1.0)
-            return 0
+            return code
         except Clip2DepthError as error:
             print(f"error: {error}", file=sys.stderr)
             return MISTAKE
