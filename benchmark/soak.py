@@ -61,7 +61,10 @@ def kills(folder: Path, count: int, seed: int) -> tuple[list[str], list[str]]:
 
     found = run(folder, count, seed)
     each = ", ".join(f"{name} {n} ({found.in_work[name]} in its work)" for name, n in found.killed.items())
-    return [f"{sum(found.killed.values())} SIGKILLs at random moments: {each}"], found.faults
+    return [
+        f"{sum(found.killed.values())} SIGKILLs at random moments: {each}",
+        f"{found.started_again} nodes came up stuck after a kill, ended by their watchdog and started again",
+    ], found.faults
 
 
 def places(folder: Path) -> tuple[list[str], list[str]]:

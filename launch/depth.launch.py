@@ -13,12 +13,14 @@ default.
 """
 
 import json
+import signal
 from pathlib import Path
 
 import yaml
 from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction
+from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction, RegisterEventHandler, TimerAction
+from launch.event_handlers import OnProcessExit
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
@@ -29,6 +31,10 @@ from clip2depth_ros.ros.parameters import parameters_of
 from clip2depth_ros.ros.settings import DepthSettings
 
 CONFIG = Path(__file__).resolve().parent.parent / "config"
+
+DELIBERATE = (0, 2, -signal.SIGINT, -signal.SIGTERM)
+"""Exit codes of a node that was told to end, or that cannot work as it was started (2)."""
+RESTART_DELAY = 1.0  # seconds: a process that crashes at once shall not fill the computer
 
 ARGUMENTS = {
     "image_topic": ("image", "Topic of the camera's images, without the transport's ending."),
@@ -92,47 +98,54 @@ def _start(context, cameras=None):
     logging = _logging(given["log_level"])
     if cameras is None:
         files = {given["namespace"]: _file(given["params_file"])}
-        actions.append(
-            Node(
-                executable="depth_node",
-                namespace=given["namespace"],
-                name=name,
-                parameters=[_file(given["params_file"]), _parameters(given)],
-                ros_arguments=logging,
-                **common,
-            )
+        actions += _kept(
+            executable="depth_node",
+            namespace=given["namespace"],
+            name=name,
+            parameters=[_file(given["params_file"]), _parameters(given)],
+            ros_arguments=logging,
+            **common,
         )
     else:
         files = {camera: _file(file or given["params_file"]) for camera, file in cameras.items()}
-        actions.append(
-            Node(
-                executable="depth_nodes",
-                arguments=[f"{camera}={file}" for camera, file in files.items()],
-                parameters=[_parameters(given)],
-                # Not as the argument `name`: launch would write the parameters for a node of that full name.
-                ros_arguments=["-r", f"__node:={name}", *logging],
-                **common,
-            )
+        actions += _kept(
+            executable="depth_nodes",
+            arguments=[f"{camera}={file}" for camera, file in files.items()],
+            parameters=[_parameters(given)],
+            # Not as the argument `name`: launch would write the parameters for a node of that full name.
+            ros_arguments=["-r", f"__node:={name}", *logging],
+            **common,
         )
     for namespace, file in files.items():
         if _flag("adapt", given["adapt"]):
-            actions.append(
-                Node(
-                    executable="adapt_node",
-                    namespace=namespace,
-                    name=f"{name}_adapt",
-                    parameters=[
-                        {"adapt.depth_node": ParameterValue(name, value_type=str)},
-                        file,
-                        _parameters(given, AdaptSettings),
-                    ],
-                    ros_arguments=logging,
-                    **common,
-                )
+            actions += _kept(
+                executable="adapt_node",
+                namespace=namespace,
+                name=f"{name}_adapt",
+                parameters=[
+                    {"adapt.depth_node": ParameterValue(name, value_type=str)},
+                    file,
+                    _parameters(given, AdaptSettings),
+                ],
+                ros_arguments=logging,
+                **common,
             )
         if _flag("use_rviz", given["use_rviz"]):
             actions.append(_rviz(given, namespace))
     return actions
+
+
+def _kept(**options):
+    """The node, and what starts it again after a kill, a crash or its watchdog."""
+
+    def start_again(event, context):
+        if context.is_shutdown or event.returncode in DELIBERATE:
+            return None
+        reason = f"{options['executable']} ended with {event.returncode} and is started again."
+        return [LogInfo(msg=reason), TimerAction(period=RESTART_DELAY, actions=_kept(**options))]
+
+    node = Node(**options)
+    return [node, RegisterEventHandler(OnProcessExit(target_action=node, on_exit=start_again))]
 
 
 def _rviz(given, namespace):

@@ -33,6 +33,8 @@ class Kills:
     killed: dict[str, int] = field(default_factory=dict)
     in_work: dict[str, int] = field(default_factory=dict)
     """Of these, killed when something was on disk, or published, already."""
+    started_again: int = 0
+    """Nodes that came up stuck, ended by their watchdog, and were started again as the launch files do."""
     faults: list[str] = field(default_factory=list)
 
 
@@ -281,8 +283,14 @@ def _node(folder: Path, count: int, rng: np.random.Generator, kills: Kills) -> N
                 time.sleep(float(rng.uniform(0, 3)))
             else:
                 end = time.monotonic() + PATIENCE
-                while seen() == before and node.code is None and time.monotonic() < end:
+                while seen() == before and time.monotonic() < end:
                     time.sleep(0.02)
+                    if node.code == -signal.SIGALRM:
+                        kills.started_again += 1
+                        log = folder / f"node{number}_again{kills.started_again}.txt"
+                        node = children.start("the node", peers.node(), environment, log)
+                    elif node.code is not None:
+                        break
                 if seen() == before:
                     kills.faults.append(f"node {number} published nothing:\n{node.last_lines()}")
                 time.sleep(float(rng.uniform(0, 1.5)))

@@ -24,6 +24,7 @@ from rclpy.executors import SingleThreadedExecutor
 from clip2depth_ros.engines.opening import end_process
 from clip2depth_ros.engines.shared import EnginePool
 from clip2depth_ros.errors import Clip2DepthError
+from clip2depth_ros.ros import watchdog
 from clip2depth_ros.ros.depth_node import DepthNode, start, stop
 from clip2depth_ros.ros.fastdds import PortWatch, prepare_shared_memory
 from clip2depth_ros.ros.load import LoadBudget
@@ -151,6 +152,7 @@ def main(arguments: list[str] | None = None, pool: EnginePool | None = None) -> 
             for thread in threads:
                 thread.start()
             while not ended.wait(SPIN_PERIOD) and rclpy.ok():
+                watchdog.alive()
                 if all(thread.failed for thread in threads):
                     raise Clip2DepthError("No camera has an engine; the reasons stand above.")
                 if complaint := ports.complaint():

@@ -17,6 +17,7 @@ from rclpy.signals import SignalHandlerOptions
 
 from clip2depth_ros.bounded import reason_of
 from clip2depth_ros.errors import Clip2DepthError
+from clip2depth_ros.ros import watchdog
 from clip2depth_ros.ros.fastdds import PortWatch, prepare_shared_memory
 from clip2depth_ros.ros.starting import AGAIN
 
@@ -52,6 +53,7 @@ def run_node(
             executor = SingleThreadedExecutor()
             executor.add_node(node)
             while not ended.is_set() and rclpy.ok() and not finished(node):
+                watchdog.alive()
                 executor.spin_once(timeout_sec=SPIN_PERIOD)
                 if complaint := ports.complaint():
                     node.get_logger().error(complaint)

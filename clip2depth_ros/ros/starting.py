@@ -10,6 +10,8 @@ import time
 from importlib import import_module
 from importlib.util import find_spec
 
+from clip2depth_ros.ros import watchdog
+
 AGAIN = 75
 """A node's exit code when its process has to begin anew (EX_TEMPFAIL of sysexits.h)."""
 STARTED_AGAIN = "CLIP2DEPTH_STARTED_AGAIN"
@@ -41,7 +43,10 @@ def adapt_node() -> int:
 def _run(program: str) -> int:
     """The exit code of the module's main. Where that is AGAIN this process runs the program anew instead."""
     _until_the_node_answers(program)
-    code = import_module(f"clip2depth_ros.ros.{program}").main()
+    main = import_module(f"clip2depth_ros.ros.{program}").main
+    watchdog.start()
+    code = main()
+    watchdog.stop()
     now = time.time()
     if code == AGAIN and not 0 <= now - float(os.environ.get(STARTED_AGAIN, 0)) < LEAST_APART:
         os.environ[STARTED_AGAIN] = str(now)

@@ -289,3 +289,31 @@ def test_a_bundle_that_does_not_exist_ends_the_node_with_its_reason(installed, o
     assert "No bundle is called 'no_such_bundle'" in log.read_text()
     assert "exit code 2" in log.read_text()
     assert "Traceback" not in log.read_text()
+
+
+def pids_of(program: str, above: int) -> list[int]:
+    """Processes of that program below a process."""
+    found = subprocess.run(["pgrep", "-P", str(above), "-f", program], capture_output=True, text=True)
+    return [int(text) for text in found.stdout.split()]
+
+
+@pytest.mark.slow
+@pytest.mark.ros
+def test_a_node_that_is_killed_is_started_again(installed, own_graph, tiny_bundle, tmp_path):
+    log = tmp_path / "depth.txt"
+    with running(
+        log,
+        "depth.launch.py",
+        "image_topic:=/image_raw",
+        f"bundle:={tiny_bundle.path}",
+        "horizontal_fov:=1.0",
+    ) as process:
+        assert depth_of_sent_images(("",), DEADLINE), log.read_text()
+        (first,) = pids_of("depth_node", process.pid)
+        os.kill(first, signal.SIGKILL)
+        assert depth_of_sent_images(("",), DEADLINE), log.read_text()
+        (second,) = pids_of("depth_node", process.pid)
+        assert second != first and "ended with -9 and is started again" in log.read_text()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(DEADLINE) == 0, log.read_text()
+    assert log.read_text().count("is started again") == 1
