@@ -343,11 +343,20 @@ def test_a_budget_of_processor_time_lowers_the_rate_and_says_so(graph, cameras):
         value = ParameterValue(type=ParameterType.PARAMETER_DOUBLE, double_value=most)
         request = SetParameters.Request(parameters=[Parameter(name="load.max_cpu", value=value)])
         assert call(graph, SetParameters, f"/{name}/clip2depth/set_parameters", request).results[0].successful
-    made.stream(8.0, 30.0)
-    for name in made.names:
+
+    def lowered(name: str) -> bool:
         message, values = made.status(name)
-        assert "load.max_cpu is reached" in message
-        assert 0 < float(values["rate limit by load (Hz)"]) < 25
-        assert float(values["rate out (Hz)"]) < 25
+        limit = values["rate limit by load (Hz)"]
+        return (
+            "load.max_cpu is reached" in message
+            and limit != "none" and 0 < float(limit) < 25
+            and float(values["rate out (Hz)"]) < 25
+        )  # fmt: skip
+
+    for _ in range(15):  # the process's share moves with what else the computer does
+        made.stream(2.0, 30.0)
+        if all(map(lowered, made.names)):
+            break
+    assert all(map(lowered, made.names)), [made.status(name) for name in made.names]
     made.settle()
     assert made.end() == 0
