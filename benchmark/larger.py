@@ -25,7 +25,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from clip2depth_ros.engines.openvino import computes_bf16
-from clip2depth_ros.offline import import_nncf, import_openvino
+from clip2depth_ros.offline import import_nncf, openvino_core
 
 # decoder widths over mini's, (height, width)
 NETWORKS = {
@@ -45,7 +45,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=200, metavar="N")
     parser.add_argument("--threads", type=int, default=0, metavar="N", help="0: all cores")
     args = parser.parse_args()
-    core = import_openvino().Core()
+    core = openvino_core()
     precisions = ["fp32", *(["bf16"] if computes_bf16() else []), *(["int8"] if find_spec("nncf") else [])]
     requests, images = {}, {}
     for name, (factor, size) in NETWORKS.items():

@@ -4,7 +4,12 @@
 from __future__ import annotations
 
 import sys
+import threading
 from types import ModuleType
+from typing import Any
+
+_lock = threading.Lock()
+_core: Any = None
 
 
 def import_openvino() -> ModuleType:
@@ -19,6 +24,21 @@ def import_openvino() -> ModuleType:
     import openvino
 
     return openvino
+
+
+def openvino_core() -> Any:
+    """OpenVINO's `Core`, one for the whole process and for good. Raises ImportError when it is not installed.
+
+    The CPU plugin of a core gives the thread that loads it a stack for signal handlers, and frees that stack
+    with the core (seen with 2026.4). Where two cores of one thread end in the order in which they were made,
+    or a core ends in another thread, the freed stack stays in use: the next signal ends the process with
+    SIGSEGV.
+    """
+    global _core
+    with _lock:
+        if _core is None:
+            _core = import_openvino().Core()
+        return _core
 
 
 def import_nncf() -> ModuleType:

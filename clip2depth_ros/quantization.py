@@ -18,7 +18,7 @@ from clip2depth_ros.bundle import Bundle, Quantized
 from clip2depth_ros.bundle.manifest import MAX_INT8_TOLERANCE
 from clip2depth_ros.engines.base import LEAST_DISPARITY, check_image, first_line
 from clip2depth_ros.errors import Clip2DepthError
-from clip2depth_ros.offline import import_nncf, import_openvino
+from clip2depth_ros.offline import import_nncf
 
 LEAST_IMAGES = 24
 """Of each kind of scene."""
@@ -88,7 +88,7 @@ class _Depth:
     """A model's depth by OpenVINO on the CPU: (H, W, 3) uint8 -> (H, W) float32."""
 
     def __init__(self, bundle: Bundle, model: bytes) -> None:
-        core = import_openvino().Core()
+        core = openvino_core()
         hint = {"INFERENCE_PRECISION_HINT": "f32"}
         self._compiled = core.compile_model(core.read_model(model), "CPU", hint)
         self._disparity = bundle.manifest.depth_kind == "affine_inverse"

@@ -18,7 +18,7 @@ from clip2depth_ros.bundle.library import Bundle
 from clip2depth_ros.bundle.manifest import Manifest
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.network import Clip2Depth
-from clip2depth_ros.offline import import_openvino
+from clip2depth_ros.offline import openvino_core
 
 OPSET = 17  # TensorRT 8.5 reads nothing later
 AGREEMENT = 1e-3  # relative; what ONNX and PyTorch may differ by
@@ -113,7 +113,7 @@ def onnx_model(network: Clip2Depth) -> bytes:
 
 def run_onnx(model: bytes, image: np.ndarray) -> np.ndarray:
     """Depth (1, H, W) of image (1, H, W, 3) uint8 by OpenVINO on the CPU in float32."""
-    core = import_openvino().Core()
+    core = openvino_core()
     compiled = core.compile_model(core.read_model(model, b""), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     return np.array(compiled(image)[0])
 

@@ -15,7 +15,7 @@ from clip2depth_ros.commands._findings import FAIL, OK, WARN, Finding, probe
 from clip2depth_ros.engines.steps import was_passed_over
 from clip2depth_ros.engines.survey import GpuFacts, gpu_facts, package_version, tensorrt_version
 from clip2depth_ros.errors import Clip2DepthError
-from clip2depth_ros.offline import import_openvino
+from clip2depth_ros.offline import import_openvino, openvino_core
 
 # Importing PyTorch takes seconds, and a build that does not fit the machine can crash.
 CUDA_PROBE = """
@@ -109,7 +109,7 @@ def look_at_openvino() -> Iterator[Finding]:
     except ImportError as error:
         yield Finding(WARN, "OpenVINO", f"does not import ({error})", "pip install openvino")
         return
-    core = openvino.Core()
+    core = openvino_core()
     devices = [f"{d} ({core.get_property(d, 'FULL_DEVICE_NAME')})" for d in core.available_devices]
     version = openvino.__version__.split("-")[0]
     if not any(d.startswith("CPU") for d in devices):

@@ -18,7 +18,7 @@ from clip2depth_ros.bundle.library import INT8, MODEL
 from clip2depth_ros.engines.base import Engine, EngineUnavailable, check_image
 from clip2depth_ros.engines.sealed import BrokenFile, read_sealed, write_sealed
 from clip2depth_ros.errors import Clip2DepthError
-from clip2depth_ros.offline import import_openvino
+from clip2depth_ros.offline import import_openvino, openvino_core
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ def computes_int8() -> bool:
 
 def _capabilities() -> list[str]:
     try:
-        return import_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        return openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     except (ImportError, RuntimeError):
         return []
 
@@ -96,7 +96,7 @@ class OpenVinoEngine(Engine):
             raise Clip2DepthError(f"threads must be 0 (all cores) or more, it is {threads}.")
         if threads:
             properties["INFERENCE_NUM_THREADS"] = threads
-        core = ov.Core()
+        core = openvino_core()
         self.device = core.get_property("CPU", "FULL_DEVICE_NAME")
         model_bytes = bundle.int8_model() if int8 else bundle.model()
         facts = {

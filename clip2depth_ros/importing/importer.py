@@ -23,7 +23,7 @@ from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.importing.graph_file import LARGEST, described, fix_shapes, read_graph_file, shape_of
 from clip2depth_ros.importing.kinds import Kind
 from clip2depth_ros.importing.wrapping import Writer, write_input, write_output
-from clip2depth_ros.offline import import_openvino
+from clip2depth_ros.offline import openvino_core
 from clip2depth_ros.replacing import make_folder, writing
 
 _PREFIX = "network/"
@@ -257,9 +257,8 @@ def _static_shape(path: Path, model: onnx.ModelProto, value: onnx.ValueInfoProto
     """An output's shape, by onnx, or by OpenVINO where that does not see through a graph."""
     if value.type.tensor_type.HasField("shape") and None not in (shape := shape_of(value)):
         return shape
-    ov = import_openvino()
     try:
-        read = ov.Core().read_model(model.SerializeToString())
+        read = openvino_core().read_model(model.SerializeToString())
     except RuntimeError as error:
         raise Clip2DepthError(f"OpenVINO cannot read {path} ({_last_line(error)}).") from None
     port = next(port for port in read.outputs if value.name in port.get_names())
@@ -309,7 +308,7 @@ def _image_size(
 
 def _depth_of_sample(path: Path, content: bytes, sample: np.ndarray, kind: Kind | None) -> np.ndarray:
     """(H, W) float32 by OpenVINO on the CPU in float32."""
-    core = import_openvino().Core()
+    core = openvino_core()
     try:
         read = core.read_model(content, b"")
         compiled = core.compile_model(read, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from clip2depth_ros.offline import import_openvino
+from clip2depth_ros.offline import openvino_core
 
 FAULTS = {
     "old_driver": "neither builder nor runtime is made, as with a driver older than TensorRT's CUDA",
@@ -355,7 +355,7 @@ class _Engine:
         import onnx
 
         self.trt, self.half = trt, half
-        core = import_openvino().Core()
+        core = openvino_core()
         options = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1}
         self.compiled = core.compile_model(core.read_model(model), "CPU", options)
         graph = onnx.load_from_string(model).graph  # whose names OpenVINO may add others to

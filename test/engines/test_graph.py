@@ -7,7 +7,7 @@ import pytest
 from clip2depth_ros.engines.base import EngineUnavailable
 from clip2depth_ros.engines.graph import constants, element_types, plain_graph, without_slices
 from clip2depth_ros.engines.half_precision import NO_KERNEL, half_graph, single_precision_nodes
-from clip2depth_ros.offline import import_openvino
+from clip2depth_ros.offline import openvino_core
 
 onnx = pytest.importorskip("onnx", reason="the graph is read with onnx")
 
@@ -22,7 +22,7 @@ def bundle(request):
 def depth_of(graph, image: np.ndarray) -> np.ndarray:
     """What OpenVINO computes of it in single precision."""
 
-    core = import_openvino().Core()
+    core = openvino_core()
     model = core.read_model(graph.SerializeToString())
     return np.array(core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})(image[None])[0])[0]
 

@@ -11,13 +11,13 @@ from clip2depth_ros.cli import main
 from clip2depth_ros.engines.base import FLOATS, TOLERANCES
 from clip2depth_ros.engines.plain import LAYOUTS, write_plain
 from clip2depth_ros.errors import Clip2DepthError
-from clip2depth_ros.offline import import_openvino
+from clip2depth_ros.offline import openvino_core
 
 pytest.importorskip("onnx", reason="the graph is read with onnx")
 
 
 def depth_of(path, given: np.ndarray) -> np.ndarray:
-    core = import_openvino().Core()
+    core = openvino_core()
     hint = {"INFERENCE_PRECISION_HINT": "f32"}
     return np.array(core.compile_model(core.read_model(path), "CPU", hint)(given[None])[0])[0]
 
