@@ -18,7 +18,7 @@ from clip2depth_ros.bundle import Bundle, Quantized
 from clip2depth_ros.bundle.manifest import MAX_INT8_TOLERANCE
 from clip2depth_ros.engines.base import LEAST_DISPARITY, check_image, first_line
 from clip2depth_ros.errors import Clip2DepthError
-from clip2depth_ros.offline import import_nncf
+from clip2depth_ros.offline import import_nncf, openvino_core
 
 LEAST_IMAGES = 24
 """Of each kind of scene."""
