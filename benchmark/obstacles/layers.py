@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Models of nav2's obstacle and voxel layers, for work without nav2. What is published comes from nav2 itself."""
+"""Models of nav2's obstacle and voxel layers, for work without nav2."""
 
 from __future__ import annotations
 

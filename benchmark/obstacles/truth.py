@@ -38,7 +38,7 @@ class View:
     pose: np.ndarray
     """(4, 4): the optical frame in the world."""
     first: np.ndarray
-    """(N,) by direction, from the right: distance of the nearest obstacle, meters, inf where there is none."""
+    """(N,) by direction, from the right: distance of the nearest obstacle, meters, inf for none."""
     points: np.ndarray
     """(N, 2) world, meters: the nearest obstacle of every direction; NaN where there is none."""
     near: np.ndarray
@@ -81,7 +81,10 @@ class Counts:
         )
 
 
-HEADER = f"{'marked':>7} {'0.25 m':>7} {'false':>7} {'0.25 m':>7} {'false/lethal':>14} {'clear s':>6} {'90 %':>6} {'kept':>13}"
+HEADER = (
+    f"{'marked':>7} {'0.25 m':>7} {'false':>7} {'0.25 m':>7} {'false/lethal':>14} {'clear s':>6} {'90 %':>6} "
+    f"{'kept':>13}"
+)
 
 
 class Truth:
@@ -164,7 +167,7 @@ class Comparison:
         count: False while only the times until cells are cleared are followed.
         """
         truth, counts = self.truth, self.counts
-        rows, columns = np.nonzero(lethal)
+        rows, columns = np.nonzero(lethal | self._explained)
         centers = truth.centers(rows, columns)
         distance, angle = truth.polar(view.pose, centers)
         index = np.digitize(angle, truth.edges) - 1
@@ -174,14 +177,18 @@ class Comparison:
         nearest = nearest[np.clip(index, 0, len(nearest) - 1)]
         explained = view.near[rows, columns] | truth.standing[rows, columns]
         early = in_view & ~explained & (distance < nearest - APART)
+        set_ = lethal[rows, columns]
+        self._follow(rows, columns, early, set_, view)
+        early &= set_
         false = early & (distance < nearest * (1 - PART))
         if count:
             counts.grids += 1
-            counts.lethal += int(in_view.sum())
+            counts.lethal += int((in_view & set_).sum())
             counts.false += int(false.sum())
             counts.early += int(early.sum())
             wanted = (view.first > NEAREST) & (view.first < FARTHEST)
             counts.directions += int(wanted.sum())
+            centers, distance, angle = centers[set_], distance[set_], angle[set_]
             if len(centers) and wanted.any():
                 first, bearing = view.first[wanted, None], self._bearings[wanted, None]
                 aside = np.abs(distance * np.sin(angle - bearing)) <= ASIDE
@@ -189,24 +196,33 @@ class Comparison:
                 gaps = np.linalg.norm(view.points[wanted, None] - centers[None], axis=2).min(axis=1)
                 counts.close += int((gaps <= APART).sum())
                 counts.marked += int(((gaps <= APART) | (off <= PART * first).any(axis=1)).sum())
-        self._follow(set(zip(rows[false].tolist(), columns[false].tolist(), strict=True)), lethal, view)
+        self._explained[view.near & lethal] = True
         mask = np.zeros(truth.shape, bool)
         mask[rows[false], columns[false]] = True
         return mask
 
-    def _follow(self, false: set[tuple[int, int]], lethal: np.ndarray, view: View) -> None:
-        """Time how long cells outlive the obstacle that was in them."""
+    def _follow(
+        self, rows: np.ndarray, columns: np.ndarray, free: np.ndarray, lethal: np.ndarray, view: View
+    ) -> None:
+        """Time how long cells outlive the obstacle that was in them.
+
+        free: where nothing stands and the camera sees that; it and lethal are masks of these cells.
+        """
         now = view.stamp * 1e-9
-        for cell in [cell for cell in self._since if cell not in false]:
-            lasted = now - self._since.pop(cell)
-            gone = not lethal[cell]
-            (self.counts.cleared if gone else self.counts.kept).append(lasted)
-        for cell in false:
-            if self._explained[cell] and cell not in self._since:
-                self._since[cell] = now
-        # A cell that was lethal for a reason; false ones keep what they were, so that they are timed once.
-        self._explained[view.near & lethal] = True
-        self._explained[~lethal] = False
+        cells = zip(rows.tolist(), columns.tolist(), free.tolist(), lethal.tolist(), strict=True)
+        for row, column, is_free, is_lethal in cells:
+            cell = row, column
+            if not self._explained[cell]:
+                continue
+            if is_lethal and is_free:
+                self._since.setdefault(cell, now)
+            elif not is_lethal:
+                # Cleared, if its obstacle was seen to have gone; what is cleared at once took no time.
+                if cell in self._since or is_free:
+                    self.counts.cleared.append(now - self._since.pop(cell, now))
+                self._explained[cell] = False
+            elif cell in self._since:
+                self.counts.kept.append(now - self._since.pop(cell))
 
     def end(self) -> Counts:
         """The counts, with the cells that are false to the end among those that were kept."""
