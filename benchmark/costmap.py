@@ -34,12 +34,12 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmark.obstacles.layers import ObstacleLayer, VoxelLayer
-from benchmark.obstacles.truth import HEADER, Comparison, Counts, Truth
+from benchmark.obstacles.truth import HEADER, LOW, Comparison, Counts, Truth
 from clip2depth_ros.bundle import open_bundle
 from clip2depth_ros.engines import open_engine
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.frame import DepthFrame, Floor, FrameFacts
-from clip2depth_ros.outputs import LaserScan, PointCloud
+from clip2depth_ros.outputs import FloorLimits, LaserScan, PointCloud, ScanSettings
 from clip2depth_ros.pipeline import Pipeline
 from clip2depth_ros.scale import FloorFinder, ScaleSettings
 from clip2depth_ros.simulation import Drive
@@ -86,7 +86,11 @@ def model(truth: Truth, frames: Iterator[DepthFrame], costmaps: list[str]) -> di
             angles += math.atan2(ahead[1, 0], ahead[0, 0])
             layers["scan"].add(view.pose[:2, 3], angles, ranges.astype(np.float64))
         if "points" in layers:
-            points = cloud.build(frame)[..., :3].reshape(-1, 3).astype(np.float64)
+            limits = None
+            if floor is not None:
+                mounted = Floor(view.pose[2, :3], view.pose[2, 3], 1.0)
+                limits = FloorLimits(floor, mounted, LOW, ScanSettings.floor_tolerance)
+            points = cloud.build(frame, floor=limits)[..., :3].reshape(-1, 3).astype(np.float64)
             layers["points"].add(view.pose[:3, 3], points @ view.pose[:3, :3].T + view.pose[:3, 3])
         if index % EVERY == 0:
             for name, layer in layers.items():

@@ -28,6 +28,7 @@ from clip2depth_ros.frame import DepthFrame
 from clip2depth_ros.outputs import PointCloud
 from clip2depth_ros.processes import tied_to_parent
 from clip2depth_ros.ros.fastdds import large_message_environment
+from clip2depth_ros.ros.known_floor import KnownFloor
 from clip2depth_ros.ros.notices import Notices
 from clip2depth_ros.ros.outgoing import (
     CameraInfoMessage,
@@ -258,7 +259,7 @@ class TrueDepth:
     """Publishes scan and points of true depth as depth_node would, under its name."""
 
     def __init__(self, node: Any) -> None:
-        self._settings = DepthSettings()
+        self._settings, self._floor = DepthSettings(), KnownFloor()
         self._output = ScanOutput(node, Notices(node.get_logger()))
         points = self._settings.points
         self._cloud = PointCloud(points.stride, points.min_range, points.max_range, points.edge_threshold)
@@ -267,12 +268,13 @@ class TrueDepth:
         self._points = node.create_publisher(PointCloud2, f"{NODE}/points", volatile(2))
 
     def publish(self, frame: DepthFrame) -> None:
-        scan = self._output.make(frame, self._settings, None)
+        self._floor.see(frame, self._settings, None)
+        scan = self._output.make(frame, self._settings, self._floor)
         if scan is not None:
             self._scan.publish(scan)
         height, width = self._cloud.shape(frame.shape[1], frame.shape[0])
         points = self._message.buffer(height, width).view(np.float32).reshape(height, width, 4)
-        self._cloud.build(frame, points)
+        self._cloud.build(frame, points, self._floor.limits(self._settings))
         self._points.publish(self._message.finish(frame.stamp, frame.frame_id))
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from clip2depth_ros.camera import Camera
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.frame import NAN, DepthFrame, Floor
+from clip2depth_ros.outputs.doubt import DOUBT
 from clip2depth_ros.outputs.edges import EdgeFinder
 
 # Columns for one reading, so that none falls between two; rows may be wider apart, for obstacles are tall.
@@ -19,9 +20,6 @@ ROW_STEP = 2
 
 # An obstacle shows in at least this many pixels of its direction; a lone pixel is noise.
 PIXELS_PER_OBSTACLE = 2
-
-# How many standard deviations of its own depth a pixel's height is in doubt.
-DOUBT = 2.0
 
 # Cosine of the steepest view that still has a horizontal direction, about 84 degrees down or up.
 LEAST_FORWARD = 0.1
