@@ -119,15 +119,15 @@ def main() -> None:
     parser.add_argument("--monitor", action="store_true", help="drive nav2's collision monitor, too")
     args = parser.parse_args()
     total: dict[str, Counts] = {}
-    if args.model:
-        run = _model_run(args)
-    else:
-        from benchmark.obstacles.live import live_run
-
-        run = live_run(args)
-    print(f"{args.depth}, {len(args.drives)} drives of {args.seconds:g} s at {RATE:g} images a second")
-    print(f"{'':28}{HEADER}")
     try:
+        if args.model:
+            run = _model_run(args)
+        else:
+            from benchmark.obstacles.live import live_run
+
+            run = live_run(args)
+        print(f"{args.depth}, {len(args.drives)} drives of {args.seconds:g} s at {RATE:g} images a second")
+        print(f"{'':28}{HEADER}")
         for seed in args.drives:
             truth = Truth(Drive(seed, fps=RATE, seconds=args.seconds))
             for name, counts in run(truth, seed).items():

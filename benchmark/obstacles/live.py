@@ -64,14 +64,14 @@ and name its topic with --costmaps; docs/nav2.md has a second one for points, an
 def live_run(args: Any) -> Callable[[Truth, int], dict[str, Counts]]:
     """A function that plays a drive and returns the counts of each costmap by its topic.
 
-    Raises Clip2DepthError where tf2_msgs is not installed.
+    Raises Clip2DepthError where tf2_msgs is not installed, and where no costmap answers.
     """
     extra, _ = large_message_environment(os.environ)
     os.environ.update(extra)
     try:
         from tf2_msgs.msg import TFMessage
     except ImportError:
-        raise SystemExit(
+        raise Clip2DepthError(
             "tf2_msgs is not installed: run this beside a ROS installation, or with --model without nav2."
         ) from None
     player = Player(args, TFMessage)
@@ -104,6 +104,9 @@ class Player:
         threading.Thread(target=self._executor.spin, daemon=True).start()
         self._messages = RgbMessage(), CameraInfoMessage(), OdometryMessage()
         self._played = 0
+        missing = [topic for topic in args.costmaps if not self._answers(topic)]
+        if missing:
+            raise Clip2DepthError(START.format(topics=", ".join(missing)))
 
     def _take(self, topic: str, grid: OccupancyGrid) -> None:
         with self._lock:
@@ -117,10 +120,7 @@ class Player:
         return self.node.get_clock().now().nanoseconds
 
     def play(self, truth: Truth, seed: int) -> dict[str, Counts]:
-        """Play one drive in real time; counts by topic. Raises Clip2DepthError where nothing answers."""
-        missing = [topic for topic in self.args.costmaps if not self._answers(topic)]
-        if missing:
-            raise Clip2DepthError(START.format(topics=", ".join(missing)))
+        """Play one drive in real time; counts by topic. Raises Clip2DepthError where no grid comes."""
         self._shift = np.array([BETWEEN * self._played, 0.0])
         self._played += 1
         child = None if self._true else self._start_node()
