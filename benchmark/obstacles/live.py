@@ -125,7 +125,7 @@ class Player:
         self._played += 1
         child = None if self._true else self._start_node()
         try:
-            self._wait_for_node(child)
+            self._wait_for_node(truth, child)
             stamps = self._play(truth)
         finally:
             if child is not None:
@@ -153,14 +153,31 @@ class Player:
         command += [word for parameter in parameters for word in ("-p", parameter)]
         return subprocess.Popen(command, preexec_fn=tied_to_parent(signal.SIGINT))
 
-    def _wait_for_node(self, child: subprocess.Popen | None) -> None:
-        """Until somebody takes the images, or, with true depth, anything of it."""
-        end = time.monotonic() + WAIT
-        while child is not None and not self._image.get_subscription_count():
-            if time.monotonic() > end or child.poll() is not None:
-                raise Clip2DepthError("depth_node does not take images; what it said stands above.")
+    def _wait_for_node(self, truth: Truth, child: subprocess.Popen | None) -> None:
+        """Stand at the drive's start until depth_node takes images and every costmap publishes grids.
+
+        A costmap becomes active when tf is there. Raises Clip2DepthError when somebody does not come.
+        """
+        pose, started, end = self._moved(truth.frames[0].pose), self._now(), time.monotonic() + WAIT
+        while True:
+            self._tf.publish(self._transforms(pose, self._now()))
             time.sleep(0.1)
-        time.sleep(1.0)
+            taken = child is None or self._image.get_subscription_count()
+            with self._lock:
+                active = {topic for topic, grid in self._grids if _nanoseconds(grid.header.stamp) > started}
+            if taken and active >= set(self.args.costmaps):
+                return
+            if child is not None and (child.poll() is not None or (not taken and time.monotonic() > end)):
+                raise Clip2DepthError("depth_node does not take images; what it said stands above.")
+            if time.monotonic() > end:
+                silent = ", ".join(sorted(set(self.args.costmaps) - active))
+                raise Clip2DepthError(f"No grid comes on {silent}: is the costmap active? Its log says why.")
+
+    def _moved(self, pose: np.ndarray) -> np.ndarray:
+        """A pose of the drive where this drive is played."""
+        pose = pose.copy()
+        pose[:2, 3] += self._shift
+        return pose
 
     def _play(self, truth: Truth) -> list[int]:
         """Stamps of the images, nanoseconds, in their order."""
@@ -172,8 +189,7 @@ class Player:
             due = max(due, time.monotonic() - period * 1e-9) + period * 1e-9
             stamp = self._now()
             stamps.append(stamp)
-            pose = frame.pose.copy()
-            pose[:2, 3] += self._shift
+            pose = self._moved(frame.pose)
             if self.args.tf_delay:
                 message = self._transforms(pose, stamp)
                 threading.Timer(self.args.tf_delay, self._tf.publish, [message]).start()
@@ -218,7 +234,7 @@ class Player:
         for name, grid in grids:
             if name != topic:
                 continue
-            at = grid.header.stamp.sec * 1_000_000_000 + grid.header.stamp.nanosec
+            at = _nanoseconds(grid.header.stamp)
             index = int(np.searchsorted(stamps, at, side="right")) - 1
             if index < 0 or at - stamps[index] > OLD * 1e9:
                 continue
@@ -281,6 +297,10 @@ class TrueDepth:
 def truth_rate(truth: Truth) -> float:
     """Images a second."""
     return 1e9 / (truth.views[1].stamp - truth.views[0].stamp)
+
+
+def _nanoseconds(stamp: Any) -> int:
+    return stamp.sec * 1_000_000_000 + stamp.nanosec
 
 
 def _transform(pose: np.ndarray, stamp: int, parent: str, child: str) -> TransformStamped:
