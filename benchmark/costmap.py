@@ -119,13 +119,15 @@ def main() -> None:
     parser.add_argument("--monitor", action="store_true", help="drive nav2's collision monitor, too")
     args = parser.parse_args()
     total: dict[str, Counts] = {}
+    player = None
     try:
         if args.model:
             run = _model_run(args)
         else:
-            from benchmark.obstacles.live import live_run
+            from benchmark.obstacles.live import open_player
 
-            run = live_run(args)
+            player = open_player(args)
+            run = player.play
         print(f"{args.depth}, {len(args.drives)} drives of {args.seconds:g} s at {RATE:g} images a second")
         print(f"{'':28}{HEADER}")
         for seed in args.drives:
@@ -135,6 +137,9 @@ def main() -> None:
                 total.setdefault(name, Counts()).add(counts)
     except Clip2DepthError as error:
         raise SystemExit(str(error)) from None
+    finally:
+        if player is not None:
+            player.close()
     for name, counts in total.items():
         print(f"{'all':8}{name:20}{counts.row()}")
 

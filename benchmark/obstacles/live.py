@@ -9,7 +9,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -61,8 +60,8 @@ START = """No costmap publishes on {topics}. Start one with nav2, each line in a
 and name its topic with --costmaps; docs/nav2.md has a second one for points, and the collision monitor."""
 
 
-def live_run(args: Any) -> Callable[[Truth, int], dict[str, Counts]]:
-    """A function that plays a drive and returns the counts of each costmap by its topic.
+def open_player(args: Any) -> Player:
+    """What plays drives and compares the costmaps.
 
     Raises Clip2DepthError where tf2_msgs is not installed, and where no costmap answers.
     """
@@ -74,8 +73,7 @@ def live_run(args: Any) -> Callable[[Truth, int], dict[str, Counts]]:
         raise Clip2DepthError(
             "tf2_msgs is not installed: run this beside a ROS installation, or with --model without nav2."
         ) from None
-    player = Player(args, TFMessage)
-    return player.play
+    return Player(args, TFMessage)
 
 
 class Player:
@@ -101,12 +99,28 @@ class Player:
             node.create_subscription(Twist, "cmd_vel", self._take_command, volatile(1))
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(node)
-        threading.Thread(target=self._executor.spin, daemon=True).start()
+        # A costmap becomes active when it knows where the robot is: tf goes on between the drives.
+        self._rest: np.ndarray | None = np.eye(4)[[2, 0, 1, 3]] * [1, -1, -1, 1]
+        node.create_timer(0.1, self._publish_rest)
+        self._spinner = threading.Thread(target=self._executor.spin)
+        self._spinner.start()
         self._messages = RgbMessage(), CameraInfoMessage(), OdometryMessage()
         self._played = 0
         missing = [topic for topic in args.costmaps if not self._answers(topic)]
         if missing:
+            self.close()
             raise Clip2DepthError(START.format(topics=", ".join(missing)))
+
+    def close(self) -> None:
+        """End ROS in this process."""
+        self._executor.shutdown()
+        self._spinner.join()
+        rclpy.shutdown()
+
+    def _publish_rest(self) -> None:
+        rest = self._rest
+        if rest is not None:
+            self._tf.publish(self._transforms(rest, self._now()))
 
     def _take(self, topic: str, grid: OccupancyGrid) -> None:
         with self._lock:
@@ -158,9 +172,8 @@ class Player:
 
         A costmap becomes active when tf is there. Raises Clip2DepthError when somebody does not come.
         """
-        pose, started, end = self._moved(truth.frames[0].pose), self._now(), time.monotonic() + WAIT
+        self._rest, started, end = self._moved(truth.frames[0].pose), self._now(), time.monotonic() + WAIT
         while True:
-            self._tf.publish(self._transforms(pose, self._now()))
             time.sleep(0.1)
             taken = child is None or self._image.get_subscription_count()
             with self._lock:
@@ -182,7 +195,7 @@ class Player:
     def _play(self, truth: Truth) -> list[int]:
         """Stamps of the images, nanoseconds, in their order."""
         stamps, period = [], 1e9 / truth_rate(truth)
-        due = time.monotonic()
+        due, self._rest = time.monotonic(), None
         rgb, info, odometry = self._messages
         for frame, depth in zip(truth.frames, self._depth_frames(truth), strict=True):
             time.sleep(max(0.0, due - time.monotonic()))
@@ -206,6 +219,7 @@ class Player:
                 command = Twist()
                 command.linear.x = 0.2
                 self._command.publish(command)
+        self._rest = pose
         time.sleep(0.5)
         return stamps
 
