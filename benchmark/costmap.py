@@ -15,8 +15,9 @@ marked   of the directions, 1 degree each, whose nearest obstacle of 0.1 to 1 m 
          lethal cell shows it, within 20 % of its distance; beside it: within 0.25 m
 false    of the lethal cells in view within 2.8 m: before every obstacle by more than 20 % of its distance,
          and farther than 0.25 m from any; beside it: by more than 0.25 m
-clear s  seconds that a cell stays lethal in view after its obstacle has gone, and what 90 % stay below;
-kept     those that left the view, or the drive ended, before they were cleared
+clear s  seconds that a cell stays lethal after the person in it has gone: the median, and what 90 % stay
+         below;
+kept     cells that left the view, or the drive ended, before they were cleared
 
 All from the third second of each drive on: before, odometry knows no scale.
 """

@@ -43,6 +43,8 @@ class View:
     """(N, 2) world, meters: the nearest obstacle of every direction; NaN where there is none."""
     near: np.ndarray
     """Map: cells near an obstacle that is seen in this image."""
+    people: np.ndarray
+    """Map: cells near a person that is seen in this image."""
 
 
 @dataclass
@@ -63,7 +65,7 @@ class Counts:
     """Of them: by more than APART."""
     grids: int = 0
     cleared: list[float] = field(default_factory=list)
-    """Seconds that cells stayed lethal in view after the obstacle in them had gone."""
+    """Seconds that cells stayed lethal after the person in them had gone."""
     kept: list[float] = field(default_factory=list)
     """The same of cells that left the view, or the drive ended, before they were cleared."""
 
@@ -109,8 +111,9 @@ class Truth:
         self.views = []
         for frame, moving in zip(self.frames, self.moving, strict=True):
             seen = self._obstacles(frame)
-            standing[self._cells(seen[~moving[self._in_band]])] = True
-            self.views.append(self._view(frame, seen))
+            person = moving[self._in_band]
+            standing[self._cells(seen[~person])] = True
+            self.views.append(self._view(frame, seen, person))
         self.standing = near_any(standing)
 
     def _obstacles(self, frame) -> np.ndarray:
@@ -121,7 +124,7 @@ class Truth:
             self._in_band = (points[..., 2] > LOW) & (points[..., 2] < HIGH)
         return points[self._in_band][:, :2]
 
-    def _view(self, frame, seen: np.ndarray) -> View:
+    def _view(self, frame, seen: np.ndarray, person: np.ndarray) -> View:
         count = len(self.edges) - 1
         first, points = np.full(count, np.inf), np.full((count, 2), np.nan)
         distance, angle = self.polar(frame.pose, seen)
@@ -130,9 +133,12 @@ class Truth:
         order = np.argsort(-distance[inside], kind="stable")
         first[index[inside][order]] = distance[inside][order]
         points[index[inside][order]] = seen[inside][order]
-        near = np.zeros(self.shape, bool)
-        near[self._cells(seen[distance < FARTHEST + 2 * APART])] = True
-        return View(frame.stamp - self.frames[0].stamp, frame.pose, first, points, near_any(near))
+        near, people = np.zeros(self.shape, bool), np.zeros(self.shape, bool)
+        close = distance < FARTHEST + 2 * APART
+        near[self._cells(seen[close])] = True
+        people[self._cells(seen[close & person])] = True
+        stamp = frame.stamp - self.frames[0].stamp
+        return View(stamp, frame.pose, first, points, near_any(near), near_any(people))
 
     def _cells(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Rows and columns of world points, those that the map holds."""
@@ -158,8 +164,7 @@ class Comparison:
     def __init__(self, truth: Truth) -> None:
         self.truth, self.counts = truth, Counts()
         self._bearings = (truth.edges[:-1] + truth.edges[1:]) / 2
-        self._since: dict[tuple[int, int], float] = {}
-        self._explained = np.zeros(truth.shape, bool)
+        self._last_near: dict[tuple[int, int], float] = {}
 
     def add(self, lethal: np.ndarray, view: View, count: bool = True) -> np.ndarray:
         """Compare one grid. lethal: a mask on the truth's map. Returns the mask of the false cells.
@@ -167,7 +172,7 @@ class Comparison:
         count: False while only the times until cells are cleared are followed.
         """
         truth, counts = self.truth, self.counts
-        rows, columns = np.nonzero(lethal | self._explained)
+        rows, columns = np.nonzero(lethal)
         centers = truth.centers(rows, columns)
         distance, angle = truth.polar(view.pose, centers)
         index = np.digitize(angle, truth.edges) - 1
@@ -177,18 +182,14 @@ class Comparison:
         nearest = nearest[np.clip(index, 0, len(nearest) - 1)]
         explained = view.near[rows, columns] | truth.standing[rows, columns]
         early = in_view & ~explained & (distance < nearest - APART)
-        set_ = lethal[rows, columns]
-        self._follow(rows, columns, early, set_, view)
-        early &= set_
         false = early & (distance < nearest * (1 - PART))
         if count:
             counts.grids += 1
-            counts.lethal += int((in_view & set_).sum())
+            counts.lethal += int(in_view.sum())
             counts.false += int(false.sum())
             counts.early += int(early.sum())
             wanted = (view.first > NEAREST) & (view.first < FARTHEST)
             counts.directions += int(wanted.sum())
-            centers, distance, angle = centers[set_], distance[set_], angle[set_]
             if len(centers) and wanted.any():
                 first, bearing = view.first[wanted, None], self._bearings[wanted, None]
                 aside = np.abs(distance * np.sin(angle - bearing)) <= ASIDE
@@ -196,39 +197,32 @@ class Comparison:
                 gaps = np.linalg.norm(view.points[wanted, None] - centers[None], axis=2).min(axis=1)
                 counts.close += int((gaps <= APART).sum())
                 counts.marked += int(((gaps <= APART) | (off <= PART * first).any(axis=1)).sum())
-        self._explained[view.near & lethal] = True
+        self._follow(lethal, view, set(zip(rows[early].tolist(), columns[early].tolist(), strict=True)))
         mask = np.zeros(truth.shape, bool)
         mask[rows[false], columns[false]] = True
         return mask
 
-    def _follow(
-        self, rows: np.ndarray, columns: np.ndarray, free: np.ndarray, lethal: np.ndarray, view: View
-    ) -> None:
-        """Time how long cells outlive the obstacle that was in them.
-
-        free: where nothing stands and the camera sees that; it and lethal are masks of these cells.
-        """
+    def _follow(self, lethal: np.ndarray, view: View, free: set[tuple[int, int]]) -> None:
+        """Time how long cells outlive the person in them. free: lethal cells where nothing is to be seen."""
         now = view.stamp * 1e-9
-        cells = zip(rows.tolist(), columns.tolist(), free.tolist(), lethal.tolist(), strict=True)
-        for row, column, is_free, is_lethal in cells:
-            cell = row, column
-            if not self._explained[cell]:
+        for cell, last in list(self._last_near.items()):
+            if view.people[cell] and lethal[cell]:
                 continue
-            if is_lethal and is_free:
-                self._since.setdefault(cell, now)
-            elif not is_lethal:
-                # Cleared, if its obstacle was seen to have gone; what is cleared at once took no time.
-                if cell in self._since or is_free:
-                    self.counts.cleared.append(now - self._since.pop(cell, now))
-                self._explained[cell] = False
-            elif cell in self._since:
-                self.counts.kept.append(now - self._since.pop(cell))
+            if not lethal[cell]:
+                self.counts.cleared.append(0.0 if view.people[cell] else now - last)
+            elif cell in free:
+                continue
+            elif now > last:  # out of view, or something else is there
+                self.counts.kept.append(now - last)
+            del self._last_near[cell]
+        rows, columns = np.nonzero(lethal & view.people & ~self.truth.standing)
+        self._last_near.update(dict.fromkeys(zip(rows.tolist(), columns.tolist(), strict=True), now))
 
     def end(self) -> Counts:
         """The counts, with the cells that are false to the end among those that were kept."""
         last = self.truth.views[-1].stamp * 1e-9
-        self.counts.kept += [last - since for since in self._since.values()]
-        self._since.clear()
+        self.counts.kept += [last - near for near in self._last_near.values() if last > near]
+        self._last_near.clear()
         return self.counts
 
 

@@ -68,11 +68,11 @@ def test_a_cell_that_outlives_its_obstacle_is_timed(truth):
     view = truth.views[0]
     lethal = cells_of(truth, free_point(truth, view)[None])
     comparison = Comparison(truth)
-    comparison.add(lethal, replace(view, near=view.near | lethal))
+    comparison.add(lethal, replace(view, near=view.near | lethal, people=lethal))
     for second in (1, 2):
         comparison.add(lethal, replace(view, stamp=second * 1_000_000_000))
     comparison.add(np.zeros_like(lethal), replace(view, stamp=3_000_000_000))
-    assert comparison.end().cleared == [2.0] and not comparison.counts.kept
+    assert comparison.end().cleared == [3.0] and not comparison.counts.kept
 
 
 def test_models_of_the_layers_mark_ends_and_clear_on_the_way():
