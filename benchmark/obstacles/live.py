@@ -115,7 +115,7 @@ class Player:
         """End ROS in this process."""
         self._executor.shutdown()
         self._spinner.join()
-        rclpy.shutdown()
+        rclpy.try_shutdown()
 
     def _publish_rest(self) -> None:
         rest = self._rest
@@ -354,30 +354,31 @@ def print_stops(truth: Truth, stamps: list[int], stops: list[tuple[float, bool]]
 
 
 def write_picture(truth: Truth, index: int, lethal: np.ndarray, false: np.ndarray, path: Path) -> None:
-    """The camera's image, the true obstacles, the lethal cells: truth gray, lethal orange, false red."""
+    """The camera's image; true obstacles, white those in view; lethal cells, false ones red. Ahead is up."""
     view, scale = truth.views[index], 6
-    near = np.zeros((*truth.shape, 3), np.uint8) + 34
-    near[truth.standing | view.near] = (70, 70, 74)
+    true = np.full((*truth.shape, 3), 34, np.uint8)
+    true[truth.stands] = (110, 110, 116)
     rows, columns = truth._cells(view.points[np.isfinite(view.points[:, 0])])
-    near[rows, columns] = (240, 240, 240)
-    found = near.copy()
+    true[rows, columns] = (255, 255, 255)
+    found = np.full_like(true, 34)
     found[lethal] = (255, 160, 40)
     found[false] = (255, 40, 40)
-    x, y = np.floor(view.pose[:2, 3] / CELL).astype(int) - truth.corner
     half = int(FARTHEST / CELL) + 4
+    x, y = np.floor(view.pose[:2, 3] / CELL).astype(int) - truth.corner
+    turn = np.degrees(np.arctan2(view.pose[1, 2], view.pose[0, 2]))
+    matrix = cv2.getRotationMatrix2D((half * scale, half * scale), 90 - turn, 1.0)
     maps = []
-    for picture in (near, found):
-        cv2.circle(picture, (int(x), int(y)), 2, (90, 200, 120), -1)
-        padded = cv2.copyMakeBorder(picture, half, half, half, half, cv2.BORDER_CONSTANT, value=(34, 34, 34))
-        cut = padded[y : y + 2 * half, x : x + 2 * half][::-1]
-        heading = np.degrees(np.arctan2(view.pose[1, 2], view.pose[0, 2]))
-        turned = cv2.warpAffine(
-            cut,
-            cv2.getRotationMatrix2D((half, half), 90 - heading, 1.0),
-            (2 * half, 2 * half),
-            flags=cv2.INTER_NEAREST,
-        )
-        maps.append(cv2.resize(turned[: half + 6], None, fx=scale, fy=scale, interpolation=cv2.INTER_NEAREST))
+    for picture, title in ((true, "true obstacles"), (found, "costmap")):
+        border = cv2.copyMakeBorder(picture, half, half, half, half, cv2.BORDER_CONSTANT, value=(34,) * 3)
+        cut = border[y : y + 2 * half, x : x + 2 * half][::-1]
+        cut = cv2.resize(cut, None, fx=scale, fy=scale, interpolation=cv2.INTER_NEAREST)
+        cut = cv2.warpAffine(cut, matrix, cut.shape[1::-1], flags=cv2.INTER_NEAREST, borderValue=(34,) * 3)
+        eye = np.array([half * scale, half * scale])
+        for edge in (truth.edges[0], truth.edges[-1]):
+            end = eye + FARTHEST / CELL * scale * np.array([-np.sin(edge), -np.cos(edge)])
+            cv2.line(cut, eye.tolist(), np.round(end).astype(int).tolist(), (90, 200, 120), 1, cv2.LINE_AA)
+        cv2.putText(cut, title, (8, 22), cv2.FONT_HERSHEY_SIMPLEX, 0.6, (200, 200, 200), 1, cv2.LINE_AA)
+        maps.append(np.ascontiguousarray(cut[: (half + 4) * scale]))
     height = maps[0].shape[0]
     image = truth.frames[index].image
     image = cv2.resize(image, (round(image.shape[1] * height / image.shape[0]), height))

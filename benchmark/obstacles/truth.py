@@ -93,7 +93,8 @@ class Truth:
     """The obstacles of a drive that is rendered once: `frames`, and a View of each.
 
     The map is a grid over the drive's world whose cells are aligned with its origin; `corner` (2,) is that of
-    its first cell, in cells.
+    its first cell, in cells. `stands` and `standing` are its cells where something stands at any time of the
+    drive, and those near them.
     """
 
     def __init__(self, drive: Drive) -> None:
@@ -114,6 +115,7 @@ class Truth:
             person = moving[self._in_band]
             standing[self._cells(seen[~person])] = True
             self.views.append(self._view(frame, seen, person))
+        self.stands = standing
         self.standing = near_any(standing)
 
     def _obstacles(self, frame) -> np.ndarray:
