@@ -26,7 +26,7 @@ def doubted_heights(
     if deviation is not None:
         doubt = np.multiply(deviation, np.float32(DOUBT))
         np.multiply(doubt, np.abs(slope), out=doubt)
-        np.nan_to_num(doubt, copy=False)
+        np.fmax(doubt, 0, out=doubt)  # no deviation, no doubt
         lowest -= doubt
     lowest *= depth
     return lowest

@@ -137,7 +137,8 @@ class LaserScan:
             if deviation is not None:
                 # A depth that is wrong by a part moves its point by the same part of its height below us.
                 doubt = np.multiply(deviation, DOUBT, out=self._doubt)
-                np.nan_to_num(np.multiply(doubt, np.abs(rise), out=doubt), copy=False)
+                np.multiply(doubt, np.abs(rise), out=doubt)
+                np.fmax(doubt, 0, out=doubt)  # no deviation, no doubt
                 np.add(lowest, doubt, out=lowest)
             lowest += np.float32(settings.min_height - floor.height)
             obstacle = np.greater(rise, lowest, out=self._obstacle)
