@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -17,7 +18,7 @@ import numpy as np
 import rclpy
 from geometry_msgs.msg import TransformStamped, Twist
 from nav_msgs.msg import OccupancyGrid, Odometry
-from rclpy.executors import SingleThreadedExecutor
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2
 
@@ -102,7 +103,7 @@ class Player:
         # A costmap becomes active when it knows where the robot is: tf goes on between the drives.
         self._rest: np.ndarray | None = np.eye(4)[[2, 0, 1, 3]] * [1, -1, -1, 1]
         node.create_timer(0.1, self._publish_rest)
-        self._spinner = threading.Thread(target=self._executor.spin)
+        self._spinner = threading.Thread(target=self._spin)
         self._spinner.start()
         self._messages = RgbMessage(), CameraInfoMessage(), OdometryMessage()
         self._played = 0
@@ -110,6 +111,10 @@ class Player:
         if missing:
             self.close()
             raise Clip2DepthError(START.format(topics=", ".join(missing)))
+
+    def _spin(self) -> None:
+        with contextlib.suppress(ExternalShutdownException):  # Ctrl-C
+            self._executor.spin()
 
     def close(self) -> None:
         """End ROS in this process."""
