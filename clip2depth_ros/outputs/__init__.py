@@ -2,7 +2,7 @@
 """What depth becomes: arrays in, arrays out."""
 
 from clip2depth_ros.outputs.edges import EdgeFinder
-from clip2depth_ros.outputs.points import POINT_STEP, PointCloud
+from clip2depth_ros.outputs.points import POINT_STEP, FloorLimits, PointCloud
 from clip2depth_ros.outputs.scan import LaserScan, ScanSettings
 
-__all__ = ["POINT_STEP", "EdgeFinder", "LaserScan", "PointCloud", "ScanSettings"]
+__all__ = ["POINT_STEP", "EdgeFinder", "FloorLimits", "LaserScan", "PointCloud", "ScanSettings"]

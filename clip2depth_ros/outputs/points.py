@@ -4,13 +4,15 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
 from clip2depth_ros.camera import Camera
 from clip2depth_ros.errors import Clip2DepthError
-from clip2depth_ros.frame import NAN, DepthFrame
+from clip2depth_ros.frame import NAN, DepthFrame, Floor
+from clip2depth_ros.outputs.doubt import doubted_heights
 from clip2depth_ros.outputs.edges import EdgeFinder
 
 POINT_STEP = 16
@@ -19,6 +21,27 @@ POINT_STEP = 16
 BAND = 2**15
 """Points that are computed at once."""
 RGB_BITS = np.uint32(0x00FFFFFF)
+LIFTED = 0.5
+"""Of the least height of an obstacle: a floor point that seems to lie higher might be taken for one."""
+
+
+@dataclass(frozen=True)
+class FloorLimits:
+    """The floor as it was found in the depth, and as receivers of points know it.
+
+    Depth that is too short lifts the whole floor: found 0.5 m below a camera that is mounted 0.6 m high, it
+    lies 0.1 m above the robot's own floor, and a costmap fills with it. The floor that is found moves with
+    the depth, so it tells which points these are.
+    """
+
+    found: Floor
+    """In the frame's own meters and optical frame."""
+    expected: Floor
+    """By the camera's mounting, to which receivers compare heights; `found` where that is not known."""
+    min_height: float
+    """Of an obstacle above the floor, meters."""
+    tolerance: float
+    """How much steeper the floor may be than it was found, meters of height per meter of distance."""
 
 
 class PointCloud:
@@ -58,8 +81,13 @@ class PointCloud:
         """Rows and columns of the cloud of a depth image of that size."""
         return -(-height // self.stride), -(-width // self.stride)
 
-    def build(self, frame: DepthFrame, out: np.ndarray | None = None) -> np.ndarray:
+    def build(
+        self, frame: DepthFrame, out: np.ndarray | None = None, floor: FloorLimits | None = None
+    ) -> np.ndarray:
         """Fill `out` with the cloud of a frame and return it.
+
+        floor: points that cannot be told from the found floor, but lie above the expected one, are unknown.
+        None: no point is left out for the floor's sake.
 
         out: (h, w, 4) float32 with h, w = shape(): x, y, z in metres, NaN where unknown, and the packed
         colour; its bytes are the data of a PointCloud2 with point_step 16. None makes a new array.
@@ -81,29 +109,52 @@ class PointCloud:
         depth = frame.depth_at(s, s)
         unknown = self._find_smeared(frame, depth)
         colors = frame.image_at(s)
+        deviation = None if floor is None else frame.deviation_at(s, s)
         for start in range(0, shape[0], self._band):
             rows = slice(start, start + self._band)
-            self._fill(depth[rows], None if unknown is None else unknown[rows], colors[rows], rows, out[rows])
+            cut = self._out_of_range(depth[rows], rows)
+            if unknown is not None:
+                cut |= unknown[rows]
+            if floor is not None:
+                cut |= self._lifted(depth[rows], None if deviation is None else deviation[rows], rows, floor)
+            self._fill(depth[rows], cut, colors[rows], rows, out[rows])
         return out
 
+    def _out_of_range(self, depth: np.ndarray, rows: slice) -> np.ndarray:
+        """Mask of some rows' points that are too near or too far; it holds until the next call."""
+        with np.errstate(invalid="ignore"):
+            # The range as a depth: the same comparison without the distance of every point.
+            cut = np.greater(depth, self._farthest[rows], out=self._cut[: len(depth)])
+            if self.min_range > 0:
+                cut |= depth < self._nearest[rows]
+        return cut
+
+    def _lifted(
+        self, depth: np.ndarray, deviation: np.ndarray | None, rows: slice, floor: FloorLimits
+    ) -> np.ndarray | bool:
+        """Mask of some rows' points that belong to the floor and do not seem to."""
+        slope = self._slopes(floor.found, rows)
+        if slope.min() >= 0:
+            return False  # rays that rise
+        with np.errstate(invalid="ignore"):
+            highest = floor.min_height - floor.found.height
+            lowest = doubted_heights(depth, slope, deviation, floor.tolerance)
+            lifted = lowest < highest
+            rise = np.multiply(self._slopes(floor.expected, rows), depth, out=slope)
+            lifted &= rise > LIFTED * floor.min_height - floor.expected.height
+        return lifted
+
+    def _slopes(self, floor: Floor, rows: slice) -> np.ndarray:
+        """How much some rows' rays rise over a plane's direction, per meter of depth."""
+        x, y, z = floor.normal.astype(np.float32)
+        return x * self._x + (y * self._y[rows] + z)
+
     def _fill(
-        self,
-        depth: np.ndarray,
-        unknown: np.ndarray | None,
-        colors: np.ndarray,
-        rows: slice,
-        out: np.ndarray,
+        self, depth: np.ndarray, cut: np.ndarray, colors: np.ndarray, rows: slice, out: np.ndarray
     ) -> None:
         """Fill some rows of the cloud: so few that what is computed on the way stays in the cache."""
         x, y, z, rgb = planes = [plane[: len(out)] for plane in self._planes]
         np.copyto(z, depth)
-        with np.errstate(invalid="ignore"):
-            # The range as a depth: the same comparison without the distance of every point.
-            cut = np.greater(z, self._farthest[rows], out=self._cut[: len(out)])
-            if self.min_range > 0:
-                cut |= z < self._nearest[rows]
-        if unknown is not None:
-            cut |= unknown
         np.copyto(z, NAN, where=cut)
         np.multiply(z, self._x, out=x)
         np.multiply(z, self._y[rows], out=y)

@@ -11,6 +11,7 @@ import numpy as np
 from clip2depth_ros.camera import Camera
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.frame import NAN, DepthFrame, Floor
+from clip2depth_ros.outputs.doubt import DOUBT
 from clip2depth_ros.outputs.edges import EdgeFinder
 
 # Columns for one reading, so that none falls between two; rows may be wider apart, for obstacles are tall.
@@ -19,9 +20,6 @@ ROW_STEP = 2
 
 # An obstacle shows in at least this many pixels of its direction; a lone pixel is noise.
 PIXELS_PER_OBSTACLE = 2
-
-# How many standard deviations of its own depth a pixel's height is in doubt.
-DOUBT = 2.0
 
 # Cosine of the steepest view that still has a horizontal direction, about 84 degrees down or up.
 LEAST_FORWARD = 0.1
@@ -139,7 +137,8 @@ class LaserScan:
             if deviation is not None:
                 # A depth that is wrong by a part moves its point by the same part of its height below us.
                 doubt = np.multiply(deviation, DOUBT, out=self._doubt)
-                np.nan_to_num(np.multiply(doubt, np.abs(rise), out=doubt), copy=False)
+                np.multiply(doubt, np.abs(rise), out=doubt)
+                np.fmax(doubt, 0, out=doubt)  # no deviation, no doubt
                 np.add(lowest, doubt, out=lowest)
             lowest += np.float32(settings.min_height - floor.height)
             obstacle = np.greater(rise, lowest, out=self._obstacle)

@@ -16,7 +16,7 @@ from typing import Any
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.clock import Clock, ClockType, JumpThreshold
 from rclpy.duration import Duration
-from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from std_srvs.srv import Trigger
 
@@ -32,6 +32,7 @@ from clip2depth_ros.ros.camera_input import CameraInput
 from clip2depth_ros.ros.depth_publishers import DepthPublishers
 from clip2depth_ros.ros.diagnostics import FrameRates, camera_facts, diagnostic_array, judge
 from clip2depth_ros.ros.load import LoadBudget
+from clip2depth_ros.ros.managed_node import ManagedNode
 from clip2depth_ros.ros.messages import ImageCodec, nanoseconds
 from clip2depth_ros.ros.node_engine import NodeEngine, engine_text, leave_choice_to_ros
 from clip2depth_ros.ros.notices import Notices
@@ -49,7 +50,7 @@ DIAGNOSTICS_PERIOD = 1.0
 REFUSAL_HOLDS = 60.0
 
 
-class DepthNode(LifecycleNode):
+class DepthNode(ManagedNode):
     """The lifecycle node `clip2depth`. Keyword arguments are those of rclpy's Node.
 
     configure opens bundle and engine and announces the topics; activate starts the working thread, and lets

@@ -18,6 +18,7 @@ from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.frame import NAN, DepthFrame
 from clip2depth_ros.msg import DepthQuality
 from clip2depth_ros.outputs import PointCloud
+from clip2depth_ros.ros.known_floor import KnownFloor
 from clip2depth_ros.ros.mailbox import Counts
 from clip2depth_ros.ros.notices import Notices
 from clip2depth_ros.ros.outgoing import CameraInfoMessage, DepthMessage, PointsMessage
@@ -44,6 +45,7 @@ class DepthPublishers:
         self._notices = notices
         self._on_matched = on_matched
         self._publishers: list[Any] = []
+        self._known_floor = KnownFloor()
         self._scan_output = ScanOutput(node, notices)
         self._depth = self._create(Image, "~/depth/image_rect", 2)
         self._camera_info = self._create(CameraInfo, "~/depth/camera_info", 2)
@@ -114,14 +116,15 @@ class DepthPublishers:
         latency = (self._node.get_clock().now().nanoseconds - frame.stamp) * 1e-9 if frame.stamp else NAN
         if _has_listeners(self._confidence):
             self._confidence.publish(self._fill_confidence(frame))
+        self._known_floor.see(frame, settings, gravity)
         if _has_listeners(self._scan):
-            scan = self._scan_output.make(frame, settings, gravity)
+            scan = self._scan_output.make(frame, settings, self._known_floor)
             if scan is not None:
                 self._scan.publish(scan)
         else:
             self._scan_output.idle()
         if _has_listeners(self._points) and self._cloud_is_due(frame.stamp, settings.points.rate):
-            self._points.publish(self._fill_points(frame, settings.points))
+            self._points.publish(self._fill_points(frame, settings))
         # What full-size arrays cost is in the facts, by itself.
         unfit = frame.facts.times.get("unfit", 0.0) - unfit_before
         return latency, time.perf_counter() - started - unfit
@@ -164,15 +167,14 @@ class DepthPublishers:
             deviation = self._unknown
         return self._confidence_message.fill(deviation, "32FC1", frame.stamp, frame.frame_id)
 
-    def _fill_points(self, frame: DepthFrame, settings: PointsSettings) -> PointCloud2:
-        if settings != self._cloud_settings:
-            self._cloud = PointCloud(
-                settings.stride, settings.min_range, settings.max_range, settings.edge_threshold
-            )
-            self._cloud_settings = settings
+    def _fill_points(self, frame: DepthFrame, settings: DepthSettings) -> PointCloud2:
+        points = settings.points
+        if points != self._cloud_settings:
+            self._cloud = PointCloud(points.stride, points.min_range, points.max_range, points.edge_threshold)
+            self._cloud_settings = points
         height, width = self._cloud.shape(frame.shape[1], frame.shape[0])
-        points = self._points_message.buffer(height, width).view(np.float32).reshape(height, width, 4)
-        self._cloud.build(frame, points)
+        out = self._points_message.buffer(height, width).view(np.float32).reshape(height, width, 4)
+        self._cloud.build(frame, out, self._known_floor.limits(settings))
         return self._points_message.finish(frame.stamp, frame.frame_id)
 
     def _cloud_is_due(self, stamp: int, rate: float) -> bool:

@@ -28,8 +28,8 @@ from clip2depth_ros.transforms import (
 )
 
 # A transform that moves is often published a little later than the image. The newest one stands in if it is
-# at most this much older; nanoseconds.
-LATEST = 100_000_000
+# at most this much older, a period of 10 Hz and the delay; nanoseconds.
+LATEST = 150_000_000
 
 # Parameters and tf that differ by more than this contradict each other: meters, radians.
 APART = (0.05, 0.05)

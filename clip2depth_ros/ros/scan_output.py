@@ -12,15 +12,17 @@ import sensor_msgs.msg
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.frame import DepthFrame, Floor
 from clip2depth_ros.outputs import LaserScan
+from clip2depth_ros.ros.known_floor import KnownFloor
 from clip2depth_ros.ros.level_frame import LevelFrame, level_frame_id
 from clip2depth_ros.ros.notices import Notices
 from clip2depth_ros.ros.outgoing import filled_header
 from clip2depth_ros.ros.settings import DepthSettings, ScanParameters
 from clip2depth_ros.ros.stages import scan_settings
 
-# How long a floor that went out of sight still counts: longer than a person takes to walk by, and too short
-# for a camera that is tilted by its robot to have moved far. Nanoseconds.
-FLOOR_MEMORY = 2_000_000_000
+NO_FLOOR = (
+    "There is no scan, because no floor is in sight and nothing says where it is: set scale.height to the "
+    "camera's height above the floor, and mounting.pitch and mounting.roll to its tilt."
+)
 
 
 class ScanOutput:
@@ -32,8 +34,7 @@ class ScanOutput:
         self._builder = LaserScan()
         self._parameters: ScanParameters | None = None
         self._message = sensor_msgs.msg.LaserScan()
-        self._floor: Floor | None = None
-        self._floor_stamp = self._last_stamp = 0
+        self._last_stamp = 0
 
     def destroy(self) -> None:
         """Withdraw the frame."""
@@ -45,21 +46,23 @@ class ScanOutput:
             self._notices.clear(key)
 
     def make(
-        self, frame: DepthFrame, settings: DepthSettings, gravity: np.ndarray | None
+        self, frame: DepthFrame, settings: DepthSettings, known: KnownFloor
     ) -> sensor_msgs.msg.LaserScan | None:
         """The scan of a frame (valid until the next call), its frame announced; None if no floor is known.
 
-        gravity: (3,) unit vector, down in the optical frame, or None. Without a floor in sight for a while,
-        the camera's height and gravity or mounting say where it is.
+        known: has seen this frame.
         """
         if settings.scan != self._parameters:
             self._builder.settings = scan_settings(settings.scan)
             self._parameters = settings.scan
-        floor = self._floor_of(frame, settings, gravity)
-        if floor is None:
+        if known.floor is not None:
+            self._notices.clear("floor")
+        elif known.out_of_sight:
+            self._notices.say("floor", NO_FLOOR)
+        if known.floor is None:
             return None
         try:
-            self._fill(frame, floor)
+            self._fill(frame, known.floor)
         except Clip2DepthError as error:
             self._notices.say("scan", str(error))
             return None
@@ -84,35 +87,3 @@ class ScanOutput:
         message.range_min, message.range_max = builder.settings.min_range, builder.settings.max_range
         message.scan_time = max(0.0, (frame.stamp - self._last_stamp) * 1e-9) if self._last_stamp else 0.0
         self._last_stamp = frame.stamp
-
-    def _floor_of(
-        self, frame: DepthFrame, settings: DepthSettings, gravity: np.ndarray | None
-    ) -> Floor | None:
-        first = not 0 < self._floor_stamp <= frame.stamp  # or time jumped back
-        if first or frame.facts.floor is not None:
-            self._floor, self._floor_stamp = frame.facts.floor, frame.stamp
-        out_of_sight = frame.stamp - self._floor_stamp > FLOOR_MEMORY
-        if out_of_sight:
-            self._floor = None
-        floor = self._floor or _floor_by_height(settings, gravity)
-        if floor is not None:
-            self._notices.clear("floor")
-        elif out_of_sight:
-            self._notices.say(
-                "floor",
-                "There is no scan, because no floor is in sight and nothing says where it is: set "
-                "scale.height to the camera's height above the floor, and mounting.pitch and mounting.roll "
-                "to its tilt.",
-            )
-        return floor
-
-
-def _floor_by_height(settings: DepthSettings, gravity: np.ndarray | None) -> Floor | None:
-    height, mounting = settings.scale.height, settings.mounting
-    if height <= 0:
-        return None
-    return (
-        Floor.from_mounting(height, mounting.pitch, mounting.roll)
-        if gravity is None
-        else Floor(-gravity, height, 1.0)
-    )

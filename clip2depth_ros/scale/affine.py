@@ -95,8 +95,7 @@ class AffineEstimator:
     @settings.setter
     def settings(self, settings: ScaleSettings) -> None:
         old, self._settings = self._settings, settings
-        mounting = ("height", "pitch", "roll", "tilt_tolerance", "odometry", "ranges")
-        if any(getattr(settings, name) != getattr(old, name) for name in mounting):
+        if settings.outdates(old):
             self._sources, self._stretches = _sources(), Stretches()
             self._finder = FloorFinder(settings.tilt_tolerance)
 

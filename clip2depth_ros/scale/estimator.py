@@ -92,8 +92,7 @@ class ScaleEstimator:
             return
         self._filter.drift = settings.drift
         self._follower.step = settings.max_step
-        mounting = ("height", "pitch", "roll", "tilt_tolerance", "odometry", "ranges")
-        if any(getattr(settings, name) != getattr(old, name) for name in mounting):
+        if settings.outdates(old):
             self._sources = self._make_sources()
             self._finder = FloorFinder(settings.tilt_tolerance)
             self._filter.loosen(CHANGED_DEVIATION)

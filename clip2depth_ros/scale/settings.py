@@ -70,3 +70,13 @@ class ScaleSettings:
             raise Clip2DepthError(f"Scale: drift is {self.drift:g}, but must lie between 0 and 1.")
         if not 0 < self.max_step <= 0.02:
             raise Clip2DepthError(f"Scale: max_step is {self.max_step:g}, but must lie between 0 and 0.02.")
+
+    def outdates(self, old: ScaleSettings) -> bool:
+        """Whether evidence that was gathered under `old` settings no longer counts.
+
+        A camera that moves on its robot is turned a little in every frame. Only where it turned farther than
+        the floor's search reaches was the floor sought in the wrong place.
+        """
+        turned = max(abs(self.pitch - old.pitch), abs(self.roll - old.roll))
+        sources = ("height", "tilt_tolerance", "odometry", "ranges")
+        return turned > self.tilt_tolerance or any(getattr(self, n) != getattr(old, n) for n in sources)

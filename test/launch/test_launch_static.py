@@ -143,8 +143,18 @@ def test_the_topics_in_rviz_are_those_that_depth_launch_maps(rviz):
 
 def test_rviz_uses_only_what_every_distribution_has(rviz):
     classes = [display["Class"] for display in rviz["Displays"]] + [rviz["Views"]["Current"]["Class"]]
-    known = ("Axes", "PointCloud2", "LaserScan", "Image", "Orbit")
+    known = ("Axes", "TF", "PointCloud2", "LaserScan", "Image", "Orbit")
     assert set(classes) == {f"rviz_default_plugins/{name}" for name in known}
+
+
+def test_rviz_cuts_no_image_range_to_nothing(rviz):
+    """RViz 14 casts a fixed range, and what comes out of a median window, to whole numbers."""
+    images = [display for display in rviz["Displays"] if display["Class"].endswith("/Image")]
+    for display in (display for display in images if display["Name"] != "Image"):
+        if display["Normalize Range"]:
+            assert display["Median window"] == 1
+        else:
+            assert int(display["Max Value"]) > int(display["Min Value"])
 
 
 def test_rvizs_fixed_frame_is_the_demos_and_depths_default(rviz):

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from clip2depth_ros.camera import Camera
 from clip2depth_ros.errors import Clip2DepthError
-from clip2depth_ros.frame import DepthFrame
-from clip2depth_ros.outputs import POINT_STEP, PointCloud
+from clip2depth_ros.frame import DepthFrame, Floor
+from clip2depth_ros.outputs import POINT_STEP, FloorLimits, PointCloud
 
 CAMERA = Camera(160, 120, 150.0, 140.0, 81.5, 57.25)
 
@@ -127,3 +127,38 @@ def test_mistakes():
     for options in ({"stride": 0}, {"min_range": 3.0, "max_range": 2.0}, {"edge_threshold": 1.5}):
         with pytest.raises(Clip2DepthError):
             PointCloud(**options)
+
+
+def test_a_floor_that_short_depth_lifts_is_left_out():
+    """Depth too short by a quarter: the floor under a camera 0.6 m high seems to be 0.15 m high."""
+    floor = Floor.from_mounting(0.6, pitch=0.3)
+    depth = plane(floor.normal, -0.6)
+    depth[(depth <= 0) | (depth > 6)] = np.nan
+    box = (slice(50, 80), slice(60, 100))
+    depth[box] = np.minimum(1.2, depth[box])
+    short = 0.75 * depth
+    found = Floor(floor.normal, 0.45, 1.0)
+    cloud = PointCloud(1, edge_threshold=0)
+
+    def heights(**limits) -> np.ndarray:
+        points = cloud.build(frame_of(short), floor=FloorLimits(min_height=0.1, tolerance=0.03, **limits))
+        return points[..., :3].astype(np.float64) @ floor.normal + 0.6
+
+    lifted = heights(found=found, expected=floor)
+    on_box = np.zeros_like(depth, bool)
+    on_box[box] = (depth == np.float32(1.2))[box]
+    assert np.isnan(lifted[~on_box]).all()
+    tall = on_box & (short * (CAMERA.rays() @ floor.normal) + 0.45 > 0.15)
+    assert tall.sum() > 500 and np.isfinite(lifted[tall]).all()
+    # Where the mounting is not known, nothing seems lifted, and the floor stays.
+    stays = heights(found=found, expected=found)
+    assert np.isfinite(stays[~np.isnan(depth)]).mean() > 0.9
+    # A floor point whose own depth is in doubt is no obstacle either.
+    noisy = depth.copy()
+    noisy[110:, 20:40] *= 0.6
+    limits = FloorLimits(floor, floor, 0.1, 0.03)
+    sure = cloud.build(frame_of(noisy), floor=limits)[110:, 20:40, 2]
+    assert np.isfinite(sure).all()
+    frame = frame_of(noisy)
+    frame.deviation = np.full_like(noisy, 0.3)
+    assert np.isnan(cloud.build(frame, floor=limits)[110:, 20:40, 2]).all()

@@ -52,6 +52,8 @@ MONITOR = [
     "polygons",
     "observation_sources",
 ]
+POLYGON = ["type", "points", "action_type", "min_points", "visualize", "enabled"]
+VOXELS = ["origin_z", "z_resolution", "z_voxels"]
 MONITOR_SOURCE = ["type", "topic", "min_height", "max_height", "min_range", "enabled", "source_timeout"]
 
 
@@ -66,23 +68,32 @@ def layer(blocks):
 
 
 @pytest.fixture(scope="module")
+def voxels(blocks):
+    return blocks["points_costmap"]["points_costmap"]["ros__parameters"]["voxel_layer"]
+
+
+@pytest.fixture(scope="module")
 def monitor(blocks):
     return blocks["collision_monitor"]["ros__parameters"]
 
 
-def test_every_name_is_one_of_nav2(layer, monitor):
+def test_every_name_is_one_of_nav2(layer, voxels, monitor):
     scan, points = layer["clip2depth_scan"], monitor["clip2depth_points"]
     assert set(layer) <= {*LAYER, "clip2depth_scan"} and set(scan) <= set(LAYER_SOURCE)
-    assert set(monitor) <= {*MONITOR, "clip2depth_points"} and set(points) <= set(MONITOR_SOURCE)
+    assert set(monitor) <= {*MONITOR, "clip2depth_points", "stop"} and set(points) <= set(MONITOR_SOURCE)
+    assert set(monitor["stop"]) <= set(POLYGON)
+    assert set(voxels) <= {*LAYER, *VOXELS, "clip2depth_points"}
+    assert set(voxels["clip2depth_points"]) <= set(LAYER_SOURCE)
 
 
-def test_sources_are_the_topics_and_types_that_the_node_has(layer, monitor):
+def test_sources_are_the_topics_and_types_that_the_node_has(layer, voxels, monitor):
     node = (ROOT / "docs" / "node.md").read_text(encoding="utf-8")
     for name, source, kind in (
         (layer["observation_sources"], layer["clip2depth_scan"], "LaserScan"),
+        (voxels["observation_sources"], voxels["clip2depth_points"], "PointCloud2"),
         (*monitor["observation_sources"], monitor["clip2depth_points"], "PointCloud2"),
     ):
-        assert name in (*layer, *monitor)
+        assert name in (*layer, *voxels, *monitor)
         topic = source["topic"].removeprefix("/clip2depth/")
         assert f"| `~/{topic}` | sensor_msgs/{kind} |" in node
     assert layer["clip2depth_scan"]["data_type"] == "LaserScan"
@@ -95,6 +106,15 @@ def test_what_is_free_clears_and_is_not_marked_at_the_scan_s_end(layer):
     assert scan["inf_is_valid"] and scan["clearing"] and scan["marking"]
     assert scan["obstacle_max_range"] < scan["raytrace_max_range"] < ScanSettings().max_range
     assert scan["max_obstacle_height"] == layer["max_obstacle_height"] > 0
+
+
+def test_the_floor_clears_and_does_not_mark(voxels):
+    """A source's limits keep points from clearing, too; the layer's keep them from marking alone."""
+    source, settings = voxels["clip2depth_points"], DepthSettings().scan
+    assert source["min_obstacle_height"] < 0 < voxels["min_obstacle_height"] == settings.min_height
+    assert source["max_obstacle_height"] > voxels["max_obstacle_height"] == settings.max_height
+    # nav2 has 16 voxels at most, and clears nothing for a camera above them.
+    assert voxels["z_voxels"] * voxels["z_resolution"] > settings.max_height and voxels["z_voxels"] <= 16
 
 
 def test_the_monitor_s_band_is_the_scan_s(monitor):

@@ -96,6 +96,17 @@ def test_a_manager_leads_it_round(graph, make_depth_node, fake_camera):
     assert manager.state() == State.PRIMARY_STATE_FINALIZED
 
 
+def test_a_transition_that_its_state_does_not_have_is_refused(graph, make_depth_node):
+    """As nav2's lifecycle manager asks, when it shuts down a node that it has reset."""
+    make_depth_node(autostart=False)
+    manager = Manager(graph)
+    for transition in (Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_CLEANUP):
+        assert not manager.change(transition)
+        assert manager.state() == State.PRIMARY_STATE_UNCONFIGURED
+    assert manager.change(Transition.TRANSITION_CONFIGURE)
+    assert manager.state() == State.PRIMARY_STATE_INACTIVE
+
+
 def test_shutdown_while_active_leaves_nothing(graph, make_depth_node):
     node = make_depth_node()
     manager = Manager(graph)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import cv2
@@ -177,16 +177,21 @@ def corners_of(depth: np.ndarray, seen: np.ndarray, motion: np.ndarray, rng) -> 
     return rays[kept] * depth[4::8, 4::8].reshape(-1, 1)[kept], places
 
 
-def drive(robot: Robot, factor: float, settings: ScaleSettings, use: str, change=None) -> list[Scale]:
+def drive(
+    robot: Robot, factor: float, settings: ScaleSettings, use: str, change=None, sway: float = 0.0
+) -> list[Scale]:
     """What the estimator says along a drive whose depth is `factor` times too large.
 
     use: names of the hints that it is given, with blanks between. change(step) may alter a step's truth.
+    sway: radians by which the mounting's pitch comes and goes, as tf tells of a camera that moves.
     """
     estimator, flicker, answers = ScaleEstimator(settings), Flicker(robot.seed), []
     rng, last = np.random.default_rng([11, robot.seed]), None
     for step in robot:
         if change is not None:
             change(step)
+        if sway:
+            estimator.settings = replace(settings, pitch=settings.pitch + sway * math.sin(9.0 * step.time))
         hints = {name: step.hints.get(name) for name in use.split()}
         if hints.get("vision") is not None:
             hints["corners"] = corners_of(*last, hints["vision"], rng)

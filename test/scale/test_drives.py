@@ -33,6 +33,13 @@ def test_each_source_alone_finds_the_factor_and_holds_it(world, source, factor):
 
 
 @pytest.mark.slow
+def test_a_camera_that_moves_on_its_robot_keeps_what_odometry_told(world):
+    """tf gives another mounting with every image then, and evidence must outlive that."""
+    answers = world.drive(world.Robot(seconds=7.0), 0.4, *world.SETTINGS["odometry"], sway=0.05)
+    assert errors(answers, 0.4)[75:].max() < 0.03 and answers[-1].source == "odometry"
+
+
+@pytest.mark.slow
 def test_at_thirty_frames_a_second_odometry_needs_less_than_three_seconds(world):
     answers = world.drive(world.Robot(seconds=5.0, fps=30.0), 0.4, *world.SETTINGS["odometry"])
     assert errors(answers, 0.4)[90:].max() < 0.03
