@@ -12,6 +12,7 @@ from clip2depth_ros.camera import Camera
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.frame import NAN, DepthFrame, Floor
 from clip2depth_ros.outputs.edges import EdgeFinder
+from clip2depth_ros.transforms import cross
 
 # Columns for one reading, so that none falls between two; rows may be wider apart, for obstacles are tall.
 COLUMNS_PER_READING = 2
@@ -139,7 +140,8 @@ class LaserScan:
             if deviation is not None:
                 # A depth that is wrong by a part moves its point by the same part of its height below us.
                 doubt = np.multiply(deviation, DOUBT, out=self._doubt)
-                np.nan_to_num(np.multiply(doubt, np.abs(rise), out=doubt), copy=False)
+                np.multiply(doubt, np.abs(rise), out=doubt)
+                np.copyto(doubt, 0, where=np.isnan(doubt))
                 np.add(lowest, doubt, out=lowest)
             lowest += np.float32(settings.min_height - floor.height)
             obstacle = np.greater(rise, lowest, out=self._obstacle)
@@ -214,4 +216,4 @@ def level_rotation(floor: Floor) -> np.ndarray:
             + ("down." if up[2] < 0 else "up.")
         )
     forward /= length
-    return np.stack([forward, np.cross(up, forward), up])
+    return np.stack([forward, cross(up, forward), up])

@@ -107,6 +107,7 @@ class CameraInput:
         self._limit = RateLimit()
         self._allowed = allowed
         self._sequences: dict[str, int] = {}
+        self._camera: tuple[tuple, Camera] | None = None
         self._image_subscription: Any = None
         self._info_subscription: Any = None
         self.reliability = "best_effort"
@@ -250,17 +251,29 @@ class CameraInput:
         field_of_view = self._settings().horizontal_fov
         if field_of_view > 0 and (self._may_stand_in() if info is None else not is_calibrated(info)):
             return Camera.from_fov(width, height, field_of_view)
-        return None if info is None else camera_from_info(info, width, height, rectified=self.rectified)
+        return None if info is None else self._camera_of(info, width, height)
 
     def _fits(self, info: Any, width: int, height: int) -> bool:
         """True if it is no use to wait for a better camera_info."""
         if not is_calibrated(info):
             return True
         try:
-            camera_from_info(info, width, height, rectified=self.rectified)
+            self._camera_of(info, width, height)
         except Clip2DepthError:
             return False
         return True
+
+    def _camera_of(self, info: Any, width: int, height: int) -> Camera:
+        """camera_from_info, once for as long as all but the header stays the same."""
+        roi = info.roi
+        key = (
+            (width, height, info.width, info.height, info.binning_x, info.binning_y, info.distortion_model),
+            (roi.x_offset, roi.y_offset, roi.width, roi.height),
+            *(tuple(numbers) for numbers in (info.d, info.k, info.r, info.p)),
+        )
+        if self._camera is None or self._camera[0] != key:
+            self._camera = key, camera_from_info(info, width, height, rectified=self.rectified)
+        return self._camera[1]
 
     def _patience(self) -> float:
         """No wait for a camera_info that nobody publishes when the field of view is known anyway."""
