@@ -148,11 +148,12 @@ class LaserScan:
             obstacle &= rise < settings.max_height - floor.height
             obstacle &= reach >= settings.min_range
             obstacle &= reach <= settings.max_range
-            # The ray's height at max_range, for the rays that come so far.
-            slope = np.divide(up, length, out=self._lowest)
             free = np.greater_equal(reach, settings.max_range, out=self._free)
-            free &= slope >= (settings.min_height - floor.height) / settings.max_range
-            free &= slope <= (settings.max_height - floor.height) / settings.max_range
+            if free.any():
+                # The ray's height at max_range, for the rays that come so far.
+                slope = np.divide(up, length, out=self._lowest)
+                free &= slope >= (settings.min_height - floor.height) / settings.max_range
+                free &= slope <= (settings.max_height - floor.height) / settings.max_range
         out[:] = NAN
         seen, _ = self._directions(free)
         out[seen] = math.inf

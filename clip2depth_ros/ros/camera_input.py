@@ -81,6 +81,7 @@ class CameraInput:
         notices: where missing things are said.
         turn: the working thread's, see Mailbox.
         allowed: gives the most images a second at a moment (s, monotonic), beside image.max_rate; 0: all.
+        on_image: called when an image arrives.
     """
 
     def __init__(
@@ -90,6 +91,7 @@ class CameraInput:
         notices: Notices,
         turn: Turn | None = None,
         allowed: Callable[[float], float] = lambda _now: 0.0,
+        on_image: Callable[[], None] = lambda: None,
     ) -> None:
         self._node = node
         self._settings = settings
@@ -106,6 +108,7 @@ class CameraInput:
         self.lost = 0
         self._limit = RateLimit()
         self._allowed = allowed
+        self._tell_of_image = on_image
         self._sequences: dict[str, int] = {}
         self._camera: tuple[tuple, Camera] | None = None
         self._image_subscription: Any = None
@@ -199,6 +202,7 @@ class CameraInput:
             self._notices.clear(key)
 
     def _on_image(self, message: Any, message_info: dict[str, Any] | None) -> None:
+        self._tell_of_image()
         self._last_image = time.monotonic()
         if self._first_image is None:
             self._first_image = self._last_image
