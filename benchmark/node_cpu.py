@@ -19,7 +19,6 @@ from __future__ import annotations
 import argparse
 import array
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -31,19 +30,18 @@ from statistics import median
 import cv2
 import numpy as np
 
-HERE = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(HERE))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmark.machine.processor import machine
 from benchmark.transport import environment
 
+HERE = Path(__file__).resolve().parents[1]
 WARM_UP = 4.0  # seconds
 FOCAL = 0.82  # of the image's width
 TRIES = 3
 PATIENCE = 30.0  # seconds until the node listens
 VIEWS = 40  # images of the film, there and back
 EXECUTOR, WORKER, OTHERS = "executor", "worker", "engine and DDS"
-STRIDE = 4
 
 
 def film(width: int, height: int, jpeg: bool) -> list[array.array]:
@@ -129,25 +127,43 @@ def listener() -> None:
     print(json.dumps(arrived), flush=True)
 
 
-def network(seconds: float) -> None:
-    """Print the median processor time of one inference, all threads, seconds."""
-    from clip2depth_ros.bundle import open_bundle
-    from clip2depth_ros.engines import open_engine
+# Prints the median processor time of one inference, all threads, milliseconds, and the precision.
+NETWORK = """
+import time
+from statistics import median
+import numpy as np
+from clip2depth_ros.bundle import open_bundle
+from clip2depth_ros.engines import open_engine
+bundle, took = open_bundle("mini"), []
+image = np.ascontiguousarray(bundle.check()[0])
+with open_engine(bundle, "auto") as engine:
+    for _ in range(120):
+        before = time.process_time()
+        engine.infer(image)
+        took.append((time.process_time() - before) * 1e3)
+        time.sleep(0.01)
+    print(median(took[10:]), engine.precision)
+"""
 
-    bundle, took = open_bundle("mini"), []
-    image = np.ascontiguousarray(bundle.check()[0])
-    with open_engine(bundle, "auto") as engine:
-        end = time.monotonic() + seconds
-        while time.monotonic() < end or len(took) < 20:
-            before = time.process_time()
-            engine.infer(image)
-            took.append(time.process_time() - before)
-            time.sleep(0.02)
-    print(json.dumps(median(took[10:])))
+
+def network(checkout: Path, scratch: Path) -> tuple[float, str]:
+    """Milliseconds of processor time of one inference without a node, and its precision."""
+    command = [sys.executable, "-c", NETWORK]
+    given = environment(with_profile=True) | {"PYTHONPATH": str(checkout)}
+    answer = subprocess.run(
+        command,
+        env=given,
+        cwd=scratch,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        check=True,
+        text=True,
+    ).stdout.split()
+    return float(answer[0]), answer[1]
 
 
-# Runs the node. Writes the ids of Python's threads into the first file; and processor times of functions, each
-# without those that it calls, into the second one, when SIGUSR1 asks for them.
+# Runs the node. Writes the ids of Python's threads into the first file; and processor times of functions,
+# each without those that it calls, into the second one, when SIGUSR1 asks for them.
 NODE = """
 import importlib, json, os, signal, sys, threading, time
 ids, parts = sys.argv.pop(1), sys.argv.pop(1)
@@ -185,7 +201,6 @@ if parts:
             stop, start = collecting.pop(), collecting.pop()
             label = "garbage, generation %d" % info["generation"]
             totals[label] = totals.get(label, 0.0) + stop - start
-            totals[label + ", longest so far"] = max(totals.get(label + ", longest so far", 0.0), stop - start)
     gc.callbacks.append(collected)
     short = lambda name: name.rpartition("/")[2]
     for module, owner, name, label in (
@@ -346,15 +361,13 @@ def main() -> None:
     parser.add_argument("--stride", type=int, default=2, help="of the point cloud")
     parser.add_argument("--parts", action="store_true", help="functions, too")
     parser.add_argument("--against", type=Path, help="another checkout of this repository")
-    parser.add_argument("--part", choices=("camera", "listener", "network"), help=argparse.SUPPRESS)
+    parser.add_argument("--part", choices=("camera", "listener"), help=argparse.SUPPRESS)
     args = parser.parse_args()
     sizes = [tuple(map(int, size.split("x"))) for size in args.sizes.split(",")]
     if args.part == "camera":
         return camera(*sizes[0], args.jpeg, args.seconds, args.rate)
     if args.part == "listener":
         return listener()
-    if args.part == "network":
-        return network(args.seconds)
     checkouts = {"now": HERE} | ({"before": args.against.resolve()} if args.against else {})
     print(f"{machine()}; {args.rate:g} Hz, {args.rounds} rounds of {args.seconds:g} s, stride {args.stride}")
     print(
@@ -363,6 +376,14 @@ def main() -> None:
     )
     print(f"{'node':>9} {'% of a core':>12} {'lost':>6}")
     with tempfile.TemporaryDirectory() as scratch:
+        alone = {name: [] for name in checkouts}
+        for _ in range(args.rounds):
+            for name, checkout in checkouts.items():
+                alone[name].append(network(checkout, Path(scratch)))
+        for name, runs in alone.items():
+            print(
+                f"{'network':22} {name:7} {median(took for took, _ in runs):.1f} ({runs[0][1]})", flush=True
+            )
         for size in sizes:
             rows = {name: [] for name in checkouts}
             for _ in range(args.rounds):
@@ -387,7 +408,8 @@ def main() -> None:
             if "before" in rows:
                 ratios = [a["node"] / b["node"] for a, b in zip(rows["now"], rows["before"], strict=True)]
                 print(
-                    f"{title:22} ratio now / before {median(ratios):.2f}  ({', '.join(f'{r:.2f}' for r in ratios)})"
+                    f"{title:22} ratio now / before {median(ratios):.2f}  "
+                    f"({', '.join(f'{r:.2f}' for r in ratios)})"
                 )
 
 
