@@ -19,6 +19,7 @@ FLOORS = {
     "bounded": 0,
     "replacing": 0,
     "interrupts": 0,
+    "medians": 0,
     "live_line": 1,
     "coded_images": 1,
     "offline": 1,

@@ -178,10 +178,12 @@ class Letterbox:
             ((first, last), (middle, middle), (last, first)),
         )
         with np.errstate(invalid="ignore"):
+            twice, most = 2 * inverse, threshold * inverse
             for before, here, after in lines:
-                bend = inverse[before] + inverse[after] - 2 * inverse[here]
+                bend = inverse[before] + inverse[after]
+                bend -= twice[here]
                 # Written so that NaN counts as a jump.
-                steep[here] |= ~(np.abs(bend) <= threshold * inverse[here])
+                steep[here] |= ~(np.abs(bend, out=bend) <= most[here])
         # The outermost pixels have no line through them; they follow their neighbours.
         steep[:, :1] |= steep[:, 1:2]
         steep[:, -1:] |= steep[:, -2:-1]

@@ -69,8 +69,8 @@ class EdgeFinder:
     def _mark(
         self,
         inverse: np.ndarray,
-        before: np.ndarray,
-        after: np.ndarray,
+        jump: np.ndarray,
+        larger: np.ndarray,
         bend: np.ndarray,
         edge: np.ndarray,
         mask: np.ndarray,
@@ -81,18 +81,17 @@ class EdgeFinder:
             return
         middle = inverse[:, r:-r]
         with np.errstate(invalid="ignore"):
-            np.subtract(middle, inverse[:, : -2 * r], out=before)
-            np.subtract(inverse[:, 2 * r :], middle, out=after)
+            np.subtract(inverse[:, r:], inverse[:, :-r], out=jump)
+            before, after = jump[:, :-r], jump[:, r:]
             np.subtract(after, before, out=bend)
             np.abs(bend, out=bend)
-            np.abs(before, out=before)
-            np.abs(after, out=after)
-            np.maximum(before, after, out=before)
-            # Both conditions in one: the smaller of jump and enlarged bend must exceed the threshold.
             np.multiply(bend, 1 / BEND, out=bend)
-            np.minimum(before, bend, out=before)
-            np.multiply(middle, self.threshold, out=after)
-            np.greater(before, after, out=edge)
+            np.abs(jump, out=jump)
+            # Both conditions in one: the smaller of enlarged bend and larger jump must exceed the threshold.
+            np.maximum(before, after, out=larger)
+            np.minimum(bend, larger, out=bend)
+            np.multiply(middle, self.threshold, out=larger)
+            np.greater(bend, larger, out=edge)
         mask.view(bool)[:, r:-r] |= edge
 
     def _make_buffers(self, shape: tuple[int, int]) -> None:
@@ -100,9 +99,8 @@ class EdgeFinder:
         r = self.reach
         self._inverse = np.empty(shape, np.float32)
         self._around = np.empty(shape, np.float32)
-        across, down = (height, max(width - 2 * r, 0)), (max(height - 2 * r, 0), width)
-        kinds = (np.float32, np.float32, np.float32, bool)
-        self._across = [np.empty(across, kind) for kind in kinds]
-        self._down = [np.empty(down, kind) for kind in kinds]
+        kinds = ((r, np.float32), (2 * r, np.float32), (2 * r, np.float32), (2 * r, bool))
+        self._across = [np.empty((height, max(width - less, 0)), kind) for less, kind in kinds]
+        self._down = [np.empty((max(height - less, 0), width), kind) for less, kind in kinds]
         self._mask = np.empty(shape, np.uint8)
         self._kernel = np.ones((2 * r + 1, 2 * r + 1), np.uint8)

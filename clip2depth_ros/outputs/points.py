@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 
 from clip2depth_ros.camera import Camera
 from clip2depth_ros.errors import Clip2DepthError
@@ -158,8 +159,7 @@ class PointCloud:
         np.copyto(z, NAN, where=cut)
         np.multiply(z, self._x, out=x)
         np.multiply(z, self._y[rows], out=y)
-        bgra = cv2.cvtColor(np.ascontiguousarray(colors), cv2.COLOR_RGB2BGRA)
-        np.bitwise_and(bgra.view(np.uint32)[..., 0], RGB_BITS, out=rgb.view(np.uint32))
+        np.bitwise_and(_bgra(colors), RGB_BITS, out=rgb.view(np.uint32))
         # As integers, because a color that is read as a number may be none.
         cv2.merge([plane.view(np.int32) for plane in planes], dst=out.view(np.int32))
 
@@ -192,3 +192,14 @@ class PointCloud:
         self._cut = np.empty(band, bool)
         self._edges: EdgeFinder | None = None
         self._camera = camera
+
+
+def _bgra(colors: np.ndarray) -> np.ndarray:
+    """(h, w) uint32 0xAARRGGBB of (h, w, 3) uint8 RGB."""
+    height, width, _ = colors.shape
+    apart = colors.strides[1] // 3
+    if colors.strides[1:] != (3 * apart, 1) or apart < 1:
+        colors, apart = np.ascontiguousarray(colors), 1
+    # Of every n-th pixel the pixels between are converted too: that costs less than to leave them out.
+    rows = as_strided(colors, (height, (width - 1) * apart + 1, 3), (colors.strides[0], 3, 1))
+    return cv2.cvtColor(rows, cv2.COLOR_RGB2BGRA).view(np.uint32)[:, ::apart, 0]

@@ -13,6 +13,7 @@ from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.frame import NAN, DepthFrame, Floor
 from clip2depth_ros.outputs.doubt import DOUBT
 from clip2depth_ros.outputs.edges import EdgeFinder
+from clip2depth_ros.transforms import cross
 
 # Columns for one reading, so that none falls between two; rows may be wider apart, for obstacles are tall.
 COLUMNS_PER_READING = 2
@@ -138,18 +139,19 @@ class LaserScan:
                 # A depth that is wrong by a part moves its point by the same part of its height below us.
                 doubt = np.multiply(deviation, DOUBT, out=self._doubt)
                 np.multiply(doubt, np.abs(rise), out=doubt)
-                np.fmax(doubt, 0, out=doubt)  # no deviation, no doubt
+                np.copyto(doubt, 0, where=np.isnan(doubt))
                 np.add(lowest, doubt, out=lowest)
             lowest += np.float32(settings.min_height - floor.height)
             obstacle = np.greater(rise, lowest, out=self._obstacle)
             obstacle &= rise < settings.max_height - floor.height
             obstacle &= reach >= settings.min_range
             obstacle &= reach <= settings.max_range
-            # The ray's height at max_range, for the rays that come so far.
-            slope = np.divide(up, length, out=self._lowest)
             free = np.greater_equal(reach, settings.max_range, out=self._free)
-            free &= slope >= (settings.min_height - floor.height) / settings.max_range
-            free &= slope <= (settings.max_height - floor.height) / settings.max_range
+            if free.any():
+                # The ray's height at max_range, for the rays that come so far.
+                slope = np.divide(up, length, out=self._lowest)
+                free &= slope >= (settings.min_height - floor.height) / settings.max_range
+                free &= slope <= (settings.max_height - floor.height) / settings.max_range
         out[:] = NAN
         seen, _ = self._directions(free)
         out[seen] = math.inf
@@ -213,4 +215,4 @@ def level_rotation(floor: Floor) -> np.ndarray:
             + ("down." if up[2] < 0 else "up.")
         )
     forward /= length
-    return np.stack([forward, np.cross(up, forward), up])
+    return np.stack([forward, cross(up, forward), up])

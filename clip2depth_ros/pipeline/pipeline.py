@@ -437,6 +437,8 @@ def _to_metres(net_depth: np.ndarray, manifest: Manifest, focal_scale: float, ou
     # One part in a thousand, so that a network that saturates at the end of its range still measures it.
     low, high = manifest.depth_min * 0.999, manifest.depth_max * 1.001
     np.multiply(net_depth, np.float32(focal_scale), out=out)
+    if max(low, 0.0) < net_depth.min() and net_depth.max() <= high:  # the usual case; never so with NaN
+        return out
     with np.errstate(invalid="ignore"):
         unknown = ~((net_depth >= low) & (net_depth <= high) & (net_depth > 0))
     np.copyto(out, NAN, where=unknown)

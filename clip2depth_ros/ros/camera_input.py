@@ -81,6 +81,7 @@ class CameraInput:
         notices: where missing things are said.
         turn: the working thread's, see Mailbox.
         allowed: gives the most images a second at a moment (s, monotonic), beside image.max_rate; 0: all.
+        on_image: called when an image arrives.
     """
 
     def __init__(
@@ -90,6 +91,7 @@ class CameraInput:
         notices: Notices,
         turn: Turn | None = None,
         allowed: Callable[[float], float] = lambda _now: 0.0,
+        on_image: Callable[[], None] = lambda: None,
     ) -> None:
         self._node = node
         self._settings = settings
@@ -106,7 +108,9 @@ class CameraInput:
         self.lost = 0
         self._limit = RateLimit()
         self._allowed = allowed
+        self._tell_of_image = on_image
         self._sequences: dict[str, int] = {}
+        self._camera: tuple[tuple, Camera] | None = None
         self._image_subscription: Any = None
         self._info_subscription: Any = None
         self.reliability = "best_effort"
@@ -198,6 +202,7 @@ class CameraInput:
             self._notices.clear(key)
 
     def _on_image(self, message: Any, message_info: dict[str, Any] | None) -> None:
+        self._tell_of_image()
         self._last_image = time.monotonic()
         if self._first_image is None:
             self._first_image = self._last_image
@@ -250,17 +255,29 @@ class CameraInput:
         field_of_view = self._settings().horizontal_fov
         if field_of_view > 0 and (self._may_stand_in() if info is None else not is_calibrated(info)):
             return Camera.from_fov(width, height, field_of_view)
-        return None if info is None else camera_from_info(info, width, height, rectified=self.rectified)
+        return None if info is None else self._camera_of(info, width, height)
 
     def _fits(self, info: Any, width: int, height: int) -> bool:
         """True if it is no use to wait for a better camera_info."""
         if not is_calibrated(info):
             return True
         try:
-            camera_from_info(info, width, height, rectified=self.rectified)
+            self._camera_of(info, width, height)
         except Clip2DepthError:
             return False
         return True
+
+    def _camera_of(self, info: Any, width: int, height: int) -> Camera:
+        """camera_from_info, once for as long as all but the header stays the same."""
+        roi = info.roi
+        key = (
+            (width, height, info.width, info.height, info.binning_x, info.binning_y, info.distortion_model),
+            (roi.x_offset, roi.y_offset, roi.width, roi.height),
+            *(tuple(numbers) for numbers in (info.d, info.k, info.r, info.p)),
+        )
+        if self._camera is None or self._camera[0] != key:
+            self._camera = key, camera_from_info(info, width, height, rectified=self.rectified)
+        return self._camera[1]
 
     def _patience(self) -> float:
         """No wait for a camera_info that nobody publishes when the field of view is known anyway."""

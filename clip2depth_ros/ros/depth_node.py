@@ -208,7 +208,14 @@ class DepthNode(ManagedNode):
         self._notices.clear_all()
         self._rates = FrameRates()
         self._trust = TrustWatch(self._notices)
-        self._input = CameraInput(self, lambda: self.settings, self._notices, self._turn, self._allowed_rate)
+        self._input = CameraInput(
+            self,
+            lambda: self.settings,
+            self._notices,
+            self._turn,
+            self._allowed_rate,
+            lambda: self._let_events_wait(True),
+        )
         self._hints = SensorHints(self, lambda: self.settings, self._notices)
         self._steering.ask_new_start()
         self._worker = threading.Thread(target=self._work, name="clip2depth", daemon=True)
@@ -299,6 +306,7 @@ class DepthNode(ManagedNode):
         """Subscribe to the camera while somebody listens, and see that something comes."""
         if self._input is None or self._outputs is None or self._pipeline is None:
             return
+        self._let_events_wait(False)
         if self._outputs.has_listeners() != self._input.is_open:
             if self._input.is_open:
                 self._input.close()
@@ -312,6 +320,11 @@ class DepthNode(ManagedNode):
         if self._input.is_open:
             self._input.watch()
             self._hints.watch()
+
+    def _let_events_wait(self, wait: bool) -> None:
+        """While images flow, events of the publishers wait for the next `_watch`."""
+        if self._outputs is not None:
+            self._outputs.events.closed = wait
 
     def _allowed_rate(self, now: float) -> float:
         """Images a second that load.max_cpu leaves to this camera; 0: all."""

@@ -19,7 +19,6 @@ from functools import partial
 from typing import Any
 
 import rclpy
-from rclpy.executors import SingleThreadedExecutor
 
 from clip2depth_ros.engines.opening import end_process
 from clip2depth_ros.engines.shared import EnginePool
@@ -29,7 +28,7 @@ from clip2depth_ros.ros.depth_node import DepthNode, start, stop
 from clip2depth_ros.ros.fastdds import PortWatch, prepare_shared_memory
 from clip2depth_ros.ros.load import LoadBudget
 from clip2depth_ros.ros.node_engine import leave_choice_to_ros
-from clip2depth_ros.ros.spinning import MISTAKE, SPIN_PERIOD, ended_by_signals, init, made
+from clip2depth_ros.ros.spinning import MISTAKE, SPIN_PERIOD, QuietExecutor, ended_by_signals, init, made
 from clip2depth_ros.ros.starting import AGAIN
 
 
@@ -47,7 +46,7 @@ class CameraThread(threading.Thread):
         self.failed = False
 
     def run(self) -> None:
-        executor = SingleThreadedExecutor(context=self._node.context)
+        executor = QuietExecutor(context=self._node.context)
         executor.add_node(self._node)
         try:
             try:

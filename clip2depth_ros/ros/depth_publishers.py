@@ -22,7 +22,7 @@ from clip2depth_ros.ros.known_floor import KnownFloor
 from clip2depth_ros.ros.mailbox import Counts
 from clip2depth_ros.ros.notices import Notices
 from clip2depth_ros.ros.outgoing import CameraInfoMessage, DepthMessage, PointsMessage
-from clip2depth_ros.ros.qos import publisher_with_events, volatile
+from clip2depth_ros.ros.qos import EventGroup, publisher_with_events, volatile
 from clip2depth_ros.ros.quality import fill_quality
 from clip2depth_ros.ros.scan_output import ScanOutput
 from clip2depth_ros.ros.settings import DepthSettings, PointsSettings
@@ -46,6 +46,8 @@ class DepthPublishers:
         self._on_matched = on_matched
         self._publishers: list[Any] = []
         self._known_floor = KnownFloor()
+        self.events = EventGroup()
+        """What tells of subscribers."""
         self._scan_output = ScanOutput(node, notices)
         self._depth = self._create(Image, "~/depth/image_rect", 2)
         self._camera_info = self._create(CameraInfo, "~/depth/camera_info", 2)
@@ -71,6 +73,7 @@ class DepthPublishers:
                     topic,
                     volatile(queue),
                     qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+                    callback_group=self.events,
                     **events,
                 ),
                 lambda policy: self._say_incompatible(topic, policy),

@@ -9,8 +9,11 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
+import cv2
+
 from clip2depth_ros.bundle import Bundle
 from clip2depth_ros.engines import Engine, choice
+from clip2depth_ros.engines.opencv import OpenCvEngine
 from clip2depth_ros.engines.opening import EngineOpening
 from clip2depth_ros.engines.steps import was_passed_over
 from clip2depth_ros.errors import Clip2DepthError
@@ -19,6 +22,9 @@ from clip2depth_ros.ros.settings import DepthSettings
 # configure waits so long for the engine, seconds: one that is built is there by then, and a mistake makes
 # configure fail. Lifecycle managers do not wait much longer for an answer.
 PATIENCE = 3.0
+
+# OpenCV's own number of threads in this process.
+_OPENCV_THREADS = cv2.getNumThreads()
 
 # The log gets a line about a build this often, seconds; diagnostics have the newest one.
 LOG_PERIOD = 10.0
@@ -89,9 +95,14 @@ class NodeEngine:
     def replace(self, engine: Engine) -> None:
         """Tell of another engine from now on; the one before is the caller's."""
         self.engine = engine
+        # Stages on a network's few pixels cost more when OpenCV hands them to several threads (an eighth of
+        # all processor time on two cores), and are done no sooner. An engine that is OpenCV needs them.
+        if engine.name != OpenCvEngine.name:
+            cv2.setNumThreads(1)
 
     def close(self) -> None:
         """Close the engine, or call off its opening."""
+        cv2.setNumThreads(_OPENCV_THREADS)
         if self._opening is not None:
             self._opening.abandon()
         if self.engine is not None:
@@ -125,7 +136,7 @@ class NodeEngine:
 
     def _take(self) -> Engine:
         opening, self._opening = self._opening, None
-        self.engine = opening.take()
+        self.replace(opening.take())
         for step in self.engine.choice:
             # two lines of code, for rclpy's loggers want one severity of each
             if was_passed_over(step):

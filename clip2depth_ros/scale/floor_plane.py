@@ -9,6 +9,8 @@ import numpy as np
 
 from clip2depth_ros.camera import Camera
 from clip2depth_ros.frame import Floor
+from clip2depth_ros.medians import median
+from clip2depth_ros.transforms import cross
 
 GRID = 40
 """Samples along the image's longer side: a floor is a large thing, and 1200 points fit it within 1 %."""
@@ -52,6 +54,7 @@ class FloorFinder:
     def __init__(self, tolerance: float = 0.2) -> None:
         self.tolerance = tolerance
         self._camera: Camera | None = None
+        self._held = np.empty(0)
         steps = np.tan(np.linspace(-tolerance, tolerance, TILTS))
         a, b = (grid.ravel() for grid in np.meshgrid(steps, steps))
         inside = a**2 + b**2 <= math.tan(tolerance) ** 2 * 1.001
@@ -93,15 +96,28 @@ class FloorFinder:
             known = (z > 0) & (z < np.inf)
         return self._rays[known] * z[known, None]
 
+    def _buffers(self, points: int) -> tuple[np.ndarray, np.ndarray]:
+        """Two (T, points) float64 arrays."""
+        if self._held.size < 2 * len(self._tilts) * points:
+            self._held = np.empty(2 * len(self._tilts) * points)
+        both = self._held[: 2 * len(self._tilts) * points].reshape(2, len(self._tilts), points)
+        return both[0], both[1]
+
     def _starts(self, heights: np.ndarray, x: np.ndarray, y: np.ndarray) -> list[tuple[float, float, float]]:
         """(h, a, b) that hold most points over nothing below: of all directions, and of the expected one."""
-        rest = heights - self._tilts[:, :1] * x - self._tilts[:, 1:] * y
+        rest, part = self._buffers(len(heights))
+        np.subtract(heights, np.multiply(self._tilts[:, :1], x, out=part), out=rest)
+        rest -= np.multiply(self._tilts[:, 1:], y, out=part)
         highest = float(rest.max())
         if highest <= 0:
             return []
         with np.errstate(invalid="ignore", divide="ignore"):
-            bins = BINS - 1 + np.log(rest / highest) / BIN
-        bins = np.where(bins > 0, bins, 0).astype(np.int64)  # what is above the camera falls into bin 0 too
+            rest /= highest
+            np.log(rest, out=rest)
+            rest /= BIN
+            rest += BINS - 1
+        # what is above the camera falls into bin 0 too
+        bins = np.fmax(rest, 0, out=rest).astype(np.int64)
         bins += np.arange(len(bins))[:, None] * BINS
         counts = np.bincount(bins.ravel(), minlength=len(self._tilts) * BINS).reshape(-1, BINS)
         counts[:, 0] = 0
@@ -140,10 +156,10 @@ class FloorFinder:
                 inside = residual[residual < band]
                 if not len(inside):
                     return None
-                spread = 1.4826 * float(np.median(inside))
+                spread = 1.4826 * median(inside)
                 band = min(WIDEST, max(NARROWEST, 3 * spread))
             hold = trust * (TRUST if wide else LAST_TRUST) * h**2
-            weights = np.clip(1 - (residual / (wide or band)) ** 2, 0, None) ** 2
+            weights = np.maximum(1 - (residual / (wide or band)) ** 2, 0) ** 2
             normal = (columns * weights[:, None]).T @ columns
             normal[1, 1] += hold
             normal[2, 2] += hold
@@ -169,7 +185,7 @@ class FloorFinder:
 
 def _across(up: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Two unit vectors that make a right angle with `up` and with each other."""
-    aside = np.array([0.0, 0.0, 1.0]) if abs(up[2]) < 0.8 else np.array([1.0, 0.0, 0.0])
-    e1 = np.cross(up, aside)
+    aside = (0.0, 0.0, 1.0) if abs(up[2]) < 0.8 else (1.0, 0.0, 0.0)
+    e1 = cross(up, aside)
     e1 /= np.linalg.norm(e1)
-    return e1, np.cross(up, e1)
+    return e1, cross(up, e1)

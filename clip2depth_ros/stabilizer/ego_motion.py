@@ -4,9 +4,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
+
+from clip2depth_ros.medians import median
 
 MIN_POINTS = 24
 """Fewer points that agree on a motion are not trusted."""
@@ -62,8 +65,8 @@ def find_ego_motion(points: np.ndarray, seen: np.ndarray, focal: float) -> EgoMo
         near = length[length < 3 * INLIER]
         if len(near) < MIN_POINTS:
             return None
-        spread = max(float(np.median(near)) / 1.18, 0.02)
-        weight = np.clip(1 - (length / (4 * spread)) ** 2, 0, None) ** 2
+        spread = max(median(near) / 1.18, 0.02)
+        weight = np.maximum(1 - (length / (4 * spread)) ** 2, 0) ** 2
         normal, right = _normal_equations(jacobian, miss, weight)
         try:
             step = np.linalg.solve(normal, right)
@@ -78,13 +81,13 @@ def find_ego_motion(points: np.ndarray, seen: np.ndarray, focal: float) -> EgoMo
 def typical_miss(points: np.ndarray, seen: np.ndarray, focal: float, motion: np.ndarray) -> float:
     """Median distance, pixels, between where a motion (4, 4) carries the points and where they are seen."""
     _, miss = _linearize(points @ motion[:3, :3].T + motion[:3, 3], seen, focal)
-    return float(np.median(np.hypot(miss[0], miss[1])))
+    return median(np.hypot(miss[0], miss[1]))
 
 
 def _median_turn(points: np.ndarray, seen: np.ndarray) -> np.ndarray:
     """(3, 3): the turn about x and y that explains the points' median shift in the image."""
-    shift = np.median(seen - points[:, :2] / points[:, 2:], axis=0)
-    return cv2.Rodrigues(np.array([-shift[1], shift[0], 0.0]))[0]
+    across, down = (median(seen[:, axis] - points[:, axis] / points[:, 2]) for axis in (0, 1))
+    return cv2.Rodrigues(np.array([-down, across, 0.0]))[0]
 
 
 def _best_hypothesis(
@@ -92,7 +95,7 @@ def _best_hypothesis(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Rotation and translation of the hypothesis that the points miss least, misses counted up to INLIER."""
     jacobian, miss = _linearize(points @ start.T, seen, focal)
-    chosen = np.random.default_rng(len(points)).integers(0, len(points), (HYPOTHESES, SAMPLE))
+    chosen = _samples(len(points))
     # (6, 2, n) and (2, n) -> one small system a hypothesis.
     rows = jacobian[:, :, chosen].transpose(2, 1, 3, 0).reshape(HYPOTHESES, 2 * SAMPLE, 6)
     right = miss[:, chosen].transpose(1, 0, 2).reshape(HYPOTHESES, 2 * SAMPLE, 1)
@@ -104,6 +107,12 @@ def _best_hypothesis(
     left = miss[:, few, None] - jacobian[:, :, few].transpose(1, 2, 0) @ steps.T
     cost = np.minimum(np.square(left).sum(0), INLIER**2).sum(0)
     return _moved(start, np.zeros(3), steps[cost.argmin()])
+
+
+@lru_cache(maxsize=512)
+def _samples(points: int) -> np.ndarray:
+    """(HYPOTHESES, SAMPLE): which of so many points each hypothesis is made of; not to be written to."""
+    return np.random.default_rng(points).integers(0, points, (HYPOTHESES, SAMPLE))
 
 
 def _linearize(moved: np.ndarray, seen: np.ndarray, focal: float) -> tuple[np.ndarray, np.ndarray]:
@@ -121,7 +130,10 @@ def _linearize(moved: np.ndarray, seen: np.ndarray, focal: float) -> tuple[np.nd
     jacobian[4, 0], jacobian[4, 1] = 1 + x * x, x * y
     jacobian[5, 0], jacobian[5, 1] = -y, x
     jacobian *= focal
-    miss = (seen.T - np.stack([x, y])) * focal
+    miss = np.empty((2, len(moved)))
+    np.subtract(seen[:, 0], x, out=miss[0])
+    np.subtract(seen[:, 1], y, out=miss[1])
+    miss *= focal
     return jacobian, miss
 
 
@@ -155,7 +167,7 @@ def _judge(
         covariance = np.linalg.inv(normal)[:3, :3] * spread**2
     except np.linalg.LinAlgError:
         return None
-    unsure = float(np.sqrt(max(covariance[2, 2], 0.0)) / np.median(points[weight > 0, 2]))
+    unsure = float(np.sqrt(max(covariance[2, 2], 0.0)) / median(points[weight > 0, 2]))
     # Written so that NaN is not trusted.
     if not unsure <= MAX_UNSURE:
         return None

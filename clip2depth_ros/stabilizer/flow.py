@@ -8,6 +8,8 @@ import math
 import cv2
 import numpy as np
 
+from clip2depth_ros.medians import median
+
 CELL = 12
 """Side of the square in which at most one corner is followed, pixels of the reduced image."""
 MIN_CORNER = 2e-4
@@ -118,7 +120,7 @@ class Flow:
                 along[known[half_y:] & known[: shift.shape[0] - half_y]],
             ]
         )
-        return 1.0 + float(np.median(stretches)) if stretches.size else 1.0
+        return 1.0 + median(stretches) if stretches.size else 1.0
 
     def corners(self) -> tuple[np.ndarray, np.ndarray]:
         """Corners of the previous image and where they are in this one, two (n, 2) float32.

@@ -8,6 +8,8 @@ import math
 import cv2
 import numpy as np
 
+from clip2depth_ros.medians import median
+
 from .flow import Flow
 from .prediction import Prediction
 
@@ -95,13 +97,13 @@ class FrameErrorFinder:
         self.found = np.count_nonzero(good) >= MIN_SAMPLES
         if not self.found:
             return 0.0, self._zero, self._zero
-        scale = float(np.median(error[good]))
+        scale = median(error[good])
         error -= np.float32(scale)
         doubt = self._follow_trend(error, good, expected, flow, gate)
 
         # What changed by itself, or is in doubt, tells nothing of the frame's error.
         cv2.resize(doubt, error.shape[::-1], dst=self._part, interpolation=cv2.INTER_LINEAR)
-        usual = float(np.median(variance[good]))
+        usual = median(variance[good])
         good &= np.maximum(variance, self._part, out=self._part) < max(SURE_PART * usual, SURE_LEAST)
         good &= np.abs(error) < gate * math.sqrt(2 * (self.smooth + self.pixel))
         smooth = self._cell_means(error, good, self._smooth)
@@ -139,7 +141,7 @@ class FrameErrorFinder:
         self._trend = trend
         flickering = self.smooth * RECENT / (2 - RECENT)
         np.multiply(trend, trend, out=self._doubt)
-        self._typical += LEARNING * (float(np.median(self._doubt)) / USUAL_MEDIAN - self._typical)
+        self._typical += LEARNING * (median(self._doubt.ravel()) / USUAL_MEDIAN - self._typical)
         astray = expected.astray.astype(np.float32)
         cv2.resize(astray, self._cells, dst=self._moving, interpolation=cv2.INTER_AREA)
         cv2.GaussianBlur(self._moving, (0, 0), ASTRAY_REACH, dst=self._moving)
@@ -154,14 +156,14 @@ class FrameErrorFinder:
         """Take the frame's errors into account in what is known about their size."""
         if not left.size:
             return
-        median = float(np.median(variance))
-        self.usual_gain = median / (1 + median)
+        usual = median(variance)
+        self.usual_gain = usual / (1 + usual)
         self._frames += 1
         part = max(LEARNING, 1 / self._frames)
         # An innovation's variance is the measurement's and the expectation's.
         share = 1 / (1 + float(np.mean(variance)))
-        pixel = (1.4826 * float(np.median(np.abs(left)))) ** 2
-        self.scale += part * (max(scale**2 / (1 + median), LEAST) - self.scale)
+        pixel = (1.4826 * median(np.abs(left))) ** 2
+        self.scale += part * (max(scale**2 / (1 + usual), LEAST) - self.scale)
         self.smooth += part * (max(float(np.mean(np.square(smooth))) * share, LEAST) - self.smooth)
         self.pixel += part * (max(pixel * share, LEAST) - self.pixel)
 
@@ -169,4 +171,4 @@ class FrameErrorFinder:
         """Median |update| of the known pixels, NaN when there are none."""
         s = self._stride
         known = np.abs(update[::s, ::s][~unknown[::s, ::s]])
-        return float(np.median(known)) if known.size else math.nan
+        return median(known) if known.size else math.nan

@@ -33,11 +33,13 @@ def landmarks(
     reach_x, reach_y = min(REACH, (width - 1) // 2), min(REACH, (height - 1) // 2)
     x = np.rint((before[:, 0] + 0.5) * across - 0.5).astype(np.intp).clip(reach_x, width - 1 - reach_x)
     y = np.rint((before[:, 1] + 0.5) * down - 0.5).astype(np.intp).clip(reach_y, height - 1 - reach_y)
-    columns, rows = (-reach_x, 0, reach_x), (-reach_y, 0, reach_y)
-    around = np.stack([depth[y + j, x + i] for i in columns for j in rows])
-    good = (variance[y, x] < SURE) & (around.max(0) < FLAT * around.min(0))
-    z = depth[y[good], x[good]].astype(np.float64)
+    here = y * width + x
+    offsets = [j * width + i for i in (-reach_x, 0, reach_x) for j in (-reach_y, 0, reach_y)]
+    around = depth.ravel()[here + np.array(offsets)[:, None]]
+    good = (variance.ravel()[here] < SURE) & (around.max(0) < FLAT * around.min(0))
+    z = depth.ravel()[here[good]].astype(np.float64)
     middle, focal = np.array([camera.cx, camera.cy]), np.array([camera.fx, camera.fy])
     rays = (before[good] - middle) / focal
-    points = np.column_stack([rays * z[:, None], z])
+    points = np.empty((len(z), 3))
+    points[:, :2], points[:, 2] = rays * z[:, None], z
     return points, (now[good] - middle) / focal

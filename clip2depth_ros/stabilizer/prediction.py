@@ -39,6 +39,7 @@ class Prediction:
     def __init__(self, width: int, height: int, flow: Flow) -> None:
         self._size = (width, height)
         self._flow = flow
+        self._camera: Camera | None = None
         shape, small = (height, width), (flow.height, flow.width)
         self._enlarges = shape != small
         self._inverse = np.empty(small, np.float32)
@@ -73,7 +74,7 @@ class Prediction:
             np.copyto(self._places, flow.there)
             np.logical_not(flow.known, out=self.astray.view(bool))
         else:
-            small_camera = camera.scaled(flow.width, flow.height)
+            small_camera = self.reduced(camera)
             self._find_places(measured, small_camera, motion)
             self._find_astray()
             self._find_factor(small_camera, motion)
@@ -91,6 +92,12 @@ class Prediction:
             self.depth += np.float32(motion[2, 3])
         np.fmax(self.depth, np.float32(NEAREST), out=self.depth)
         np.fmin(self.depth, np.float32(FARTHEST), out=self.depth)
+
+    def reduced(self, camera: Camera) -> Camera:
+        """The camera of the flow's reduced image."""
+        if camera is not self._camera:
+            self._camera, self._reduced = camera, camera.scaled(self._flow.width, self._flow.height)
+        return self._reduced
 
     def _find_places(self, measured: np.ndarray, camera: Camera, motion: np.ndarray) -> None:
         """Fill self._places with where every pixel of the reduced image was; NaN where depth is unknown."""

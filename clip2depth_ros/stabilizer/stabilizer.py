@@ -164,7 +164,7 @@ class Stabilizer:
         if camera is None:
             return None, None, None
         before, now = self._flow.corners()
-        small = camera.scaled(self._flow.width, self._flow.height)
+        small = self._prediction.reduced(camera)
         points, seen = landmarks(before, now, small, self._filter.kept_depth, self._filter.kept_variance)
         vision = find_ego_motion(points, seen, small.fx)
         corners = None if vision is None else (points, seen)

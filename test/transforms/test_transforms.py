@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.transforms import (
     angle_between,
+    cross,
     inverse_pose,
     is_pose,
     matrix_of,
@@ -119,3 +120,9 @@ def test_the_angles_of_a_rotation_make_it_again(angles):
     turned = rotation @ pose_matrix(0, 0, 0, 0.3, 0, 0)[:3, :3]
     assert angle_between(rotation, turned) == pytest.approx(0.3)
     assert angle_between(rotation, rotation) == pytest.approx(0.0, abs=1e-7)
+
+
+def test_the_fast_cross_product_is_numpys():
+    rng = np.random.default_rng(4)
+    for first, second in rng.standard_normal((50, 2, 3)):
+        assert (cross(first, second) == np.cross(first, second)).all()
