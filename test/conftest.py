@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import sys
@@ -14,6 +15,10 @@ import pytest
 
 from clip2depth_ros.bundle import Bundle, Manifest, Quantized
 from clip2depth_ros.engines import Engine
+
+# PyTorch's Triton brings an LLVM of its own and crashes when it is loaded after Mesa's, which the simulator loads.
+with contextlib.suppress(ImportError):
+    import triton  # noqa: F401
 
 # The same examples in every run, and no deadline: a busy machine is no bug.
 hypothesis.settings.register_profile("repeatable", deadline=None, derandomize=True)
