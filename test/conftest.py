@@ -16,7 +16,7 @@ import pytest
 from clip2depth_ros.bundle import Bundle, Manifest, Quantized
 from clip2depth_ros.engines import Engine
 
-# PyTorch's Triton brings an LLVM of its own and crashes when it is loaded after Mesa's, which the simulator loads.
+# Triton, which PyTorch brings, crashes when it is loaded after Mesa's LLVM, which the simulator uses.
 with contextlib.suppress(ImportError):
     import triton  # noqa: F401
 
