@@ -11,7 +11,7 @@ import numpy as np
 from clip2depth_ros.camera import Camera
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.frame import NAN, DepthFrame, Floor
-from clip2depth_ros.outputs.doubt import DOUBT
+from clip2depth_ros.outputs.doubt import height_doubt
 from clip2depth_ros.outputs.edges import EdgeFinder
 from clip2depth_ros.transforms import cross
 
@@ -136,11 +136,7 @@ class LaserScan:
             lowest = np.multiply(reach, settings.floor_tolerance, out=self._lowest)
             deviation = frame.deviation_at(*self._sample)
             if deviation is not None:
-                # A depth that is wrong by a part moves its point by the same part of its height below us.
-                doubt = np.multiply(deviation, DOUBT, out=self._doubt)
-                np.multiply(doubt, np.abs(rise), out=doubt)
-                np.copyto(doubt, 0, where=np.isnan(doubt))
-                np.add(lowest, doubt, out=lowest)
+                np.add(lowest, height_doubt(rise, deviation, out=self._doubt), out=lowest)
             lowest += np.float32(settings.min_height - floor.height)
             obstacle = np.greater(rise, lowest, out=self._obstacle)
             obstacle &= rise < settings.max_height - floor.height
