@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
 import os
 import sys
@@ -15,10 +14,6 @@ import pytest
 
 from clip2depth_ros.bundle import Bundle, Manifest, Quantized
 from clip2depth_ros.engines import Engine
-
-# Triton, which PyTorch brings, crashes when it is loaded after Mesa's LLVM, which the simulator uses.
-with contextlib.suppress(ImportError):
-    import triton  # noqa: F401
 
 # The same examples in every run, and no deadline: a busy machine is no bug.
 hypothesis.settings.register_profile("repeatable", deadline=None, derandomize=True)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import subprocess
@@ -53,6 +54,9 @@ def import_mujoco():
 def make_context(width: int, height: int):
     """An OpenGL context of the chosen backend, whatever MuJoCo chose if somebody had imported it before."""
     mujoco = import_mujoco()
+    # Triton, which PyTorch brings, crashes the process where it is loaded after Mesa's LLVM.
+    with contextlib.suppress(ImportError):
+        import triton  # noqa: F401
     backend = choose_backend().lower()
     if backend == "egl":
         from mujoco.egl import GLContext
