@@ -33,7 +33,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmark.machine.processor import machine
-from benchmark.transport import environment
+from benchmark.transport import camera_info, environment, film
 
 HERE = Path(__file__).resolve().parents[1]
 WARM_UP = 4.0  # seconds
@@ -44,7 +44,7 @@ VIEWS = 40  # images of the film, there and back
 EXECUTOR, WORKER, OTHERS = "executor", "worker", "engine and DDS"
 
 
-def film(width: int, height: int, jpeg: bool) -> list[array.array]:
+def pan(width: int, height: int, jpeg: bool) -> list[array.array]:
     """A view that pans over structure of every grain: the data of rgb8 images, or of JPEGs."""
     rng = np.random.default_rng(5)
     step = max(1, width // 160)
@@ -59,49 +59,30 @@ def film(width: int, height: int, jpeg: bool) -> list[array.array]:
 
 
 def camera(width: int, height: int, jpeg: bool, seconds: float, rate: float) -> None:
-    """Film once somebody listens; print "counting" after the warm-up, and in the end the stamps, as JSON."""
-    import rclpy
-    from rclpy.qos import qos_profile_sensor_data
-    from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+    """Publish the views there and back; see `film`."""
+    from sensor_msgs.msg import CompressedImage, Image
 
-    views = film(width, height, jpeg)
-    rclpy.init()
-    node = rclpy.create_node("camera")
+    views = pan(width, height, jpeg)
     message = (
         CompressedImage(format="jpeg")
         if jpeg
         else Image(width=width, height=height, encoding="rgb8", step=3 * width)
     )
-    topic = "image/compressed" if jpeg else "image"
-    images = node.create_publisher(type(message), topic, qos_profile_sensor_data)
-    infos = node.create_publisher(CameraInfo, "camera_info", qos_profile_sensor_data)
-    info = CameraInfo(width=width, height=height, distortion_model="plumb_bob", d=[0.0] * 5)
-    f = FOCAL * width
-    info.k = [f, 0.0, width / 2, 0.0, f, height / 2, 0.0, 0.0, 1.0]
-    info.p = [f, 0.0, width / 2, 0.0, 0.0, f, height / 2, 0.0, 0.0, 0.0, 1.0, 0.0]
-    info.r = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
-    message.header.frame_id = info.header.frame_id = "camera"
-    deadline = time.monotonic() + PATIENCE
-    while images.get_subscription_count() == 0:
-        if time.monotonic() > deadline:
-            return
-        rclpy.spin_once(node, timeout_sec=0.05)
-    start, stamps = time.monotonic(), []
-    for number in range(int((WARM_UP + seconds) * rate)):
-        time.sleep(max(0.0, start + number / rate - time.monotonic()))
+
+    def fill(number: int) -> None:
         turn = number % (2 * VIEWS - 2)
         message.data = views[min(turn, 2 * VIEWS - 2 - turn)]
-        now = time.time_ns()
-        if number >= WARM_UP * rate:
-            if not stamps:
-                print("counting", flush=True)
-            stamps.append(now)
-        for header in (message.header, info.header):
-            header.stamp.sec, header.stamp.nanosec = divmod(now, 10**9)
-        infos.publish(info)
-        images.publish(message)
-    print(json.dumps(stamps), flush=True)
-    time.sleep(2.0)
+
+    film(
+        "image/compressed" if jpeg else "image",
+        message,
+        camera_info(width, height, FOCAL * width),
+        fill,
+        warm_up=WARM_UP,
+        seconds=seconds,
+        rate=rate,
+        patience=PATIENCE,
+    )
 
 
 def listener() -> None:

@@ -36,7 +36,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmark.engine_table.networks import PEER, bundle_of
-from benchmark.transport import environment
+from benchmark.transport import camera_info, environment, film
 from clip2depth_ros.bundle import open_bundle
 
 WIDTH, HEIGHT, FOCAL = 640, 480, 525.0
@@ -47,40 +47,19 @@ LIKE_THE_USUAL = ("precision:=fp32", "stabilizer.enabled:=false", "points.stride
 
 
 def camera(seconds: float, rate: float) -> None:
-    """Publish images that move, once somebody listens; print the stamps between which it counts, as JSON."""
-    import rclpy
-    from rclpy.qos import qos_profile_sensor_data
-    from sensor_msgs.msg import CameraInfo, Image
+    """Publish images that move; see `film`."""
+    from sensor_msgs.msg import Image
 
-    rclpy.init()
-    node = rclpy.create_node("camera")
-    images = node.create_publisher(Image, "image", qos_profile_sensor_data)
-    infos = node.create_publisher(CameraInfo, "camera_info", qos_profile_sensor_data)
-    info = CameraInfo(width=WIDTH, height=HEIGHT, distortion_model="plumb_bob", d=[0.0] * 5)
-    info.k = [FOCAL, 0.0, WIDTH / 2, 0.0, FOCAL, HEIGHT / 2, 0.0, 0.0, 1.0]
-    info.p = [FOCAL, 0.0, WIDTH / 2, 0.0, 0.0, FOCAL, HEIGHT / 2, 0.0, 0.0, 0.0, 1.0, 0.0]
     message = Image(width=WIDTH, height=HEIGHT, encoding="rgb8", step=3 * WIDTH)
     message.data = array.array("B", bytes(3 * WIDTH * HEIGHT))
     pixels = np.frombuffer(message.data, np.uint8).reshape(HEIGHT, WIDTH, 3)
     picture = cv2.resize(open_bundle("mini").check()[0], (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
-    message.header.frame_id = info.header.frame_id = "camera"
-    while images.get_subscription_count() == 0:
-        rclpy.spin_once(node, timeout_sec=0.05)
-    start, stamps = time.monotonic(), []
-    for number in range(int((WARM_UP + seconds) * rate)):
-        time.sleep(max(0.0, start + number / rate - time.monotonic()))
+
+    def fill(number: int) -> None:
         pixels[:] = np.roll(picture, number % 40, axis=1)
-        now = time.time_ns()
-        if number >= WARM_UP * rate:
-            if not stamps:
-                print("counting", flush=True)
-            stamps.append(now)
-        for header in (message.header, info.header):
-            header.stamp.sec, header.stamp.nanosec = divmod(now, 10**9)
-        infos.publish(info)
-        images.publish(message)
-    print(json.dumps(stamps), flush=True)
-    time.sleep(3.0)
+
+    info = camera_info(WIDTH, HEIGHT, FOCAL)
+    film("image", message, info, fill, warm_up=WARM_UP, seconds=seconds, rate=rate)
 
 
 def subscriber() -> None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import array
 import json
+import math
 import os
 import subprocess
 import sys
@@ -97,6 +98,53 @@ def publish(case, seconds, rate, width, height):
     print(json.dumps({"sent": count, "publish_ms": 1e3 * spent / count}), flush=True)
     node.destroy_node()
     rclpy.shutdown()
+
+
+def camera_info(width, height, focal):
+    """The CameraInfo of a pinhole camera without distortion; focal: in pixels."""
+    from sensor_msgs.msg import CameraInfo
+
+    info = CameraInfo(width=width, height=height, distortion_model="plumb_bob", d=[0.0] * 5)
+    info.k = [focal, 0.0, width / 2, 0.0, focal, height / 2, 0.0, 0.0, 1.0]
+    info.p = [focal, 0.0, width / 2, 0.0, 0.0, focal, height / 2, 0.0, 0.0, 0.0, 1.0, 0.0]
+    info.r = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
+    return info
+
+
+def film(topic, message, info, fill, *, warm_up, seconds, rate, patience=math.inf):
+    """Publish images, each after its camera_info, once somebody listens; give up after `patience` seconds.
+
+    message: refilled by fill(number) for every image. Prints "counting" after warm_up seconds, and in the end
+    the stamps from then on, nanoseconds, as JSON.
+    """
+    import rclpy
+    from rclpy.qos import qos_profile_sensor_data
+
+    rclpy.init()
+    node = rclpy.create_node("camera")
+    images = node.create_publisher(type(message), topic, qos_profile_sensor_data)
+    infos = node.create_publisher(type(info), "camera_info", qos_profile_sensor_data)
+    message.header.frame_id = info.header.frame_id = "camera"
+    deadline = time.monotonic() + patience
+    while images.get_subscription_count() == 0:
+        if time.monotonic() > deadline:
+            return
+        rclpy.spin_once(node, timeout_sec=0.05)
+    start, stamps = time.monotonic(), []
+    for number in range(int((warm_up + seconds) * rate)):
+        time.sleep(max(0.0, start + number / rate - time.monotonic()))
+        fill(number)
+        now = time.time_ns()
+        if number >= warm_up * rate:
+            if not stamps:
+                print("counting", flush=True)
+            stamps.append(now)
+        for header in (message.header, info.header):
+            header.stamp.sec, header.stamp.nanosec = divmod(now, 10**9)
+        infos.publish(info)
+        images.publish(message)
+    print(json.dumps(stamps), flush=True)
+    time.sleep(3.0)  # what is on its way shall arrive
 
 
 def receive(case):
