@@ -330,11 +330,18 @@ def print_parts(rows: dict[str, list[dict]]) -> None:
         print(f"    {name.removeprefix('part '):40}" + "".join(f"{value:10.2f}" for value in values))
 
 
+def sizes_of(text: str) -> list[tuple[int, int]]:
+    """Widths and heights; ValueError, which argparse tells, where they are none."""
+    return [(int(width), int(height)) for width, height in (size.split("x") for size in text.split(","))]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--sizes", default="640x480", help="of the images, such as 640x480,1920x1080")
+    parser.add_argument(
+        "--sizes", type=sizes_of, default="640x480", help="of the images, such as 640x480,1920x1080"
+    )
     parser.add_argument("--jpeg", action="store_true", help="images come as JPEG")
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--rounds", type=int, default=3)
@@ -344,9 +351,8 @@ def main() -> None:
     parser.add_argument("--against", type=Path, help="another checkout of this repository")
     parser.add_argument("--part", choices=("camera", "listener"), help=argparse.SUPPRESS)
     args = parser.parse_args()
-    sizes = [tuple(map(int, size.split("x"))) for size in args.sizes.split(",")]
     if args.part == "camera":
-        return camera(*sizes[0], args.jpeg, args.seconds, args.rate)
+        return camera(*args.sizes[0], args.jpeg, args.seconds, args.rate)
     if args.part == "listener":
         return listener()
     checkouts = {"now": HERE} | ({"before": args.against.resolve()} if args.against else {})
@@ -365,7 +371,7 @@ def main() -> None:
             print(
                 f"{'network':22} {name:7} {median(took for took, _ in runs):.1f} ({runs[0][1]})", flush=True
             )
-        for size in sizes:
+        for size in args.sizes:
             rows = {name: [] for name in checkouts}
             for _ in range(args.rounds):
                 for name, checkout in checkouts.items():
