@@ -23,7 +23,7 @@ ROSDEP = {
 PIP_ONLY = {"openvino", "rosbags", "lz4"}  # lz4: rosbags needs it
 # what the extras bring: training, the simulator, the viewer, 8 bits
 EXTRAS = {"torch", "torchvision", "open_clip", "timm", "safetensors", "onnx", "onnxscript", "mujoco", "rerun"}
-EXTRAS |= {"h5py", "scipy", "matplotlib", "accelerate", "onnx2torch", "filelock", "nncf"}
+EXTRAS |= {"h5py", "scipy", "matplotlib", "accelerate", "onnx2torch", "filelock", "nncf", "triton"}
 
 
 def imports_of(path) -> set[str]:
