@@ -119,7 +119,6 @@ class ResultFolder:
         """Write one frame's depth, row and picture."""
         name = self._own_name(frame.name)
         path = self.folder / "depth" / f"{name}.png"
-        self._write_depth(path, result.depth)
         truth = self._truth.of(frame, result)
         errors = None
         if truth is not None:
@@ -134,11 +133,16 @@ class ResultFolder:
         row += [_text(facts.scale_shift)]
         floor = facts.floor
         row += [_text(n) for n in (floor.height, floor.pitch, floor.roll)] if floor else [""] * 3
+        row += [_text(errors[e]) if errors else "" for e in ERRORS]
+        # One right after the other, so that an interrupt hardly ever comes between them.
+        self._write_depth(path, result.depth)
         try:
-            self._write_row(row + [_text(errors[e]) if errors else "" for e in ERRORS])
-        except OSError as error:
+            self._write_row(row)
+        except BaseException as error:
             path.unlink(missing_ok=True)
-            raise cannot_write(self.folder / "quality.csv", error) from error
+            if isinstance(error, OSError):
+                raise cannot_write(self.folder / "quality.csv", error) from error
+            raise
         self._facts.append(facts)
         self._deviations.append(deviation)
         self._warnings += (f"{name}: {text}" for text in facts.warnings)
@@ -219,7 +223,7 @@ class ResultFolder:
                 with open(os.open(part, flags, 0o666), "wb", buffering=0) as file:
                     _write_all(file, coded)
                 os.replace(part, path)
-            except OSError:
+            except BaseException:  # an interrupt, too
                 part.unlink(missing_ok=True)
                 raise
 
@@ -230,7 +234,7 @@ class ResultFolder:
         begin = self._file.tell()
         try:
             _write_all(self._file, line.getvalue().encode())
-        except OSError:
+        except BaseException:
             self._file.truncate(begin)
             self._file.seek(begin)
             raise

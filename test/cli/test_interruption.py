@@ -12,6 +12,9 @@ import cv2
 import numpy as np
 import pytest
 
+from clip2depth_ros import results
+from clip2depth_ros.cli import main
+
 RUN = [sys.executable, "-m", "clip2depth_ros", "run"]
 FULL = """
 import resource, signal, sys
@@ -64,6 +67,24 @@ def test_a_stopped_run_leaves_its_summary(images, tmp_path, number, code):
     summary = check_results(output)
     assert 3 <= summary["frames"] < 400
     assert summary["stopped"] == ("terminated" if number == signal.SIGTERM else "interrupted")
+
+
+@pytest.mark.parametrize("which", ["an image", "a row"])
+def test_an_interrupt_in_the_middle_of_a_file_leaves_nothing_half(images, tmp_path, monkeypatch, which):
+    write, written = results._write_all, []
+
+    def interrupted(file, content):
+        written.append(file)
+        if len(written) == {"an image": 6, "a row": 7}[which]:  # the header, then both of each frame
+            file.write(memoryview(content).cast("B")[:10])
+            raise KeyboardInterrupt
+        write(file, content)
+
+    monkeypatch.setattr(results, "_write_all", interrupted)
+    output = tmp_path / "out"
+    main(["run", *arguments(images, output)])
+    summary = check_results(output)
+    assert summary["stopped"] == "interrupted" and summary["frames"] == 2
 
 
 @pytest.mark.parametrize("delay", [0.0, 0.1, 0.3, 0.6])
