@@ -46,15 +46,15 @@ from clip2depth_ros.bundle import Bundle, open_bundle
 from clip2depth_ros.bundle.library import DEFAULT_BUNDLE
 from clip2depth_ros.camera import Camera
 from clip2depth_ros.engines import open_engine
-from clip2depth_ros.frame import Frame
-from clip2depth_ros.pictures import save_picture
+from clip2depth_ros.images.frame import Frame
+from clip2depth_ros.images.visualization import save_picture
+from clip2depth_ros.io import open_source
+from clip2depth_ros.io.results import TRUTH_RANGE
+from clip2depth_ros.metrics.depth import depth_errors
 from clip2depth_ros.pipeline import Pipeline
-from clip2depth_ros.results import TRUTH_RANGE
 from clip2depth_ros.simulation import Drive
-from clip2depth_ros.simulation.wheels import Wheels
-from clip2depth_ros.sources import open_source
-from clip2depth_ros.training.evaluation import held_out_views
-from clip2depth_ros.training.metrics import depth_errors
+from clip2depth_ros.simulation.drives.wheels import Wheels
+from clip2depth_ros.training.validation.validation import held_out_views
 
 SCALE_ERROR = 0.05
 FIRST_PLACE = 9100

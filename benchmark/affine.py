@@ -28,11 +28,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from clip2depth_ros.bundle import Manifest
 from clip2depth_ros.engines import Engine
-from clip2depth_ros.frame import Floor, Frame
+from clip2depth_ros.images.frame import Floor, Frame
 from clip2depth_ros.pipeline import Pipeline
 from clip2depth_ros.scale import ScaleSettings, sample_ranges
 from clip2depth_ros.simulation import Drive
-from clip2depth_ros.simulation.flicker import Flicker
+from clip2depth_ros.simulation.photography.depth_noise import Flicker
 
 FPS, SIZE = 15.0, (224, 168)
 RANGES = 60

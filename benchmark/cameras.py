@@ -57,7 +57,7 @@ class Cameras:
         from clip2depth_ros.msg import DepthQuality
         from sensor_msgs.msg import CameraInfo, Image, LaserScan
 
-        from clip2depth_ros.ros.camera_info import fill_camera_info
+        from clip2depth_ros.io.messages.camera_info import fill_camera_info
         from clip2depth_ros.ros.qos import volatile
 
         self.context = rclpy.Context()
@@ -124,10 +124,10 @@ def commands(mode: str, names: list[str], engine: str) -> list[list[str]]:
     if mode == MODES[3]:
         given += ["-p", "load.max_cpu:=1.0"]
     if mode in (MODES[0], MODES[3]):
-        return [[*run, "clip2depth_ros.ros.depth_nodes", *names, "--ros-args", *given]]
+        return [[*run, "clip2depth_ros.ros.nodes.depth_nodes", *names, "--ros-args", *given]]
     if mode == MODES[2]:
         given += ["-p", f"threads:={max(1, (os.cpu_count() or 1) // len(names))}"]
-    node = [*run, "clip2depth_ros.ros.depth_node", "--ros-args", *given]
+    node = [*run, "clip2depth_ros.ros.nodes.depth_node", "--ros-args", *given]
     return [[*node, "-r", f"__ns:=/{name}"] for name in names]
 
 

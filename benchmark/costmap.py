@@ -39,7 +39,7 @@ from benchmark.obstacles.truth import HEADER, LOW, Comparison, Counts, Truth
 from clip2depth_ros.bundle import open_bundle
 from clip2depth_ros.engines import open_engine
 from clip2depth_ros.errors import Clip2DepthError
-from clip2depth_ros.frame import DepthFrame, Floor, FrameFacts
+from clip2depth_ros.images.frame import DepthFrame, Floor, FrameFacts
 from clip2depth_ros.outputs import FloorLimits, LaserScan, PointCloud, ScanSettings
 from clip2depth_ros.pipeline import Pipeline
 from clip2depth_ros.scale import FloorFinder, ScaleSettings

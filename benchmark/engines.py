@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmark.engine_table.networks import SIZES, bundle_of, needs
 from benchmark.engine_table.table import heading, line, machine, ratio_time
-from clip2depth_ros.engines.survey import GpuFacts, gpu_facts
+from clip2depth_ros.engines.probe import GpuFacts, gpu_facts
 
 HERE = Path(__file__).resolve().parent
 

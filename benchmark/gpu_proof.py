@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmark.engine_table.networks import SIZES, bundle_of
 from benchmark.engine_table.table import heading, line, machine, ratio_time
 from benchmark.engines import BASE, CONFIGURATIONS
-from clip2depth_ros.engines.survey import GpuFacts, gpu_facts
+from clip2depth_ros.engines.probe import GpuFacts, gpu_facts
 from clip2depth_ros.errors import Clip2DepthError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -157,7 +157,7 @@ def table(proof: Proof, folder: Path) -> None:
 def refusals(engine: str) -> dict:
     """Cached engines that are damaged or another's are not run."""
     from clip2depth_ros.bundle import open_bundle
-    from clip2depth_ros.engines import open_engine, sealed
+    from clip2depth_ros.engines import checksummed, open_engine
     from clip2depth_ros.engines.base import EngineUnavailable
     from clip2depth_ros.engines.cache import list_cached
 
@@ -184,10 +184,10 @@ def refusals(engine: str) -> dict:
             path.write_bytes(damaged)
             cached, difference, _ = opened()
             said.append(f"a flipped bit at byte {where} {'RUN' if cached else 'refused, built again'}")
-        facts, plan = sealed.read_sealed(path)
-        sealed.write_sealed(path, facts | {"key": facts["key"] | {"tensorrt": "0.0.1"}}, plan)
+        facts, plan = checksummed.read_sealed(path)
+        checksummed.write_sealed(path, facts | {"key": facts["key"] | {"tensorrt": "0.0.1"}}, plan)
         said.append(f"of another version {'RUN' if opened()[0] else 'refused, built again'}")
-        sealed.write_sealed(path, facts, plan[: len(plan) // 2])
+        checksummed.write_sealed(path, facts, plan[: len(plan) // 2])
         said.append(
             f"whole by its checksum but half a plan {'RUN' if opened()[0] else 'refused, built again'}"
         )
@@ -199,8 +199,8 @@ def resize() -> dict:
     import numpy as np
 
     from clip2depth_ros.camera import Letterbox
-    from clip2depth_ros.engines import cuda
     from clip2depth_ros.engines.base import EngineUnavailable
+    from clip2depth_ros.engines.tensorrt import cuda
 
     said = []
     try:
@@ -230,7 +230,8 @@ def sustained(seconds: float) -> dict:
 
     from clip2depth_ros.bundle import open_bundle
     from clip2depth_ros.camera import Letterbox
-    from clip2depth_ros.engines import cuda, open_engine
+    from clip2depth_ros.engines import open_engine
+    from clip2depth_ros.engines.tensorrt import cuda
 
     try:
         engine = open_engine(open_bundle("mini"))

@@ -25,7 +25,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from clip2depth_ros.engines.openvino import computes_bf16
-from clip2depth_ros.offline import import_nncf, openvino_core
+from clip2depth_ros.system.offline import import_nncf, openvino_core
 
 # decoder widths over mini's, (height, width)
 NETWORKS = {
@@ -80,7 +80,7 @@ def network_file(factor: int, size: tuple[int, int]) -> bytes:
     """The ONNX file of mini's architecture with random weights, seed 0."""
     import torch
 
-    from clip2depth_ros.bundle.export import onnx_model
+    from clip2depth_ros.export.exporter import onnx_model
     from clip2depth_ros.network import Clip2Depth, create_clip, find_backbone
 
     torch.manual_seed(0)

@@ -188,12 +188,12 @@ if parts:
         ("rclpy.executors", "Executor", "_take_subscription", lambda _, s: "take " + short(s.topic_name)),
         ("rclpy.executors", "SingleThreadedExecutor", "spin_once", "executor, the rest"),
         ("rclpy.publisher", "Publisher", "publish", lambda p, _: "publish " + short(p.topic_name)),
-        ("clip2depth_ros.ros.depth_node", "DepthNode", "_watch", "watch and diagnostics"),
-        ("clip2depth_ros.ros.depth_node", "DepthNode", "_publish_diagnostics", "watch and diagnostics"),
-        ("clip2depth_ros.ros.depth_node", "DepthNode", "_one_image", "worker, the rest"),
-        ("clip2depth_ros.ros.messages", "ImageCodec", "decode", "decode"),
-        ("clip2depth_ros.ros.messages", "ImageCodec", "decode_for", "decode"),
-        ("clip2depth_ros.ros.camera_input", "CameraInput", "camera_for", "camera"),
+        ("clip2depth_ros.ros.nodes.depth_node", "DepthNode", "_watch", "watch and diagnostics"),
+        ("clip2depth_ros.ros.nodes.depth_node", "DepthNode", "_publish_diagnostics", "watch and diagnostics"),
+        ("clip2depth_ros.ros.nodes.depth_node", "DepthNode", "_one_image", "worker, the rest"),
+        ("clip2depth_ros.io.messages.images", "ImageCodec", "decode", "decode"),
+        ("clip2depth_ros.io.messages.images", "ImageCodec", "decode_for", "decode"),
+        ("clip2depth_ros.ros.inputs.camera_input", "CameraInput", "camera_for", "camera"),
         ("clip2depth_ros.pipeline", "Pipeline", "process", "pipeline, the rest"),
         ("clip2depth_ros.camera.resampler", "Resampler", "resample", "fit"),
         ("clip2depth_ros.camera", "Letterbox", "fit", "fit"),
@@ -205,13 +205,13 @@ if parts:
         ("clip2depth_ros.camera", "Letterbox", "enlarge", "unfit"),
         ("clip2depth_ros.outputs", "PointCloud", "build", "cloud"),
         ("clip2depth_ros.outputs", "LaserScan", "build", "scan"),
-        ("clip2depth_ros.ros.outgoing", "DepthMessage", "fill", "fill depth"),
-        ("clip2depth_ros.ros.outgoing", "DepthMessage", "fill_frame", "fill depth"),
+        ("clip2depth_ros.ros.outputs.outgoing", "DepthMessage", "fill", "fill depth"),
+        ("clip2depth_ros.ros.outputs.outgoing", "DepthMessage", "fill_frame", "fill depth"),
     ):
         owner = getattr(importlib.import_module(module), owner, None)
         if name in vars(owner or object):
             setattr(owner, name, timed(vars(owner)[name], label))
-from clip2depth_ros.ros.depth_node import main
+from clip2depth_ros.ros.nodes.depth_node import main
 raise SystemExit(main())
 """
 

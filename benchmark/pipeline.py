@@ -26,9 +26,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from clip2depth_ros.bundle import open_bundle
 from clip2depth_ros.bundle.library import DEFAULT_BUNDLE
 from clip2depth_ros.camera import Camera
-from clip2depth_ros.coded_images import decode_rgb
 from clip2depth_ros.engines import ENGINE_NAMES, open_engine
-from clip2depth_ros.frame import STAGES, Floor, Frame
+from clip2depth_ros.images.compressed import decode_rgb
+from clip2depth_ros.images.frame import STAGES, Floor, Frame
 from clip2depth_ros.outputs import LaserScan, PointCloud
 from clip2depth_ros.pipeline import Pipeline
 from clip2depth_ros.scale import ScaleSettings

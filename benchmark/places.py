@@ -25,10 +25,10 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from clip2depth_ros.simulation.place_views import place_rng, views_of_place
 from clip2depth_ros.simulation.places import PLACES, make_place
 from clip2depth_ros.simulation.rooms import make_room
-from clip2depth_ros.simulation.views import SimView, views_of_room
+from clip2depth_ros.simulation.views.place_views import place_rng, views_of_place
+from clip2depth_ros.simulation.views.views import SimView, views_of_room
 
 PERCENTILES = (5, 25, 50, 75, 95)
 EDGES = (0, 0.5, 1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 12, 40)

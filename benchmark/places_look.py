@@ -25,10 +25,10 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from clip2depth_ros.simulation import make_room
-from clip2depth_ros.simulation.camera_model import SensorLook, expose
-from clip2depth_ros.simulation.place_views import place_rng, views_of_place
+from clip2depth_ros.simulation.photography.sensor import SensorLook, expose
 from clip2depth_ros.simulation.places import make_place
-from clip2depth_ros.simulation.views import views_of_room
+from clip2depth_ros.simulation.views.place_views import place_rng, views_of_place
+from clip2depth_ros.simulation.views.views import views_of_room
 
 WIDTH, HEIGHT = 256, 192
 COLUMNS = {

@@ -32,13 +32,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from clip2depth_ros.bundle import open_bundle
 from clip2depth_ros.bundle.library import DEFAULT_BUNDLE
 from clip2depth_ros.engines import PRECISIONS, Engine, open_engine
-from clip2depth_ros.frame import Frame
-from clip2depth_ros.pictures import colour_depth, save_picture, sheet, text_strip
+from clip2depth_ros.images.frame import Frame
+from clip2depth_ros.images.visualization import colour_depth, save_picture, sheet, text_strip
+from clip2depth_ros.io import open_source
+from clip2depth_ros.io.results import TRUTH_RANGE
+from clip2depth_ros.metrics.depth import depth_errors, mean_errors
 from clip2depth_ros.pipeline import Pipeline
-from clip2depth_ros.results import TRUTH_RANGE
-from clip2depth_ros.sources import open_source
 from clip2depth_ros.stabilizer import StabilizerSettings
-from clip2depth_ros.training.metrics import depth_errors, mean_errors
 
 COLUMNS = ("abs_rel", "abs_rel_scaled", "rmse", "delta1")
 INDOOR = ("hall", "kitchen", "nyu")
@@ -117,7 +117,7 @@ def networks(args: argparse.Namespace) -> dict[str, Callable[[], AbstractContext
             title = f"{name} {each}" if each else name
             found[title] = lambda name=name, each=each: open_engine(open_bundle(name), precision=each)
     for path in args.checkpoint:
-        from clip2depth_ros.training.network_engine import NetworkEngine
+        from clip2depth_ros.training.validation.network_engine import NetworkEngine
 
         found[f"{path.parent.name}/{path.stem}"] = lambda path=path: NetworkEngine(path)
     return found

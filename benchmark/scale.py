@@ -35,13 +35,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from clip2depth_ros.bundle import open_bundle
 from clip2depth_ros.bundle.library import DEFAULT_BUNDLE
 from clip2depth_ros.engines import Engine, open_engine
-from clip2depth_ros.frame import Floor, Frame
+from clip2depth_ros.images.frame import Floor, Frame
+from clip2depth_ros.io import open_source
+from clip2depth_ros.io.results import TRUTH_RANGE
 from clip2depth_ros.pipeline import Pipeline
-from clip2depth_ros.results import TRUTH_RANGE
 from clip2depth_ros.scale import FloorFinder, ScaleEstimator, ScaleSettings, sample_ranges
 from clip2depth_ros.simulation import Drive
-from clip2depth_ros.simulation.flicker import Flicker
-from clip2depth_ros.sources import open_source
+from clip2depth_ros.simulation.photography.depth_noise import Flicker
 from clip2depth_ros.stabilizer import Stabilizer
 
 DRIVES = (0, 2, 4)

@@ -12,7 +12,7 @@ C      simulated drives among walking people, true depth with flicker added
 still  a camera that stands still in a room where nothing moves, true depth with flicker added
 
 FOLDER of real frames: $CLIP2DEPTH_RGBD or ../shared/rgbd; without it only C and still are run. What the
-columns mean stands in clip2depth_ros/stabilizer/metrics.py and benchmark/steadiness/measures.py. Milliseconds
+columns mean stands in clip2depth_ros/metrics/temporal.py and benchmark/steadiness/measures.py. Milliseconds
 are of one core, of this thread alone.
 """
 

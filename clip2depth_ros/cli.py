@@ -15,8 +15,8 @@ from collections.abc import Sequence
 
 from clip2depth_ros import __version__, commands
 from clip2depth_ros.errors import Clip2DepthError
-from clip2depth_ros.interrupts import Terminated, plain_interrupts, termination_as_exception
-from clip2depth_ros.replacing import cannot_write
+from clip2depth_ros.files.replacing import cannot_write
+from clip2depth_ros.system.interrupts import Terminated, plain_interrupts, termination_as_exception
 
 # What a disk says that takes no more. Writers that know their file's name say it themselves; this is for
 # those of libraries.

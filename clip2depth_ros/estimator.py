@@ -15,11 +15,11 @@ from clip2depth_ros.bundle import open_bundle
 from clip2depth_ros.camera import Camera
 from clip2depth_ros.engines import open_engine
 from clip2depth_ros.errors import Clip2DepthError
-from clip2depth_ros.frame import DepthFrame, Frame, FrameFacts
+from clip2depth_ros.images.frame import DepthFrame, Frame, FrameFacts
+from clip2depth_ros.io import open_source
 from clip2depth_ros.outputs import PointCloud
 from clip2depth_ros.pipeline import Pipeline
 from clip2depth_ros.scale import ScaleSettings
-from clip2depth_ros.sources import open_source
 from clip2depth_ros.stabilizer import StabilizerSettings
 
 
@@ -119,7 +119,7 @@ class DepthEstimator:
         """Steady depth of a video, frame by frame, in order.
 
         source: a video file, a folder of images, a rosbag2 recording, a camera device or sim:SEED. limit:
-        stop after so many frames. options: as `clip2depth_ros.sources.open_source` takes them, such as
+        stop after so many frames. options: as `clip2depth_ros.io.open_source` takes them, such as
         `odometry=True` where the scale comes from it.
         Raises Clip2DepthError when the source cannot be read.
         """

@@ -11,9 +11,9 @@ import hashlib
 import re
 from pathlib import Path
 
-ENGINES = Path(__file__).resolve().parents[1] / "clip2depth_ros" / "engines"
-SOURCE = ENGINES / "letterbox.cu"
-PTX = ENGINES / "letterbox.ptx"
+FOLDER = Path(__file__).resolve().parents[1] / "clip2depth_ros" / "engines" / "tensorrt"
+SOURCE = FOLDER / "letterbox.cu"
+PTX = FOLDER / "letterbox.ptx"
 OLDEST = "compute_75"
 PTX_VERSION = "7.0"
 

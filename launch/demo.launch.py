@@ -26,8 +26,8 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
 from clip2depth_ros.ros.fastdds import large_message_environment
-from clip2depth_ros.ros.parameters import parameters_of
-from clip2depth_ros.ros.settings import CameraSettings
+from clip2depth_ros.ros.parameters.declaration import parameters_of
+from clip2depth_ros.ros.parameters.depth_settings import CameraSettings
 
 DEPTH = Path(__file__).resolve().parent / "depth.launch.py"
 

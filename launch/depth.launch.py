@@ -25,10 +25,10 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
 from clip2depth_ros.errors import Clip2DepthError
-from clip2depth_ros.ros.adapt_settings import AdaptSettings
 from clip2depth_ros.ros.fastdds import large_message_environment
-from clip2depth_ros.ros.parameters import parameters_of
-from clip2depth_ros.ros.settings import DepthSettings
+from clip2depth_ros.ros.parameters.adapt_settings import AdaptSettings
+from clip2depth_ros.ros.parameters.declaration import parameters_of
+from clip2depth_ros.ros.parameters.depth_settings import DepthSettings
 
 CONFIG = Path(__file__).resolve().parent.parent / "config"
 

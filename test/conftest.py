@@ -20,7 +20,7 @@ hypothesis.settings.register_profile("repeatable", deadline=None, derandomize=Tr
 hypothesis.settings.load_profile("repeatable")
 
 
-ON_A_GRAPH = {"ros", "launch", "demo", "hostile", "test_own_network.py", "test_offline.py"}
+ON_A_GRAPH = {"ros", "launch", "demo", "hostile", "test_own_network.py", "system"}
 """What starts ROS processes, or counts those of the whole machine."""
 
 
@@ -47,11 +47,11 @@ def rgbd() -> Path:
 @pytest.fixture(scope="session", autouse=True)
 def _fp32_on_every_processor():
     """In this process `auto` computes as exactly on every processor, whatever the bundle holds."""
-    from clip2depth_ros.engines import choice
+    from clip2depth_ros.engines import selection
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(choice, "computes_bf16", lambda: False)
-        patch.setattr(choice, "computes_int8", lambda: False)
+        patch.setattr(selection, "computes_bf16", lambda: False)
+        patch.setattr(selection, "computes_int8", lambda: False)
         yield
 
 
@@ -295,7 +295,7 @@ def fake_tensorrt(monkeypatch, tmp_path):
 @pytest.fixture
 def no_gpu(monkeypatch):
     """Neither TensorRT nor a CUDA device, whatever the machine has."""
-    from clip2depth_ros.engines import survey
+    from clip2depth_ros.engines import probe
 
-    monkeypatch.setattr(survey, "gpu_facts", lambda index=0: "the test has none")
+    monkeypatch.setattr(probe, "gpu_facts", lambda index=0: "the test has none")
     monkeypatch.setitem(sys.modules, "tensorrt", None)

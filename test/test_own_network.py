@@ -136,7 +136,7 @@ def test_doctor_asks_nobody_outside(in_own_network):
 @pytest.mark.ros
 @pytest.mark.skipif(find_spec("rclpy") is None, reason="rclpy is not installed")
 def test_depth_node_speaks_to_ros_alone(in_own_network):
-    seen = in_own_network("-m", "clip2depth_ros.ros.depth_node", ready="Ready")
+    seen = in_own_network("-m", "clip2depth_ros.ros.nodes.depth_node", ready="Ready")
     assert "Ready" in seen["said"] and seen["code"] == 0, seen["said"]
     assert seen["outside"] == []
     assert seen["inside"] > 0  # discovery

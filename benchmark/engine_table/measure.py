@@ -18,7 +18,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from benchmark.engine_table.networks import answers
 from clip2depth_ros.bundle import open_bundle
-from clip2depth_ros.engines import EngineUnavailable, cuda, open_engine
+from clip2depth_ros.engines import EngineUnavailable, open_engine
+from clip2depth_ros.engines.tensorrt import cuda
 from clip2depth_ros.errors import Clip2DepthError
 
 WARM_UP = 3

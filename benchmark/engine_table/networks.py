@@ -69,8 +69,8 @@ def pictures(size: tuple[int, int], count: int) -> np.ndarray:
 def _make(name: str, size: tuple[int, int], folder: Path) -> Bundle:
     import torch
 
-    from clip2depth_ros.bundle.export import onnx_model
     from clip2depth_ros.bundle.manifest import Manifest
+    from clip2depth_ros.export.exporter import onnx_model
     from clip2depth_ros.network import create_network
 
     torch.manual_seed(0)

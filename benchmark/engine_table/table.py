@@ -9,7 +9,7 @@ from importlib import metadata
 
 from benchmark.machine.processor import processor
 from clip2depth_ros import __version__
-from clip2depth_ros.engines.survey import GpuFacts, gpu_facts, tensorrt_version
+from clip2depth_ros.engines.probe import GpuFacts, gpu_facts, tensorrt_version
 from clip2depth_ros.errors import Clip2DepthError
 
 COLUMNS = (

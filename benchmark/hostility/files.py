@@ -16,9 +16,9 @@ import numpy as np
 
 from clip2depth_ros.bundle import Bundle, open_bundle
 from clip2depth_ros.camera import Camera
-from clip2depth_ros.coded_images import read_depth, read_rgb
+from clip2depth_ros.images.compressed import read_depth, read_rgb
+from clip2depth_ros.io import open_source
 from clip2depth_ros.scale.memory import ScaleMemory
-from clip2depth_ros.sources import open_source
 
 SIZE = (64, 48)
 CAMERA = Camera(*SIZE, 60.0, 60.0, 31.5, 23.5)
@@ -198,7 +198,7 @@ def _rest(folder: Path) -> list[Kind]:
     path = _new(folder, "scale memory") / "it.json"
     memory = ScaleMemory(str(path))
     memory.keep(memory.key("mini/optical", CAMERA), 1.2, 0.05)
-    from clip2depth_ros.engines.sealed import BrokenFile, read_sealed, write_sealed
+    from clip2depth_ros.engines.checksummed import BrokenFile, read_sealed, write_sealed
 
     write_sealed(_new(folder, "engine cache") / "it.engine", {"precision": "fp16"}, b"engine" * 300)
 

@@ -14,9 +14,9 @@ from nav_msgs.msg import Odometry
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, Imu, LaserScan, PointCloud2, PointField, Range
 
 from clip2depth_ros.camera import Camera
-from clip2depth_ros.ros.camera_info import fill_camera_info
-from clip2depth_ros.ros.encodings import ENCODINGS
-from clip2depth_ros.ros.outgoing import filled_header
+from clip2depth_ros.io.messages.camera_info import fill_camera_info
+from clip2depth_ros.io.messages.encodings import ENCODINGS
+from clip2depth_ros.ros.outputs.outgoing import filled_header
 
 SIZE = (64, 48)
 NUMBERS = (0.0, -1.0, 1e-300, 1e-6, 1.0, 60.0, 1e6, 1e300, -1e300, math.inf, -math.inf, math.nan)

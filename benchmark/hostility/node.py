@@ -21,10 +21,10 @@ from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2
 from clip2depth_ros.bundle import Bundle
 from clip2depth_ros.camera import Camera
 from clip2depth_ros.errors import Clip2DepthError
-from clip2depth_ros.ros import camera_input
-from clip2depth_ros.ros.camera_info import fill_camera_info
-from clip2depth_ros.ros.depth_node import DepthNode, start
-from clip2depth_ros.ros.outgoing import filled_header
+from clip2depth_ros.io.messages.camera_info import fill_camera_info
+from clip2depth_ros.ros.inputs import camera_input
+from clip2depth_ros.ros.nodes.depth_node import DepthNode, start
+from clip2depth_ros.ros.outputs.outgoing import filled_header
 from clip2depth_ros.ros.qos import volatile
 
 from .messages import SIZE, Hostile

@@ -32,7 +32,7 @@ def frames(folder: Path) -> None:
     """
     from dataclasses import replace
 
-    from clip2depth_ros.sources import open_source
+    from clip2depth_ros.io import open_source
 
     (folder / "rgb").mkdir(parents=True)
     for number, frame in zip(range(FRAMES), open_source("sim:3"), strict=False):
@@ -43,7 +43,7 @@ def frames(folder: Path) -> None:
 def depth(images: Path, results: Path, engine: str | None = None) -> None:
     """RESULTS/ENGINE-steady and RESULTS/ENGINE-single: what the command writes, and depth.npy, metres."""
     from clip2depth_ros.cli import main
-    from clip2depth_ros.results import ResultFolder
+    from clip2depth_ros.io.results import ResultFolder
 
     kept: list[np.ndarray] = []
     add = ResultFolder.add

@@ -23,24 +23,24 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2
 
 from benchmark.obstacles.truth import APART, CELL, FARTHEST, Comparison, Counts, Truth, View
+from clip2depth_ros.camera.transforms import quaternion_of
 from clip2depth_ros.errors import Clip2DepthError
-from clip2depth_ros.frame import DepthFrame
+from clip2depth_ros.images.frame import DepthFrame
 from clip2depth_ros.outputs import PointCloud
-from clip2depth_ros.processes import tied_to_parent
 from clip2depth_ros.ros.fastdds import large_message_environment
-from clip2depth_ros.ros.known_floor import KnownFloor
-from clip2depth_ros.ros.notices import Notices
-from clip2depth_ros.ros.outgoing import (
+from clip2depth_ros.ros.inputs.known_floor import KnownFloor
+from clip2depth_ros.ros.outputs.outgoing import (
     CameraInfoMessage,
     OdometryMessage,
     PointsMessage,
     RgbMessage,
     filled_header,
 )
+from clip2depth_ros.ros.outputs.scan_output import ScanOutput
+from clip2depth_ros.ros.outputs.throttled_log import Notices
+from clip2depth_ros.ros.parameters.depth_settings import DepthSettings
 from clip2depth_ros.ros.qos import volatile
-from clip2depth_ros.ros.scan_output import ScanOutput
-from clip2depth_ros.ros.settings import DepthSettings
-from clip2depth_ros.transforms import quaternion_of
+from clip2depth_ros.system.processes import tied_to_parent
 
 NODE = "clip2depth"
 LETHAL = 100
@@ -168,7 +168,7 @@ class Player:
 
     def _start_node(self) -> subprocess.Popen:
         parameters = ("odometry.topic:=odometry", f"bundle:={self.args.depth}")
-        command = [sys.executable, "-m", "clip2depth_ros.ros.depth_node", "--ros-args"]
+        command = [sys.executable, "-m", "clip2depth_ros.ros.nodes.depth_node", "--ros-args"]
         command += [word for parameter in parameters for word in ("-p", parameter)]
         return subprocess.Popen(command, preexec_fn=tied_to_parent(signal.SIGINT))
 

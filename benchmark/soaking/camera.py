@@ -64,8 +64,8 @@ def main(frames: str, log: str, seed: int, started: float, seconds: float, rate:
     from sensor_msgs.msg import CameraInfo, Image
 
     from clip2depth_ros.camera import Camera
-    from clip2depth_ros.ros.camera_info import fill_camera_info
-    from clip2depth_ros.ros.outgoing import filled_header
+    from clip2depth_ros.io.messages.camera_info import fill_camera_info
+    from clip2depth_ros.ros.outputs.outgoing import filled_header
 
     with np.load(frames) as kept:
         pictures, focal = kept["images"], float(kept["fx"])

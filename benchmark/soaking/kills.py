@@ -51,7 +51,7 @@ def run(folder: Path, count: int, seed: int) -> Kills:
 
 def _images(folder: Path, count: int) -> Path:
     """A folder with a few frames of a simulated drive, its camera and its poses."""
-    from clip2depth_ros.sources import open_source
+    from clip2depth_ros.io import open_source
 
     (folder / "rgb").mkdir(parents=True)
     poses = []

@@ -47,7 +47,7 @@ def plain_camera(frames: Path, log: Path) -> list[str]:
 
 def render_frames(path: Path, seed: int, count: int) -> None:
     """Frames of a simulated drive at 640x480, for the camera."""
-    from clip2depth_ros.sources import open_source
+    from clip2depth_ros.io import open_source
 
     with open_source(f"sim:{seed}") as source:
         frames = list(itertools.islice(source, count))

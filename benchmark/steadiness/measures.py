@@ -9,7 +9,7 @@ import numpy as np
 
 from benchmark.steadiness.methods import Outcome
 from benchmark.steadiness.sequences import FrameSequence
-from clip2depth_ros.stabilizer.metrics import Match, opw, rtc, sequence_tae
+from clip2depth_ros.metrics.temporal import Match, opw, rtc, sequence_tae
 
 AGES = (1, 3, 10)
 """Frames after a pixel began to move: the first one on which it does is number 1."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmark.steadiness.methods import AVERAGE, OWN, RAW, run
 from benchmark.steadiness.sequences import FrameSequence
-from clip2depth_ros.pictures import (
+from clip2depth_ros.images.visualization import (
     BACKGROUND,
     Film,
     colour_depth,

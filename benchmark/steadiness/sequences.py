@@ -13,11 +13,11 @@ import numpy as np
 from clip2depth_ros.bundle import open_bundle
 from clip2depth_ros.camera import Camera, Letterbox
 from clip2depth_ros.engines import open_engine
+from clip2depth_ros.io import open_source
+from clip2depth_ros.metrics.temporal import Match, Matcher
 from clip2depth_ros.pipeline import Pipeline
 from clip2depth_ros.simulation import Drive
-from clip2depth_ros.simulation.flicker import Flicker
-from clip2depth_ros.sources import open_source
-from clip2depth_ros.stabilizer.metrics import Match, Matcher
+from clip2depth_ros.simulation.photography.depth_noise import Flicker
 
 SIZE = (320, 240)
 FPS = 15.0

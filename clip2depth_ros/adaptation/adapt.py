@@ -31,13 +31,13 @@ from clip2depth_ros.adaptation.views import (
     kept_out_blocks,
 )
 from clip2depth_ros.bundle import Bundle
-from clip2depth_ros.bundle.export import export_bundle
 from clip2depth_ros.errors import Clip2DepthError
-from clip2depth_ros.frame import Frame
+from clip2depth_ros.export.exporter import export_bundle
+from clip2depth_ros.images.frame import Frame
+from clip2depth_ros.metrics.depth import depth_errors, mean_errors
 from clip2depth_ros.network import Clip2Depth
 from clip2depth_ros.network.checkpoint import read_tensors, write_tensors
 from clip2depth_ros.training.configuration import Phase, Stage
-from clip2depth_ros.training.metrics import depth_errors, mean_errors
 from clip2depth_ros.training.trainer import Trainer
 
 RUN = "adapt"

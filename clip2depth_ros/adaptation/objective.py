@@ -22,7 +22,7 @@ from clip2depth_ros.adaptation.photometric import (
 from clip2depth_ros.adaptation.recording import Keyframes
 from clip2depth_ros.adaptation.views import SOURCES, motion_between
 from clip2depth_ros.network import Clip2Depth
-from clip2depth_ros.training.losses import DepthLoss
+from clip2depth_ros.training.loss.losses import DepthLoss
 
 NO_PLACE = 10.0
 """Photometric difference of a pixel that the other view does not show: more than any that it shows."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch.nn import functional
 
-from clip2depth_ros.training.warp import carry, inside, look_up
+from clip2depth_ros.training.loss.warp import carry, inside, look_up
 
 SSIM_SHARE = 0.85
 C1, C2 = 0.01**2, 0.03**2

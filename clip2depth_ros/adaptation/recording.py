@@ -11,10 +11,10 @@ import numpy as np
 from clip2depth_ros.adaptation.refusal import Refusal
 from clip2depth_ros.bundle import Manifest
 from clip2depth_ros.camera import Camera
-from clip2depth_ros.frame import Frame
+from clip2depth_ros.camera.transforms import is_pose
+from clip2depth_ros.images.frame import Frame
+from clip2depth_ros.metrics.ground_truth import Truth
 from clip2depth_ros.pipeline.geometry import Geometry
-from clip2depth_ros.transforms import is_pose
-from clip2depth_ros.truth import Truth
 
 STEP, TURN = 0.01, np.radians(1.0)
 """A frame that moved less than this, metres and radians, since the last kept one shows nothing new."""

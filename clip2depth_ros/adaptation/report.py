@@ -23,8 +23,8 @@ from clip2depth_ros.evaluation.document import (
 )
 from clip2depth_ros.evaluation.examples import colour_ratio
 from clip2depth_ros.evaluation.tally import Tally
-from clip2depth_ros.pictures import legend, sheet, side_by_side
-from clip2depth_ros.training.benchmarks import find_rule
+from clip2depth_ros.images.visualization import legend, sheet, side_by_side
+from clip2depth_ros.metrics.benchmark_rules import find_rule
 
 ROWS = 4
 """Of the before/after sheet."""

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from clip2depth_ros.camera.transforms import inverse_pose
 from clip2depth_ros.engines import Engine
-from clip2depth_ros.frame import Frame
+from clip2depth_ros.images.frame import Frame
 from clip2depth_ros.pipeline import Pipeline
 from clip2depth_ros.scale import ScaleSettings
-from clip2depth_ros.transforms import inverse_pose
 
 ELSEWHERE = 1000.0
 """Metres between two stretches of which nobody knows how they lie to each other: no view of one is ever

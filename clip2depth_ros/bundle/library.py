@@ -16,10 +16,10 @@ from typing import BinaryIO
 
 import numpy as np
 
-from clip2depth_ros.bounded import read_bounded, reading, reason_of
 from clip2depth_ros.bundle.manifest import Manifest
 from clip2depth_ros.errors import Clip2DepthError
-from clip2depth_ros.replacing import PartialFile
+from clip2depth_ros.files.bounded import read_bounded, reading, reason_of
+from clip2depth_ros.files.replacing import PartialFile
 
 MODEL, MANIFEST, CHECK = "model.onnx", "manifest.json", "check.npz"
 INT8 = "model_int8.onnx"

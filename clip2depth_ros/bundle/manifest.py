@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from clip2depth_ros.bounded import reason_of
 from clip2depth_ros.errors import Clip2DepthError, printable
+from clip2depth_ros.files.bounded import reason_of
 
 FORMAT_VERSION = 1
 

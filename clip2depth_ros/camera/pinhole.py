@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from clip2depth_ros.bounded import parse_yaml, read_bounded, reason_of
 from clip2depth_ros.errors import Clip2DepthError, printable
-from clip2depth_ros.replacing import write_whole
+from clip2depth_ros.files.bounded import parse_yaml, read_bounded, reason_of
+from clip2depth_ros.files.replacing import write_whole
 
 IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 

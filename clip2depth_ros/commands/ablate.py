@@ -50,13 +50,13 @@ def run(args: argparse.Namespace) -> int:
 
 def _judge(checkpoint: Path, folder: Path, data_sets) -> dict[str, float]:
     """Mean errors of a checkpoint over the data sets, by the rule of the first one's benchmark."""
-    from clip2depth_ros.evaluation.engines import Watched
+    from clip2depth_ros.evaluation.engine_comparison import Watched
     from clip2depth_ros.evaluation.evaluation import Evaluation
     from clip2depth_ros.evaluation.frames import data_frames
+    from clip2depth_ros.metrics.benchmark_rules import find_rule
     from clip2depth_ros.pipeline import Pipeline
     from clip2depth_ros.training.ablation import ERRORS
-    from clip2depth_ros.training.benchmarks import find_rule
-    from clip2depth_ros.training.network_engine import NetworkEngine
+    from clip2depth_ros.training.validation.network_engine import NetworkEngine
 
     rule = find_rule(data_sets[0].benchmark)
     with NetworkEngine(checkpoint) as engine:

@@ -17,21 +17,21 @@ from pathlib import Path
 
 from clip2depth_ros.bundle import Bundle, open_bundle
 from clip2depth_ros.camera import Camera
-from clip2depth_ros.commands import _pipeline
-from clip2depth_ros.commands._engine import add_bundle_argument
-from clip2depth_ros.commands._progress import progress
+from clip2depth_ros.commands._shared import pipeline_options
+from clip2depth_ros.commands._shared.engine_options import add_bundle_argument
+from clip2depth_ros.commands._shared.progress import progress
 from clip2depth_ros.commands.train import NEEDS
 from clip2depth_ros.engines import open_engine
 from clip2depth_ros.errors import Clip2DepthError
-from clip2depth_ros.frame import Frame
-from clip2depth_ros.sources import Source, open_source
+from clip2depth_ros.images.frame import Frame
+from clip2depth_ros.io import Source, open_source
 
 HELP = "let a bundle learn the place of a recording, without true depth"
 REFUSED = 3
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    _pipeline.add_input_arguments(parser)
+    pipeline_options.add_input_arguments(parser)
     parser.add_argument(
         "--output", required=True, type=Path, metavar="BUNDLE", help="folder of the new bundle"
     )
@@ -144,8 +144,8 @@ def _frames(args: argparse.Namespace, bundle: Bundle) -> Iterator[Frame]:
             return
         with open_engine(bundle, threads=args.threads) as engine:
             args.scale_odometry = args.no_stabilize = False
-            settings = _pipeline.scale_settings(args)
-            yield from with_visual_odometry(_pipeline.with_ranges(args, frames), engine, settings)
+            settings = pipeline_options.scale_settings(args)
+            yield from with_visual_odometry(pipeline_options.with_ranges(args, frames), engine, settings)
 
 
 def _open(args: argparse.Namespace, *, odometry: bool) -> Source:

@@ -13,9 +13,9 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-from clip2depth_ros.commands._engine import add_engine_choice
+from clip2depth_ros.commands._shared.engine_options import add_engine_choice
 from clip2depth_ros.errors import Clip2DepthError
-from clip2depth_ros.replacing import write_whole
+from clip2depth_ros.files.replacing import write_whole
 
 HELP = "run camera and depth node over DDS and leave a film, a picture sheet and a recording of it"
 FILM, SHEET, SUMMARY = "film.webm", "sheet.jpg", "summary.json"
@@ -68,7 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from clip2depth_ros.bundle import find_bundle
-    from clip2depth_ros.pictures import FAR, NEAR
+    from clip2depth_ros.images.visualization import FAR, NEAR
 
     if not (args.seconds >= 0 and math.isfinite(args.seconds)):
         raise Clip2DepthError(f"--seconds must be 0 or more, not {args.seconds:g}")
@@ -102,7 +102,7 @@ def run(args: argparse.Namespace) -> int:
     from clip2depth_ros.demo.live import Topics
     from clip2depth_ros.demo.report import draw, summary, table
     from clip2depth_ros.demo.session import Plan, run_session
-    from clip2depth_ros.live_line import LiveLine
+    from clip2depth_ros.system.live_line import LiveLine
 
     if args.no_stabilize:
         depth["stabilizer.enabled"] = False
@@ -170,7 +170,7 @@ def _camera_parameters(args: argparse.Namespace) -> tuple[dict[str, object], str
 
     Opens the input once: a mistake shows at once.
     """
-    from clip2depth_ros.sources import open_source
+    from clip2depth_ros.io import open_source
 
     if args.input is None:
         return {"source": f"sim:{args.seed}", "rate": args.rate}, f"simulated drive {args.seed}", DRIVE, True

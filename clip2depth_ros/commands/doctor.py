@@ -17,16 +17,16 @@ from importlib import metadata
 from pathlib import Path
 
 from clip2depth_ros import __version__
-from clip2depth_ros.commands._doctor_engines import (
+from clip2depth_ros.commands._shared.doctor_engines import (
     look_at_bundle,
     look_at_gpu,
     look_at_openvino,
     look_at_pytorch,
     look_at_tensorrt,
 )
-from clip2depth_ros.commands._engine import add_bundle_argument, add_engine_choice
-from clip2depth_ros.commands._findings import FAIL, OK, WARN, Finding, probe
-from clip2depth_ros.engines.survey import package_version
+from clip2depth_ros.commands._shared.engine_options import add_bundle_argument, add_engine_choice
+from clip2depth_ros.commands._shared.findings import FAIL, OK, WARN, Finding, probe
+from clip2depth_ros.engines.probe import package_version
 from clip2depth_ros.errors import Clip2DepthError
 
 HELP = "say what works on this machine, and what to do about the rest"
@@ -201,7 +201,7 @@ def look_at_extras() -> Iterator[Finding]:
         else:
             yield Finding(OK, subject, f"{metadata.version(module)}, for {purpose}")
     if importlib.util.find_spec("mujoco") is not None:
-        from clip2depth_ros.simulation.gl import choose_backend
+        from clip2depth_ros.simulation.rendering.gl import choose_backend
 
         try:
             yield Finding(OK, "OpenGL", f"{choose_backend()}, for the simulator")

@@ -13,7 +13,7 @@ import re
 from pathlib import Path
 
 from clip2depth_ros.bundle import Bundle, open_bundle
-from clip2depth_ros.commands._engine import (
+from clip2depth_ros.commands._shared.engine_options import (
     BuildLine,
     add_bundle_argument,
     add_engine_choice,
@@ -21,7 +21,7 @@ from clip2depth_ros.commands._engine import (
     open_chosen_engine,
 )
 from clip2depth_ros.engines.cache import RTX, CachedEngine, clear_cached, default_cache, list_cached
-from clip2depth_ros.engines.tensorrt import build_ahead
+from clip2depth_ros.engines.tensorrt.engine import build_ahead
 from clip2depth_ros.errors import Clip2DepthError
 
 HELP = "build TensorRT engines ahead; list, check and clear them"

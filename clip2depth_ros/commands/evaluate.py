@@ -14,34 +14,34 @@ from pathlib import Path
 
 from clip2depth_ros import __version__
 from clip2depth_ros.bundle import open_bundle
-from clip2depth_ros.commands import _clip, _data, _pipeline
-from clip2depth_ros.commands._engine import open_chosen_engine
-from clip2depth_ros.commands._progress import progress
+from clip2depth_ros.commands._shared import clip_options, data_options, pipeline_options
+from clip2depth_ros.commands._shared.engine_options import open_chosen_engine
+from clip2depth_ros.commands._shared.progress import progress
 from clip2depth_ros.engines import Engine
 from clip2depth_ros.errors import Clip2DepthError
-from clip2depth_ros.evaluation.engines import FlipAveraged, Watched
+from clip2depth_ros.evaluation.engine_comparison import FlipAveraged, Watched
 from clip2depth_ros.evaluation.evaluation import Evaluation
 from clip2depth_ros.evaluation.frames import data_frames
 from clip2depth_ros.evaluation.report import errors_in_words, write_report
+from clip2depth_ros.metrics.benchmark_rules import RULES, find_rule
 from clip2depth_ros.pipeline import Pipeline
-from clip2depth_ros.training.benchmarks import RULES, find_rule
 
 HELP = "judge a network's depth against the truth, with a report"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    _pipeline.add_input_arguments(parser, required=False)
-    _data.add_data_arguments(parser)
+    pipeline_options.add_input_arguments(parser, required=False)
+    data_options.add_data_arguments(parser)
     parser.add_argument("--output", required=True, type=Path, metavar="DIR", help="folder for the report")
-    _pipeline.add_engine_arguments(parser)
+    pipeline_options.add_engine_arguments(parser)
     parser.add_argument(
         "--checkpoint",
         type=Path,
         metavar="FILE",
         help="in place of --bundle: checkpoint.safetensors of a training run, on PyTorch",
     )
-    _clip.add_clip_arguments(parser)
-    _pipeline.add_stage_arguments(parser)
+    clip_options.add_clip_arguments(parser)
+    pipeline_options.add_stage_arguments(parser)
     parser.add_argument(
         "--rule",
         choices=tuple(RULES),
@@ -62,28 +62,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     if args.clip is not None:
-        return _clip.run_clip(args)
+        return clip_options.run_clip(args)
     if sum(given is not None for given in (args.input, args.data, args.config)) != 1:
         raise Clip2DepthError("give one of --input, --data and --config: it says what to judge.")
     by_image = args.input is None
     with contextlib.ExitStack() as opened:
         if by_image:
             _check_by_image(args)
-            data = _data.open_data(args)
+            data = data_options.open_data(args)
             frames = data_frames(data, every=args.every, limit=args.limit)
             name, rule, total = data.name, args.rule or data.benchmark, -(-len(data) // args.every)
         else:
-            source = opened.enter_context(_pipeline.open_input(args))
+            source = opened.enter_context(pipeline_options.open_input(args))
             if not source.has_depth:
                 raise Clip2DepthError(
                     f"{source.name} has no true depth to judge by; give a folder with rgb/ and depth/, a bag "
                     "with --depth-topic, or sim:SEED."
                 )
-            frames = ((frame, True) for frame in _pipeline.frames_of(args, source))
+            frames = ((frame, True) for frame in pipeline_options.frames_of(args, source))
             name, rule, total = source.name, args.rule or "none", source.length
         engine = opened.enter_context(_open_network(args))
         watched = Watched(FlipAveraged(engine) if args.flip else engine)
-        make = _pipeline.make_pipeline
+        make = pipeline_options.make_pipeline
         if by_image and engine.manifest.depth_kind != "metric":
             raise Clip2DepthError(
                 f"Bundle '{engine.manifest.name}' has no metres image by image: judge it on a recording, "
@@ -136,7 +136,7 @@ def _open_network(args: argparse.Namespace) -> Engine:
         raise Clip2DepthError(
             "a checkpoint needs PyTorch and open_clip: pip install 'clip2depth_ros[train]' (no bundle does)."
         )
-    from clip2depth_ros.training.network_engine import NetworkEngine
+    from clip2depth_ros.training.validation.network_engine import NetworkEngine
 
     return NetworkEngine(args.checkpoint, threads=args.threads)
 

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
-from clip2depth_ros.bounded import MAX_TABLE, load_json, sha256_of
 from clip2depth_ros.bundle import Bundle, open_bundle
 from clip2depth_ros.camera import Letterbox
-from clip2depth_ros.coded_images import read_rgb
-from clip2depth_ros.commands._calibration import calibration_images
+from clip2depth_ros.commands._shared.calibration_options import calibration_images
 from clip2depth_ros.engines import FLOATS
 from clip2depth_ros.engines.plain import LAYOUTS, write_plain
 from clip2depth_ros.errors import Clip2DepthError
+from clip2depth_ros.files.bounded import MAX_TABLE, load_json, sha256_of
+from clip2depth_ros.images.compressed import read_rgb
 
 HELP = "write a trained checkpoint as a bundle, a bundle in 8 bits, or as an ONNX file for other programs"
 
@@ -105,7 +105,7 @@ def run(args: argparse.Namespace) -> int:
         raise Clip2DepthError("--layout and --precision are for --bundle; a bundle serves every precision.")
     if find_spec("torch") is None or find_spec("open_clip") is None:
         raise Clip2DepthError("export needs PyTorch and open_clip: pip install 'clip2depth_ros[train]'")
-    from clip2depth_ros.bundle.export import export_bundle
+    from clip2depth_ros.export.exporter import export_bundle
     from clip2depth_ros.network import load_checkpoint
     from clip2depth_ros.network.checkpoint import checkpoint_facts
 
@@ -146,7 +146,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _quantize(bundle: Bundle, args: argparse.Namespace) -> None:
-    from clip2depth_ros.quantization import quantize
+    from clip2depth_ros.export.quantization import quantize
 
     written = quantize(bundle, calibration_images(bundle.manifest, args.calibration), args.output)
     facts, size = written.manifest.int8, len(written.int8_model()) / 1e6
@@ -172,9 +172,9 @@ def _rooms():
             "simulated rooms need MuJoCo: pip install 'clip2depth_ros[sim]', or leave --evaluate out and "
             "give a photograph for the check sample with --check-image."
         )
-    from clip2depth_ros.training import evaluation
+    from clip2depth_ros.training.validation import validation
 
-    return evaluation
+    return validation
 
 
 def _measured(report: Path, checkpoint: Path) -> tuple[str, dict]:

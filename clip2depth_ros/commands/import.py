@@ -87,7 +87,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     if find_spec("onnx") is None:
         raise Clip2DepthError("import needs the onnx package: pip install onnx")
-    from clip2depth_ros.coded_images import read_rgb
+    from clip2depth_ros.images.compressed import read_rgb
     from clip2depth_ros.importing import import_model
 
     kind, given = _kind(args), _given(args)

@@ -11,8 +11,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 from clip2depth_ros.bundle import open_bundle
-from clip2depth_ros.commands._engine import open_chosen_engine
-from clip2depth_ros.commands._pipeline import (
+from clip2depth_ros.commands._shared.engine_options import open_chosen_engine
+from clip2depth_ros.commands._shared.pipeline_options import (
     add_engine_arguments,
     add_input_arguments,
     add_stage_arguments,
@@ -20,10 +20,10 @@ from clip2depth_ros.commands._pipeline import (
     make_pipeline,
     open_input,
 )
-from clip2depth_ros.commands._progress import progress
+from clip2depth_ros.commands._shared.progress import progress
 from clip2depth_ros.errors import Clip2DepthError
-from clip2depth_ros.interrupts import Terminated
-from clip2depth_ros.results import ResultFolder
+from clip2depth_ros.io.results import ResultFolder
+from clip2depth_ros.system.interrupts import Terminated
 
 HELP = "turn images into depth images, without ROS"
 

@@ -15,8 +15,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from clip2depth_ros.errors import Clip2DepthError
-from clip2depth_ros.processes import tied_to_parent
 from clip2depth_ros.ros.fastdds import large_message_environment
+from clip2depth_ros.system.processes import tied_to_parent
 
 DOMAINS = range(70, 102)
 

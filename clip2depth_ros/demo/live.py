@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 
 from clip2depth_ros.demo.recording import decode, depth_of, stamp_of
-from clip2depth_ros.results import TRUTH_RANGE
-from clip2depth_ros.training.metrics import depth_errors
+from clip2depth_ros.io.results import TRUTH_RANGE
+from clip2depth_ros.metrics.depth import depth_errors
 
 KEPT = 64  # true depths that wait for the node's depth of the same stamp
 EVERY = 4  # pixels, both ways: enough for the live line's error

@@ -20,8 +20,8 @@ from rosbags.rosbag2 import CompressionFormat, CompressionMode, Reader, StorageP
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
-from clip2depth_ros.depth_images import read_depth
 from clip2depth_ros.errors import Clip2DepthError
+from clip2depth_ros.images.depth_images import read_depth
 
 HEAD_START = 0.5  # seconds of the budget that the first frames may use at once
 

@@ -12,10 +12,10 @@ import numpy as np
 
 from clip2depth_ros.demo.live import Tally, Topics, errors_against
 from clip2depth_ros.demo.recording import decode, depth_of, read_recording, stamp_of
-from clip2depth_ros.frame import STAGES
-from clip2depth_ros.pictures import FAR, NEAR, Film, save_picture, sheet, side_by_side
-from clip2depth_ros.ros.messages import ImageCodec
-from clip2depth_ros.training.metrics import mean_errors
+from clip2depth_ros.images.frame import STAGES
+from clip2depth_ros.images.visualization import FAR, NEAR, Film, save_picture, sheet, side_by_side
+from clip2depth_ros.io.messages.images import ImageCodec
+from clip2depth_ros.metrics.depth import mean_errors
 
 PANEL_HEIGHT = 240  # pixels of each picture in the film
 SHEET_PANELS = 8

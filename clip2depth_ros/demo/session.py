@@ -62,7 +62,7 @@ def run_session(
     either.
     """
     try:
-        from clip2depth_ros.ros.observer import Observer, message_class
+        from clip2depth_ros.ros.nodes.observer import Observer, message_class
     except ImportError as error:
         raise Clip2DepthError(
             f"the demo needs ROS 2 ({error}): `make demo` installs it, or source a ROS installation"

@@ -9,7 +9,7 @@ from clip2depth_ros.engines.base import (
     EngineUnavailable,
     self_check,
 )
-from clip2depth_ros.engines.choice import ENGINE_NAMES, open_engine
+from clip2depth_ros.engines.selection import ENGINE_NAMES, open_engine
 
 __all__ = [
     "ENGINE_NAMES",

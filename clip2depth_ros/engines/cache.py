@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from clip2depth_ros.engines.base import EngineUnavailable, first_line
-from clip2depth_ros.engines.sealed import BrokenFile, read_facts, read_sealed, write_sealed
+from clip2depth_ros.engines.checksummed import BrokenFile, read_facts, read_sealed, write_sealed
 from clip2depth_ros.errors import Clip2DepthError
 
 log = logging.getLogger(__name__)

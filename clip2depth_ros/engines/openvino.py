@@ -16,9 +16,9 @@ import numpy as np
 from clip2depth_ros.bundle import Bundle
 from clip2depth_ros.bundle.library import INT8, MODEL
 from clip2depth_ros.engines.base import Engine, EngineUnavailable, check_image
-from clip2depth_ros.engines.sealed import BrokenFile, read_sealed, write_sealed
+from clip2depth_ros.engines.checksummed import BrokenFile, read_sealed, write_sealed
 from clip2depth_ros.errors import Clip2DepthError
-from clip2depth_ros.offline import import_openvino, openvino_core
+from clip2depth_ros.system.offline import import_openvino, openvino_core
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from clip2depth_ros.bundle import Bundle
 from clip2depth_ros.camera import Letterbox
-from clip2depth_ros.engines import cuda, survey
+from clip2depth_ros.engines import probe
 from clip2depth_ros.engines.base import (
     FLOATS,
     PRECISIONS,
@@ -23,6 +23,7 @@ from clip2depth_ros.engines.base import (
 )
 from clip2depth_ros.engines.graph import plain_graph, without_slices
 from clip2depth_ros.engines.half_precision import half_graph
+from clip2depth_ros.engines.tensorrt import cuda
 from clip2depth_ros.errors import Clip2DepthError
 
 
@@ -65,7 +66,7 @@ class PyTorchEngine(Engine):
         on_cpu = device == "cpu"
         index = 0 if on_cpu else cuda.device_index(device)
         if not on_cpu:
-            gpu = survey.require_gpu(index)
+            gpu = probe.require_gpu(index)
             import_torch()
         elif precision == "fp16":
             raise EngineUnavailable("computes in fp32 or bf16 on the CPU")

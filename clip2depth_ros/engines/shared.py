@@ -12,7 +12,7 @@ import numpy as np
 from clip2depth_ros.bundle import Bundle
 from clip2depth_ros.camera import Letterbox
 from clip2depth_ros.engines.base import Engine
-from clip2depth_ros.engines.choice import open_engine
+from clip2depth_ros.engines.selection import open_engine
 from clip2depth_ros.engines.turns import Queue, Turn
 from clip2depth_ros.errors import Clip2DepthError
 

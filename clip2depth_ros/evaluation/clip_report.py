@@ -9,10 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from clip2depth_ros.replacing import write_whole
-
-from .document import Block, Heading, Paragraph, Table, write_html, write_markdown
-from .retrieval import RECALL_AT, classification, retrieval
+from clip2depth_ros.evaluation.document import Block, Heading, Paragraph, Table, write_html, write_markdown
+from clip2depth_ros.evaluation.retrieval import RECALL_AT, classification, retrieval
+from clip2depth_ros.files.replacing import write_whole
 
 PROMPT = "a photo of {} {}"  # article, kind of place
 

@@ -15,15 +15,15 @@ import numpy as np
 from clip2depth_ros.camera import Letterbox
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.evaluation.blocks import Blockiness, patch_stride
-from clip2depth_ros.evaluation.engines import Watched
+from clip2depth_ros.evaluation.engine_comparison import Watched
 from clip2depth_ros.evaluation.examples import Examples
-from clip2depth_ros.evaluation.steadiness import Steadiness
 from clip2depth_ros.evaluation.tally import Tally
-from clip2depth_ros.frame import DepthFrame, Frame
+from clip2depth_ros.evaluation.temporal_consistency import Steadiness
+from clip2depth_ros.files.replacing import write_whole, writing
+from clip2depth_ros.images.frame import DepthFrame, Frame
+from clip2depth_ros.metrics.benchmark_rules import ERRORS, Rule
+from clip2depth_ros.metrics.ground_truth import Truth
 from clip2depth_ros.pipeline import Pipeline
-from clip2depth_ros.replacing import write_whole, writing
-from clip2depth_ros.training.benchmarks import ERRORS, Rule
-from clip2depth_ros.truth import Truth
 
 COLUMNS = ("image", "stamp", *ERRORS, "coverage", "scale", "pixels", "blockiness", "applied_scale", "seconds")
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from clip2depth_ros.pictures import FAR, NEAR, UNKNOWN, legend, sheet, side_by_side
+from clip2depth_ros.images.visualization import FAR, NEAR, UNKNOWN, legend, sheet, side_by_side
 
 CELL_HEIGHT, CELL_WIDTH = 150, 240  # pixels, at most
 OUTDOORS = (1.5, 80.0)  # metres, the colours' range where the truth reaches farther than a room

@@ -6,7 +6,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 
-from clip2depth_ros.frame import Frame
+from clip2depth_ros.images.frame import Frame
 from clip2depth_ros.training.datasets.base import DataSet
 
 

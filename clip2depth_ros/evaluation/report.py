@@ -18,8 +18,8 @@ from clip2depth_ros.evaluation.document import (
     write_markdown,
 )
 from clip2depth_ros.evaluation.plots import INSTALL, can_plot, overview
-from clip2depth_ros.evaluation.steadiness import MEANING as STEADY_MEANING
-from clip2depth_ros.training.benchmarks import ERRORS, MEANING
+from clip2depth_ros.evaluation.temporal_consistency import MEANING as STEADY_MEANING
+from clip2depth_ros.metrics.benchmark_rules import ERRORS, MEANING
 
 _NAMES = {
     "abs_rel": "AbsRel",

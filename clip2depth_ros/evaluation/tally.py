@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from clip2depth_ros.training.benchmarks import ERRORS, Judgement
+from clip2depth_ros.metrics.benchmark_rules import ERRORS, Judgement
 
 # Metres between which error is shown against distance; a bin without pixels is left out.
 DISTANCES = (0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 7.0, 10.0, 15.0, 20.0, 30.0, 40.0, 60.0, 80.0)

@@ -20,11 +20,11 @@ from clip2depth_ros.engines import open_engine
 from clip2depth_ros.engines.base import first_line
 from clip2depth_ros.engines.graph import fold_constants
 from clip2depth_ros.errors import Clip2DepthError
+from clip2depth_ros.files.replacing import make_folder, writing
 from clip2depth_ros.importing.graph_file import LARGEST, described, fix_shapes, read_graph_file, shape_of
 from clip2depth_ros.importing.kinds import Kind
 from clip2depth_ros.importing.wrapping import Writer, write_input, write_output
-from clip2depth_ros.offline import openvino_core
-from clip2depth_ros.replacing import make_folder, writing
+from clip2depth_ros.system.offline import openvino_core
 
 _PREFIX = "network/"
 _IMAGES = (TensorProto.FLOAT, TensorProto.UINT8, TensorProto.DOUBLE)

@@ -14,9 +14,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from clip2depth_ros.bounded import read_bounded
 from clip2depth_ros.camera import Camera
 from clip2depth_ros.errors import Clip2DepthError
+from clip2depth_ros.files.bounded import read_bounded
 
 CELL = 0.5
 """Metres: edge of the cubes into which space is divided to tell places apart,"""

@@ -12,11 +12,11 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from clip2depth_ros.bounded import reading, reason_of
 from clip2depth_ros.errors import Clip2DepthError, printable
+from clip2depth_ros.files.bounded import reading, reason_of
+from clip2depth_ros.files.replacing import replacing
 from clip2depth_ros.network.backbones import create_clip, find_backbone
 from clip2depth_ros.network.clip2depth import Clip2Depth
-from clip2depth_ros.replacing import replacing
 
 FORMAT = "clip2depth-checkpoint-1"
 

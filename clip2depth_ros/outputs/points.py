@@ -12,9 +12,9 @@ from numpy.lib.stride_tricks import as_strided
 
 from clip2depth_ros.camera import Camera
 from clip2depth_ros.errors import Clip2DepthError
-from clip2depth_ros.frame import NAN, DepthFrame, Floor
-from clip2depth_ros.outputs.doubt import doubted_heights
+from clip2depth_ros.images.frame import NAN, DepthFrame, Floor
 from clip2depth_ros.outputs.edges import EdgeFinder
+from clip2depth_ros.outputs.uncertainty import doubted_heights
 
 POINT_STEP = 16
 """Bytes a point: x, y, z float32, and rgb float32 whose bits are 0x00RRGGBB."""

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from clip2depth_ros.camera import Camera
+from clip2depth_ros.camera.transforms import cross
 from clip2depth_ros.errors import Clip2DepthError
-from clip2depth_ros.frame import NAN, DepthFrame, Floor
-from clip2depth_ros.outputs.doubt import height_doubt
+from clip2depth_ros.images.frame import NAN, DepthFrame, Floor
 from clip2depth_ros.outputs.edges import EdgeFinder
-from clip2depth_ros.transforms import cross
+from clip2depth_ros.outputs.uncertainty import height_doubt
 
 # Columns for one reading, so that none falls between two; rows may be wider apart, for obstacles are tall.
 COLUMNS_PER_READING = 2

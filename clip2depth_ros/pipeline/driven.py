@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from clip2depth_ros.transforms import is_pose
+from clip2depth_ros.camera.transforms import is_pose
 
 NO_POSE = "Odometry is not used: its pose is not a rotation and a place in finite numbers."
 

@@ -10,7 +10,7 @@ from clip2depth_ros.bundle import Manifest
 from clip2depth_ros.camera import Camera, Letterbox, Rectifier, Resampler
 from clip2depth_ros.camera.resampler import shrunk_maps, shrunk_size
 from clip2depth_ros.errors import Clip2DepthError
-from clip2depth_ros.frame import NAN
+from clip2depth_ros.images.frame import NAN
 
 
 class Geometry:

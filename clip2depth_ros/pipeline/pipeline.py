@@ -14,7 +14,7 @@ from clip2depth_ros.camera import Letterbox
 from clip2depth_ros.camera.resampler import shrunk_size
 from clip2depth_ros.engines import Engine
 from clip2depth_ros.errors import Clip2DepthError
-from clip2depth_ros.frame import NAN, DepthFrame, Frame, FrameFacts
+from clip2depth_ros.images.frame import NAN, DepthFrame, Frame, FrameFacts
 from clip2depth_ros.pipeline.driven import DrivenMotion
 from clip2depth_ros.pipeline.geometry import Geometry
 from clip2depth_ros.pipeline.lazy_frame import LazyDepthFrame

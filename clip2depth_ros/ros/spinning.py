@@ -15,8 +15,8 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.signals import SignalHandlerOptions
 
-from clip2depth_ros.bounded import reason_of
 from clip2depth_ros.errors import Clip2DepthError
+from clip2depth_ros.files.bounded import reason_of
 from clip2depth_ros.ros import watchdog
 from clip2depth_ros.ros.fastdds import PortWatch, prepare_shared_memory
 from clip2depth_ros.ros.starting import AGAIN

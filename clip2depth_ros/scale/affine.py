@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from clip2depth_ros.camera import Camera
-from clip2depth_ros.frame import NAN, Floor
+from clip2depth_ros.images.frame import NAN, Floor
 from clip2depth_ros.scale.disparity_evidence import (
     Line,
     Source,

@@ -10,7 +10,7 @@ import numpy as np
 
 from clip2depth_ros.camera import Camera
 from clip2depth_ros.errors import Clip2DepthError
-from clip2depth_ros.frame import NAN, Floor
+from clip2depth_ros.images.frame import NAN, Floor
 from clip2depth_ros.scale.floor_plane import FloorFinder
 from clip2depth_ros.scale.fusion import Follower, ScaleFilter
 from clip2depth_ros.scale.height import HeightSource

@@ -8,9 +8,9 @@ import math
 import numpy as np
 
 from clip2depth_ros.camera import Camera
-from clip2depth_ros.frame import Floor
-from clip2depth_ros.medians import median
-from clip2depth_ros.transforms import cross
+from clip2depth_ros.camera.transforms import cross
+from clip2depth_ros.images.frame import Floor
+from clip2depth_ros.metrics.medians import median
 
 GRID = 40
 """Samples along the image's longer side: a floor is a large thing, and 1200 points fit it within 1 %."""

@@ -8,10 +8,10 @@ import math
 import os
 from pathlib import Path
 
-from clip2depth_ros.bounded import read_bounded
 from clip2depth_ros.camera import Camera
 from clip2depth_ros.errors import Clip2DepthError
-from clip2depth_ros.replacing import cannot_write, locked, write_whole
+from clip2depth_ros.files.bounded import read_bounded
+from clip2depth_ros.files.replacing import cannot_write, locked, write_whole
 
 FORMAT = 1
 

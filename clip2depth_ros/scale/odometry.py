@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from clip2depth_ros.frame import NAN
+from clip2depth_ros.camera.transforms import is_pose
+from clip2depth_ros.images.frame import NAN
 from clip2depth_ros.scale.parallax import REFERENCE, Parallax, find_parallax
 from clip2depth_ros.scale.source import Evidence, ScaleSource, View, weighted_median
-from clip2depth_ros.transforms import is_pose
 
 LENGTH, FIRST_LENGTH = 0.2, 0.05
 """Metres of odometry that make a stretch; the first ones are shorter, to have an opinion soon."""

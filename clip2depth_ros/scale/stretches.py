@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from clip2depth_ros.camera import Camera
-from clip2depth_ros.transforms import is_pose
+from clip2depth_ros.camera.transforms import is_pose
 
 WIDTH = 320
 """Pixels of the reduced image's width, at most."""

@@ -4,11 +4,11 @@
 MuJoCo (the `sim` extra) is imported at first use.
 """
 
-from .drive import Drive
-from .places import PLACES, make_place
-from .rooms import ROOMS, make_room
-from .shards import load_shard, render_drives, render_shards
-from .views import SimView, look_pose, sample_views
+from clip2depth_ros.simulation.drives.drive import Drive
+from clip2depth_ros.simulation.places import PLACES, make_place
+from clip2depth_ros.simulation.rooms import ROOMS, make_room
+from clip2depth_ros.simulation.shards import load_shard, render_drives, render_shards
+from clip2depth_ros.simulation.views.views import SimView, look_pose, sample_views
 
 __all__ = [
     "PLACES",

@@ -10,8 +10,8 @@ from zipfile import ZipFile
 
 import numpy as np
 
-from clip2depth_ros.bounded import reason_of
 from clip2depth_ros.errors import Clip2DepthError
+from clip2depth_ros.files.bounded import reason_of
 
 _LARGE = ("image", "depth")
 _SMALL = ("fx", "caption", "pose", "stamp")

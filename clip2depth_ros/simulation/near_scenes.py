@@ -7,13 +7,13 @@ import math
 
 import numpy as np
 
-from .dressing import SMALL, THEMES
-from .palette import Palette
-from .people import SKINS
-from .place_palette import PlacePalette
-from .places import make_place
-from .scene import BOX, CYLINDER, Assembly, Paint, Part, Scene, rotation_about
-from .viewpoints import TOPS
+from clip2depth_ros.simulation.places import make_place
+from clip2depth_ros.simulation.scene.palette import Palette
+from clip2depth_ros.simulation.scene.people import SKINS
+from clip2depth_ros.simulation.scene.place_palette import PlacePalette
+from clip2depth_ros.simulation.scene.scene import BOX, CYLINDER, Assembly, Paint, Part, Scene, rotation_about
+from clip2depth_ros.simulation.small_things.dressing import SMALL, THEMES
+from clip2depth_ros.simulation.views.viewpoints import TOPS
 
 KINDS = {
     "kitchen": 3,

@@ -9,20 +9,24 @@ from __future__ import annotations
 import numpy as np
 
 from clip2depth_ros.errors import Clip2DepthError
-
-from .catalogue import CATALOGUE
-from .fitted_kitchen import fit_kitchen
-from .furnishings import PIECES
-from .layout import Layout
-from .openings import plan_openings
-from .people import Body, add_person
-from .place_kinds import OUTDOORS, PLACES, PlaceKind
-from .place_light import light_place
-from .place_palette import PlacePalette
-from .scene import Paint, Scene, rectangle
-from .shell import build_ceiling, build_floor, build_piers, build_walls_of_place
-from .wall_clutter import dress_walls
-from .yard import build_outdoors
+from clip2depth_ros.simulation.furniture.catalogue import CATALOGUE
+from clip2depth_ros.simulation.furniture.furnishings import PIECES
+from clip2depth_ros.simulation.furniture.layout import Layout
+from clip2depth_ros.simulation.kitchens.fitted_kitchen import fit_kitchen
+from clip2depth_ros.simulation.scene.openings import plan_openings
+from clip2depth_ros.simulation.scene.people import Body, add_person
+from clip2depth_ros.simulation.scene.place_kinds import OUTDOORS, PLACES, PlaceKind
+from clip2depth_ros.simulation.scene.place_light import light_place
+from clip2depth_ros.simulation.scene.place_palette import PlacePalette
+from clip2depth_ros.simulation.scene.scene import Paint, Scene, rectangle
+from clip2depth_ros.simulation.walls.shell import (
+    build_ceiling,
+    build_floor,
+    build_piers,
+    build_walls_of_place,
+)
+from clip2depth_ros.simulation.walls.wall_clutter import dress_walls
+from clip2depth_ros.simulation.yard import build_outdoors
 
 TEXTURES = (44, 16)
 PARTS = 1250

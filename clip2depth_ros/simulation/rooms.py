@@ -7,13 +7,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .layout import Layout
-from .lighting import light_up
-from .openings import plan_openings
-from .palette import Palette
-from .people import Body, add_person
-from .scene import Scene, rectangle
-from .walls import build_floor_and_ceiling, build_walls, decorate
+from clip2depth_ros.simulation.furniture.layout import Layout
+from clip2depth_ros.simulation.scene.lighting import light_up
+from clip2depth_ros.simulation.scene.openings import plan_openings
+from clip2depth_ros.simulation.scene.palette import Palette
+from clip2depth_ros.simulation.scene.people import Body, add_person
+from clip2depth_ros.simulation.scene.scene import Scene, rectangle
+from clip2depth_ros.simulation.walls.walls import build_floor_and_ceiling, build_walls, decorate
 
 
 class RoomKind(NamedTuple):

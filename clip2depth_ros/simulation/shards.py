@@ -20,16 +20,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from clip2depth_ros.bounded import reason_of
 from clip2depth_ros.errors import Clip2DepthError
-from clip2depth_ros.replacing import replacing, writing
+from clip2depth_ros.files.bounded import reason_of
+from clip2depth_ros.files.replacing import replacing, writing
 from clip2depth_ros.simulation.mapped import check_arrays
 
 if TYPE_CHECKING:
-    from clip2depth_ros.frame import Frame
-
-    from .drive import Drive
-    from .views import SimView
+    from clip2depth_ros.images.frame import Frame
+    from clip2depth_ros.simulation.drives.drive import Drive
+    from clip2depth_ros.simulation.views.views import SimView
 
 SCENES_PER_SHARD = 32
 
@@ -46,19 +45,19 @@ def views_of_seed(
 ) -> Iterator[SimView]:
     """The `views` views of scene `seed` of `what` ("rooms", "places" or "near"), whoever asks for them."""
     if what == "near":
-        from .near_scenes import make_near_scene
-        from .near_views import near_rng, views_of_near_scene
+        from clip2depth_ros.simulation.near_scenes import make_near_scene
+        from clip2depth_ros.simulation.views.near_views import near_rng, views_of_near_scene
 
         rng = near_rng(seed)
         return views_of_near_scene(make_near_scene(seed), rng, views, width, height, supersample=supersample)
     if what == "places":
-        from .place_views import place_rng, views_of_place
-        from .places import make_place
+        from clip2depth_ros.simulation.places import make_place
+        from clip2depth_ros.simulation.views.place_views import place_rng, views_of_place
 
         rng = place_rng(seed)
         return views_of_place(make_place(seed), rng, views, width, height, supersample=supersample)
-    from .rooms import make_room
-    from .views import views_of_room
+    from clip2depth_ros.simulation.rooms import make_room
+    from clip2depth_ros.simulation.views.views import views_of_room
 
     rng = np.random.default_rng([13, seed])
     return views_of_room(make_room(seed), rng, views, width, height, supersample=supersample)
@@ -103,7 +102,7 @@ def drive_path(out_dir: Path, seed: int, frames: int, fps: float, width: int, he
 
 def make_drive(seed: int, frames: int, fps: float, width: int, height: int) -> Drive:
     """Drive `seed`, with a field of view of its own of 50 to 100 degrees."""
-    from .drive import Drive
+    from clip2depth_ros.simulation.drives.drive import Drive
 
     fov = np.random.default_rng([23, seed]).uniform(math.radians(50), math.radians(100))
     return Drive(seed, width, height, fps, horizontal_fov=float(fov), seconds=frames / fps)
@@ -111,7 +110,7 @@ def make_drive(seed: int, frames: int, fps: float, width: int, height: int) -> D
 
 def drive_caption(drive: Drive, frame: Frame) -> str:
     """A sentence about a frame of a drive."""
-    from .captions import describe
+    from clip2depth_ros.simulation.views.captions import describe
 
     rng = np.random.default_rng([31, drive.seed, int(frame.name)])
     return describe(drive.scene, frame.depth, frame.camera, frame.pose, rng)
@@ -219,7 +218,7 @@ def render_drives(
 
 def _render_missing(jobs: list[tuple], workers: int, what: str) -> list[Path]:
     """Do the jobs (function, path, arguments) whose path is not there yet; all paths."""
-    from .gl import import_mujoco
+    from clip2depth_ros.simulation.rendering.gl import import_mujoco
 
     paths = [path for _, path, *_ in jobs]
     jobs = [job for job in jobs if not job[1].exists()]

@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from .layout import Layout
-from .openings import Opening, Wall, walls_of
-from .palette import Palette
-from .place_palette import PlacePalette
-from .scene import Assembly, Paint, Scene, rectangle
-from .shell import lay_ground
-from .sky import SKIES
+from clip2depth_ros.simulation.furniture.layout import Layout
+from clip2depth_ros.simulation.rendering.sky import SKIES
+from clip2depth_ros.simulation.scene.openings import Opening, Wall, walls_of
+from clip2depth_ros.simulation.scene.palette import Palette
+from clip2depth_ros.simulation.scene.place_palette import PlacePalette
+from clip2depth_ros.simulation.scene.scene import Assembly, Paint, Scene, rectangle
+from clip2depth_ros.simulation.walls.shell import lay_ground
 
 _GLASS = Paint((0.10, 0.12, 0.15), specular=0.9, shininess=0.9)
 

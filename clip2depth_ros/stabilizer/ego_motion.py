@@ -9,7 +9,7 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from clip2depth_ros.medians import median
+from clip2depth_ros.metrics.medians import median
 
 MIN_POINTS = 24
 """Fewer points that agree on a motion are not trusted."""

@@ -8,7 +8,7 @@ import math
 import cv2
 import numpy as np
 
-from clip2depth_ros.medians import median
+from clip2depth_ros.metrics.medians import median
 
 CELL = 12
 """Side of the square in which at most one corner is followed, pixels of the reduced image."""

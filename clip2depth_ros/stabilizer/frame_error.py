@@ -8,10 +8,9 @@ import math
 import cv2
 import numpy as np
 
-from clip2depth_ros.medians import median
-
-from .flow import Flow
-from .prediction import Prediction
+from clip2depth_ros.metrics.medians import median
+from clip2depth_ros.stabilizer.flow import Flow
+from clip2depth_ros.stabilizer.prediction import Prediction
 
 CELLS = 32
 """Cells across the image in which the smooth error is sought."""

@@ -7,8 +7,7 @@ import cv2
 import numpy as np
 
 from clip2depth_ros.camera import Camera
-
-from .flow import Flow, square_length
+from clip2depth_ros.stabilizer.flow import Flow, square_length
 
 ASTRAY, ASTRAY_PART = 1.0, 0.1
 """Flow speaks against the camera's motion where they differ by more than this many pixels of the reduced

@@ -8,15 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from clip2depth_ros.camera import Camera
+from clip2depth_ros.camera.transforms import is_pose
 from clip2depth_ros.errors import Clip2DepthError
-from clip2depth_ros.transforms import is_pose
-
-from .depth_filter import DepthFilter
-from .ego_motion import EgoMotion, find_ego_motion, typical_miss
-from .flow import Flow
-from .landmarks import landmarks
-from .prediction import Prediction
-from .settings import StabilizerSettings
+from clip2depth_ros.stabilizer.depth_filter import DepthFilter
+from clip2depth_ros.stabilizer.ego_motion import EgoMotion, find_ego_motion, typical_miss
+from clip2depth_ros.stabilizer.flow import Flow
+from clip2depth_ros.stabilizer.landmarks import landmarks
+from clip2depth_ros.stabilizer.prediction import Prediction
+from clip2depth_ros.stabilizer.settings import StabilizerSettings
 
 NAN = float("nan")
 UNGUIDED = 0.01

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from clip2depth_ros.bounded import load_json
 from clip2depth_ros.errors import Clip2DepthError, printable
-from clip2depth_ros.replacing import write_whole
+from clip2depth_ros.files.bounded import load_json
+from clip2depth_ros.files.replacing import write_whole
 from clip2depth_ros.training.configuration import Recipe
 from clip2depth_ros.training.recipe import Run
 

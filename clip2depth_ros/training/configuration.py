@@ -9,10 +9,10 @@ import typing
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from clip2depth_ros.bounded import load_yaml, reading
 from clip2depth_ros.errors import Clip2DepthError, printable
-from clip2depth_ros.training.augmentation import Augmentation
-from clip2depth_ros.training.losses import DepthLoss
+from clip2depth_ros.files.bounded import load_yaml, reading
+from clip2depth_ros.training.loss.losses import DepthLoss
+from clip2depth_ros.training.views.augmentation import Augmentation
 
 PRECISIONS = ("bf16", "fp16", "no")
 OPTIMIZERS = ("adamw", "muon")

@@ -6,7 +6,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from clip2depth_ros.bounded import MAX_TABLE, read_bounded, reading
+from clip2depth_ros.files.bounded import MAX_TABLE, read_bounded, reading
 
 SHOWN = {"rmse_log": "RMSE log", "abs_rel": "AbsRel", "abs_rel_scaled": "AbsRel, each image scaled"}
 

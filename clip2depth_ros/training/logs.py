@@ -12,8 +12,8 @@ from pathlib import Path
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from clip2depth_ros.bounded import MAX_TABLE, read_bounded, reading
-from clip2depth_ros.replacing import write_whole, writing
+from clip2depth_ros.files.bounded import MAX_TABLE, read_bounded, reading
+from clip2depth_ros.files.replacing import write_whole, writing
 
 LINE_SECONDS = 20.0
 

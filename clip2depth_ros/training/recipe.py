@@ -25,15 +25,14 @@ from accelerate.utils import DistributedDataParallelKwargs
 
 from clip2depth_ros.bundle import open_bundle
 from clip2depth_ros.errors import Clip2DepthError
+from clip2depth_ros.files.replacing import write_whole
 from clip2depth_ros.network import Clip2Depth, create_clip, find_backbone, save_checkpoint
 from clip2depth_ros.network.backbones import clip_fingerprint
 from clip2depth_ros.network.checkpoint import read_tensors, write_tensors
-from clip2depth_ros.replacing import write_whole
-from clip2depth_ros.training.batches import Batch, BatchMaker, fixed_batch
 from clip2depth_ros.training.configuration import Phase, Recipe, Stage
 from clip2depth_ros.training.datasets import DataSet, below, open_data_set
-from clip2depth_ros.training.flow import checked_flow
-from clip2depth_ros.training.objectives import (
+from clip2depth_ros.training.loss.checked_flow import checked_flow
+from clip2depth_ros.training.loss.objectives import (
     ClipWithDepth,
     DepthObjective,
     PretrainObjective,
@@ -42,6 +41,7 @@ from clip2depth_ros.training.objectives import (
 from clip2depth_ros.training.recovery import load_bundle_weights
 from clip2depth_ros.training.state import read_facts
 from clip2depth_ros.training.trainer import Trainer
+from clip2depth_ros.training.views.batches import Batch, BatchMaker, fixed_batch
 
 NO_INFLUENCE = ("report_steps", "save_minutes")  # entries of a stage that may change when a run goes on
 

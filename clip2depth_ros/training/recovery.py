@@ -11,9 +11,9 @@ import torch
 from onnx import numpy_helper
 from torch import nn
 
-from clip2depth_ros.bounded import reading
 from clip2depth_ros.bundle.library import Bundle
 from clip2depth_ros.errors import Clip2DepthError
+from clip2depth_ros.files.bounded import reading
 from clip2depth_ros.network import Clip2Depth
 
 _OPERATORS = {nn.Conv2d: "Conv", nn.ConvTranspose2d: "ConvTranspose", nn.BatchNorm2d: "BatchNormalization"}

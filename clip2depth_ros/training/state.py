@@ -12,8 +12,8 @@ from pathlib import Path
 
 import torch
 
-from clip2depth_ros.bounded import reading
 from clip2depth_ros.errors import Clip2DepthError
+from clip2depth_ros.files.bounded import reading
 from clip2depth_ros.network import checkpoint
 from clip2depth_ros.network.checkpoint import read_tensors, write_tensors
 

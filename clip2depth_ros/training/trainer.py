@@ -15,13 +15,13 @@ from torch import nn
 
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.training.averaging import WeightAverage, trained_state
-from clip2depth_ros.training.batches import Batch
 from clip2depth_ros.training.configuration import Phase, Stage
-from clip2depth_ros.training.loading import load_batches
 from clip2depth_ros.training.logs import StageLog
 from clip2depth_ros.training.optimizers import create_optimizer
 from clip2depth_ros.training.schedule import Schedule
 from clip2depth_ros.training.state import read_facts, read_state, write_state
+from clip2depth_ros.training.views.batches import Batch
+from clip2depth_ros.training.views.loading import load_batches
 
 SKIPPED_STEPS = 20  # float16: so many steps in a row may overflow while the loss scale comes down
 

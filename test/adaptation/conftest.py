@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from clip2depth_ros.camera import Camera
-from clip2depth_ros.frame import Frame
+from clip2depth_ros.images.frame import Frame
 
 DISTANCE = 2.0
 FPS = 10

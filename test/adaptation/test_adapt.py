@@ -96,7 +96,7 @@ def test_a_wall_is_learned_from_images_and_motion_alone(mini, wall_frames, tmp_p
 def test_a_simulated_drive_is_learned_with_the_odometry_of_wheels(mini, tmp_path):
     pytest.importorskip("mujoco", reason="the simulator needs MuJoCo")
     from clip2depth_ros.simulation import Drive
-    from clip2depth_ros.simulation.wheels import Wheels
+    from clip2depth_ros.simulation.drives.wheels import Wheels
 
     frames = list(Drive(9004, 224, 160, 5, seconds=40))
     told = Wheels(scale=1.03).odometry([f.pose for f in frames], 5, np.random.default_rng(0))
@@ -118,7 +118,7 @@ torch.set_num_threads(1)
 from pathlib import Path
 from clip2depth_ros.adaptation.adapt import Adaptation, Settings  # noqa: E402
 from clip2depth_ros.bundle import open_bundle  # noqa: E402
-from clip2depth_ros.sources import open_source  # noqa: E402
+from clip2depth_ros.io import open_source  # noqa: E402
 def frames():
     print("reads", flush=True)
     return open_source({str(folder)!r}, odometry=True)

@@ -8,7 +8,7 @@ pytest.importorskip("torch", reason="adapting needs PyTorch")
 from clip2depth_ros.adaptation.recording import angle_between
 from clip2depth_ros.adaptation.refinement import refine
 from clip2depth_ros.camera import Camera
-from clip2depth_ros.transforms import pose_matrix
+from clip2depth_ros.camera.transforms import pose_matrix
 
 CAMERA = Camera.from_fov(224, 160, 1.1)
 

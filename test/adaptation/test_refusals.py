@@ -8,7 +8,7 @@ pytest.importorskip("torch", reason="adapting needs PyTorch")
 
 from clip2depth_ros.adaptation.adapt import Adaptation, Settings
 from clip2depth_ros.adaptation.refusal import Refusal
-from clip2depth_ros.transforms import pose_matrix
+from clip2depth_ros.camera.transforms import pose_matrix
 
 
 def refusal_of(frames, mini, folder, **settings):

@@ -9,7 +9,7 @@ from clip2depth_ros.adaptation.views import (
     find_sources,
     kept_out_blocks,
 )
-from clip2depth_ros.transforms import pose_matrix
+from clip2depth_ros.camera.transforms import pose_matrix
 
 
 @pytest.mark.parametrize("total, count", [(8, 1), (60, 7), (20, 2)])

@@ -12,7 +12,7 @@ import pytest
 from benchmark import engines
 from benchmark.engine_table import measure, networks, table
 from clip2depth_ros.bundle.manifest import Manifest
-from clip2depth_ros.engines.survey import GpuFacts
+from clip2depth_ros.engines.probe import GpuFacts
 
 SIZE = (48, 64)
 

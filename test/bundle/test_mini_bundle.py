@@ -6,7 +6,7 @@ import pytest
 
 from clip2depth_ros.bundle.library import open_bundle
 from clip2depth_ros.engines import open_engine
-from clip2depth_ros.frame import Frame
+from clip2depth_ros.images.frame import Frame
 from clip2depth_ros.pipeline import Pipeline
 
 

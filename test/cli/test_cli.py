@@ -97,8 +97,8 @@ def test_running_needs_no_pytorch_no_ros_and_no_simulator():
     program = """
 import sys
 import clip2depth_ros.cli, clip2depth_ros.commands.run, clip2depth_ros.commands.doctor
-import clip2depth_ros.sources.bag, clip2depth_ros.sources.video, clip2depth_ros.sources.images
-import clip2depth_ros.sources.simulated, clip2depth_ros.engines.openvino
+import clip2depth_ros.io.bag, clip2depth_ros.io.video, clip2depth_ros.io.images
+import clip2depth_ros.io.simulated, clip2depth_ros.engines.openvino
 print([m for m in ("torch", "open_clip", "rclpy", "mujoco", "sensor_msgs") if m in sys.modules])
 """
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)

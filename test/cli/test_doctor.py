@@ -7,9 +7,10 @@ import sys
 import pytest
 
 from clip2depth_ros.cli import main
-from clip2depth_ros.commands import _doctor_engines, _findings, doctor
+from clip2depth_ros.commands import doctor
+from clip2depth_ros.commands._shared import doctor_engines, findings
 from clip2depth_ros.engines import EngineUnavailable
-from clip2depth_ros.engines.survey import GpuFacts
+from clip2depth_ros.engines.probe import GpuFacts
 
 GPU = GpuFacts("Orin", "8.7", 8 * 2**30, "", "12.6")
 
@@ -17,7 +18,7 @@ GPU = GpuFacts("Orin", "8.7", 8 * 2**30, "", "12.6")
 @pytest.fixture
 def gpu(monkeypatch):
     """Function that gives the machine a GPU, or takes it away with a reason."""
-    return lambda facts: monkeypatch.setattr(_doctor_engines, "gpu_facts", lambda: facts)
+    return lambda facts: monkeypatch.setattr(doctor_engines, "gpu_facts", lambda: facts)
 
 
 def levels(findings) -> dict[str, str]:
@@ -58,11 +59,11 @@ def test_what_the_bundle_says_is_told(no_gpu, make_bundle, capsys):
 
 
 def test_an_engine_that_computes_wrongly_is_a_warning():
-    refused = _doctor_engines._step(
+    refused = doctor_engines._step(
         "tensorrt fp16: Engine tensorrt is refused for bundle x: differs by 12.30%."
     )
     assert refused.level == doctor.WARN and refused.advice
-    assert _doctor_engines._step("openvino fp32: chosen").level == doctor.OK
+    assert doctor_engines._step("openvino fp32: chosen").level == doctor.OK
 
 
 def test_the_engine_that_is_asked_for_is_the_one_that_is_looked_at(tiny_bundle, capsys):
@@ -72,7 +73,7 @@ def test_the_engine_that_is_asked_for_is_the_one_that_is_looked_at(tiny_bundle, 
 
 def test_without_openvino_it_says_which_engine_runs(monkeypatch):
     monkeypatch.setitem(sys.modules, "openvino", None)
-    (finding,) = _doctor_engines.look_at_openvino()
+    (finding,) = doctor_engines.look_at_openvino()
     assert finding.level == doctor.WARN and finding.advice == "pip install openvino"
     assert finding.text.startswith("not installed; without it the opencv engine runs the network")
 
@@ -83,7 +84,7 @@ def test_without_openvino_it_says_which_engine_runs(monkeypatch):
 )
 def test_the_gpu(gpu, facts, level, words):
     gpu(facts)
-    finding = list(_doctor_engines.look_at_gpu())[-1]
+    finding = list(doctor_engines.look_at_gpu())[-1]
     assert finding.level == level and words in finding.text
 
 
@@ -91,8 +92,8 @@ def test_a_jetson_whose_gpu_is_hidden_is_a_warning(gpu, monkeypatch, tmp_path):
     gpu("no NVIDIA driver")
     model = tmp_path / "model"
     model.write_text("NVIDIA Jetson Orin Nano\0")
-    monkeypatch.setattr(_doctor_engines, "JETSON", model)
-    jetson, finding = _doctor_engines.look_at_gpu()
+    monkeypatch.setattr(doctor_engines, "JETSON", model)
+    jetson, finding = doctor_engines.look_at_gpu()
     assert jetson.text == "NVIDIA Jetson Orin Nano"
     assert finding.level == doctor.WARN and "runtime" in finding.advice
 
@@ -107,19 +108,19 @@ def test_what_is_missing_is_a_warning_only_where_there_is_a_gpu(gpu, monkeypatch
         return installed[library]
 
     gpu(facts)
-    monkeypatch.setattr(_doctor_engines, "tensorrt_version", version)
-    monkeypatch.setattr(_doctor_engines, "package_version", lambda name: None)
-    tensorrt, bindings = _doctor_engines.look_at_tensorrt()
+    monkeypatch.setattr(doctor_engines, "tensorrt_version", version)
+    monkeypatch.setattr(doctor_engines, "package_version", lambda name: None)
+    tensorrt, bindings = doctor_engines.look_at_tensorrt()
     assert (tensorrt.level, tensorrt.text) == (doctor.OK, "10.3.0")
     assert bindings.level == level and "cuda-bindings is not installed" in bindings.text
     installed.clear()
-    (neither,) = _doctor_engines.look_at_tensorrt()
+    (neither,) = doctor_engines.look_at_tensorrt()
     assert neither.level == level and "tensorrt not installed; tensorrt_rtx not installed" in neither.text
-    (pytorch,) = _doctor_engines.look_at_pytorch()
+    (pytorch,) = doctor_engines.look_at_pytorch()
     assert pytorch.level == doctor.OK  # nothing on the run path wants it
     installed["tensorrt_rtx"] = "1.7.1"
-    monkeypatch.setattr(_doctor_engines, "package_version", lambda name: "13.5.0")
-    assert [(f.level, f.subject) for f in _doctor_engines.look_at_tensorrt()] == [
+    monkeypatch.setattr(doctor_engines, "package_version", lambda name: "13.5.0")
+    assert [(f.level, f.subject) for f in doctor_engines.look_at_tensorrt()] == [
         (doctor.OK, "TensorRT RTX"),
         (doctor.OK, "CUDA"),
     ]
@@ -136,9 +137,9 @@ def test_what_is_missing_is_a_warning_only_where_there_is_a_gpu(gpu, monkeypatch
 )
 def test_a_pytorch_that_cannot_use_the_gpu(gpu, monkeypatch, answer, level, words):
     gpu(GPU)
-    monkeypatch.setattr(_doctor_engines, "package_version", lambda name: "2.8.0")
-    monkeypatch.setattr(_doctor_engines, "CUDA_PROBE", answer)
-    (finding,) = _doctor_engines.look_at_pytorch()
+    monkeypatch.setattr(doctor_engines, "package_version", lambda name: "2.8.0")
+    monkeypatch.setattr(doctor_engines, "CUDA_PROBE", answer)
+    (finding,) = doctor_engines.look_at_pytorch()
     assert finding.level == level and words in finding.text
     assert bool(finding.advice) == (level != doctor.OK)
 
@@ -174,7 +175,7 @@ def test_a_broken_rclpy_is_reported_not_raised(monkeypatch):
 def test_an_rclpy_that_hangs_is_reported(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
     monkeypatch.setattr(doctor, "ROS_PROBE", "import time; time.sleep(60)")
-    monkeypatch.setattr(_findings, "PROBE_TIMEOUT", 0.5)
+    monkeypatch.setattr(findings, "PROBE_TIMEOUT", 0.5)
     assert "did not answer" in next(doctor.look_at_ros()).text
 
 

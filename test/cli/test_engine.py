@@ -13,8 +13,8 @@ import time
 import pytest
 
 from clip2depth_ros.cli import main
-from clip2depth_ros.commands import _engine
-from clip2depth_ros.commands._engine import BuildLine
+from clip2depth_ros.commands._shared import engine_options
+from clip2depth_ros.commands._shared.engine_options import BuildLine
 
 
 @pytest.fixture
@@ -117,7 +117,7 @@ def test_a_build_hears_the_interrupt(engine, tiny, monkeypatch):
         finally:
             ended.set()
 
-    monkeypatch.setattr(_engine, "open_engine", build)
+    monkeypatch.setattr(engine_options, "open_engine", build)
     code, out, err = engine("build", *tiny)
     assert code == 130 and out == "" and "building, 43%" in err
     assert ended.wait(5), "the build was called off"

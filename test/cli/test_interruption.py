@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 import pytest
 
-from clip2depth_ros import results
 from clip2depth_ros.cli import main
+from clip2depth_ros.io import results
 
 RUN = [sys.executable, "-m", "clip2depth_ros", "run"]
 FULL = """
@@ -125,7 +125,7 @@ def test_a_film_that_does_not_fit_is_noticed(tmp_path):
 import resource, signal, sys
 import numpy as np
 from clip2depth_ros.errors import Clip2DepthError
-from clip2depth_ros.pictures import Film
+from clip2depth_ros.images.visualization import Film
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, resource.RLIM_INFINITY))
 rng = np.random.default_rng(0)

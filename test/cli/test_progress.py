@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
-from clip2depth_ros.commands import _progress
-from clip2depth_ros.commands._progress import progress
+from clip2depth_ros.commands._shared.progress import progress
 
 
 @pytest.mark.parametrize(
@@ -14,6 +15,6 @@ from clip2depth_ros.commands._progress import progress
 )
 def test_a_line_now_and_then_and_every_item_once(ends, total, monkeypatch, capsys):
     times = iter([0.0, 2.0, 6.0, 6.0, 8.0])
-    monkeypatch.setattr(_progress.time, "monotonic", lambda: next(times))
+    monkeypatch.setattr(time, "monotonic", lambda: next(times))
     assert list(progress("abc", "frame", *ends)) == ["a", "b", "c"]
     assert capsys.readouterr().err == f"2 of {total} frames\n"

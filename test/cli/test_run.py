@@ -9,8 +9,8 @@ import pytest
 from clip2depth_ros.bundle import open_bundle
 from clip2depth_ros.camera import Camera
 from clip2depth_ros.cli import main
-from clip2depth_ros.depth_images import Millimetres
-from clip2depth_ros.results import COLUMNS, ERRORS
+from clip2depth_ros.images.depth_images import Millimetres
+from clip2depth_ros.io.results import COLUMNS, ERRORS
 
 
 @pytest.fixture

@@ -197,10 +197,10 @@ def test_installed_programs_come_first(tmp_path, monkeypatch):
     monkeypatch.setenv("AMENT_PREFIX_PATH", str(tmp_path))
     monkeypatch.setattr(sys, "prefix", str(tmp_path / "none"))
     monkeypatch.setattr("sysconfig.get_path", lambda _: str(tmp_path / "none"))
-    assert find_executable("depth_node") == [sys.executable, "-m", "clip2depth_ros.ros.depth_node"]
+    assert find_executable("depth_node") == [sys.executable, "-m", "clip2depth_ros.ros.nodes.depth_node"]
     program.chmod(0o755)
     assert find_executable("depth_node") == [str(program)]
-    assert find_executable("camera_node") == [sys.executable, "-m", "clip2depth_ros.ros.camera_node"]
+    assert find_executable("camera_node") == [sys.executable, "-m", "clip2depth_ros.ros.nodes.camera_node"]
 
 
 def test_a_shared_file_that_is_not_there_is_none():

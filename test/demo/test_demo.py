@@ -208,7 +208,8 @@ def test_neither_pytorch_nor_launch_is_needed():
     program = """
         import sys
         import clip2depth_ros.commands.demo, clip2depth_ros.demo.session, clip2depth_ros.demo.report
-        import clip2depth_ros.ros.observer, clip2depth_ros.ros.camera_node, clip2depth_ros.ros.depth_node
+        import clip2depth_ros.ros.nodes.observer, clip2depth_ros.ros.nodes.camera_node
+        import clip2depth_ros.ros.nodes.depth_node
         print([m for m in ("torch", "launch", "launch_ros", "ros2cli", "tf2_ros") if m in sys.modules])
     """
     code = "\n".join(line.strip() for line in program.splitlines())

@@ -12,7 +12,7 @@ import pytest
 from clip2depth_ros.demo.live import Tally, Topics
 from clip2depth_ros.demo.recording import Recorder
 from clip2depth_ros.demo.report import draw, film_rate, matches, summary, table
-from clip2depth_ros.pictures import colour_depth
+from clip2depth_ros.images.visualization import colour_depth
 
 TOPICS = Topics()
 SECOND = 10**9

@@ -27,7 +27,7 @@ def vit_bundle(tmp_path_factory):
     torch = pytest.importorskip("torch", reason="the exporter needs PyTorch")
     from open_clip import CLIP
 
-    from clip2depth_ros.bundle.export import export_bundle
+    from clip2depth_ros.export.exporter import export_bundle
     from clip2depth_ros.network.backbones import Backbone
     from clip2depth_ros.network.clip2depth import Clip2Depth
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from clip2depth_ros.offline import openvino_core
+from clip2depth_ros.system.offline import openvino_core
 
 FAULTS = {
     "old_driver": "neither builder nor runtime is made, as with a driver older than TensorRT's CUDA",
@@ -69,8 +69,9 @@ def install(
     library: "tensorrt", or "tensorrt_rtx"; the other one is not installed. set_module(name, module) and
     set_attribute(object, name, value) default to plain assignment, for a process that ends afterwards.
     """
-    from clip2depth_ros.engines import cuda, pytorch, survey
+    from clip2depth_ros.engines import probe, pytorch
     from clip2depth_ros.engines.base import EngineUnavailable
+    from clip2depth_ros.engines.tensorrt import cuda
 
     assert fault in ("", *FAULTS), fault
     trt = FakeTensorRt(version, fault, library)
@@ -83,9 +84,9 @@ def install(
         put_module(name, trt if name == library else None)
     put = set_attribute or setattr
     put(
-        survey,
+        probe,
         "gpu_facts",
-        lambda index=0: survey.GpuFacts(**trt.gpu) if index == 0 else "there is one device",
+        lambda index=0: probe.GpuFacts(**trt.gpu) if index == 0 else "there is one device",
     )
     put(cuda, "import_driver", lambda: trt.driver)
     put(pytorch, "import_torch", no_torch_on_cuda)

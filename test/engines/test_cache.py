@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from clip2depth_ros.engines import cache, sealed
+from clip2depth_ros.engines import cache, checksummed
 from clip2depth_ros.engines.base import EngineUnavailable
 from clip2depth_ros.engines.cache import BuildCancelled, EngineKey, cached_engine, clear_cached, list_cached
 
@@ -136,14 +136,14 @@ def test_a_foreign_file_is_built_again(built, caplog, content):
 
 
 def test_a_sealed_file_of_something_else_is_built_again(built, caplog):
-    sealed.write_sealed(built, {"tensorrt": "10.3.0"}, PLAN[::-1])
+    checksummed.write_sealed(built, {"tensorrt": "10.3.0"}, PLAN[::-1])
     assert "holds no engine of this program's" in reason(built.parent, caplog)
 
 
 def test_a_stale_file_is_built_again(built, caplog):
-    facts, _ = sealed.read_sealed(built)
+    facts, _ = checksummed.read_sealed(built)
     facts["key"]["tensorrt"] = "8.6.1"
-    sealed.write_sealed(built, facts, PLAN[::-1])
+    checksummed.write_sealed(built, facts, PLAN[::-1])
     said = reason(built.parent, caplog)
     assert "is stale: it was built by TensorRT 8.6.1 on Orin (8.7), wanted is TensorRT 10.3.0" in said
 
@@ -161,7 +161,7 @@ def test_an_engine_that_tensorrt_refuses_is_built_again(built, caplog):
         builder.open(built.parent)
     assert builder.builds == 1
     assert "cannot be opened (TensorRT does not take it); building it again" in caplog.text
-    assert sealed.read_sealed(built)[1] == PLAN[::-1]
+    assert checksummed.read_sealed(built)[1] == PLAN[::-1]
 
 
 def test_an_engine_that_cannot_be_loaded_when_new_is_not_kept(tmp_path):
@@ -211,13 +211,13 @@ def test_a_new_engine_replaces_the_old_in_one_step(built, monkeypatch):
     replace_ = os.replace
 
     def watched(source, target):
-        seen.append((Path(target).read_bytes(), sealed.read_sealed(Path(source))[1]))
+        seen.append((Path(target).read_bytes(), checksummed.read_sealed(Path(source))[1]))
         replace_(source, target)
 
     monkeypatch.setattr(os, "replace", watched)
-    sealed.write_sealed(built, {"new": True}, b"payload")
+    checksummed.write_sealed(built, {"new": True}, b"payload")
     assert seen == [(old, b"payload")]
-    assert sealed.read_sealed(built) == ({"new": True}, b"payload")
+    assert checksummed.read_sealed(built) == ({"new": True}, b"payload")
 
 
 def test_without_a_writable_folder_it_builds_for_this_run(tmp_path, caplog):
@@ -232,7 +232,7 @@ def test_without_a_writable_folder_it_builds_for_this_run(tmp_path, caplog):
 def test_an_engine_in_a_folder_that_nobody_can_write_is_opened(built, monkeypatch):
     """As shipped in an image: no lock is taken, nothing is written."""
     monkeypatch.setattr(cache, "_lock", None)
-    monkeypatch.setattr(sealed, "write_sealed", None)
+    monkeypatch.setattr(checksummed, "write_sealed", None)
     builder = Builder()
     builder.open(built.parent)
     assert builder.builds == 0

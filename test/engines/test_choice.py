@@ -8,9 +8,10 @@ import sys
 import numpy as np
 import pytest
 
-from clip2depth_ros.engines import ENGINE_NAMES, choice, cuda, open_engine, survey
+from clip2depth_ros.engines import ENGINE_NAMES, open_engine, probe, selection
+from clip2depth_ros.engines.attempts import was_passed_over
 from clip2depth_ros.engines.base import EngineUnavailable
-from clip2depth_ros.engines.steps import was_passed_over
+from clip2depth_ros.engines.tensorrt import cuda
 from clip2depth_ros.errors import Clip2DepthError
 
 
@@ -25,23 +26,23 @@ def test_without_a_gpu_it_is_openvino_and_says_why(tiny_bundle, no_gpu, caplog):
     )
     assert engine.choice[3].startswith("openvino fp32: chosen, 0.00% off on the check sample, on ")
     assert len(engine.choice) == 4
-    lines = [record.message for record in caplog.records if record.name == choice.__name__]
+    lines = [record.message for record in caplog.records if record.name == selection.__name__]
     assert lines == list(engine.choice)
 
 
 def test_bf16_where_the_processor_has_it_and_it_is_right(convolved_bundle, no_gpu, monkeypatch):
-    monkeypatch.setattr(choice, "computes_bf16", lambda: True)
+    monkeypatch.setattr(selection, "computes_bf16", lambda: True)
     with open_engine(convolved_bundle, "openvino") as engine:
         assert (engine.precision, len(engine.choice)) == ("bf16", 1)
         assert engine.difference < 0.02
     with open_engine(convolved_bundle, "openvino", precision="fp32") as engine:
         assert engine.precision == "fp32"
-    check = choice.self_check
+    check = selection.self_check
 
     def rougher(engine, bundle):
         return check(engine, bundle) + 0.02 * (engine.precision == "bf16")
 
-    monkeypatch.setattr(choice, "self_check", rougher)
+    monkeypatch.setattr(selection, "self_check", rougher)
     with open_engine(convolved_bundle, "openvino") as engine:
         assert engine.precision == "fp32" and "on the check sample: not taken" in engine.choice[0]
     with open_engine(convolved_bundle, "openvino", precision="bf16") as engine:
@@ -49,7 +50,7 @@ def test_bf16_where_the_processor_has_it_and_it_is_right(convolved_bundle, no_gp
 
 
 def test_int8_where_there_is_no_bf16_and_the_bundle_holds_it(make_bundle, no_gpu, monkeypatch, tiny_depth):
-    monkeypatch.setattr(choice, "computes_int8", lambda: True)
+    monkeypatch.setattr(selection, "computes_int8", lambda: True)
     bundle = make_bundle(int8=1.0)
     with open_engine(bundle) as engine:
         assert (engine.name, engine.precision) == ("openvino", "int8")
@@ -63,20 +64,20 @@ def test_int8_where_there_is_no_bf16_and_the_bundle_holds_it(make_bundle, no_gpu
             op.get_rt_info()["runtimePrecision"] for op in engine._compiled.get_runtime_model().get_ops()
         }
         assert kernels & {"u8", "i8"}
-    monkeypatch.setattr(choice, "computes_bf16", lambda: True)
+    monkeypatch.setattr(selection, "computes_bf16", lambda: True)
     with open_engine(bundle) as engine:
         assert engine.precision == "bf16"
     with open_engine(bundle, precision="int8") as engine:
         assert (engine.name, engine.precision) == ("openvino", "int8")
-    monkeypatch.setattr(choice, "computes_int8", lambda: False)
-    monkeypatch.setattr(choice, "computes_bf16", lambda: False)
+    monkeypatch.setattr(selection, "computes_int8", lambda: False)
+    monkeypatch.setattr(selection, "computes_bf16", lambda: False)
     with open_engine(bundle) as engine:
         assert engine.precision == "fp32"
 
 
 def test_int8_that_computes_wrongly_gives_way_to_fp32(make_bundle, no_gpu, monkeypatch, caplog):
     """Held to the bundle's own tolerance, 2 %, not to another precision's."""
-    monkeypatch.setattr(choice, "computes_int8", lambda: True)
+    monkeypatch.setattr(selection, "computes_int8", lambda: True)
     with open_engine(make_bundle(int8=1.1), "openvino") as engine:
         assert engine.precision == "fp32"
     refused, chosen = engine.choice
@@ -88,7 +89,7 @@ def test_int8_that_computes_wrongly_gives_way_to_fp32(make_bundle, no_gpu, monke
 
 
 def test_a_damaged_int8_model_is_a_broken_bundle(make_bundle, no_gpu, monkeypatch):
-    monkeypatch.setattr(choice, "computes_int8", lambda: True)
+    monkeypatch.setattr(selection, "computes_int8", lambda: True)
     bundle = make_bundle(int8=1.0, name="broken8")
     (bundle.path / "model_int8.onnx").write_bytes(b"another")
     with pytest.raises(Clip2DepthError, match=r"model_int8\.onnx is damaged or was exchanged") as error:
@@ -134,13 +135,13 @@ def test_refusals_are_warnings(convolved_bundle, fake_tensorrt, caplog):
     fake_tensorrt("10.3.0", "garbage_fp16")
     with caplog.at_level(logging.INFO), open_engine(convolved_bundle) as engine:
         assert engine.precision == "fp32"
-    levels = [record.levelname for record in caplog.records if record.name == choice.__name__]
+    levels = [record.levelname for record in caplog.records if record.name == selection.__name__]
     assert levels == ["WARNING", "INFO"]
 
 
 def test_what_nobody_foresaw_in_one_engine_leaves_the_next(tiny_bundle, no_gpu, monkeypatch):
     """An interface that some version of a library no longer has, for example."""
-    opened = choice._opened
+    opened = selection._opened
 
     def broken(attempt, *others):
         if attempt.engine == "openvino":
@@ -148,7 +149,7 @@ def test_what_nobody_foresaw_in_one_engine_leaves_the_next(tiny_bundle, no_gpu, 
         return opened(attempt, *others)
 
     pytest.importorskip("onnx2torch")
-    monkeypatch.setattr(choice, "_opened", broken)
+    monkeypatch.setattr(selection, "_opened", broken)
     with open_engine(tiny_bundle) as engine:
         assert engine.name == "pytorch"
         assert engine.choice[3] == (
@@ -239,8 +240,8 @@ def test_without_a_gpu_pytorch_is_not_imported(tiny_bundle):
     program = f"""
 import sys
 from clip2depth_ros.bundle import Bundle
-from clip2depth_ros.engines import open_engine, survey
-survey.gpu_facts = lambda index=0: "the test has none"
+from clip2depth_ros.engines import open_engine, probe
+probe.gpu_facts = lambda index=0: "the test has none"
 with open_engine(Bundle({str(tiny_bundle.path)!r})) as engine:
     print(engine.name, sorted({{"torch", "onnx", "onnx2torch", "tensorrt", "filelock"}} & set(sys.modules)))
 """
@@ -285,8 +286,8 @@ class Driver:
 
 
 def test_what_the_driver_tells(monkeypatch):
-    monkeypatch.setattr(survey.ctypes, "CDLL", lambda name: Driver())
-    facts = survey.gpu_facts()
+    monkeypatch.setattr(probe.ctypes, "CDLL", lambda name: Driver())
+    facts = probe.gpu_facts()
     assert (facts.name, facts.compute_capability, facts.memory, facts.cuda, facts.count) == (
         "Orin (nvgpu)",
         "8.7",
@@ -294,7 +295,7 @@ def test_what_the_driver_tells(monkeypatch):
         "12.6",
         1,
     )
-    assert survey.gpu_facts(2) == "there is no CUDA device 2, the driver sees 1"
+    assert probe.gpu_facts(2) == "there is no CUDA device 2, the driver sees 1"
 
 
 @pytest.mark.parametrize(
@@ -302,20 +303,20 @@ def test_what_the_driver_tells(monkeypatch):
     [(100, "the NVIDIA driver sees no device"), (803, "the NVIDIA driver does not start: error 803")],
 )
 def test_a_driver_that_serves_nothing(monkeypatch, status, message):
-    monkeypatch.setattr(survey.ctypes, "CDLL", lambda name: Driver(status))
-    assert survey.gpu_facts() == message
+    monkeypatch.setattr(probe.ctypes, "CDLL", lambda name: Driver(status))
+    assert probe.gpu_facts() == message
     with pytest.raises(EngineUnavailable, match=message):
-        survey.require_gpu()
+        probe.require_gpu()
 
 
 def test_no_driver(monkeypatch):
     def missing(name):
         raise OSError(f"{name}: cannot open shared object file")
 
-    monkeypatch.setattr(survey.ctypes, "CDLL", missing)
-    assert survey.gpu_facts() == "no NVIDIA driver: libcuda.so.1 is not here"
+    monkeypatch.setattr(probe.ctypes, "CDLL", missing)
+    assert probe.gpu_facts() == "no NVIDIA driver: libcuda.so.1 is not here"
 
 
 def test_versions_without_importing():
-    assert survey.package_version("numpy")
-    assert survey.package_version("no-such-package") is None
+    assert probe.package_version("numpy")
+    assert probe.package_version("no-such-package") is None

@@ -18,7 +18,7 @@ from clip2depth_ros.engines import half_precision
 from clip2depth_ros.engines.base import FLOATS, EngineUnavailable
 from clip2depth_ros.engines.graph import plain_graph
 from clip2depth_ros.engines.half_precision import NO_KERNEL
-from clip2depth_ros.engines.tensorrt_builder import build, check_targets, import_tensorrt, known_targets
+from clip2depth_ros.engines.tensorrt.builder import build, check_targets, import_tensorrt, known_targets
 
 onnx = pytest.importorskip("onnx", reason="the graph is read with onnx")
 trt = pytest.importorskip("tensorrt_rtx", reason="NVIDIA's compiler: pip install 'clip2depth_ros[rtx]'")
@@ -45,7 +45,7 @@ def compiled(model: bytes, precision: str, *targets: str) -> bytes:
 def exported():
     """Function that gives model.onnx of a network with random weights, exported once in a session."""
     torch = pytest.importorskip("torch", reason="the exporter needs PyTorch")
-    from clip2depth_ros.bundle.export import onnx_model
+    from clip2depth_ros.export.exporter import onnx_model
     from clip2depth_ros.network import create_network
 
     models: dict = {}
@@ -196,9 +196,9 @@ def test_the_exported_graph_as_it_is_would_not_do(mini):
 
 
 def test_what_is_no_network_is_refused_in_a_sentence(mini, monkeypatch):
-    from clip2depth_ros.engines import tensorrt_builder
+    from clip2depth_ros.engines.tensorrt import builder
 
-    monkeypatch.setattr(tensorrt_builder, "_onnx", lambda *a, **k: (b"no network", set()))
+    monkeypatch.setattr(builder, "_onnx", lambda *a, **k: (b"no network", set()))
     with pytest.raises(EngineUnavailable, match=r"TensorRT RTX [\d.]+ cannot read the network \("):
         compiled(mini.model(), "fp32")
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from clip2depth_ros.camera import Letterbox
-from clip2depth_ros.engines import cuda, device_fit
 from clip2depth_ros.engines.base import EngineUnavailable
+from clip2depth_ros.engines.tensorrt import cuda, device_letterbox
 
 
 @pytest.fixture
@@ -64,13 +64,13 @@ def test_a_large_image_becomes_the_network_s_and_comes_back(buffers, size):
 
 
 def test_a_gpu_that_resizes_wrongly_is_not_asked_to(buffers, monkeypatch, caplog):
-    right = device_fit.taps
+    right = device_letterbox.taps
 
     def upside_down(size, wanted):
         index, weight = right(size, wanted)
         return index[::-1].copy(), weight
 
-    monkeypatch.setattr(device_fit, "taps", upside_down)
+    monkeypatch.setattr(device_letterbox, "taps", upside_down)
     assert buffers.large_image(Letterbox((640, 480), 64, 48)) is None
     assert "Images are resized on the CPU: the GPU's are off by up to" in caplog.text
 
@@ -140,9 +140,9 @@ def test_without_the_bindings_it_is_said(monkeypatch):
 def test_the_real_bindings_take_every_call(driver, buffers):
     """They have each name and take these arguments: they get as far as asking for a driver."""
     real = pytest.importorskip("cuda.bindings.driver", reason="NVIDIA's cuda-bindings is not installed")
-    from clip2depth_ros.engines import survey
+    from clip2depth_ros.engines import probe
 
-    if not isinstance(survey.gpu_facts(), str):
+    if not isinstance(probe.gpu_facts(), str):
         pytest.skip("with a GPU these calls would be carried out; the gpu tests do that")
     large = buffers.large_image(Letterbox((640, 480), 64, 48))
     run(buffers, buffers.capture(large.upload))

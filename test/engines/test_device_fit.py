@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clip2depth_ros.camera import Letterbox
-from clip2depth_ros.engines.device_fit import BLOCK, PTX, taps
+from clip2depth_ros.engines.tensorrt.device_letterbox import BLOCK, PTX, taps
 
 SHIM = """
 #include <cmath>

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from clip2depth_ros.camera import Letterbox
-from clip2depth_ros.engines import open_engine, survey
+from clip2depth_ros.engines import open_engine, probe
 from clip2depth_ros.engines.base import TOLERANCES, EngineUnavailable
 from clip2depth_ros.engines.cache import list_cached
-from clip2depth_ros.engines.tensorrt import TensorRtEngine, TensorRtRtxEngine
-from clip2depth_ros.engines.tensorrt_builder import check_targets, import_tensorrt
+from clip2depth_ros.engines.tensorrt.builder import check_targets, import_tensorrt
+from clip2depth_ros.engines.tensorrt.engine import TensorRtEngine, TensorRtRtxEngine
 
 pytestmark = pytest.mark.gpu
 
@@ -22,8 +22,8 @@ KINDS = {"tensorrt": TensorRtEngine, "tensorrt_rtx": TensorRtRtxEngine}
 
 
 @pytest.fixture(scope="module")
-def gpu() -> survey.GpuFacts:
-    facts = survey.gpu_facts()
+def gpu() -> probe.GpuFacts:
+    facts = probe.gpu_facts()
     if isinstance(facts, str):
         pytest.skip(f"no CUDA device: {facts}")
     pytest.importorskip("cuda.bindings.driver", reason="NVIDIA's cuda-bindings is missing")
@@ -86,7 +86,7 @@ def test_pytorch_on_cuda(torch, bundle, reference, precision):
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16"])
 def test_tensorrt(tensorrt, bundle, reference, precision, gpu):
-    version = survey.tensorrt_version(tensorrt)
+    version = probe.tensorrt_version(tensorrt)
     old = tensorrt == "tensorrt" and int(version.split(".")[0]) < 10
     if precision == "bf16" and (old or float(gpu.compute_capability) < 8):
         pytest.skip(f"no bf16 in {tensorrt} {version} on compute capability {gpu.compute_capability}")
@@ -102,7 +102,7 @@ def test_tensorrt(tensorrt, bundle, reference, precision, gpu):
 
 
 def test_tensorrt_without_a_graph_computes_the_same(tensorrt, bundle, reference, monkeypatch):
-    from clip2depth_ros.engines import cuda
+    from clip2depth_ros.engines.tensorrt import cuda
 
     def refuses(self, work):
         raise RuntimeError("not now")
@@ -164,7 +164,7 @@ def test_auto_takes_tensorrt(tensorrt, bundle):
 
 def test_memory_is_given_back(tensorrt, bundle):
     """Ten openings from the cache leave what two left."""
-    from clip2depth_ros.engines import cuda
+    from clip2depth_ros.engines.tensorrt import cuda
 
     used = []
     for _ in range(10):

@@ -7,7 +7,7 @@ import pytest
 from clip2depth_ros.engines.base import EngineUnavailable
 from clip2depth_ros.engines.graph import constants, element_types, plain_graph, without_slices
 from clip2depth_ros.engines.half_precision import NO_KERNEL, half_graph, single_precision_nodes
-from clip2depth_ros.offline import openvino_core
+from clip2depth_ros.system.offline import openvino_core
 
 onnx = pytest.importorskip("onnx", reason="the graph is read with onnx")
 

@@ -13,10 +13,10 @@ import pytest
 from clip2depth_ros.bundle import Bundle
 from clip2depth_ros.camera import Camera
 from clip2depth_ros.engines import open_engine
+from clip2depth_ros.engines.attempts import was_passed_over
 from clip2depth_ros.engines.base import EngineUnavailable
 from clip2depth_ros.engines.opencv import OpenCvEngine
 from clip2depth_ros.engines.squeeze_axes import axes_as_attributes
-from clip2depth_ros.engines.steps import was_passed_over
 from clip2depth_ros.errors import Clip2DepthError
 
 

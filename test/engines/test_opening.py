@@ -9,7 +9,7 @@ import time
 import pytest
 
 from clip2depth_ros.engines.cache import BuildCancelled
-from clip2depth_ros.engines.opening import EngineOpening
+from clip2depth_ros.engines.loader import EngineOpening
 from clip2depth_ros.errors import Clip2DepthError
 
 

@@ -13,7 +13,7 @@ from clip2depth_ros.bundle import Bundle
 from clip2depth_ros.engines import open_engine, self_check
 from clip2depth_ros.engines.openvino import OpenVinoEngine, default_cache
 from clip2depth_ros.errors import Clip2DepthError
-from clip2depth_ros.offline import import_openvino
+from clip2depth_ros.system.offline import import_openvino
 
 
 @pytest.fixture(scope="module")
@@ -222,23 +222,23 @@ def test_a_cached_model_that_computes_wrongly_is_compiled_anew(
     tiny_bundle, make_bundle, monkeypatch, tmp_path, caplog, tiny_depth
 ):
     """Whole by its checksum, and yet of another network: the self-check finds it, it is replaced."""
-    from clip2depth_ros.engines import sealed
+    from clip2depth_ros.engines import checksummed
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     open_engine(make_bundle(depth=np.full((48, 64), 3.0)), "openvino").close()
     (other,) = default_cache().iterdir()
-    _, wrong = sealed.read_sealed(other)
+    _, wrong = checksummed.read_sealed(other)
     other.unlink()
     open_engine(tiny_bundle, "openvino").close()
     (path,) = default_cache().iterdir()
-    facts, _ = sealed.read_sealed(path)
-    sealed.write_sealed(path, facts, wrong)
+    facts, _ = checksummed.read_sealed(path)
+    checksummed.write_sealed(path, facts, wrong)
     with open_engine(tiny_bundle, "openvino") as engine:
         np.testing.assert_allclose(engine.infer(random_image(3)), tiny_depth(random_image(3)), rtol=1e-4)
     assert f"It came from the cache, {path}: it is compiled anew and replaced." in caplog.text
     with open_engine(tiny_bundle, "openvino") as engine:
         assert engine.cached == path
-    assert sealed.read_sealed(path)[0] == facts
+    assert checksummed.read_sealed(path)[0] == facts
 
 
 def test_the_cache_is_filled_and_read(tiny_bundle, tmp_path, tiny_depth):

@@ -11,7 +11,7 @@ from clip2depth_ros.cli import main
 from clip2depth_ros.engines.base import FLOATS, TOLERANCES
 from clip2depth_ros.engines.plain import LAYOUTS, write_plain
 from clip2depth_ros.errors import Clip2DepthError
-from clip2depth_ros.offline import openvino_core
+from clip2depth_ros.system.offline import openvino_core
 
 pytest.importorskip("onnx", reason="the graph is read with onnx")
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from clip2depth_ros.engines import open_engine
-from clip2depth_ros.engines.steps import was_passed_over
+from clip2depth_ros.engines.attempts import was_passed_over
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,10 @@ from clip2depth_ros.camera import Letterbox
 from clip2depth_ros.engines import open_engine
 from clip2depth_ros.engines.base import EngineUnavailable
 from clip2depth_ros.engines.cache import BuildCancelled, clear_cached, list_cached
-from clip2depth_ros.engines.tensorrt import TensorRtEngine, TensorRtRtxEngine, build_ahead
-from clip2depth_ros.engines.tensorrt_builder import _Phases, import_tensorrt
+from clip2depth_ros.engines.tensorrt.builder import _Phases, import_tensorrt
+from clip2depth_ros.engines.tensorrt.engine import TensorRtEngine, TensorRtRtxEngine, build_ahead
 from clip2depth_ros.errors import Clip2DepthError
-from clip2depth_ros.frame import Frame
+from clip2depth_ros.images.frame import Frame
 from clip2depth_ros.pipeline import Pipeline
 
 pytest.importorskip("onnx", reason="the graph is read with onnx")
@@ -330,18 +330,18 @@ def test_flipped_bytes_in_a_cached_engine_never_reach_tensorrt(
 
 def test_an_engine_of_another_network_is_not_opened(fake_tensorrt, convolved_bundle, make_bundle):
     """Whole and sealed, with the right key, and yet another size: by hand, or by a fault of ours."""
-    from clip2depth_ros.engines import sealed
+    from clip2depth_ros.engines import checksummed
 
     trt = fake_tensorrt()
     other = make_bundle(convolution=True, input_height=32, input_width=32, name="other")
     TensorRtEngine(other).close()
     (entry,) = list_cached()
-    _, plan = sealed.read_sealed(entry.path)
+    _, plan = checksummed.read_sealed(entry.path)
     entry.path.unlink()
     TensorRtEngine(convolved_bundle).close()
     (entry,) = list_cached()
-    facts, _ = sealed.read_sealed(entry.path)
-    sealed.write_sealed(entry.path, facts, plan)
+    facts, _ = checksummed.read_sealed(entry.path)
+    checksummed.write_sealed(entry.path, facts, plan)
     builds = trt.builds
     TensorRtEngine(convolved_bundle).close()
     assert trt.builds == builds + 1
@@ -383,21 +383,21 @@ def test_tensorrt_rtx_is_built_for_its_gpu_and_keeps_its_kernels(fake_rtx, convo
 def test_kernels_that_are_not_whole_or_not_this_machine_s_are_compiled_again(
     fake_rtx, convolved_bundle, damage, caplog
 ):
-    from clip2depth_ros.engines import sealed
+    from clip2depth_ros.engines import checksummed
 
     trt = fake_rtx()
     TensorRtRtxEngine(convolved_bundle).close()
     (path,) = list_cached()[0].path.parent.glob("*.kernels")
     content = path.read_bytes()
-    facts, kernels = sealed.read_sealed(path)
+    facts, kernels = checksummed.read_sealed(path)
     if damage == "flip":
         path.write_bytes(content[:-40] + bytes([content[-40] ^ 1]) + content[-39:])
     elif damage == "cut":
         path.write_bytes(content[:-7])
     elif damage == "foreign":
-        sealed.write_sealed(path, facts | {"machine": "another driver"}, kernels)
+        checksummed.write_sealed(path, facts | {"machine": "another driver"}, kernels)
     else:  # by TensorRT RTX, which knows of more than we do
-        sealed.write_sealed(path, facts, b"of another compiler")
+        checksummed.write_sealed(path, facts, b"of another compiler")
     trt.calls.clear()
     TensorRtRtxEngine(convolved_bundle).close()
     assert trt.builds == 0 and trt.count("compile_kernels") == 1
@@ -503,7 +503,7 @@ def test_nested_phases_add_up():
 
 
 def test_what_tensorrt_logs_is_logged(fake_tensorrt, caplog):
-    from clip2depth_ros.engines.tensorrt_builder import logger
+    from clip2depth_ros.engines.tensorrt.builder import logger
 
     trt = fake_tensorrt()
     log = logger(trt)

@@ -9,11 +9,11 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="a checkpoint needs PyTorch")
 
-from clip2depth_ros.bundle.export import export_bundle
 from clip2depth_ros.cli import main
 from clip2depth_ros.commands import evaluate
+from clip2depth_ros.export.exporter import export_bundle
 from clip2depth_ros.network import load_checkpoint
-from clip2depth_ros.training.network_engine import NetworkEngine
+from clip2depth_ros.training.validation.network_engine import NetworkEngine
 
 pytestmark = pytest.mark.torch
 SIZE = (64, 96)

@@ -12,8 +12,8 @@ import pytest
 from clip2depth_ros.camera import Camera
 from clip2depth_ros.cli import main
 from clip2depth_ros.evaluation import plots
-from clip2depth_ros.results import TRUTH_RANGE
-from clip2depth_ros.training.benchmarks import RULES
+from clip2depth_ros.io.results import TRUTH_RANGE
+from clip2depth_ros.metrics.benchmark_rules import RULES
 
 
 def evaluate(room, out, bundle, *options) -> int:

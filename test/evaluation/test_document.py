@@ -13,7 +13,7 @@ from clip2depth_ros.evaluation.document import (
     write_html,
     write_markdown,
 )
-from clip2depth_ros.pictures import save_picture
+from clip2depth_ros.images.visualization import save_picture
 
 BLOCKS = [
     Heading("A <b> & c", 1),

@@ -8,11 +8,11 @@ import pytest
 
 from clip2depth_ros.camera import Camera
 from clip2depth_ros.errors import Clip2DepthError
-from clip2depth_ros.evaluation.engines import Watched
+from clip2depth_ros.evaluation.engine_comparison import Watched
 from clip2depth_ros.evaluation.evaluation import COLUMNS, Evaluation
-from clip2depth_ros.frame import Frame
+from clip2depth_ros.images.frame import Frame
+from clip2depth_ros.metrics.benchmark_rules import RULES
 from clip2depth_ros.pipeline import Pipeline
-from clip2depth_ros.training.benchmarks import RULES
 
 CAMERA = Camera.from_fov(64, 48, 1.0)
 

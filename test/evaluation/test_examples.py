@@ -4,7 +4,7 @@ import pytest
 
 from clip2depth_ros.evaluation import examples
 from clip2depth_ros.evaluation.examples import Examples, colour_ratio
-from clip2depth_ros.pictures import FAR, NEAR, UNKNOWN
+from clip2depth_ros.images.visualization import FAR, NEAR, UNKNOWN
 
 IMAGE = np.full((48, 64, 3), 128, np.uint8)
 TRUTH = np.full((48, 64), 2.0, np.float32)

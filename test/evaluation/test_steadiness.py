@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from clip2depth_ros.camera import Camera
-from clip2depth_ros.evaluation.steadiness import Steadiness
+from clip2depth_ros.evaluation.temporal_consistency import Steadiness
 
 CAMERA = Camera.from_fov(96, 64, 1.2)
 STILL = np.eye(4)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from clip2depth_ros.evaluation.tally import DEPTHS, RATIOS, Tally
-from clip2depth_ros.training.benchmarks import RULES
+from clip2depth_ros.metrics.benchmark_rules import RULES
 
 
 def judge(depth, truth):

@@ -68,7 +68,7 @@ def test_what_the_camera_sends_is_read_back(encoding):
     pytest.importorskip("rclpy")
     from sensor_msgs.msg import Image
 
-    from clip2depth_ros.ros.messages import ImageCodec
+    from clip2depth_ros.io.messages.images import ImageCodec
 
     rgb = np.full((48, 64, 3), (200, 120, 40), np.uint8)
     rows = camera.encoded(rgb, encoding)

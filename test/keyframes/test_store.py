@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 
 from clip2depth_ros.camera import Camera
 from clip2depth_ros.errors import Clip2DepthError
+from clip2depth_ros.io import open_source
 from clip2depth_ros.keyframes import KeyframeStore, store
-from clip2depth_ros.sources import open_source
 
 CAMERA = Camera(64, 48, 60.0, 60.0, 31.5, 23.5)
 IMAGE = np.random.default_rng(1).integers(0, 256, (48, 64, 3), np.uint8)

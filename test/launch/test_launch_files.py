@@ -17,8 +17,8 @@ import pytest
 
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.ros import fastdds
-from clip2depth_ros.ros.parameters import parameters_of
-from clip2depth_ros.ros.settings import DepthSettings
+from clip2depth_ros.ros.parameters.declaration import parameters_of
+from clip2depth_ros.ros.parameters.depth_settings import DepthSettings
 
 # `import launch` alone would find the folder launch/ of this very repository.
 pytest.importorskip("launch.actions", reason="launch is not installed (it comes with a ROS installation)")

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from clip2depth_ros.ros.parameters import parameters_of
-from clip2depth_ros.ros.settings import CameraSettings, DepthSettings
+from clip2depth_ros.ros.parameters.declaration import parameters_of
+from clip2depth_ros.ros.parameters.depth_settings import CameraSettings, DepthSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 LAUNCH_FILES = sorted((ROOT / "launch").glob("*.launch.py"))

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from clip2depth_ros.camera import Camera
 from clip2depth_ros.errors import Clip2DepthError
-from clip2depth_ros.frame import DepthFrame, Floor
+from clip2depth_ros.images.frame import DepthFrame, Floor
 from clip2depth_ros.outputs import POINT_STEP, FloorLimits, PointCloud
 
 CAMERA = Camera(160, 120, 150.0, 140.0, 81.5, 57.25)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from clip2depth_ros.camera import Camera
 from clip2depth_ros.errors import Clip2DepthError
-from clip2depth_ros.frame import DepthFrame, Floor
+from clip2depth_ros.images.frame import DepthFrame, Floor
 from clip2depth_ros.outputs import LaserScan, ScanSettings
 
 CAMERA = Camera.from_fov(160, 120, 1.2)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 TORCH = {"torch", "torchvision", "open_clip", "safetensors", "accelerate", "tensorboard"}
-TORCH_ROOMS = ("network/", "training/", "adaptation/", "bundle/export.py")
+TORCH_ROOMS = ("network/", "training/", "adaptation/", "export/exporter.py")
 ROS = {"rclpy", "cv_bridge", "ament_index_python", "rosidl_runtime_py", "std_msgs", "sensor_msgs"}
 # A bag holds messages: its reader borrows the node's codec, which imports no ROS itself.
 CODEC = {"ros.camera_info", "ros.messages"}

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from clip2depth_ros.outputs.scan import ScanSettings
-from clip2depth_ros.ros.settings import DepthSettings
+from clip2depth_ros.ros.parameters.depth_settings import DepthSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from clip2depth_ros.camera import Camera
-from clip2depth_ros.frame import Floor, Frame
+from clip2depth_ros.images.frame import Floor, Frame
 from clip2depth_ros.pipeline import Pipeline
 from clip2depth_ros.scale import ScaleSettings, sample_ranges
 

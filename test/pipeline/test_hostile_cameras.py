@@ -12,10 +12,10 @@ import pytest
 
 from clip2depth_ros.camera import Camera
 from clip2depth_ros.errors import Clip2DepthError
-from clip2depth_ros.frame import Floor, Frame
+from clip2depth_ros.images.frame import Floor, Frame
+from clip2depth_ros.io.messages.camera_info import camera_from_info
 from clip2depth_ros.outputs import LaserScan, PointCloud
 from clip2depth_ros.pipeline import Pipeline
-from clip2depth_ros.ros.camera_info import camera_from_info
 from clip2depth_ros.scale import ScaleSettings
 
 WIDTH, HEIGHT = 64, 48

@@ -8,7 +8,7 @@ import pytest
 from clip2depth_ros.bundle import open_bundle
 from clip2depth_ros.camera import Camera
 from clip2depth_ros.engines import open_engine
-from clip2depth_ros.frame import DepthFrame, Floor, Frame
+from clip2depth_ros.images.frame import DepthFrame, Floor, Frame
 from clip2depth_ros.outputs import LaserScan, PointCloud
 from clip2depth_ros.pipeline import Pipeline
 from clip2depth_ros.scale import ScaleSettings

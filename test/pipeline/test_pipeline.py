@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from clip2depth_ros.camera import Camera, Letterbox
 from clip2depth_ros.engines import open_engine
 from clip2depth_ros.errors import Clip2DepthError
-from clip2depth_ros.frame import Frame
+from clip2depth_ros.images.frame import Frame
 from clip2depth_ros.outputs import PointCloud
 from clip2depth_ros.pipeline import Pipeline
 from clip2depth_ros.stabilizer import StabilizerSettings

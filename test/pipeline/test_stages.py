@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from clip2depth_ros.camera import Camera
-from clip2depth_ros.frame import Floor, Frame
+from clip2depth_ros.images.frame import Floor, Frame
 from clip2depth_ros.outputs import LaserScan
 from clip2depth_ros.pipeline import Pipeline
 from clip2depth_ros.pipeline import pipeline as module
@@ -338,8 +338,8 @@ def test_real_frames_hold_still(rgbd):
     """The shipped bundle's depth on a moving camera: raw and stable against each other, by the true poses."""
     from clip2depth_ros.bundle import open_bundle
     from clip2depth_ros.engines import open_engine
-    from clip2depth_ros.sources import open_source
-    from clip2depth_ros.stabilizer.metrics import tae
+    from clip2depth_ros.io import open_source
+    from clip2depth_ros.metrics.temporal import tae
 
     errors = {"raw": [], "stable": []}
     with open_engine(open_bundle("mini")) as engine, open_source(rgbd / "kitchen") as source:

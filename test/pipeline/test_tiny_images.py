@@ -10,7 +10,7 @@ import pytest
 
 from clip2depth_ros.camera import Camera, Letterbox
 from clip2depth_ros.errors import Clip2DepthError
-from clip2depth_ros.frame import Floor, Frame
+from clip2depth_ros.images.frame import Floor, Frame
 from clip2depth_ros.outputs import LaserScan, PointCloud
 from clip2depth_ros.pipeline import Pipeline
 from clip2depth_ros.scale import ScaleSettings

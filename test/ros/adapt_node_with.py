@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from clip2depth_ros.ros.adapt_node import AdaptNode, main
+from clip2depth_ros.ros.nodes.adapt_node import AdaptNode, main
 
 if __name__ == "__main__":
     mode = sys.argv.pop(1)

@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 from clip2depth_ros.bundle import find_bundle
-from clip2depth_ros.sources import open_source
+from clip2depth_ros.io import open_source
 
 PIECES = 20
 

@@ -129,8 +129,8 @@ def make_depth_node(graph, tiny_bundle, monkeypatch):
     """
     from rclpy.parameter import Parameter
 
-    from clip2depth_ros.ros import node_engine
-    from clip2depth_ros.ros.depth_node import DepthNode, start
+    from clip2depth_ros.ros.nodes import node_engine
+    from clip2depth_ros.ros.nodes.depth_node import DepthNode, start
 
     monkeypatch.setattr(node_engine, "PATIENCE", DEADLINE)
 
@@ -193,8 +193,8 @@ class FakeCamera:
         from sensor_msgs.msg import CameraInfo
 
         from clip2depth_ros.camera import Camera
-        from clip2depth_ros.ros.camera_info import fill_camera_info
-        from clip2depth_ros.ros.outgoing import filled_header
+        from clip2depth_ros.io.messages.camera_info import fill_camera_info
+        from clip2depth_ros.ros.outputs.outgoing import filled_header
 
         info = CameraInfo()
         filled_header(info.header, self.stamp, "optical")
@@ -217,7 +217,7 @@ def image_message(width: int, height: int, encoding: str = "rgb8", stamp: int = 
     """A sensor_msgs/Image of noise."""
     from sensor_msgs.msg import Image
 
-    from clip2depth_ros.ros.outgoing import filled_header
+    from clip2depth_ros.ros.outputs.outgoing import filled_header
 
     pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
     message = Image(height=height, width=width, encoding=encoding, step=width * 3)

@@ -15,7 +15,7 @@ from pathlib import Path
 from clip2depth_ros.engines import open_engine
 from clip2depth_ros.engines.base import EngineUnavailable
 from clip2depth_ros.engines.shared import EnginePool
-from clip2depth_ros.ros.depth_nodes import main
+from clip2depth_ros.ros.nodes.depth_nodes import main
 
 
 def slow_engine(seconds: float, folder: Path):

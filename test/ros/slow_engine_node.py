@@ -15,8 +15,8 @@ from pathlib import Path
 
 from clip2depth_ros.engines import open_engine
 from clip2depth_ros.errors import Clip2DepthError
-from clip2depth_ros.ros import node_engine
-from clip2depth_ros.ros.depth_node import DepthNode, main
+from clip2depth_ros.ros.nodes import node_engine
+from clip2depth_ros.ros.nodes.depth_node import DepthNode, main
 
 node_engine.PATIENCE = 0.3
 node_engine.LOG_PERIOD = 0.5

@@ -27,10 +27,10 @@ from std_srvs.srv import Trigger
 from clip2depth_ros.bundle import Bundle
 from clip2depth_ros.camera import Camera
 from clip2depth_ros.errors import Clip2DepthError
+from clip2depth_ros.io import open_source
 from clip2depth_ros.keyframes import KeyframeStore
-from clip2depth_ros.ros.adapt_node import AdaptNode
+from clip2depth_ros.ros.nodes.adapt_node import AdaptNode
 from clip2depth_ros.ros.qos import volatile
-from clip2depth_ros.sources import open_source
 
 pytestmark = pytest.mark.ros
 HERE = Path(__file__).parent
@@ -170,7 +170,7 @@ def test_a_drive_is_kept_standing_and_turning_are_not(graph, robot, make_adapt_n
 
 
 def test_images_are_kept_rectified(graph, robot, make_adapt_node, monkeypatch):
-    from clip2depth_ros.ros import adapt_node
+    from clip2depth_ros.ros.nodes import adapt_node
 
     distorted = Camera(64, 48, 60.0, 60.0, 31.5, 23.5, distortion=(-0.2, 0.05, 0.0, 0.0, 0.0))
     node = make_adapt_node()

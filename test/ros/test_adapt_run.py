@@ -17,9 +17,9 @@ import pytest
 from clip2depth_ros.bundle import Bundle
 from clip2depth_ros.camera import Camera
 from clip2depth_ros.keyframes import KeyframeStore
-from clip2depth_ros.ros import adapt_run
-from clip2depth_ros.ros.adapt_run import AdaptRun
-from clip2depth_ros.ros.adapt_state import AdaptState
+from clip2depth_ros.ros.nodes import adapt_run
+from clip2depth_ros.ros.nodes.adapt_run import AdaptRun
+from clip2depth_ros.ros.nodes.adapt_state import AdaptState
 
 STAND_IN = Path(__file__).with_name("adapt_stand_in.py")
 

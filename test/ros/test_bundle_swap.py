@@ -20,7 +20,7 @@ from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image
 
 from clip2depth_ros.engines import open_engine
-from clip2depth_ros.engines.opening import THREAD
+from clip2depth_ros.engines.loader import THREAD
 from clip2depth_ros.errors import Clip2DepthError
 
 pytestmark = pytest.mark.ros
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.ros
 @pytest.fixture(autouse=True)
 def patience(monkeypatch):
     """What is known at once is known however busy the machine is."""
-    from clip2depth_ros.ros import bundle_swap
+    from clip2depth_ros.ros.nodes import bundle_swap
 
     monkeypatch.setattr(bundle_swap, "PATIENCE", 30.0)
 
@@ -80,7 +80,7 @@ def openings(monkeypatch):
 
 @pytest.fixture
 def make_node(graph, make_depth_node, openings, monkeypatch):
-    from clip2depth_ros.ros import depth_node
+    from clip2depth_ros.ros.nodes import depth_node
 
     def make(**parameters):
         node = make_depth_node(active=False, **parameters)
@@ -335,7 +335,7 @@ def test_a_transition_while_it_is_being_opened(graph, make_node, openings, near,
 def test_one_set_while_the_first_engine_is_being_opened_has_its_turn_after_it(
     graph, make_node, openings, near, monkeypatch
 ):
-    from clip2depth_ros.ros import node_engine
+    from clip2depth_ros.ros.nodes import node_engine
 
     monkeypatch.setattr(node_engine, "PATIENCE", 0.05)
     openings.held["tiny"] = threading.Event()
@@ -352,7 +352,7 @@ def test_one_set_while_the_first_engine_is_being_opened_has_its_turn_after_it(
 def test_an_opening_that_hangs_holds_nothing_up(
     graph, make_node, openings, fake_camera, near, far, monkeypatch
 ):
-    from clip2depth_ros.ros import bundle_swap
+    from clip2depth_ros.ros.nodes import bundle_swap
 
     monkeypatch.setattr(bundle_swap, "FORMER", 0.5)
     node = make_node()
@@ -367,7 +367,7 @@ def test_an_opening_that_hangs_holds_nothing_up(
 
 
 def test_a_disk_that_hangs_holds_nothing_up(graph, make_node, openings, fake_camera, near, monkeypatch):
-    from clip2depth_ros.ros import bundle_swap
+    from clip2depth_ros.ros.nodes import bundle_swap
 
     monkeypatch.setattr(bundle_swap, "PATIENCE", 0.05)
     answers = threading.Event()

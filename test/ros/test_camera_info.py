@@ -13,7 +13,7 @@ from clip2depth_ros.errors import Clip2DepthError
 pytest.importorskip("rclpy")
 from sensor_msgs.msg import CameraInfo, RegionOfInterest
 
-from clip2depth_ros.ros.camera_info import camera_from_info, fill_camera_info
+from clip2depth_ros.io.messages.camera_info import camera_from_info, fill_camera_info
 
 pytestmark = pytest.mark.ros
 

@@ -17,9 +17,9 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from clip2depth_ros.camera import Camera
 from clip2depth_ros.errors import Clip2DepthError
-from clip2depth_ros.ros.camera_node import CameraNode
-from clip2depth_ros.ros.messages import ImageCodec
-from clip2depth_ros.ros.sensor_messages import odometry_pose
+from clip2depth_ros.io.messages.images import ImageCodec
+from clip2depth_ros.io.messages.sensors import odometry_pose
+from clip2depth_ros.ros.nodes.camera_node import CameraNode
 
 pytestmark = pytest.mark.ros
 COUNT = 6

@@ -13,9 +13,9 @@ pytest.importorskip("rclpy")
 from sensor_msgs.msg import CameraInfo, Image
 
 from clip2depth_ros.camera import Camera
-from clip2depth_ros.depth_images import read_depth
-from clip2depth_ros.ros.camera_info import fill_camera_info
-from clip2depth_ros.ros.outgoing import filled_header
+from clip2depth_ros.images.depth_images import read_depth
+from clip2depth_ros.io.messages.camera_info import fill_camera_info
+from clip2depth_ros.ros.outputs.outgoing import filled_header
 from clip2depth_ros.ros.qos import volatile
 
 pytestmark = [pytest.mark.ros, pytest.mark.slow]

@@ -19,12 +19,12 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from std_srvs.srv import Trigger
 
+from clip2depth_ros.io.messages.camera_info import camera_from_info, fill_camera_info
 from clip2depth_ros.outputs import PointCloud
-from clip2depth_ros.ros.camera_info import camera_from_info, fill_camera_info
-from clip2depth_ros.ros.camera_input import CameraInput
-from clip2depth_ros.ros.depth_node import DepthNode
-from clip2depth_ros.ros.notices import Notices
-from clip2depth_ros.ros.outgoing import CameraInfoMessage, CompressedMessage
+from clip2depth_ros.ros.inputs.camera_input import CameraInput
+from clip2depth_ros.ros.nodes.depth_node import DepthNode
+from clip2depth_ros.ros.outputs.outgoing import CameraInfoMessage, CompressedMessage
+from clip2depth_ros.ros.outputs.throttled_log import Notices
 
 pytestmark = pytest.mark.ros
 DEPTH, INFO = "/clip2depth/depth/image_rect", "/clip2depth/depth/camera_info"

@@ -22,7 +22,7 @@ from rcl_interfaces.srv import SetParameters
 from sensor_msgs.msg import Image
 
 from clip2depth_ros.errors import Clip2DepthError
-from clip2depth_ros.ros.depth_nodes import CameraThread, cameras_of, make_nodes
+from clip2depth_ros.ros.nodes.depth_nodes import CameraThread, cameras_of, make_nodes
 
 from .conftest import FakeCamera, NodeProcess
 

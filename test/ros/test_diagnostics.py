@@ -11,9 +11,9 @@ pytest.importorskip("rclpy")
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticStatus
 
-from clip2depth_ros.ros.diagnostics import FrameRates, diagnostic_array, judge
-from clip2depth_ros.ros.mailbox import Counts
-from clip2depth_ros.ros.notices import Notices
+from clip2depth_ros.ros.nodes.mailbox import Counts
+from clip2depth_ros.ros.outputs.diagnostics import FrameRates, diagnostic_array, judge
+from clip2depth_ros.ros.outputs.throttled_log import Notices
 
 from .log_stand_in import Log
 

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clip2depth_ros.errors import Clip2DepthError
-from clip2depth_ros.ros.encodings import ENCODINGS, Planar
-from clip2depth_ros.ros.messages import ImageCodec
+from clip2depth_ros.io.messages.encodings import ENCODINGS, Planar
+from clip2depth_ros.io.messages.images import ImageCodec
 
 # Where sensor_msgs/image_encodings.hpp places each color in the top left 2x2 pixels, row by row.
 BAYER = ("rggb", "bggr", "gbrg", "grbg")

@@ -14,13 +14,13 @@ pytest.importorskip("rclpy")
 from clip2depth_ros.msg import DepthQuality
 from sensor_msgs.msg import Image
 
+from clip2depth_ros.camera.transforms import inverse_pose, pose_matrix
 from clip2depth_ros.errors import Clip2DepthError
-from clip2depth_ros.ros.extrinsics import LATEST, Extrinsics
-from clip2depth_ros.ros.mounting import in_base, optical_in_base
-from clip2depth_ros.ros.notices import Notices
-from clip2depth_ros.ros.robot_settings import MountingSettings, RangesSettings, ScaleParameters
-from clip2depth_ros.ros.settings import DepthSettings
-from clip2depth_ros.transforms import inverse_pose, pose_matrix
+from clip2depth_ros.ros.inputs.extrinsics import LATEST, Extrinsics
+from clip2depth_ros.ros.inputs.mounting import in_base, optical_in_base
+from clip2depth_ros.ros.outputs.throttled_log import Notices
+from clip2depth_ros.ros.parameters.depth_settings import DepthSettings
+from clip2depth_ros.ros.parameters.robot_settings import MountingSettings, RangesSettings, ScaleParameters
 
 from . import tf_stand_in
 from .log_stand_in import Log

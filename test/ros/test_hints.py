@@ -13,18 +13,23 @@ pytest.importorskip("rclpy")
 from nav_msgs.msg import Odometry
 from sensor_msgs.msg import Imu, LaserScan, PointCloud2, PointField, Range
 
-from clip2depth_ros.ros import hint_input
-from clip2depth_ros.ros.extrinsics import Extrinsics
-from clip2depth_ros.ros.imu_input import ImuInput
-from clip2depth_ros.ros.mounting import optical_in_base
-from clip2depth_ros.ros.notices import Notices
-from clip2depth_ros.ros.odometry_input import OdometryInput
-from clip2depth_ros.ros.outgoing import filled_header
-from clip2depth_ros.ros.ranges_input import RangesInput
-from clip2depth_ros.ros.robot_settings import ImuSettings, MountingSettings, OdometrySettings, RangesSettings
-from clip2depth_ros.ros.sensor_hints import SensorHints
-from clip2depth_ros.ros.settings import DepthSettings
-from clip2depth_ros.transforms import pose_matrix, quaternion_of, rotation_of
+from clip2depth_ros.camera.transforms import pose_matrix, quaternion_of, rotation_of
+from clip2depth_ros.ros.inputs import aiding_input
+from clip2depth_ros.ros.inputs.aiding_measurements import SensorHints
+from clip2depth_ros.ros.inputs.extrinsics import Extrinsics
+from clip2depth_ros.ros.inputs.imu_input import ImuInput
+from clip2depth_ros.ros.inputs.mounting import optical_in_base
+from clip2depth_ros.ros.inputs.odometry_input import OdometryInput
+from clip2depth_ros.ros.inputs.ranges_input import RangesInput
+from clip2depth_ros.ros.outputs.outgoing import filled_header
+from clip2depth_ros.ros.outputs.throttled_log import Notices
+from clip2depth_ros.ros.parameters.depth_settings import DepthSettings
+from clip2depth_ros.ros.parameters.robot_settings import (
+    ImuSettings,
+    MountingSettings,
+    OdometrySettings,
+    RangesSettings,
+)
 
 from .log_stand_in import Log
 
@@ -80,7 +85,7 @@ class Given:
 def clock(monkeypatch):
     """The monotonic clock, which stands until a test moves it."""
     now = [100.0]
-    monkeypatch.setattr(hint_input.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(aiding_input.time, "monotonic", lambda: now[0])
     return now
 
 

@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from clip2depth_ros.frame import DepthFrame, Floor, FrameFacts
-from clip2depth_ros.ros.known_floor import FLOOR_MEMORY, KnownFloor
-from clip2depth_ros.ros.settings import DepthSettings
+from clip2depth_ros.images.frame import DepthFrame, Floor, FrameFacts
+from clip2depth_ros.ros.inputs.known_floor import FLOOR_MEMORY, KnownFloor
+from clip2depth_ros.ros.parameters.depth_settings import DepthSettings
 
 T0 = 1_000_000_000
 FOUND = Floor.from_mounting(0.45, 0.2)

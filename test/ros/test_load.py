@@ -6,8 +6,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from clip2depth_ros.ros.camera_input import RateLimit
-from clip2depth_ros.ros.load import LOWEST_RATE, LoadBudget
+from clip2depth_ros.ros.inputs.camera_input import RateLimit
+from clip2depth_ros.ros.outputs.load import LOWEST_RATE, LoadBudget
 
 
 class Process:

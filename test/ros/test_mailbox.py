@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clip2depth_ros.engines.turns import Queue, Turn
-from clip2depth_ros.ros.mailbox import Counts, Mailbox
+from clip2depth_ros.ros.nodes.mailbox import Counts, Mailbox
 
 
 @given(st.lists(st.sampled_from(["put", "take"]), max_size=50))
@@ -129,7 +129,7 @@ def test_interposed_work_needs_no_image_and_is_left_undone_by_a_closed_mailbox()
 )
 def test_at_most_so_many_images_a_second(camera, most, taken):
     """Of a camera whose timing wobbles by 4 ms, over 10 s (5 s at 60 Hz)."""
-    from clip2depth_ros.ros.camera_input import RateLimit
+    from clip2depth_ros.ros.inputs.camera_input import RateLimit
 
     limit, rng = RateLimit(), np.random.default_rng(0)
     times = 1000 + np.arange(300) / camera + rng.uniform(0, 0.004, 300)
@@ -140,7 +140,7 @@ def test_at_most_so_many_images_a_second(camera, most, taken):
 
 
 def test_a_pause_is_not_made_up_for():
-    from clip2depth_ros.ros.camera_input import RateLimit
+    from clip2depth_ros.ros.inputs.camera_input import RateLimit
 
     limit = RateLimit()
     assert [limit.admits(t, 10.0) for t in (1.0, 1.05, 1.1, 61.1, 61.15, 61.2)] == [

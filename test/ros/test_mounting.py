@@ -8,9 +8,9 @@ import math
 import numpy as np
 import pytest
 
-from clip2depth_ros.frame import Floor
-from clip2depth_ros.ros.mounting import optical_in_base
-from clip2depth_ros.ros.robot_settings import MountingSettings
+from clip2depth_ros.images.frame import Floor
+from clip2depth_ros.ros.inputs.mounting import optical_in_base
+from clip2depth_ros.ros.parameters.robot_settings import MountingSettings
 
 QUARTER = math.pi / 2
 

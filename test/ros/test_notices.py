@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from clip2depth_ros.errors import printable
-from clip2depth_ros.ros.notices import LONGEST, Notices
+from clip2depth_ros.ros.outputs.throttled_log import LONGEST, Notices
 
 from .log_stand_in import Log
 

@@ -12,10 +12,10 @@ from hypothesis.extra import numpy as arrays
 from clip2depth_ros.camera import Camera
 
 pytest.importorskip("rclpy")
-from clip2depth_ros.frame import DepthFrame
+from clip2depth_ros.images.frame import DepthFrame
+from clip2depth_ros.io.messages.images import ImageCodec
 from clip2depth_ros.outputs import PointCloud
-from clip2depth_ros.ros.messages import ImageCodec
-from clip2depth_ros.ros.outgoing import (
+from clip2depth_ros.ros.outputs.outgoing import (
     CameraInfoMessage,
     CompressedMessage,
     DepthMessage,

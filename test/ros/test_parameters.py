@@ -11,9 +11,9 @@ import yaml
 
 from clip2depth_ros import engines
 from clip2depth_ros.errors import Clip2DepthError
-from clip2depth_ros.ros import settings
-from clip2depth_ros.ros.adapt_settings import AdaptSettings
-from clip2depth_ros.ros.parameters import (
+from clip2depth_ros.ros.parameters import depth_settings as settings
+from clip2depth_ros.ros.parameters.adapt_settings import AdaptSettings
+from clip2depth_ros.ros.parameters.declaration import (
     adapt_yaml,
     depth_yaml,
     parameters_markdown,
@@ -21,7 +21,7 @@ from clip2depth_ros.ros.parameters import (
     setting,
     settings_from,
 )
-from clip2depth_ros.ros.settings import CameraSettings, DepthSettings
+from clip2depth_ros.ros.parameters.depth_settings import CameraSettings, DepthSettings
 
 ROOT = Path(__file__).parents[2]
 BOTH = [

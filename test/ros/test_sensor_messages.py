@@ -15,7 +15,7 @@ pytest.importorskip("rclpy")
 from nav_msgs.msg import Odometry
 from sensor_msgs.msg import LaserScan, PointCloud2, PointField, Range
 
-from clip2depth_ros.ros.sensor_messages import (
+from clip2depth_ros.io.messages.sensors import (
     MAX_POINTS,
     cloud_points,
     odometry_pose,

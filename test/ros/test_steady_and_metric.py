@@ -20,14 +20,15 @@ from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image, Imu, LaserScan
 from std_srvs.srv import Trigger
 
+from clip2depth_ros.camera.transforms import rotation_of
 from clip2depth_ros.outputs import ScanSettings
-from clip2depth_ros.ros import level_frame, stages
-from clip2depth_ros.ros.notices import Notices
-from clip2depth_ros.ros.outgoing import filled_header
-from clip2depth_ros.ros.settings import DepthSettings
+from clip2depth_ros.ros.inputs import level_frame
+from clip2depth_ros.ros.nodes import stages
+from clip2depth_ros.ros.outputs.outgoing import filled_header
+from clip2depth_ros.ros.outputs.throttled_log import Notices
+from clip2depth_ros.ros.parameters.depth_settings import DepthSettings
 from clip2depth_ros.scale import ScaleSettings
 from clip2depth_ros.stabilizer import StabilizerSettings
-from clip2depth_ros.transforms import rotation_of
 
 pytestmark = pytest.mark.ros
 DEPTH, CONFIDENCE = "/clip2depth/depth/image_rect", "/clip2depth/depth/confidence"

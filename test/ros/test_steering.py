@@ -8,9 +8,9 @@ import threading
 import pytest
 
 pytest.importorskip("rclpy")
-from clip2depth_ros.ros.parameters import settings_from
-from clip2depth_ros.ros.settings import DepthSettings
-from clip2depth_ros.ros.steering import Steering
+from clip2depth_ros.ros.nodes.steering import Steering
+from clip2depth_ros.ros.parameters.declaration import settings_from
+from clip2depth_ros.ros.parameters.depth_settings import DepthSettings
 
 
 class Steered:

@@ -20,7 +20,7 @@ from sensor_msgs.msg import Image
 from clip2depth_ros.bundle import open_bundle
 from clip2depth_ros.camera import Camera
 from clip2depth_ros.cli import main
-from clip2depth_ros.depth_images import read_depth
+from clip2depth_ros.images.depth_images import read_depth
 from clip2depth_ros.network import create_clip, find_backbone
 from clip2depth_ros.network.checkpoint import write_tensors
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import pytest
 
-from clip2depth_ros.frame import NAN, FrameFacts
+from clip2depth_ros.images.frame import NAN, FrameFacts
 
 pytest.importorskip("rclpy")
-from clip2depth_ros.ros import trust
-from clip2depth_ros.ros.notices import Notices
-from clip2depth_ros.ros.parameters import settings_from
-from clip2depth_ros.ros.settings import DepthSettings
+from clip2depth_ros.ros.outputs import trust
+from clip2depth_ros.ros.outputs.throttled_log import Notices
+from clip2depth_ros.ros.parameters.declaration import settings_from
+from clip2depth_ros.ros.parameters.depth_settings import DepthSettings
 
 from .log_stand_in import Log
 

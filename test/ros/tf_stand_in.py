@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 from geometry_msgs.msg import TransformStamped
 
-from clip2depth_ros.transforms import inverse_pose, quaternion_of
+from clip2depth_ros.camera.transforms import inverse_pose, quaternion_of
 
 
 class TransformException(Exception):

@@ -4,9 +4,9 @@
 import numpy as np
 import pytest
 
+from clip2depth_ros.camera.transforms import pose_matrix
 from clip2depth_ros.scale.disparity_evidence import Stretches, motion_evidence
 from clip2depth_ros.scale.stretches import Stretch
-from clip2depth_ros.transforms import pose_matrix
 
 FACTOR, SHIFT, FOCAL = 0.4, -0.05, 164.0
 METRES = np.array([1.5, 2.5, 5.0])

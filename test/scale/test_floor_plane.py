@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clip2depth_ros.frame import Floor
+from clip2depth_ros.images.frame import Floor
 from clip2depth_ros.scale import FloorFinder
 
 

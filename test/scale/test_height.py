@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from clip2depth_ros.frame import Floor
+from clip2depth_ros.images.frame import Floor
 from clip2depth_ros.scale import FloorFinder, HeightSource, View
 
 

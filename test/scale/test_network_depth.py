@@ -8,7 +8,7 @@ import pytest
 
 from clip2depth_ros.bundle import open_bundle
 from clip2depth_ros.engines import open_engine
-from clip2depth_ros.frame import Floor
+from clip2depth_ros.images.frame import Floor
 from clip2depth_ros.pipeline import Pipeline
 from clip2depth_ros.scale import ScaleSettings
 from clip2depth_ros.simulation import Drive

@@ -6,10 +6,10 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 
-from clip2depth_ros.frame import Floor
+from clip2depth_ros.images.frame import Floor
 from clip2depth_ros.scale import ScaleEstimator, ScaleSettings, sample_ranges
 from clip2depth_ros.simulation import Drive
-from clip2depth_ros.simulation.flicker import Flicker
+from clip2depth_ros.simulation.photography.depth_noise import Flicker
 from clip2depth_ros.stabilizer import Stabilizer
 
 FPS, SECONDS, FACTOR = 12.0, 7.0, 0.6

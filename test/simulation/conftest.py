@@ -8,7 +8,7 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 
-from clip2depth_ros.simulation.scene import BOX, CAPSULE, ELLIPSOID, SPHERE, Light, Paint, Scene
+from clip2depth_ros.simulation.scene.scene import BOX, CAPSULE, ELLIPSOID, SPHERE, Light, Paint, Scene
 
 
 @pytest.fixture(scope="session")
@@ -16,7 +16,7 @@ def renderer():
     """This process's renderer."""
     if find_spec("mujoco") is None:
         pytest.skip("MuJoCo is not installed (the sim extra)")
-    from clip2depth_ros.simulation.renderer import shared_renderer
+    from clip2depth_ros.simulation.rendering.renderer import shared_renderer
 
     return shared_renderer()
 

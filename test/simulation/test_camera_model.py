@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from clip2depth_ros.simulation.camera_model import SensorLook, bent_grid, expose
+from clip2depth_ros.simulation.photography.sensor import SensorLook, bent_grid, expose
 
 HEIGHT, WIDTH = 96, 128
 

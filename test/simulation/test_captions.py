@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from clip2depth_ros.camera import Camera
-from clip2depth_ros.simulation import captions
-from clip2depth_ros.simulation.captions import describe, place_in
 from clip2depth_ros.simulation.places import PLACES
 from clip2depth_ros.simulation.rooms import ROOMS
-from clip2depth_ros.simulation.scene import Scene, Thing
+from clip2depth_ros.simulation.scene.scene import Scene, Thing
+from clip2depth_ros.simulation.views import captions
+from clip2depth_ros.simulation.views.captions import describe, place_in
 
 KINDS = sorted({*ROOMS, *PLACES})
 SEEN = [(Thing("office chair", "blue"), 1.2), (Thing("kitchen cabinet"), 2.0), (Thing("box"), 2.5)]

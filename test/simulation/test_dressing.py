@@ -8,9 +8,9 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from clip2depth_ros.simulation.dressing import SMALL, THEMES, dress, put_on
-from clip2depth_ros.simulation.place_palette import PlacePalette
-from clip2depth_ros.simulation.scene import Scene
+from clip2depth_ros.simulation.scene.place_palette import PlacePalette
+from clip2depth_ros.simulation.scene.scene import Scene
+from clip2depth_ros.simulation.small_things.dressing import SMALL, THEMES, dress, put_on
 
 # Width or depth, whichever is more, and height: metres, from and to.
 SIZES = {

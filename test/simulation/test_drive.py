@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from clip2depth_ros.errors import Clip2DepthError
-from clip2depth_ros.simulation.drive import START, Drive
-from clip2depth_ros.simulation.floor import FloorMap
+from clip2depth_ros.simulation.drives.drive import START, Drive
+from clip2depth_ros.simulation.drives.floor import FloorMap
+from clip2depth_ros.simulation.drives.tracks import Gait, plan_track
 from clip2depth_ros.simulation.rooms import make_room
-from clip2depth_ros.simulation.scene import Paint, Scene
-from clip2depth_ros.simulation.tracks import Gait, plan_track
+from clip2depth_ros.simulation.scene.scene import Paint, Scene
 
 
 @pytest.fixture(scope="module")

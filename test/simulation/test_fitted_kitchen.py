@@ -6,13 +6,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from clip2depth_ros.simulation.fitted_kitchen import fit_kitchen
-from clip2depth_ros.simulation.kitchen_runs import DEPTH
-from clip2depth_ros.simulation.layout import Layout
-from clip2depth_ros.simulation.openings import Opening, in_front, walls_of
-from clip2depth_ros.simulation.place_palette import PlacePalette
-from clip2depth_ros.simulation.scene import Scene, rectangle, rectangles_overlap
-from clip2depth_ros.simulation.viewpoints import Solids
+from clip2depth_ros.simulation.furniture.layout import Layout
+from clip2depth_ros.simulation.kitchens.fitted_kitchen import fit_kitchen
+from clip2depth_ros.simulation.kitchens.kitchen_runs import DEPTH
+from clip2depth_ros.simulation.scene.openings import Opening, in_front, walls_of
+from clip2depth_ros.simulation.scene.place_palette import PlacePalette
+from clip2depth_ros.simulation.scene.scene import Scene, rectangle, rectangles_overlap
+from clip2depth_ros.simulation.views.viewpoints import Solids
 
 DOOR = Opening("door", 1.2, 0.9, 0.0, 2.0)
 WINDOW = Opening("window", 1.0, 1.4, 0.95, 2.1)

@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 
-from clip2depth_ros.simulation.flicker import Flicker
+from clip2depth_ros.simulation.photography.depth_noise import Flicker
 
 
 def test_flicker_is_as_large_as_it_says():

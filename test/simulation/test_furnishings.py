@@ -6,9 +6,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from clip2depth_ros.simulation.furnishings import PIECES
-from clip2depth_ros.simulation.place_palette import PlacePalette
-from clip2depth_ros.simulation.scene import Scene
+from clip2depth_ros.simulation.furniture.furnishings import PIECES
+from clip2depth_ros.simulation.scene.place_palette import PlacePalette
+from clip2depth_ros.simulation.scene.scene import Scene
 
 HEIGHTS = {
     "chair": (0.79, 1.06),

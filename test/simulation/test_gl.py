@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 from clip2depth_ros.errors import Clip2DepthError
-from clip2depth_ros.simulation import gl
+from clip2depth_ros.simulation.rendering import gl
 
 
 def answers(monkeypatch, working: str | None) -> list[str]:

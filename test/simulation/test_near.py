@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from clip2depth_ros.simulation.near_scenes import _top, hand, make_near_scene, tote
-from clip2depth_ros.simulation.near_views import near_rng, views_of_near_scene
-from clip2depth_ros.simulation.place_palette import PlacePalette
-from clip2depth_ros.simulation.renderer import MAX_PARTS
-from clip2depth_ros.simulation.scene import Scene
+from clip2depth_ros.simulation.rendering.renderer import MAX_PARTS
+from clip2depth_ros.simulation.scene.place_palette import PlacePalette
+from clip2depth_ros.simulation.scene.scene import Scene
 from clip2depth_ros.simulation.shards import views_of_seed
-from clip2depth_ros.simulation.viewpoints import TOPS
+from clip2depth_ros.simulation.views.near_views import near_rng, views_of_near_scene
+from clip2depth_ros.simulation.views.viewpoints import TOPS
 
 from .test_old_rooms import parts_hash
 

@@ -8,10 +8,10 @@ import hashlib
 import numpy as np
 import pytest
 
-from clip2depth_ros.simulation.drive import Drive
+from clip2depth_ros.simulation.drives.drive import Drive
 from clip2depth_ros.simulation.rooms import make_room
-from clip2depth_ros.simulation.scene import Scene
-from clip2depth_ros.simulation.views import views_of_room
+from clip2depth_ros.simulation.scene.scene import Scene
+from clip2depth_ros.simulation.views.views import views_of_room
 
 ROOMS = {
     0: (

@@ -8,10 +8,10 @@ import math
 import numpy as np
 import pytest
 
-from clip2depth_ros.simulation.openings import plan_openings
-from clip2depth_ros.simulation.place_light import MAX_LIGHTS, light_place
-from clip2depth_ros.simulation.place_palette import PlacePalette
-from clip2depth_ros.simulation.scene import Scene
+from clip2depth_ros.simulation.scene.openings import plan_openings
+from clip2depth_ros.simulation.scene.place_light import MAX_LIGHTS, light_place
+from clip2depth_ros.simulation.scene.place_palette import PlacePalette
+from clip2depth_ros.simulation.scene.scene import Scene
 
 
 def lit(seed: int, kind: str = "office", width: float = 5.0, length: float = 6.0) -> Scene:

@@ -10,16 +10,16 @@ import pytest
 
 from clip2depth_ros.camera import Camera
 from clip2depth_ros.errors import Clip2DepthError
-from clip2depth_ros.simulation import captions
-from clip2depth_ros.simulation.captions import describe
-from clip2depth_ros.simulation.openings import walls_of
-from clip2depth_ros.simulation.place_kinds import OUTDOORS
-from clip2depth_ros.simulation.place_views import place_rng, views_of_place
 from clip2depth_ros.simulation.places import PLACES, PlaceLayout, make_place
-from clip2depth_ros.simulation.renderer import CUBE_SLOTS, FLAT_SLOTS, MAX_PARTS, OPEN_AIR
-from clip2depth_ros.simulation.scene import Paint, Scene, Thing
-from clip2depth_ros.simulation.shell import build_walls_of_place, lay_ground
-from clip2depth_ros.simulation.views import is_usable, look_pose, room_ray
+from clip2depth_ros.simulation.rendering.renderer import CUBE_SLOTS, FLAT_SLOTS, MAX_PARTS, OPEN_AIR
+from clip2depth_ros.simulation.scene.openings import walls_of
+from clip2depth_ros.simulation.scene.place_kinds import OUTDOORS
+from clip2depth_ros.simulation.scene.scene import Paint, Scene, Thing
+from clip2depth_ros.simulation.views import captions
+from clip2depth_ros.simulation.views.captions import describe
+from clip2depth_ros.simulation.views.place_views import place_rng, views_of_place
+from clip2depth_ros.simulation.views.views import is_usable, look_pose, room_ray
+from clip2depth_ros.simulation.walls.shell import build_walls_of_place, lay_ground
 
 from .test_old_rooms import parts_hash
 
@@ -143,7 +143,7 @@ def test_captions_speak_of_what_places_have(monkeypatch):
 
 def empty_room():
     """A room of plaster, 4 x 5 x 2.5 m, without any opening."""
-    from clip2depth_ros.simulation.place_palette import PlacePalette
+    from clip2depth_ros.simulation.scene.place_palette import PlacePalette
 
     scene = Scene("office", 4.0, 5.0, 2.5)
     palette = PlacePalette(np.random.default_rng(1), "office")

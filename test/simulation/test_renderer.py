@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from clip2depth_ros.camera import Camera
-from clip2depth_ros.simulation.scene import Paint
-from clip2depth_ros.simulation.textures import flat_texture
-from clip2depth_ros.simulation.views import look_pose
+from clip2depth_ros.simulation.scene.scene import Paint
+from clip2depth_ros.simulation.surfaces.textures import flat_texture
+from clip2depth_ros.simulation.views.views import look_pose
 
 RED, WHITE = (1.0, 0.0, 0.0), (1.0, 1.0, 1.0)
 

@@ -6,12 +6,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from clip2depth_ros.simulation.catalogue import CATALOGUE
-from clip2depth_ros.simulation.palette import Palette
-from clip2depth_ros.simulation.people import Body, add_person
+from clip2depth_ros.simulation.furniture.catalogue import CATALOGUE
 from clip2depth_ros.simulation.rooms import ROOMS, make_room
-from clip2depth_ros.simulation.scene import Scene, distance_to_rectangle, rectangle, rectangles_overlap
-from clip2depth_ros.simulation.textures import CUBE_SIZE, KINDS, SIZE, cube_texture, flat_texture
+from clip2depth_ros.simulation.scene.palette import Palette
+from clip2depth_ros.simulation.scene.people import Body, add_person
+from clip2depth_ros.simulation.scene.scene import Scene, distance_to_rectangle, rectangle, rectangles_overlap
+from clip2depth_ros.simulation.surfaces.textures import CUBE_SIZE, KINDS, SIZE, cube_texture, flat_texture
 
 
 def extent(parts) -> tuple[np.ndarray, np.ndarray]:

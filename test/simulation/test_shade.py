@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 
 from clip2depth_ros.camera import Camera
-from clip2depth_ros.simulation.shade import shade
+from clip2depth_ros.simulation.rendering.shade import shade
 
 CAMERA = Camera.from_fov(128, 96, 1.1)
 

@@ -9,7 +9,7 @@ import pytest
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.simulation import shards
 from clip2depth_ros.simulation.rooms import make_room
-from clip2depth_ros.simulation.views import views_of_room
+from clip2depth_ros.simulation.views.views import views_of_room
 
 
 @pytest.mark.slow

@@ -6,10 +6,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from clip2depth_ros.simulation.place_palette import PlacePalette
-from clip2depth_ros.simulation.scene import Paint
-from clip2depth_ros.simulation.surfaces import MAKERS
-from clip2depth_ros.simulation.textures import (
+from clip2depth_ros.simulation.scene.place_palette import PlacePalette
+from clip2depth_ros.simulation.scene.scene import Paint
+from clip2depth_ros.simulation.surfaces.surfaces import MAKERS
+from clip2depth_ros.simulation.surfaces.textures import (
     CUBE_SIZE,
     KINDS,
     SIZE,

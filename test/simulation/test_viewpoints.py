@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from clip2depth_ros.simulation.places import PLACES, make_place
-from clip2depth_ros.simulation.scene import Paint, Scene, rotation_about
-from clip2depth_ros.simulation.viewpoints import Solids, viewpoint
+from clip2depth_ros.simulation.scene.scene import Paint, Scene, rotation_about
+from clip2depth_ros.simulation.views.viewpoints import Solids, viewpoint
 
 COUNT = 14
 

@@ -10,9 +10,9 @@ import pytest
 
 from clip2depth_ros.camera import Camera
 from clip2depth_ros.errors import Clip2DepthError
-from clip2depth_ros.simulation.captions import describe, visible_things
-from clip2depth_ros.simulation.photography import CameraLook, exposure, photograph
-from clip2depth_ros.simulation.views import is_usable, look_pose, sample_views
+from clip2depth_ros.simulation.photography.looks import CameraLook, exposure, photograph
+from clip2depth_ros.simulation.views.captions import describe, visible_things
+from clip2depth_ros.simulation.views.views import is_usable, look_pose, sample_views
 
 
 @pytest.fixture(scope="module")

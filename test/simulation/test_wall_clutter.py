@@ -8,10 +8,10 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from clip2depth_ros.simulation.openings import Opening, walls_of
-from clip2depth_ros.simulation.place_palette import PlacePalette
-from clip2depth_ros.simulation.scene import Paint, Scene
-from clip2depth_ros.simulation.wall_clutter import HUNG, dress_walls
+from clip2depth_ros.simulation.scene.openings import Opening, walls_of
+from clip2depth_ros.simulation.scene.place_palette import PlacePalette
+from clip2depth_ros.simulation.scene.scene import Paint, Scene
+from clip2depth_ros.simulation.walls.wall_clutter import HUNG, dress_walls
 
 DOOR = Opening("door", 1.0, 0.9, 0.0, 2.0)
 WINDOW = Opening("window", 3.0, 1.5, 0.9, 2.2)

@@ -7,8 +7,8 @@ import pytest
 
 pytest.importorskip("mujoco", reason="the simulator needs MuJoCo")
 
-from clip2depth_ros.simulation.views import look_pose
-from clip2depth_ros.simulation.wheels import Wheels
+from clip2depth_ros.simulation.drives.wheels import Wheels
+from clip2depth_ros.simulation.views.views import look_pose
 
 PERFECT = Wheels(noise=0.0, drift=0.0)
 

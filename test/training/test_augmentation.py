@@ -6,8 +6,8 @@ import pytest
 
 from clip2depth_ros.camera import Camera
 from clip2depth_ros.errors import Clip2DepthError
-from clip2depth_ros.training.augmentation import Augmentation, rolled
 from clip2depth_ros.training.datasets import Sample
+from clip2depth_ros.training.views.augmentation import Augmentation, rolled
 
 CANONICAL = 100.0
 CAMERA = Camera(160, 120, 110.0, 110.0, 75.0, 62.0)

@@ -9,9 +9,9 @@ import pytest
 
 from clip2depth_ros.camera import Camera
 from clip2depth_ros.errors import Clip2DepthError
-from clip2depth_ros.training.augmentation import Augmentation
-from clip2depth_ros.training.batches import BatchMaker, fixed_batch
 from clip2depth_ros.training.datasets import DataSet, Sample, open_data_set
+from clip2depth_ros.training.views.augmentation import Augmentation
+from clip2depth_ros.training.views.batches import BatchMaker, fixed_batch
 
 SIZE = (24, 32)
 CAMERA = Camera(64, 48, 60, 60, 31.5, 23.5)

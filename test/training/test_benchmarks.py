@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from clip2depth_ros.errors import Clip2DepthError
-from clip2depth_ros.training.benchmarks import ERRORS, RULES, find_rule
-from clip2depth_ros.training.metrics import depth_errors
+from clip2depth_ros.metrics.benchmark_rules import ERRORS, RULES, find_rule
+from clip2depth_ros.metrics.depth import depth_errors
 
 
 def box(mask):

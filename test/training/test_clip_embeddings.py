@@ -12,12 +12,12 @@ torch = pytest.importorskip("torch", reason="a CLIP needs PyTorch")
 import open_clip
 
 from clip2depth_ros.cli import main
-from clip2depth_ros.commands import _clip
+from clip2depth_ros.commands._shared import clip_options
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.network import Clip2Depth, create_clip, find_backbone
 from clip2depth_ros.network.checkpoint import write_tensors
-from clip2depth_ros.training.clip_embeddings import ClipEmbeddings
-from clip2depth_ros.training.objectives import LARGEST_LOGIT_SCALE, ClipWithDepth, caption_loss
+from clip2depth_ros.training.loss.objectives import LARGEST_LOGIT_SCALE, ClipWithDepth, caption_loss
+from clip2depth_ros.training.validation.clip_embeddings import ClipEmbeddings
 
 pytestmark = pytest.mark.torch
 SEED = 5
@@ -96,6 +96,6 @@ def test_what_does_not_go_with_a_clip_is_said(arguments, complaint, weights, tmp
 
 
 def test_without_pytorch_it_says_what_to_install(weights, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(_clip, "find_spec", lambda name: None)
+    monkeypatch.setattr(clip_options, "find_spec", lambda name: None)
     assert main(["evaluate", "--clip", str(weights), "--data", "rooms", "--output", str(tmp_path)]) == 2
     assert "pip install 'clip2depth_ros[train]'" in capsys.readouterr().err

@@ -6,7 +6,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the losses need PyTorch")
 
-from clip2depth_ros.training.losses import DepthLoss, gradient_difference, silog
+from clip2depth_ros.training.loss.losses import DepthLoss, gradient_difference, silog
 
 pytestmark = pytest.mark.torch
 

@@ -4,7 +4,7 @@ import math
 import numpy as np
 import pytest
 
-from clip2depth_ros.training.metrics import depth_errors, mean_errors
+from clip2depth_ros.metrics.depth import depth_errors, mean_errors
 
 
 def test_errors_by_hand():

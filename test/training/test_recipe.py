@@ -20,7 +20,12 @@ from clip2depth_ros.network.checkpoint import checkpoint_facts, read_tensors, wr
 from clip2depth_ros.training import recipe as recipe_file
 from clip2depth_ros.training.ablation import Ablation
 from clip2depth_ros.training.configuration import Data, Phase, read_recipe
-from clip2depth_ros.training.objectives import ClipWithDepth, DepthObjective, caption_loss, encode_captions
+from clip2depth_ros.training.loss.objectives import (
+    ClipWithDepth,
+    DepthObjective,
+    caption_loss,
+    encode_captions,
+)
 from clip2depth_ros.training.recipe import Run
 from clip2depth_ros.training.recovery import load_bundle_weights
 from clip2depth_ros.training.state import read_facts

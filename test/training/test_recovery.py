@@ -10,8 +10,8 @@ pytest.importorskip("onnx", reason="the graph is read with onnx")
 import torch
 
 from clip2depth_ros.bundle import open_bundle
-from clip2depth_ros.bundle.export import export_bundle
 from clip2depth_ros.errors import Clip2DepthError
+from clip2depth_ros.export.exporter import export_bundle
 from clip2depth_ros.network import create_network
 from clip2depth_ros.training.recovery import load_bundle_weights
 

@@ -13,11 +13,11 @@ from torch import nn
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.network.checkpoint import read_tensors
 from clip2depth_ros.training.averaging import WeightAverage, trained_state
-from clip2depth_ros.training.batches import Batch
 from clip2depth_ros.training.configuration import Phase, Stage
-from clip2depth_ros.training.loading import load_batches
 from clip2depth_ros.training.logs import StageLog
 from clip2depth_ros.training.trainer import Trainer
+from clip2depth_ros.training.views.batches import Batch
+from clip2depth_ros.training.views.loading import load_batches
 
 pytestmark = pytest.mark.torch
 

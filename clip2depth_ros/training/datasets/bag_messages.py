@@ -7,8 +7,8 @@ import struct
 
 import numpy as np
 
-from clip2depth_ros.coded_images import decode_depth
 from clip2depth_ros.errors import Clip2DepthError
+from clip2depth_ros.images.compressed import decode_depth
 
 
 def header_stamp(raw: bytes) -> int:

@@ -11,8 +11,8 @@ import numpy as np
 
 from clip2depth_ros.camera import Camera
 from clip2depth_ros.camera.rectifier import Rectifier
-from clip2depth_ros.coded_images import read_depth
 from clip2depth_ros.errors import Clip2DepthError
+from clip2depth_ros.images.compressed import read_depth
 
 
 @dataclass(slots=True)

@@ -8,10 +8,9 @@ from pathlib import Path
 
 from clip2depth_ros.camera import Camera
 from clip2depth_ros.errors import Clip2DepthError
-
-from .base import Sample, check_sizes, read_depth_png
-from .kitti_calibration import camera_of, pose_of
-from .listed import ListedFrames, read_colour
+from clip2depth_ros.training.datasets.base import Sample, check_sizes, read_depth_png
+from clip2depth_ros.training.datasets.kitti_calibration import camera_of, pose_of
+from clip2depth_ros.training.datasets.listed import ListedFrames, read_colour
 
 SOURCE = (
     "get the raw drives (synced+rectified data and calibration) from "

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from clip2depth_ros.bounded import read_bounded, reading
 from clip2depth_ros.camera import Camera
+from clip2depth_ros.camera.transforms import is_pose
 from clip2depth_ros.errors import Clip2DepthError
-from clip2depth_ros.transforms import is_pose
+from clip2depth_ros.files.bounded import read_bounded, reading
 
 EARTH_RADIUS = 6378137.0
 

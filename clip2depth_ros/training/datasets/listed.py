@@ -12,12 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
-from clip2depth_ros.bounded import MAX_TABLE, read_bounded, reading
-from clip2depth_ros.coded_images import read_rgb
 from clip2depth_ros.errors import Clip2DepthError, printable
-
-from .base import DataSet, Succession
-from .splits import check_split, split_frames
+from clip2depth_ros.files.bounded import MAX_TABLE, read_bounded, reading
+from clip2depth_ros.images.compressed import read_rgb
+from clip2depth_ros.training.datasets.base import DataSet, Succession
+from clip2depth_ros.training.datasets.splits import check_split, split_frames
 
 
 @dataclass(frozen=True, slots=True)

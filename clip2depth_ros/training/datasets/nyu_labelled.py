@@ -9,12 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from clip2depth_ros.bounded import read_bounded, reading, reason_of
 from clip2depth_ros.camera import Camera
 from clip2depth_ros.errors import Clip2DepthError
-
-from .base import DataSet, Sample
-from .splits import check_split, split_frames
+from clip2depth_ros.files.bounded import read_bounded, reading, reason_of
+from clip2depth_ros.training.datasets.base import DataSet, Sample
+from clip2depth_ros.training.datasets.splits import check_split, split_frames
 
 MAX_SPLIT = 2**22  # bytes
 

@@ -6,9 +6,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from .base import Sample, check_sizes, read_depth_png
-from .listed import ListedFrames, read_colour
-from .nyu_labelled import CAMERA, INSIDE
+from clip2depth_ros.training.datasets.base import Sample, check_sizes, read_depth_png
+from clip2depth_ros.training.datasets.listed import ListedFrames, read_colour
+from clip2depth_ros.training.datasets.nyu_labelled import CAMERA, INSIDE
 
 SOURCE = (
     "the synchronised frames (sync.zip) and their lists are described in "

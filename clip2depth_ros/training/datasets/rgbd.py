@@ -9,11 +9,17 @@ import numpy as np
 
 from clip2depth_ros.camera import Camera
 from clip2depth_ros.errors import Clip2DepthError
-from clip2depth_ros.sources.images import DEPTH_SCALES, IMAGE_SUFFIXES, natural_key, read_fact, read_poses
-
-from .base import DataSet, Rectification, Sample, Succession, check_sizes, read_depth_png
-from .listed import read_colour
-from .splits import check_split, split_frames
+from clip2depth_ros.io.images import DEPTH_SCALES, IMAGE_SUFFIXES, natural_key, read_fact, read_poses
+from clip2depth_ros.training.datasets.base import (
+    DataSet,
+    Rectification,
+    Sample,
+    Succession,
+    check_sizes,
+    read_depth_png,
+)
+from clip2depth_ros.training.datasets.listed import read_colour
+from clip2depth_ros.training.datasets.splits import check_split, split_frames
 
 SOURCE = (
     "a folder holds rgb/NAME.jpg or .png, depth/NAME.png (16 bit, 0 = unknown), camera.json (fx fy cx cy "

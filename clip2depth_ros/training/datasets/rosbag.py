@@ -10,17 +10,23 @@ from pathlib import Path
 import numpy as np
 
 from clip2depth_ros.camera import Camera
-from clip2depth_ros.depth_images import read_depth
 from clip2depth_ros.errors import Clip2DepthError, printable
-from clip2depth_ros.ros.camera_info import camera_from_info, is_calibrated
-from clip2depth_ros.ros.messages import ImageCodec
-from clip2depth_ros.sources.bag import IMAGE_TYPES, INFO_TYPE, BagSource, camera_info_topic
-from clip2depth_ros.sources.bag_file import BagFile, is_bag
-from clip2depth_ros.sources.tum import match_times
-
-from .bag_messages import header_stamp, read_compressed_depth
-from .base import DataSet, Rectification, Sample, Succession, check_sizes, frame_numbers
-from .splits import check_split, split_frames
+from clip2depth_ros.images.depth_images import read_depth
+from clip2depth_ros.io.bag import IMAGE_TYPES, INFO_TYPE, BagSource, camera_info_topic
+from clip2depth_ros.io.bag_file import BagFile, is_bag
+from clip2depth_ros.io.messages.camera_info import camera_from_info, is_calibrated
+from clip2depth_ros.io.messages.images import ImageCodec
+from clip2depth_ros.io.tum import match_times
+from clip2depth_ros.training.datasets.bag_messages import header_stamp, read_compressed_depth
+from clip2depth_ros.training.datasets.base import (
+    DataSet,
+    Rectification,
+    Sample,
+    Succession,
+    check_sizes,
+    frame_numbers,
+)
+from clip2depth_ros.training.datasets.splits import check_split, split_frames
 
 SOURCE = (
     "record colour, depth registered to it, and its camera_info: ros2 bag record COLOUR DEPTH CAMERA_INFO; "

@@ -24,9 +24,8 @@ from clip2depth_ros.simulation.shards import (
     shard_path,
     views_of_seed,
 )
-
-from .base import DataSet, Sample
-from .splits import check_split
+from clip2depth_ros.training.datasets.base import DataSet, Sample
+from clip2depth_ros.training.datasets.splits import check_split
 
 VALIDATION_SEED = 1_000_000_000
 

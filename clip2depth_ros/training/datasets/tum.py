@@ -9,11 +9,18 @@ import numpy as np
 
 from clip2depth_ros.camera import Camera
 from clip2depth_ros.errors import Clip2DepthError
-from clip2depth_ros.sources.tum import CAMERAS, SOURCE, UNITS_PER_METRE, read_sequence, sequence_camera
-
-from .base import DataSet, Rectification, Sample, Succession, check_sizes, frame_numbers, read_depth_png
-from .listed import read_colour
-from .splits import check_split, split_frames
+from clip2depth_ros.io.tum import CAMERAS, SOURCE, UNITS_PER_METRE, read_sequence, sequence_camera
+from clip2depth_ros.training.datasets.base import (
+    DataSet,
+    Rectification,
+    Sample,
+    Succession,
+    check_sizes,
+    frame_numbers,
+    read_depth_png,
+)
+from clip2depth_ros.training.datasets.listed import read_colour
+from clip2depth_ros.training.datasets.splits import check_split, split_frames
 
 LONGEST_PAUSE = 0.1  # seconds between frames that still follow each other
 

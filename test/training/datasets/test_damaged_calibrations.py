@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from clip2depth_ros.errors import Clip2DepthError
-from clip2depth_ros.sources.tum import read_index, read_pose_list
+from clip2depth_ros.io.tum import read_index, read_pose_list
 from clip2depth_ros.training.datasets.kitti_calibration import camera_of, pose_of
 from clip2depth_ros.training.datasets.listed import read_list
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from clip2depth_ros.errors import Clip2DepthError
-from clip2depth_ros.sources.tum import match_times, pose_at
+from clip2depth_ros.io.tum import match_times, pose_at
 from clip2depth_ros.training.datasets import motion_between, open_data_set
 
 START = 1311868164.363181

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The true depth of a frame in the pixels of the depth that it is compared with."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from clip2depth_ros.camera import Camera, Rectifier
+from clip2depth_ros.images.frame import DepthFrame, Frame
+
+
+class Truth:
+    """Rectifies true depth like its image and brings it to the result's size; maps are kept per camera."""
+
+    def __init__(self) -> None:
+        self._camera: Camera | None = None
+        self._rectifier: Rectifier | None = None
+
+    def of(self, frame: Frame, result: DepthFrame) -> np.ndarray | None:
+        """(h, w) float32 metres, NaN unknown, of the result's size; None for a frame without true depth."""
+        truth = self.rectified(frame)
+        return None if truth is None else _sized(truth, result.depth.shape[::-1])
+
+    def rectified(self, frame: Frame) -> np.ndarray | None:
+        """(H, W) float32 metres, NaN unknown, of the frame's camera without its distortion.
+
+        The frame's own depth where the camera has no distortion or is not known; None where there is none.
+        """
+        truth, camera = frame.depth, frame.camera
+        if truth is None or camera is None or camera.is_rectified:
+            return truth
+        if camera != self._camera:
+            self._camera, self._rectifier = camera, Rectifier(camera)
+        truth = np.ascontiguousarray(_sized(truth, camera.size))
+        return self._rectifier.rectify_depth(truth, np.empty_like(truth))
+
+
+def _sized(depth: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """At another size (width, height) each pixel takes its nearest one: what lies between is no surface."""
+    if depth.shape[::-1] == size:
+        return depth
+    return cv2.resize(depth, size, interpolation=cv2.INTER_NEAREST_EXACT)

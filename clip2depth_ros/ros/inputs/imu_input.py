@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""sensor_msgs/Imu: which way is down at an image's time, in the camera's optical frame."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from typing import Any
+
+import numpy as np
+from sensor_msgs.msg import Imu
+
+from clip2depth_ros.camera.transforms import rotation_of, unit_quaternion
+from clip2depth_ros.errors import Clip2DepthError
+from clip2depth_ros.ros.inputs.aiding_input import HintInput
+
+STANDARD_GRAVITY = 9.80665
+
+# Seconds over which accelerations are averaged: a robot's own last shorter.
+AVERAGING = 1.0
+
+# An acceleration that differs from gravity's by more than this part is the robot's own, and tells nothing.
+OWN_ACCELERATION = 0.15
+
+# How far from the image's stamp a direction may be, and the longest pause that the average outlives;
+# nanoseconds.
+NEAR = 100_000_000
+LONGEST_PAUSE = 500_000_000
+
+
+class ImuInput(HintInput):
+    """Gives (3,) float64 unit vector: down, in the optical frame.
+
+    From the IMU's own orientation where it has one; else from its acceleration, averaged, while the gyroscope
+    turns the average along.
+    """
+
+    what = "imu"
+    message_type = Imu
+    QUEUE = 50
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self._downs: deque[tuple[int, np.ndarray]] = deque(maxlen=400)
+        self._frame = ""
+
+    def _take(self, message: Any, stamp: int) -> None:
+        if message.header.frame_id != self._frame:
+            self._downs.clear()
+            self._frame = message.header.frame_id
+        down = self._down_of_orientation(message)
+        if down is None:
+            down = self._down_of_acceleration(message, stamp)
+        if down is not None:
+            self._downs.append((stamp, down))
+
+    @staticmethod
+    def _down_of_orientation(message: Any) -> np.ndarray | None:
+        """Down in the IMU's frame; None for an IMU that says (-1) or shows (0) that it has no orientation."""
+        turn = message.orientation
+        if message.orientation_covariance[0] == -1.0 or not any((turn.x, turn.y, turn.z, turn.w)):
+            return None
+        return -rotation_of(unit_quaternion(turn.x, turn.y, turn.z, turn.w))[2]
+
+    def _down_of_acceleration(self, message: Any, stamp: int) -> np.ndarray | None:
+        """The averaged direction, None while there is none. At rest an accelerometer measures upwards."""
+        if message.linear_acceleration_covariance[0] == -1.0:
+            raise Clip2DepthError("it has neither an orientation nor an acceleration")
+        a, w = message.linear_acceleration, message.angular_velocity
+        acceleration, rate = np.array([a.x, a.y, a.z]), np.array([w.x, w.y, w.z])
+        if not (np.isfinite(acceleration).all() and np.isfinite(rate).all()):
+            raise Clip2DepthError("its acceleration or angular velocity is not finite")
+        size = float(np.linalg.norm(acceleration))
+        trusted = abs(size / STANDARD_GRAVITY - 1) < OWN_ACCELERATION
+        if not self._downs or stamp - self._downs[-1][0] > LONGEST_PAUSE:
+            return -acceleration / size if trusted else None
+        seconds, down = (stamp - self._downs[-1][0]) * 1e-9, self._downs[-1][1]
+        if message.angular_velocity_covariance[0] != -1.0:
+            down = down - seconds * np.cross(rate, down)
+        if trusted:
+            down = down + (1 - math.exp(-seconds / AVERAGING)) * (-acceleration / size - down)
+        length = float(np.linalg.norm(down))
+        return down / length if length > 0.1 else None
+
+    def _find(self, stamp: int, camera_frame: str) -> np.ndarray | None:
+        near = min(self._downs, key=lambda kept: abs(kept[0] - stamp), default=None)
+        if near is None or abs(near[0] - stamp) > NEAR:
+            return None
+        return self._extrinsics.sensor_in_optical("imu", self._frame, camera_frame, near[0])[:3, :3] @ near[1]
+
+    def _forget(self) -> None:
+        self._downs.clear()

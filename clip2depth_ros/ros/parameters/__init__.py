@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Parameters: declared, validated, written as YAML and Markdown from the settings classes."""

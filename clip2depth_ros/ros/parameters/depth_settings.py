@@ -1,0 +1,404 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every parameter of both nodes, each written once. See parameters.py for what is made from them.
+
+Those of the robot around the camera are in robot_settings.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from clip2depth_ros.errors import Clip2DepthError
+from clip2depth_ros.ros.parameters.declaration import group, setting
+from clip2depth_ros.ros.parameters.robot_settings import (
+    ImuSettings,
+    MountingSettings,
+    OdometrySettings,
+    RangesSettings,
+    ScaleParameters,
+)
+
+# Those of clip2depth_ros.engines, which launch files need not load; a test holds them together.
+ENGINES = ("auto", "tensorrt", "tensorrt_rtx", "pytorch", "openvino", "opencv")
+PRECISIONS = ("auto", "fp16", "bf16", "int8", "fp32")
+
+
+@dataclass(frozen=True)
+class ImageSettings:
+    """How the camera's images come in."""
+
+    reliability: str = setting(
+        "auto",
+        "Reliability asked of the camera's publishers. best_effort takes images from every publisher, but "
+        "may lose large ones; reliable takes none from a best-effort publisher. auto: reliable if every "
+        "publisher of the images is, else best_effort.",
+        choices=("auto", "best_effort", "reliable"),
+        read_only=True,
+    )
+    queue: int = setting(
+        1,
+        "Images that the middleware keeps for the node. The node always works on the newest one, so more "
+        "than one only helps the count of dropped images to be exact under load.",
+        minimum=1,
+        maximum=100,
+        read_only=True,
+    )
+    max_rate: float = setting(
+        0.0,
+        "Largest number of images a second that become depth; the others are dropped and counted. 0: every "
+        "image, as far as the computer keeps up.",
+        unit="Hz",
+        minimum=0.0,
+        maximum=1000.0,
+    )
+    timeout: float = setting(
+        5.0,
+        "When no image (or no message of another sensor) comes for this long, or images come without "
+        "camera_info, the node says so once, with the reason.",
+        unit="s",
+        minimum=0.1,
+        maximum=3600.0,
+    )
+    rectified: str = setting(
+        "auto",
+        "Whether the images are rectified already, so that camera_info's P describes them and D is not "
+        "applied. auto: if the image topic's last word contains 'rect'.",
+        choices=("auto", "always", "never"),
+        read_only=True,
+    )
+
+
+@dataclass(frozen=True)
+class DepthImageSettings:
+    """The published depth image."""
+
+    encoding: str = setting(
+        "32FC1",
+        "32FC1: metres, NaN where unknown. 16UC1: millimetres, 0 where unknown, nothing beyond 65.5 m.",
+        choices=("32FC1", "16UC1"),
+    )
+    width: int = setting(
+        0,
+        "Width of the published depth. 0: the image's own.",
+        unit="pixels",
+        minimum=0,
+        maximum=8192,
+        read_only=True,
+    )
+    height: int = setting(
+        0,
+        "Height of the published depth. 0: the image's own.",
+        unit="pixels",
+        minimum=0,
+        maximum=8192,
+        read_only=True,
+    )
+
+    def __post_init__(self) -> None:
+        if (self.width == 0) != (self.height == 0):
+            raise Clip2DepthError(
+                f"Parameters 'depth.width' and 'depth.height' are {self.width} and {self.height}, but must "
+                "both be 0 or both be set."
+            )
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """(width, height) in pixels, None for the image's own."""
+        return (self.width, self.height) if self.width else None
+
+
+@dataclass(frozen=True)
+class PointsSettings:
+    """The published point cloud."""
+
+    stride: int = setting(
+        2, "Every n-th pixel of every n-th row becomes a point.", unit="pixels", minimum=1, maximum=64
+    )
+    min_range: float = setting(
+        0.1, "Points nearer than this become NaN.", unit="m", minimum=0.0, maximum=1000.0
+    )
+    max_range: float = setting(
+        20.0, "Points farther than this become NaN.", unit="m", minimum=0.0, maximum=1000.0
+    )
+    edge_threshold: float = setting(
+        0.1,
+        "Points at a depth edge become NaN, because depth there is a mixture of near and far. An edge is "
+        "where depth jumps by more than this part of itself. 0: keep every point.",
+        minimum=0.0,
+        maximum=0.99,
+    )
+    rate: float = setting(
+        0.0,
+        "At most so many clouds a second. 0: one for every depth image.",
+        unit="Hz",
+        minimum=0.0,
+        maximum=1000.0,
+    )
+
+    def __post_init__(self) -> None:
+        if self.min_range >= self.max_range:
+            raise Clip2DepthError(
+                f"Parameter 'points.min_range' is {self.min_range:g} m, but must be less than "
+                f"'points.max_range', {self.max_range:g} m; set both at once."
+            )
+
+
+@dataclass(frozen=True)
+class ScanParameters:
+    """The published laser scan: obstacles in a band above the floor."""
+
+    min_height: float = setting(
+        0.1,
+        "Lower edge of the band above the floor: what the robot drives over is lower.",
+        unit="m",
+        minimum=0.0,
+        maximum=100.0,
+    )
+    max_height: float = setting(
+        1.0,
+        "Upper edge of the band above the floor: what the robot drives under is higher.",
+        unit="m",
+        minimum=0.0,
+        maximum=100.0,
+    )
+    min_range: float = setting(
+        0.1,
+        "Nearest obstacle, horizontally from the camera.",
+        unit="m",
+        minimum=0.0,
+        maximum=1000.0,
+    )
+    max_range: float = setting(
+        10.0,
+        "Farthest obstacle, and how far free space is seen.",
+        unit="m",
+        minimum=0.0,
+        maximum=1000.0,
+    )
+    resolution: float = setting(
+        0.00873, "Angle between two readings.", unit="rad", minimum=0.001, maximum=0.5
+    )
+    floor_tolerance: float = setting(
+        0.03,
+        "How much steeper than found the floor may be, metres up per metre of distance, before it is an "
+        "obstacle.",
+        minimum=0.0,
+        maximum=1.0,
+    )
+    frame_id: str = setting(
+        "",
+        "frame_id of the scan: level, at the camera, x where it looks. Empty: the image's with _level "
+        "behind.",
+    )
+    publish_tf: bool = setting(
+        True, "Publish the scan's frame on /tf, as a child of the images' frame. It needs tf2_msgs."
+    )
+
+    def __post_init__(self) -> None:
+        for low, high in (("min_height", "max_height"), ("min_range", "max_range")):
+            if getattr(self, low) >= getattr(self, high):
+                raise Clip2DepthError(
+                    f"Parameter 'scan.{low}' is {getattr(self, low):g} m, but must be less than "
+                    f"'scan.{high}', {getattr(self, high):g} m; set both at once."
+                )
+
+
+@dataclass(frozen=True)
+class StabilizerParameters:
+    """What makes depth hold still from image to image."""
+
+    enabled: bool = setting(True, "Fuse each image's depth with that of the images before it.")
+    memory: float = setting(
+        2.0,
+        "How long a surface's depth is averaged at most, while nothing about it changes. Longer is calmer, "
+        "shorter follows a network that changes its mind sooner.",
+        unit="s",
+        minimum=0.0,
+        maximum=60.0,
+    )
+    scale_memory: float = setting(
+        2.0,
+        "How long the scale of the whole image is averaged. A wrong scale is forgotten that fast.",
+        unit="s",
+        minimum=0.0,
+        maximum=600.0,
+    )
+    gate: float = setting(
+        3.0,
+        "Standard deviations from the expected depth beyond which a pixel takes the new measurement. Smaller "
+        "follows moving things sooner, larger is calmer.",
+        minimum=1.0,
+        maximum=20.0,
+    )
+    noise: float = setting(
+        0.1,
+        "Relative standard deviation of a single image's depth, until the images themselves have shown it.",
+        minimum=0.001,
+        maximum=1.0,
+    )
+    max_gap: float = setting(
+        1.0,
+        "Between two images farther apart than this the past is forgotten.",
+        unit="s",
+        minimum=0.01,
+        maximum=60.0,
+    )
+    flow_pixels: int = setting(
+        43200,
+        "Pixels of the image in which motion is sought; larger images are reduced to it.",
+        unit="pixels",
+        minimum=2000,
+        maximum=1000000,
+    )
+
+
+@dataclass(frozen=True)
+class LoadParameters:
+    """What the node may take of the computer."""
+
+    max_cpu: float = setting(
+        0.0,
+        "Processor time that the node's process may take, 1 being one core. Beyond it fewer images become "
+        "depth; the others are dropped and counted, and /diagnostics says so. Cameras in one process "
+        "(depth_nodes) share it evenly. 0: no limit.",
+        unit="cores",
+        minimum=0.0,
+        maximum=1024.0,
+    )
+
+
+@dataclass(frozen=True)
+class DepthSettings:
+    """Parameters of depth_node."""
+
+    autostart: bool = setting(
+        True,
+        "Configure and activate by itself. false: a lifecycle manager (nav2's, or launch) does.",
+        read_only=True,
+    )
+    bundle: str = setting(
+        "mini",
+        "The depth network: the name of a bundle, or the path of its folder or zip. Another one is opened "
+        "and checked beside the one that runs, and takes its place between two images. docs/import.md "
+        "makes bundles of others' networks.",
+    )
+    engine: str = setting(
+        "auto",
+        "What runs the network. auto: TensorRT or TensorRT RTX where it is installed and sees a GPU, else "
+        "PyTorch with CUDA, else OpenVINO, PyTorch on the CPU or OpenCV, the first that is installed; why is "
+        "in the log and in /diagnostics.",
+        choices=ENGINES,
+        read_only=True,
+    )
+    precision: str = setting(
+        "auto",
+        "Arithmetic of the network. auto: the engine's fastest that passes the bundle's check, so fp16 or "
+        "fp32 on a GPU, and on a CPU bf16 where the processor computes it, else int8 where the bundle holds "
+        "it, else fp32.",
+        choices=PRECISIONS,
+        read_only=True,
+    )
+    engine_cache: str = setting(
+        "",
+        "Folder of built TensorRT engines. Empty: clip2depth/tensorrt in $XDG_CACHE_HOME or ~/.cache.",
+        read_only=True,
+    )
+    threads: int = setting(
+        0,
+        "CPU threads for the network. 0: as many as the engine finds best.",
+        minimum=0,
+        maximum=256,
+        read_only=True,
+    )
+    image_transport: str = setting(
+        "raw",
+        "raw: sensor_msgs/Image. compressed: sensor_msgs/CompressedImage from the image topic with "
+        "/compressed behind.",
+        choices=("raw", "compressed"),
+        read_only=True,
+    )
+    camera_info_topic: str = setting(
+        "",
+        "Topic of the camera_info. Empty: beside the image, or what camera_info is remapped to.",
+        read_only=True,
+    )
+    horizontal_fov: float = setting(
+        0.0,
+        "Horizontal field of view of a camera that has no camera_info or is not calibrated; it then counts "
+        "as an ideal pinhole camera. 0: such images are not used.",
+        unit="rad",
+        minimum=0.0,
+        maximum=3.1,
+    )
+    image: ImageSettings = group(ImageSettings)  # noqa: RUF009
+    load: LoadParameters = group(LoadParameters)  # noqa: RUF009
+    depth: DepthImageSettings = group(DepthImageSettings)  # noqa: RUF009
+    points: PointsSettings = group(PointsSettings)  # noqa: RUF009
+    scan: ScanParameters = group(ScanParameters)  # noqa: RUF009
+    stabilizer: StabilizerParameters = group(StabilizerParameters)  # noqa: RUF009
+    scale: ScaleParameters = group(ScaleParameters)  # noqa: RUF009
+    mounting: MountingSettings = group(MountingSettings)  # noqa: RUF009
+    odometry: OdometrySettings = group(OdometrySettings)  # noqa: RUF009
+    imu: ImuSettings = group(ImuSettings)  # noqa: RUF009
+    ranges: RangesSettings = group(RangesSettings)  # noqa: RUF009
+
+
+@dataclass(frozen=True)
+class CameraSettings:
+    """Parameters of camera_node."""
+
+    source: str = setting(
+        "sim:0",
+        "What to play: a folder of images or in the rgbd layout, a video file, a rosbag2, /dev/videoN, or "
+        "sim:SEED.",
+        read_only=True,
+    )
+    camera: str = setting(
+        "", "Calibration file (JSON or camera_info YAML) for a source that has none.", read_only=True
+    )
+    horizontal_fov: float = setting(
+        0.0,
+        "Horizontal field of view of a source that has no calibration. 0: then no camera_info is published.",
+        unit="rad",
+        minimum=0.0,
+        maximum=3.1,
+        read_only=True,
+    )
+    rate: float = setting(
+        0.0,
+        "Images a second. 0: the source's own rate.",
+        unit="Hz",
+        minimum=0.0,
+        maximum=1000.0,
+        read_only=True,
+    )
+    every: int = setting(1, "Play every n-th image of the source.", minimum=1, maximum=10000, read_only=True)
+    loop: bool = setting(False, "Start again at the source's end.")
+    exit_at_end: bool = setting(
+        True, "End the process at the end of the source (unless it loops).", read_only=True
+    )
+    wait_for_subscribers: int = setting(
+        0,
+        "Wait until so many subscribe to the image before the first one is played.",
+        minimum=0,
+        maximum=100,
+        read_only=True,
+    )
+    frame_id: str = setting("", "frame_id of every message. Empty: the source's own.", read_only=True)
+    stamps: str = setting(
+        "now",
+        "now: the node's clock. source: the stamps in the source.",
+        choices=("now", "source"),
+        read_only=True,
+    )
+    image_transport: str = setting(
+        "raw",
+        "raw: sensor_msgs/Image on image_raw. compressed: JPEG on image_raw/compressed.",
+        choices=("raw", "compressed"),
+        read_only=True,
+    )
+    jpeg_quality: int = setting(90, "Quality of compressed images.", minimum=1, maximum=100)
+    reliability: str = setting(
+        "reliable", "Reliability of the publishers.", choices=("reliable", "best_effort"), read_only=True
+    )
+    queue: int = setting(5, "Messages kept for slow subscribers.", minimum=1, maximum=1000, read_only=True)

@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The depth node's parameters of the robot around the camera: its size, its mounting, its other sensors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from clip2depth_ros.ros.parameters.declaration import setting
+
+
+@dataclass(frozen=True)
+class ScaleParameters:
+    """What holds depth to true metres."""
+
+    height: float = setting(
+        0.0,
+        "Height of the camera's optical centre above the floor; the floor in the depth then tells the "
+        "scale. 0: unknown.",
+        unit="m",
+        minimum=0.0,
+        maximum=100.0,
+    )
+    odometry: bool = setting(
+        True,
+        "Whether driven distance tells the scale, where odometry.topic is set; it needs some centimetres.",
+    )
+    ranges: bool = setting(
+        True, "Whether true distances from another sensor tell the scale, where ranges.topic is set."
+    )
+    tilt_tolerance: float = setting(
+        0.2,
+        "How far the floor's direction may be from what the mounting or the IMU says.",
+        unit="rad",
+        minimum=0.01,
+        maximum=0.8,
+    )
+    initial: float = setting(
+        1.0, "Factor on the network's metres until a source has spoken.", minimum=0.01, maximum=100.0
+    )
+    drift: float = setting(
+        0.02,
+        "How fast the true factor may wander, relative, in a second (and with the square root of time). "
+        "Larger follows sooner, smaller is steadier.",
+        minimum=0.0001,
+        maximum=1.0,
+    )
+    max_step: float = setting(
+        0.02,
+        "Largest relative change of the factor from one image to the next.",
+        minimum=0.0001,
+        maximum=0.02,
+    )
+    freeze: bool = setting(False, "Hold the factor as it is.")
+    memory: str = setting(
+        "",
+        "File that keeps the factor of every bundle and camera over restarts. Empty: none.",
+        read_only=True,
+    )
+    timeout: float = setting(
+        30.0,
+        "When no source of scale was believed for this long, diagnostics warn.",
+        unit="s",
+        minimum=1.0,
+        maximum=86400.0,
+    )
+
+
+@dataclass(frozen=True)
+class MountingSettings:
+    """Where the camera is on the robot: its body axes (x forward, y left, z up) in the base frame."""
+
+    source: str = setting(
+        "auto",
+        "What says where the camera and the other sensors are on the robot. tf: /tf and /tf_static, at the "
+        "message's stamp. parameters: those below and of imu and ranges. auto: the parameters that are set; "
+        "where they are not, tf, if tf2_ros is installed.",
+        choices=("auto", "tf", "parameters"),
+        read_only=True,
+    )
+    base_frame: str = setting(
+        "base_link",
+        "The robot's frame in which x, y, z, roll, pitch and yaw are given; odometry's child frame.",
+    )
+    x: float = setting(0.0, "Position in the base frame, forward.", unit="m", minimum=-100.0, maximum=100.0)
+    y: float = setting(0.0, "Position in the base frame, left.", unit="m", minimum=-100.0, maximum=100.0)
+    z: float = setting(0.0, "Position in the base frame, up.", unit="m", minimum=-100.0, maximum=100.0)
+    roll: float = setting(
+        0.0,
+        "Of the camera as mounted, positive when its right side is down.",
+        unit="rad",
+        minimum=-3.2,
+        maximum=3.2,
+    )
+    pitch: float = setting(
+        0.0,
+        "Of the camera as mounted, positive when it looks down. The floor is looked for there, so it counts "
+        "without odometry too.",
+        unit="rad",
+        minimum=-1.6,
+        maximum=1.6,
+    )
+    yaw: float = setting(
+        0.0,
+        "Of the camera as mounted, positive when it looks to the left.",
+        unit="rad",
+        minimum=-6.3,
+        maximum=6.3,
+    )
+
+
+@dataclass(frozen=True)
+class OdometrySettings:
+    """The robot's odometry: the camera's motion, and with scale.odometry true metres."""
+
+    topic: str = setting("", "Topic of nav_msgs/Odometry. Empty: none.", read_only=True)
+
+
+@dataclass(frozen=True)
+class ImuSettings:
+    """An IMU: which way is down."""
+
+    topic: str = setting("", "Topic of sensor_msgs/Imu. Empty: down is as the mounting says.", read_only=True)
+    frame_id: str = setting(
+        "",
+        "frame_id of the IMU's messages, whose orientation in the base frame roll, pitch and yaw are. "
+        "Messages in the camera's optical frame or the base frame need none of this; any other frame is "
+        "refused.",
+    )
+    roll: float = setting(0.0, "Of the IMU's frame in the base frame.", unit="rad", minimum=-6.3, maximum=6.3)
+    pitch: float = setting(
+        0.0, "Of the IMU's frame in the base frame.", unit="rad", minimum=-6.3, maximum=6.3
+    )
+    yaw: float = setting(0.0, "Of the IMU's frame in the base frame.", unit="rad", minimum=-6.3, maximum=6.3)
+
+
+@dataclass(frozen=True)
+class RangesSettings:
+    """A sensor of true distances: a one-line lidar, a time-of-flight sensor, an ultrasonic one."""
+
+    topic: str = setting("", "Topic of the sensor. Empty: none.", read_only=True)
+    type: str = setting(
+        "laser_scan",
+        "What the topic carries: sensor_msgs/LaserScan, PointCloud2 or Range.",
+        choices=("laser_scan", "point_cloud", "range"),
+        read_only=True,
+    )
+    frame_id: str = setting(
+        "",
+        "frame_id of the sensor's messages, whose pose in the base frame x to yaw are. Messages in the "
+        "camera's optical frame or the base frame need none of this; any other frame is refused.",
+    )
+    x: float = setting(0.0, "Of the sensor in the base frame.", unit="m", minimum=-100.0, maximum=100.0)
+    y: float = setting(0.0, "Of the sensor in the base frame.", unit="m", minimum=-100.0, maximum=100.0)
+    z: float = setting(0.0, "Of the sensor in the base frame.", unit="m", minimum=-100.0, maximum=100.0)
+    roll: float = setting(0.0, "Of the sensor in the base frame.", unit="rad", minimum=-6.3, maximum=6.3)
+    pitch: float = setting(0.0, "Of the sensor in the base frame.", unit="rad", minimum=-6.3, maximum=6.3)
+    yaw: float = setting(0.0, "Of the sensor in the base frame.", unit="rad", minimum=-6.3, maximum=6.3)
+    tolerance: float = setting(
+        0.1,
+        "How far apart the stamps of an image and of a message that is used for it may be.",
+        unit="s",
+        minimum=0.001,
+        maximum=1.0,
+    )

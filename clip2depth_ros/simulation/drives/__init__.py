@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A robot's drive through a room: path, wheels, images."""
