@@ -56,7 +56,7 @@ def test_changelog_has_a_dated_section_of_this_version(root, package):
     version = package.findtext("version")
     assert version in [found for found, _, _ in parsed.foreach_version()]
     assert parsed.get_date_of_version(version) is not None
-    (entries,) = parsed.get_content_of_version(version)  # one list, which is what bloom copies
+    (entries,) = parsed.get_content_of_version(version)
     assert entries.bullets
 
 
