@@ -25,6 +25,7 @@ source_suffix = {".rst": "restructuredtext", ".md": "markdown"}
 # rosdoc2 also writes a page for each module; api.rst has the public names.
 exclude_patterns = ["clip2depth_ros*.rst", "modules.rst", "__readme_include.rst", "standard_docs/original"]
 html_theme = "alabaster"  # comes with Sphinx
+html_static_path, html_css_files = ["_static"], ["pages.css"]
 default_role = "code"
 myst_heading_anchors = 4  # links to headings use GitHub's names
 autodoc_member_order = "bysource"
