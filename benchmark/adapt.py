@@ -13,7 +13,7 @@ simulated  PLACES unseen rooms. Adapted on one drive, with the odometry of wheel
            of noise in every step, drift, slips; people walk about, the exposure follows the light. Judged on
            another drive of the same robot through the same room, and on 384 views of other rooms.
 
-AbsRel is in metres, every image by itself, without stabilizer and scale. True depth is used for these tables
+AbsRel is in meters, every image by itself, without stabilizer and scale. True depth is used for these tables
 only. FOLDER of real frames: $CLIP2DEPTH_RGBD or ../shared/rgbd; without it only the simulated places are
 run. Drives are rendered once, into DIR. --picture writes the depth of the kitchen's kept-out images
 before and after and its errors, without the photographs, which are not ours to copy.
@@ -121,7 +121,7 @@ def absolute_relative(bundle: Bundle, frames: Iterable[Frame]) -> float:
 
 
 def elsewhere(bundle: Bundle, views) -> float:
-    """Mean AbsRel on views of other rooms, in canonical metres."""
+    """Mean AbsRel on views of other rooms, in canonical meters."""
     found = []
     with open_engine(bundle) as engine:
         for image, truth in zip(views.image, views.depth, strict=True):

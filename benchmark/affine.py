@@ -7,7 +7,7 @@
 True depth is made a disparity with a random factor and shift, and goes through the whole pipeline: 60
 ranges a frame, of which one in ten is wrong; camera height and mounting as a person would have measured
 them, with odometry that errs by 5 % in every step; and each of these two alone. In the table: seconds
-until the first metres, seconds until 2 m are driven, and the mean relative error of depth: at 3 s, when 2
+until the first meters, seconds until 2 m are driven, and the mean relative error of depth: at 3 s, when 2
 m are driven, and the worst of any frame after either; what the pipeline says of its deviation in the last
 frame, and the part of the frames whose error is within two such deviations. --flicker adds a network's own.
 """
@@ -77,7 +77,7 @@ class Course:
     time: np.ndarray
     """Seconds."""
     driven: np.ndarray
-    """Metres."""
+    """Meters."""
     error: np.ndarray
     """Mean relative error of depth; NaN where nothing was published."""
     deviation: np.ndarray

@@ -195,7 +195,7 @@ def refusals(engine: str) -> dict:
 
 
 def resize() -> dict:
-    """Grey levels between GPU and CPU, and the time on the device."""
+    """Gray levels between GPU and CPU, and the time on the device."""
     import numpy as np
 
     from clip2depth_ros.camera import Letterbox

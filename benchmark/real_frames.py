@@ -57,7 +57,7 @@ def frames_of(folder: Path, every: int) -> Iterator[Frame]:
 
 
 def errors_of(folder: Path, every: int, depth_of: Callable[[Frame], np.ndarray]) -> dict[str, float]:
-    """Mean errors over the frames of a sequence; depth_of(frame) -> (H, W) metres."""
+    """Mean errors over the frames of a sequence; depth_of(frame) -> (H, W) meters."""
     low, high = TRUTH_RANGE
     found = [
         depth_errors(depth_of(f), f.depth, depth_min=low, depth_max=high) for f in frames_of(folder, every)
@@ -66,7 +66,7 @@ def errors_of(folder: Path, every: int, depth_of: Callable[[Frame], np.ndarray])
 
 
 def row_medians(folder: Path, every: int) -> np.ndarray:
-    """(frames, ROWS): median true depth of each of ROWS bands of each frame, metres, NaN where unknown."""
+    """(frames, ROWS): median true depth of each of ROWS bands of each frame, meters, NaN where unknown."""
     found = []
     for frame in frames_of(folder, every):
         bands = np.array_split(frame.depth, ROWS)
@@ -93,7 +93,7 @@ def guesses(others: list[np.ndarray]) -> dict[str, Callable[[Frame], np.ndarray]
 
 
 def picture(engine: Engine, folders: list[Path], columns: int = 3) -> np.ndarray:
-    """Depth of `columns` frames of each sequence, evenly picked, each coloured over its own range."""
+    """Depth of `columns` frames of each sequence, evenly picked, each colored over its own range."""
     cells = []
     for folder in folders:
         frames = list(frames_of(folder, 1))

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""How well each source of scale finds the metres, and holds them.
+"""How well each source of scale finds the meters, and holds them.
 
     python benchmark/scale.py [--simulated | --network | --real] [--rgbd FOLDER] [--bundle NAME] [--drives N]
 
@@ -11,7 +11,7 @@ simulated  drives with true depth times a factor, with a network's flicker added
 network    a bundle's own depth on simulated drives (sim:1 to sim:N, 16 by default), its absolute relative
            error without a scale, with the exactly true camera height, with odometry (5 % of noise in every
            step), and with the best single factor, chosen with the truth at hand.
-real       a bundle's absolute relative error in metres on real frames, with each source, beside the best that
+real       a bundle's absolute relative error in meters on real frames, with each source, beside the best that
            one factor for the whole sequence can do, chosen with the truth at hand.
 
 FOLDER of real frames: $CLIP2DEPTH_RGBD or ../shared/rgbd; without it only the drives are run.

@@ -4,7 +4,7 @@
 
     python benchmark/stabilizer.py [--rgbd FOLDER] [--frames N]
 
-ego-motion   how far vision says that the camera drove, over how far it did, in stretches of STRETCH metres
+ego-motion   how far vision says that the camera drove, over how far it did, in stretches of STRETCH meters
              (the rest counts from half a stretch on), and in how many frames vision was trusted
 honesty      |log depth - log truth| over the deviation told: median over pixels and frames, and root mean
              square with outliers cut at 10; an honest normal error has 0.67 and 1

@@ -45,7 +45,7 @@ def bundle_of(name: str, size: tuple[int, int], folder: Path) -> Bundle:
 
 
 def answers(bundle: Bundle) -> tuple[np.ndarray, np.ndarray]:
-    """Images (N, H, W, 3) uint8, and their depth by PyTorch in FP32, (N, H, W) float32, metres."""
+    """Images (N, H, W, 3) uint8, and their depth by PyTorch in FP32, (N, H, W) float32, meters."""
     path = bundle.path / ANSWERS
     if path.is_file():
         with np.load(path, allow_pickle=False) as arrays:

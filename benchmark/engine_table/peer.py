@@ -18,7 +18,7 @@ PATCH = 14
 BLOCKS = (2, 5, 8, 11)
 REASSEMBLED = (48, 96, 192, 384)
 FEATURES = 64
-FARTHEST = 20.0  # metres, as its metric indoor variant
+FARTHEST = 20.0  # meters, as its metric indoor variant
 
 
 class Refine(nn.Module):
@@ -50,7 +50,7 @@ class Fuse(nn.Module):
 
 
 class Peer(nn.Module):
-    """uint8 image (1, H, W, 3) -> depth (1, H, W) float32, metres; sides are multiples of 14."""
+    """uint8 image (1, H, W, 3) -> depth (1, H, W) float32, meters; sides are multiples of 14."""
 
     depth_range = (0.001, FARTHEST)
 

@@ -41,7 +41,7 @@ def frames(folder: Path) -> None:
 
 
 def depth(images: Path, results: Path, engine: str | None = None) -> None:
-    """RESULTS/ENGINE-steady and RESULTS/ENGINE-single: what the command writes, and depth.npy, metres."""
+    """RESULTS/ENGINE-steady and RESULTS/ENGINE-single: what the command writes, and depth.npy, meters."""
     from clip2depth_ros.cli import main
     from clip2depth_ros.io.results import ResultFolder
 
@@ -85,7 +85,7 @@ def compare(results: Path, other: Path) -> None:
 
 
 def _images(folder: Path) -> np.ndarray:
-    """(N, H, W) int64 millimetres, 0 = unknown."""
+    """(N, H, W) int64 millimeters, 0 = unknown."""
     paths = sorted((folder / "depth").glob("*.png"))
     return np.stack([cv2.imread(str(path), cv2.IMREAD_UNCHANGED) for path in paths]).astype(np.int64)
 

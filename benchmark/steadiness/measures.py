@@ -41,12 +41,12 @@ def standing(depths: Sequence[np.ndarray], sequence: FrameSequence) -> list[np.n
 
 
 def tae_of(depths: Sequence[np.ndarray], sequence: FrameSequence, stride: int) -> float:
-    """TAE with the true poses, in metres as they come, over the pixels that stand."""
+    """TAE with the true poses, in meters as they come, over the pixels that stand."""
     return sequence_tae(standing(depths, sequence), sequence.camera, sequence.poses, stride)
 
 
 def flow_measures(depths: Sequence[np.ndarray], matches: Sequence[Match]) -> tuple[float, float]:
-    """Means of OPW, metres, and rTC over consecutive frames."""
+    """Means of OPW, meters, and rTC over consecutive frames."""
     each = [
         (opw(a, b, match), rtc(a, b, match)) for a, b, match in zip(depths, depths[1:], matches, strict=False)
     ]
@@ -61,7 +61,7 @@ class Newcomers:
         self.age: list[np.ndarray] = []
         """(H, W) int, frames since the change, 1 in the first one; 0 while there was none."""
         self.before: list[np.ndarray] = []
-        """(H, W) float32, true depth of the pixel in the frame before the change, metres."""
+        """(H, W) float32, true depth of the pixel in the frame before the change, meters."""
         age = np.zeros(sequence.moving[0].shape, int)
         before = np.full(age.shape, np.nan, np.float32)
         for index, moving in enumerate(sequence.moving):

@@ -23,7 +23,7 @@ class Outcome:
     """What a method made of a sequence."""
 
     depths: list[np.ndarray] = field(default_factory=list)
-    """(H, W) float32 metres, NaN unknown."""
+    """(H, W) float32 meters, NaN unknown."""
     seconds: list[float] = field(default_factory=list)
     """Of one core, per frame."""
     deviations: list[np.ndarray] = field(default_factory=list)

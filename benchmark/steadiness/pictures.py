@@ -26,7 +26,7 @@ YELLOW = (255, 255, 0)
 
 
 def colour_difference(difference: np.ndarray) -> np.ndarray:
-    """(H, W, 3) uint8 RGB of (H, W) log depth: white is 0, red farther, blue nearer, grey unknown (NaN)."""
+    """(H, W, 3) uint8 RGB of (H, W) log depth: white is 0, red farther, blue nearer, gray unknown (NaN)."""
     share = np.clip(difference / FULL, -1.0, 1.0)
     known = np.isfinite(share)
     share = np.where(known, share, 0.0)
@@ -39,7 +39,7 @@ def colour_difference(difference: np.ndarray) -> np.ndarray:
 
 
 def depth_range(sequence: FrameSequence) -> tuple[float, float]:
-    """Near and far end of the colours, metres: all but the outermost hundredths of what is shown."""
+    """Near and far end of the colors, meters: all but the outermost hundredths of what is shown."""
     values = np.concatenate([d[::8, ::8].ravel() for d in sequence.raw[::5]])
     low, high = np.nanpercentile(values, (1, 99))
     return round(float(low), 1), round(float(high), 1)

@@ -35,21 +35,21 @@ class FrameSequence:
     images: list[np.ndarray]
     """(H, W, 3) uint8 RGB each."""
     raw: list[np.ndarray]
-    """(H, W) float32 metres, NaN unknown: depth frame by frame, as a network gives it."""
+    """(H, W) float32 meters, NaN unknown: depth frame by frame, as a network gives it."""
     truth: list[np.ndarray]
-    """(H, W) float32 metres, NaN unknown."""
+    """(H, W) float32 meters, NaN unknown."""
     poses: list[np.ndarray] | None = None
-    """(4, 4) optical frame to world, metres; None where nobody knows them."""
+    """(4, 4) optical frame to world, meters; None where nobody knows them."""
     moving: list[np.ndarray] | None = None
     """(H, W) bool: pixels of bodies that move on their own; None where nobody knows."""
     scale: float = 1.0
-    """Median of raw / truth over the sequence: true motion times this is motion in raw's own metres."""
+    """Median of raw / truth over the sequence: true motion times this is motion in raw's own meters."""
 
     def __len__(self) -> int:
         return len(self.images)
 
     def motion(self, index: int) -> np.ndarray | None:
-        """(4, 4) true motion of points from the frame before into frame `index`, in raw's metres."""
+        """(4, 4) true motion of points from the frame before into frame `index`, in raw's meters."""
         if self.poses is None or index == 0:
             return None
         motion = np.linalg.inv(self.poses[index]) @ self.poses[index - 1]

@@ -36,7 +36,7 @@ class Topics:
 
 
 def errors_against(depth: np.ndarray, truth: np.ndarray) -> dict[str, float] | None:
-    """Errors of a depth against the true one, both (H, W) metres, at the truth's pixels if sizes differ."""
+    """Errors of a depth against the true one, both (H, W) meters, at the truth's pixels if sizes differ."""
     if depth.shape != truth.shape:
         depth = cv2.resize(depth, truth.shape[::-1], interpolation=cv2.INTER_NEAREST)
     low, high = TRUTH_RANGE

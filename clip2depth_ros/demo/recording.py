@@ -56,7 +56,7 @@ def stamp_of(raw: bytes) -> int:
 
 
 def depth_of(message: Any) -> np.ndarray:
-    """(H, W) float32 metres, NaN = unknown, from a sensor_msgs/Image in either depth encoding of REP 118."""
+    """(H, W) float32 meters, NaN = unknown, from a sensor_msgs/Image in either depth encoding of REP 118."""
     if message.encoding not in ("32FC1", "16UC1"):
         raise Clip2DepthError(f"a depth image is 32FC1 or 16UC1, this one is '{message.encoding}'")
     return read_depth(message)

@@ -30,7 +30,7 @@ class Match:
     image: np.ndarray | None = None
     """(H, W, 3) uint8 RGB."""
     depth: np.ndarray | None = None
-    """(h, w) float32, metres, NaN = unknown."""
+    """(h, w) float32, meters, NaN = unknown."""
     truth: np.ndarray | None = None
     """The same of the true depth, where it is known."""
 
@@ -166,7 +166,7 @@ def _steadiness(quality: list[Any]) -> dict[str, float | None]:
 
 
 def _scale(last: Any) -> dict[str, Any] | None:
-    """The factor on the network's metres at the end; None where nothing told it."""
+    """The factor on the network's meters at the end; None where nothing told it."""
     if last is None or not last.scale_source:
         return None
     return {"value": last.scale, "deviation": last.scale_deviation, "source": last.scale_source}

@@ -91,7 +91,7 @@ def onnx_model(network: Clip2Depth) -> bytes:
     held = copy.deepcopy(network).freeze_mirror().eval().to(memory_format=torch.contiguous_format)
     image = torch.zeros((1, *network.size, 3), dtype=torch.uint8)
     with tempfile.TemporaryDirectory() as scratch, warnings.catch_warnings():
-        # the TorchScript exporter is deprecated in favour of one that cannot write opset 17
+        # the TorchScript exporter is deprecated in favor of one that cannot write opset 17
         warnings.simplefilter("ignore")
         path = Path(scratch) / "model.onnx"
         fused = torch.backends.mha.get_fastpath_enabled()

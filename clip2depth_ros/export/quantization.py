@@ -39,7 +39,7 @@ def quantize(
     Four of six calibrate, one chooses the layers that stay in float32, the one most harmful first until the
     mean deviation is MOST_DEVIATION at most; the last measures what the manifest then says, by kind. Which is
     which, `seed` decides. `folder` may be the bundle's own. What follows the last convolution or product,
-    which makes metres, is never in 8 bits.
+    which makes meters, is never in 8 bits.
 
     Raises Clip2DepthError without NNCF, with too few images, and where the network is too far off in 8 bits.
     """

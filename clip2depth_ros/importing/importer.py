@@ -53,7 +53,7 @@ def import_model(
 
     size: (height, width) of the image, None for the file's own, or the kind's. check_image: (h, w, 3)
     uint8 RGB of any size for the bundle's check sample; None: that of the bundle that ships. given: factor
-    and shift with which scale_free output or a disparity becomes metres, where somebody knows them.
+    and shift with which scale_free output or a disparity becomes meters, where somebody knows them.
 
     Raises Clip2DepthError, in one sentence, for a file that is not what the kind describes.
     """

@@ -36,7 +36,7 @@ class Kind:
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
     """RGB; divided by, in units of input_scale."""
     channels: str = "rgb"
-    """Order of the colours: rgb or bgr."""
+    """Order of the colors: rgb or bgr."""
     height: int = 0
     width: int = 0
     """Default size, pixels; 0 = as the file says."""

@@ -30,7 +30,7 @@ class Backbone:
     stride          of the deepest tap: input pixels per feature cell, the patch size of a plain ViT
     decoder_widths  decoder channels at each tap, deepest first
     input_height, input_width   default network input in pixels
-    mean, std       normalisation of RGB in 0..1
+    mean, std       normalization of RGB in 0..1
     """
 
     name: str

@@ -21,7 +21,7 @@ SENTENCE = "How far is this location from the camera?"
 
 
 class Preprocess(nn.Module):
-    """uint8 RGB (B, H, W, 3) -> normalised float32 (B, 3, H, W)."""
+    """uint8 RGB (B, H, W, 3) -> normalized float32 (B, 3, H, W)."""
 
     def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
@@ -37,9 +37,9 @@ class Clip2Depth(nn.Module):
     """Monocular metric depth from a CLIP whose weights are not touched.
 
     clip            an open_clip model; the network takes over its towers
-    backbone        registry entry: taps, decoder widths, normalisation
+    backbone        registry entry: taps, decoder widths, normalization
     size            (height, width) of the input in pixels; the registry's default if None
-    depth_range     (min, max) metres that the network can say
+    depth_range     (min, max) meters that the network can say
     canonical_focal_px  focal length in input pixels that all depth belongs to, at any input size: what is so
                     many pixels large is so far away, as a convolution sees it. None: depth as it is
     skips           False leaves out all taps but the deepest
@@ -119,9 +119,9 @@ class Clip2Depth(nn.Module):
         return torch.exp(low + (high - low) * torch.sigmoid(raw))
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        """image: uint8 RGB (B, H, W, 3), or normalised float (B, 3, H, W).
+        """image: uint8 RGB (B, H, W, 3), or normalized float (B, 3, H, W).
 
-        Returns depth (B, H, W), float32, metres, for the canonical focal length if there is one.
+        Returns depth (B, H, W), float32, meters, for the canonical focal length if there is one.
         """
         if image.dtype == torch.uint8:
             image = self.preprocess(image)

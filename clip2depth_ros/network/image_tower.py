@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""CLIP image towers as feature extractors: a normalised image in, feature maps at named taps out.
+"""CLIP image towers as feature extractors: a normalized image in, feature maps at named taps out.
 
 Three families: plain ViT ("block0", "block1", ...), ResNets, CLIP's modified one or timm's ("stem", "layer1"
 .. "layer4"), and timm pyramids ("stem", "stage0", "stage1", ...). A tower keeps only the layers that
@@ -38,7 +38,7 @@ class ImageTower(Freezable):
         raise NotImplementedError
 
     def forward(self, image: torch.Tensor) -> list[torch.Tensor]:
-        """image: (B, 3, H, W) normalised float. Returns a (B, C, H / stride, W / stride) map for each tap."""
+        """image: (B, 3, H, W) normalized float. Returns a (B, C, H / stride, W / stride) map for each tap."""
         if self.frozen:
             with torch.no_grad():
                 return self.features(image)

@@ -54,7 +54,7 @@ class TextTower(Freezable):
         return projection.out_features if isinstance(projection, nn.Linear) else projection.shape[1]
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
-        """tokens: (n, width) vectors. Returns the (embedding_dim,) embedding, not normalised."""
+        """tokens: (n, width) vectors. Returns the (embedding_dim,) embedding, not normalized."""
         count = tokens.shape[0]
         if count > self.tokens:
             raise Clip2DepthError(f"{count} mirror tokens do not fit: this text tower holds {self.tokens}")
@@ -85,7 +85,7 @@ def word_embeddings(clip: nn.Module, tokenizer, sentence: str) -> torch.Tensor:
 
 
 class Mirror(nn.Module):
-    """The token matrix. forward() runs it through the given text tower and normalises the result.
+    """The token matrix. forward() runs it through the given text tower and normalizes the result.
 
     The embedding is scaled to unit mean square, whatever the CLIP's own output scale, since only its
     direction means anything to CLIP and FiLM wants inputs of order one.

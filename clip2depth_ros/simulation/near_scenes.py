@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Places whose tables, desks, shelves and benches are crowded with near things, hands and tools. Metres."""
+"""Places whose tables, desks, shelves and benches are crowded with near things, hands and tools. Meters."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whole places from a seed, as cameras record them: kinds, true sizes, what stands where. Metres.
+"""Whole places from a seed, as cameras record them: kinds, true sizes, what stands where. Meters.
 
 They stand beside the rooms of rooms.py, which demo, tests and benchmarks rest on and which never change.
 """
@@ -108,7 +108,7 @@ def _furnish(layout: PlaceLayout, place: PlaceKind) -> None:
 
 
 def _rows(layout: PlaceLayout, name: str, across: float, along: float) -> None:
-    """Fill the middle of the floor with rows of a piece, `across` metres between rows, `along` in a row."""
+    """Fill the middle of the floor with rows of a piece, `across` meters between rows, `along` in a row."""
     scene, rng = layout.scene, layout.rng
     piece = layout.catalogue[name]
     width, depth = rng.uniform(*piece.width), rng.uniform(*piece.depth)

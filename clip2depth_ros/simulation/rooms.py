@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whole rooms from a seed: what kind, how large, what stands where. Metres."""
+"""Whole rooms from a seed: what kind, how large, what stands where. Meters."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class RoomKind(NamedTuple):
     more: tuple[str, ...]
     """Pieces it may have."""
     density: float
-    """Further pieces per square metre of floor."""
+    """Further pieces per square meter of floor."""
 
 
 _LIVING = (
@@ -186,7 +186,7 @@ ROOMS = {
 
 
 def _size(rng: np.random.Generator, low: float, high: float) -> float:
-    """A side of a room, leaning towards the larger."""
+    """A side of a room, leaning toward the larger."""
     return float(low + (high - low) * rng.random() ** 0.7)
 
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Simulated views on disk for training: uncompressed .npz shards, named by seed, made by several processes.
 
-A shard holds `image` (N, H, W, 3) uint8 RGB, `depth` (N, H, W) uint16 millimetres (0 = unknown), `fx` (N,)
+A shard holds `image` (N, H, W, 3) uint8 RGB, `depth` (N, H, W) uint16 millimeters (0 = unknown), `fx` (N,)
 float32 pixels (fy is the same, the principal point is the middle) and `caption` (N,) text. A shard of a
-drive has also `pose` (N, 4, 4) float64, optical frame to world, metres, and `stamp` (N,) int64 nanoseconds;
+drive has also `pose` (N, 4, 4) float64, optical frame to world, meters, and `stamp` (N,) int64 nanoseconds;
 its frames follow each other.
 """
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Yards and streets: ground, house fronts, fences, hedges, trees, cars, lamp posts. Metres."""
+"""Yards and streets: ground, house fronts, fences, hedges, trees, cars, lamp posts. Meters."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def _put(layout: Layout, make, name: str, width: float, depth: float, along: boo
 
 
 def _front(scene: Scene, palette: PlacePalette, wall: Wall, height: float, back: float) -> None:
-    """A house front `back` metres behind the side, with windows in storeys, doors and gates."""
+    """A house front `back` meters behind the side, with windows in stories, doors and gates."""
     rng = palette.rng
     a = scene.thing("house front", wall.x, wall.y, wall.yaw)
     paint, frame, length = palette.facade(), palette.plain("white", "brown", "grey"), wall.length
@@ -142,7 +142,7 @@ def _kerbs(scene: Scene, palette: PlacePalette) -> None:
 
 
 def car(a: Assembly, p: Palette, w: float, d: float) -> None:
-    """A car of `w` metres length along x."""
+    """A car of `w` meters length along x."""
     rng = p.rng
     paint = p.plain("white", "grey", "black", "dark grey", "red", "blue", gloss=0.8)
     rubber, van = Paint((0.05, 0.05, 0.05)), rng.random() < 0.2

@@ -95,7 +95,7 @@ def run_clip(args: argparse.Namespace) -> int:
 
 
 def _view(data: DataSet, index: int, size: tuple[int, int]) -> tuple[np.ndarray, str]:
-    """The largest centred crop (height, width, 3) uint8 RGB of a sample, and its caption."""
+    """The largest centered crop (height, width, 3) uint8 RGB of a sample, and its caption."""
     sample = data[index]
     if not sample.caption:
         raise Clip2DepthError(f"{sample.name} of {data.name} has no caption; the simulator's views have.")

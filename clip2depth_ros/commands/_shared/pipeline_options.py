@@ -148,7 +148,7 @@ def scale_settings(args: argparse.Namespace) -> ScaleSettings | None:
 def make_pipeline(
     args: argparse.Namespace, engine: Engine, *, depth_size: tuple[int, int] | None = None
 ) -> Pipeline:
-    """The pipeline that the arguments describe. Raises Clip2DepthError where it would never give metres."""
+    """The pipeline that the arguments describe. Raises Clip2DepthError where it would never give meters."""
     scale, manifest = scale_settings(args), engine.manifest
     if scale is None and manifest.depth_kind != "metric":
         up_to = "an unknown factor" if manifest.depth_kind == "scale_free" else "an unknown factor and shift"

@@ -26,9 +26,9 @@ START = 1_000_000_000_000
 FRAME_ID = "camera_optical_frame"
 ROBOT_RADIUS, PERSON_RADIUS = 0.30, 0.32
 APART = 0.8
-"""How close the middles of robot and people may come, metres."""
+"""How close the middles of robot and people may come, meters."""
 STANDING = 0.05
-"""Metres a second: who is slower does not walk."""
+"""Meters a second: who is slower does not walk."""
 _KINDS = (
     "living room",
     "office",
@@ -52,7 +52,7 @@ class _Walker:
         self.last = len(scene.parts)
 
     def speed(self, time: float) -> float:
-        """Metres a second, over half a second."""
+        """Meters a second, over half a second."""
         return 2.0 * float(self.track.at(time + 0.25)[3] - self.track.at(time - 0.25)[3])
 
     def parts(self, time: float) -> list[Part]:
@@ -78,7 +78,7 @@ class Drive:
         route: 0 is the seed's own drive; any other number is another drive of the same robot through the same
             room, with other people about.
 
-    Every Frame has the true depth (metres, NaN where nothing is) and the true pose (optical frame to world: z
+    Every Frame has the true depth (meters, NaN where nothing is) and the true pose (optical frame to world: z
     forward, x right, y down; the world has z up, the floor at 0). Raises Clip2DepthError for a size, rate or
     length that is not positive, and where MuJoCo or OpenGL is missing.
     """

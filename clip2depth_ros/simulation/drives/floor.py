@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the floor of a room is free, and smooth paths over it. Metres."""
+"""Where the floor of a room is free, and smooth paths over it. Meters."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from clip2depth_ros.simulation.scene.scene import Scene
 
 CELL = 0.1
-"""Side of a floor cell, metres."""
+"""Side of a floor cell, meters."""
 _STEP = 0.02
 _NEIGHBOURS = [(dx, dy, math.hypot(dx, dy)) for dx in (-1, 0, 1) for dy in (-1, 0, 1) if dx or dy]
 
@@ -39,12 +39,12 @@ class FloorMap:
         self._scale = scale
         self._distance = cv2.distanceTransform(free, cv2.DIST_L2, 5) / scale
         self.clearance = self._distance[1 + fine // 2 : -1 : fine, 1 + fine // 2 : -1 : fine].T
-        """(cells along x, along y) float32: distance from a cell's middle to the nearest obstacle, metres."""
+        """(cells along x, along y) float32: distance from a cell's middle to the nearest obstacle, meters."""
 
         self._rooms = self.clearance.tolist()  # far quicker than array elements, one by one
 
     def clearance_at(self, points: np.ndarray) -> np.ndarray:
-        """Distance (N,) from points (N, 2) to the nearest obstacle, metres."""
+        """Distance (N,) from points (N, 2) to the nearest obstacle, meters."""
         index = np.round(points * self._scale + 1).astype(int)
         index = np.clip(index, 0, np.array(self._distance.shape[::-1]) - 1)
         return self._distance[index[:, 1], index[:, 0]]
@@ -87,7 +87,7 @@ class FloorMap:
         return None
 
     def smooth(self, cells: np.ndarray, radius: float) -> np.ndarray:
-        """Turn a route into points (N, 2) every two centimetres, as round as `radius` of clearance allows."""
+        """Turn a route into points (N, 2) every two centimeters, as round as `radius` of clearance allows."""
         points = _resample((cells + 0.5) * CELL)
         for sigma in (18.0, 12.0, 7.0, 4.0, 2.0):
             if len(points) < 4:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who is where when: tracks of a robot or of people over the free floor. Metres, seconds, radians."""
+"""Who is where when: tracks of a robot or of people over the free floor. Meters, seconds, radians."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Gait(NamedTuple):
 
 
 class Track(NamedTuple):
-    """A timeline. A state is x, y, heading (unwrapped) and metres travelled."""
+    """A timeline. A state is x, y, heading (unwrapped) and meters traveled."""
 
     times: np.ndarray
     """(N,) rising."""
@@ -93,7 +93,7 @@ def _is_clear(clear: Clear | None, start: float, times: np.ndarray, states: np.n
 def _leg(
     points: np.ndarray, state: np.ndarray, gait: Gait, pause: float, turn_first: bool
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Turn towards the path, follow it, stop: times (N,) from zero and states (N, 4)."""
+    """Turn toward the path, follow it, stop: times (N,) from zero and states (N, 4)."""
     tangent = np.gradient(points, axis=0)
     course = np.unwrap(np.arctan2(tangent[:, 1], tangent[:, 0]))
     heading, travelled = state[2], state[3]

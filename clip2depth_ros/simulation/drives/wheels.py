@@ -20,7 +20,7 @@ class Wheels:
     scale      factor on every distance: a wrong radius of the wheels
     noise      standard deviation of the relative error of each step
     turn       factor on every turn: a wrong distance between the wheels
-    drift      standard deviation of the heading's error, radians after one metre
+    drift      standard deviation of the heading's error, radians after one meter
     slip       factor on the distance while the wheels slip
     slips      when they do, (begin, end) in seconds
     """

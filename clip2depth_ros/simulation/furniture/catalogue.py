@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every piece of furniture with its range of sizes, true to life. Metres."""
+"""Every piece of furniture with its range of sizes, true to life. Meters."""
 
 from __future__ import annotations
 

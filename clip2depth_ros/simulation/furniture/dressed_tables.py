@@ -2,7 +2,7 @@
 """Tables, desks, benches and other tops of places, with all that lies on them.
 
 A maker gets an Assembly whose origin is the middle of the piece's footprint on the floor with the front
-towards +y, the palette of a place, and the piece's width (x) and depth (y), metres.
+toward +y, the palette of a place, and the piece's width (x) and depth (y), meters.
 """
 
 from __future__ import annotations

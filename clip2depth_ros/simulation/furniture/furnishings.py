@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Furniture of places, fuller and more varied than the first catalogue, with its sizes. Metres."""
+"""Furniture of places, fuller and more varied than the first catalogue, with its sizes. Meters."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What stands where: furniture placed on the floor of a room so that nothing overlaps. Metres."""
+"""What stands where: furniture placed on the floor of a room so that nothing overlaps. Meters."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Layout:
         self.shade = float(palette.rng.uniform(0.1, 0.35))
 
     def is_free(self, corners: np.ndarray, gap: float) -> bool:
-        """Whether a rectangle (4, 2) is inside the room and keeps `gap` metres from what stands there."""
+        """Whether a rectangle (4, 2) is inside the room and keeps `gap` meters from what stands there."""
         scene = self.scene
         inside = (corners >= 0.02).all() and (corners <= (scene.width - 0.02, scene.length - 0.02)).all()
         return bool(inside) and not any(rectangles_overlap(corners, other, gap) for other in scene.footprints)

@@ -2,7 +2,7 @@
 """Tables of all kinds, with what lies on them.
 
 A maker gets an Assembly whose origin is the middle of the piece's footprint on the floor with the front
-towards +y, and the piece's width (x) and depth (y), metres.
+toward +y, and the piece's width (x) and depth (y), meters.
 """
 
 from __future__ import annotations

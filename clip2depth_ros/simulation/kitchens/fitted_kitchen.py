@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fitted kitchens: cupboards along one, two or three walls under one worktop, with all that belongs there.
 
-Everything is built in its wall's frame: x along the wall from its corner, y into the room. Metres.
+Everything is built in its wall's frame: x along the wall from its corner, y into the room. Meters.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class _Units(NamedTuple):
     width: float
     kinds: list[str]
     low: float
-    """Where body and worktop begin; what is hidden by a neighbour's run counts."""
+    """Where body and worktop begin; what is hidden by a neighbor's run counts."""
     high: float
     tall: tuple[float, float] | None
     sink: float | None

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Base cupboards, worktop, sink and hob of a fitted kitchen.
 
-Everything is built in its wall's frame: x along the wall from its corner, y into the room. Metres.
+Everything is built in its wall's frame: x along the wall from its corner, y into the room. Meters.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def worktop(a: Assembly, style: Style, low: float, high: float, basin: Basin | N
         for k in range(count):
             a.box((x0 + (k + 0.5) * step, (y0 + y1) / 2, z), (step, y1 - y0, style.slab), style.top)
 
-    # A neighbour's slab fills the corner.
+    # A neighbor's slab fills the corner.
     if abs(low - DEPTH) < 1e-6:
         low = edge
     if abs(length - high - DEPTH) < 1e-6:
@@ -121,7 +121,7 @@ def worktop(a: Assembly, style: Style, low: float, high: float, basin: Basin | N
 
 
 def sink_at(a: Assembly, style: Style, x: float, w: float, d: float) -> None:
-    """A steel basin in the worktop's hole, w by d metres, with its tap."""
+    """A steel basin in the worktop's hole, w by d meters, with its tap."""
     b = put_on(a, "sink", 0, 0, 0)
     z, deep = style.height, 0.16
     b.box((x, 0.31, z - deep), (w, d, 0.01), STEEL._replace(rgb=(0.42, 0.43, 0.45)))

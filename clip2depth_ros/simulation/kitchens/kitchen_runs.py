@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the cupboards of a fitted kitchen stand: one, two or three walls that are free. Metres."""
+"""Where the cupboards of a fitted kitchen stand: one, two or three walls that are free. Meters."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _AISLE = 0.9
 
 
 class Run(NamedTuple):
-    """Cupboards along a wall from `start` to `stop`; fronts leave out what a neighbour's run hides."""
+    """Cupboards along a wall from `start` to `stop`; fronts leave out what a neighbor's run hides."""
 
     wall: int
     start: float

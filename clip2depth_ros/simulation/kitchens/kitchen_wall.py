@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What hangs and leans above a worktop, and the tall cupboard beside it.
 
-Everything is built in its wall's frame: x along the wall from its corner, y into the room. Metres.
+Everything is built in its wall's frame: x along the wall from its corner, y into the room. Meters.
 """
 
 from __future__ import annotations

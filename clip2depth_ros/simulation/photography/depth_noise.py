@@ -21,7 +21,7 @@ class Flicker:
         self._rng = np.random.default_rng(seed)
 
     def __call__(self, depth: np.ndarray) -> np.ndarray:
-        """(H, W) float32 metres of a (H, W) float depth, metres; what is unknown (NaN) stays unknown."""
+        """(H, W) float32 meters of a (H, W) float depth, meters; what is unknown (NaN) stays unknown."""
         height, width = depth.shape
         error = np.full((height, width), SCALE * self._rng.standard_normal(), np.float32)
         for grid, deviation in FIELDS:

@@ -22,7 +22,7 @@ class CameraLook:
     blur: float = 0.0
     """Standard deviation of the lens' blur, pixels."""
     noise: float = 0.006
-    """Noise at mid grey before gain, of full scale."""
+    """Noise at mid gray before gain, of full scale."""
     vignette: float = 0.0
     """Loss of light in the corners, 0..1."""
     jpeg: int = 0

@@ -61,7 +61,7 @@ class SensorLook:
     read_noise: float = 0.0
     """Noise of black at gain 1, of full scale; it rises with the gain's root."""
     chroma: float = 0.5
-    """Share of the noise that differs between the colours, 0..1."""
+    """Share of the noise that differs between the colors, 0..1."""
     sharpening: float = 0.0
     """Strength of the edges' overshoot."""
     jpeg: int = 0
@@ -109,7 +109,7 @@ def expose(
 
     Args:
         light: (H, W, 3) float32 RGB 0..255 display values.
-        depth: (H, W) float32 metres, NaN = unknown.
+        depth: (H, W) float32 meters, NaN = unknown.
         look: the camera.
         rng: draws the noise; the same state gives the same picture.
 
@@ -280,7 +280,7 @@ def _noise(linear: np.ndarray, gain: float, look: SensorLook, rng: np.random.Gen
     shared = grain[..., 1:2]
     share = np.float32(look.chroma)
     grain = share * grain + np.float32(math.sqrt(1.0 - look.chroma**2)) * shared
-    # Cameras smooth their noise when they interpolate colours and reduce the picture.
+    # Cameras smooth their noise when they interpolate colors and reduce the picture.
     grain = 1.5 * cv2.GaussianBlur(grain, (0, 0), 0.55)
     variance = np.maximum(linear, 0.0) * np.float32(gain * look.shot_noise**2)
     variance += np.float32(gain * look.read_noise**2)

@@ -27,7 +27,7 @@ MATERIALS = 200
 MAX_PARTS = 1500
 NEAR, FAR = 0.05, 60.0
 OPEN_AIR = 40.0
-"""Under a sky nothing is known further away than this, metres: MuJoCo draws the sky itself at 41 to 59 m."""
+"""Under a sky nothing is known further away than this, meters: MuJoCo draws the sky itself at 41 to 59 m."""
 _LIGHTS = 7
 
 
@@ -145,7 +145,7 @@ class Renderer:
             role = self._mujoco.mjtTextureRole.mjTEXROLE_RGB.value
             context.mat_texid[number * (len(context.mat_texid) // len(context.mat_texuniform)) + role] = slot
             context.mat_texuniform[number] = not paint.fit
-            # Stretched textures repeat per part, uniform ones per two metres.
+            # Stretched textures repeat per part, uniform ones per two meters.
             context.mat_texrepeat[2 * number : 2 * number + 2] = 1.0 if paint.fit else 2.0 / paint.scale
         return self._materials[key]
 
@@ -196,13 +196,13 @@ class Renderer:
         """Look at the loaded scene.
 
         Args:
-            camera: square pixels (fx = fy) and a centred principal point, no distortion.
-            pose: (4, 4) camera (optical: x right, y down, z forward) to world, metres.
+            camera: square pixels (fx = fy) and a centered principal point, no distortion.
+            pose: (4, 4) camera (optical: x right, y down, z forward) to world, meters.
             supersample: samples per pixel and axis.
 
         Returns:
-            colour (H, W, 3) float32 RGB 0..255, and depth (H, W) float32, distance along the optical axis in
-            metres, NaN where nothing is.
+            color (H, W, 3) float32 RGB 0..255, and depth (H, W) float32, distance along the optical axis in
+            meters, NaN where nothing is.
         """
         self._draw(camera, pose, supersample)
         inverse = (1.0 / NEAR - self._depth[::-1] * np.float32(1.0 / NEAR - 1.0 / FAR)).astype(np.float32)
@@ -225,7 +225,7 @@ class Renderer:
         camera, pose: as in render.
         """
         flags = self._mujoco.mjtRndFlag
-        # Its colours are numbers: nothing may shade or mirror them.
+        # Its colors are numbers: nothing may shade or mirror them.
         ordinary = np.array(self._scene.flags)
         self._scene.flags[flags.mjRND_SHADOW] = self._scene.flags[flags.mjRND_REFLECTION] = 0
         self._scene.flags[flags.mjRND_SEGMENT] = self._scene.flags[flags.mjRND_IDCOLOR] = 1

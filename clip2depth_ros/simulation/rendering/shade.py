@@ -11,7 +11,7 @@ import numpy as np
 from clip2depth_ros.camera import Camera
 
 _REACH = 0.35
-"""Radius within which surfaces take light from each other, metres."""
+"""Radius within which surfaces take light from each other, meters."""
 _SPOKES = 6
 
 
@@ -20,7 +20,7 @@ def shade(light: np.ndarray, depth: np.ndarray, camera: Camera) -> np.ndarray:
 
     Args:
         light: (H, W, 3) float32 RGB 0..255.
-        depth: (H, W) float32 metres, NaN = unknown.
+        depth: (H, W) float32 meters, NaN = unknown.
         camera: that of both.
 
     Returns:
@@ -53,7 +53,7 @@ def shade(light: np.ndarray, depth: np.ndarray, camera: Camera) -> np.ndarray:
 
 
 def _normals(points: np.ndarray) -> np.ndarray:
-    """Unit normals (3, H, W), towards the camera, of points (3, H, W); from the flatter side at edges."""
+    """Unit normals (3, H, W), toward the camera, of points (3, H, W); from the flatter side at edges."""
     right = np.zeros_like(points)
     right[:, :, :-1] = points[:, :, 1:] - points[:, :, :-1]
     left = np.zeros_like(points)

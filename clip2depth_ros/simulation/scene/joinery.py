@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What several pieces of furniture share: legs, and fronts with doors or drawers. Metres."""
+"""What several pieces of furniture share: legs, and fronts with doors or drawers. Meters."""
 
 from __future__ import annotations
 

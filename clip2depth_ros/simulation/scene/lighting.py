@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Light in a room: lamps on the ceiling, daylight from the windows. Metres."""
+"""Light in a room: lamps on the ceiling, daylight from the windows. Meters."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Doors and windows: where they are, and what they are made of. Metres."""
+"""Doors and windows: where they are, and what they are made of. Meters."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from clip2depth_ros.simulation.scene.palette import Palette
 from clip2depth_ros.simulation.scene.scene import Paint, Scene
 
 THICKNESS = 0.14
-"""Of a wall, metres."""
+"""Of a wall, meters."""
 
 
 class Wall(NamedTuple):

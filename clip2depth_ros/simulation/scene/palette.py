@@ -51,7 +51,7 @@ class Palette:
         )
 
     def colour(self, *names: str) -> tuple[str, tuple[float, float, float]]:
-        """A colour by name (any of `names`, or of all) with a little variation."""
+        """A color by name (any of `names`, or of all) with a little variation."""
         name = str(self.rng.choice(names or list(COLOURS)))
         rgb = np.clip(
             np.array(COLOURS[name]) * self.rng.uniform(0.8, 1.15) + self.rng.uniform(-0.03, 0.03, 3), 0, 1

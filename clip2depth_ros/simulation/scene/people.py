@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""People-like bodies of simple solids that stand, sit or walk. Metres, radians."""
+"""People-like bodies of simple solids that stand, sit or walk. Meters, radians."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The kinds of places: how often they come, how large they are, what stands in them. Metres."""
+"""The kinds of places: how often they come, how large they are, what stands in them. Meters."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class PlaceKind(NamedTuple):
     more: tuple[str, ...]
     """Pieces it may have."""
     density: float
-    """Further pieces per square metre of floor."""
+    """Further pieces per square meter of floor."""
     windows: float
     """How likely it has any window."""
     rows: tuple[str, float, float] | None = None
-    """A piece that stands in rows, with the free way between rows across and along, metres."""
+    """A piece that stands in rows, with the free way between rows across and along, meters."""
 
 
 def _list(names: str) -> tuple[str, ...]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Light of a place: lamps, daylight and sun, from overexposed to nearly dark. Metres."""
+"""Light of a place: lamps, daylight and sun, from overexposed to nearly dark. Meters."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def _lamps(scene: Scene, rng: np.random.Generator, tone: np.ndarray, power: floa
     for (x, y), on in zip(places, lit, strict=True):
         _hang(scene, x, y, scene.height - max(drop, 0.04), drop, style, tone if on else None, long_x)
     shining = [place for place, on in zip(places, lit, strict=True) if on]
-    # More lamps than lights: neighbours shine as one.
+    # More lamps than lights: neighbors shine as one.
     room = max(0, MAX_LIGHTS - 1 - len(scene.lights))
     groups = [shining[k :: min(room, len(shining))] for k in range(min(room, len(shining)))]
     # Lamps of large places are made for their size.
@@ -112,7 +112,7 @@ def _lamps(scene: Scene, rng: np.random.Generator, tone: np.ndarray, power: floa
 def _hang(
     scene: Scene, x: float, y: float, z: float, drop: float, style: str, tone: np.ndarray | None, long_x: bool
 ) -> None:
-    """One lamp `drop` metres under the ceiling, glowing in its tone, or off where that is None."""
+    """One lamp `drop` meters under the ceiling, glowing in its tone, or off where that is None."""
     a = scene.thing("lamp", x, y)
     if tone is None:
         glow = Paint((0.8, 0.8, 0.78), emission=0.1)

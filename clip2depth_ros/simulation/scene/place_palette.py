@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Paints for one place: surfaces with wear and grain, in the colours that such a place has."""
+"""Paints for one place: surfaces with wear and grain, in the colors that such a place has."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from clip2depth_ros.simulation.surfaces.textures import VARIANTS
 
 _ROUGH = ("basement", "workshop", "warehouse", "storage room")
 _FLOORS = {
-    # texture kinds by chance, metres that one picture covers
+    # texture kinds by chance, meters that one picture covers
     "planks": (("boards", "boards", "laminate"), 1.6),
     "laminate": (("laminate",), 1.6),
     "tile": (("tiling", "tiling", "tiling", "chequer"), 1.6),
@@ -118,7 +118,7 @@ class PlacePalette(Palette):
         return self.plain("white", "black", "grey", "dark grey", gloss=0.5)
 
     def plain(self, *names: str, gloss: float = 0.1) -> Paint:
-        """A colour; large plain things wear the place's paint, so that they are not quite even."""
+        """A color; large plain things wear the place's paint, so that they are not quite even."""
         paint = super().plain(*names, gloss=gloss)
         if self.rng.random() < 0.5:
             return paint

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a simulated place is made of: painted parts in metres, grouped into things that have a name."""
+"""What a simulated place is made of: painted parts in meters, grouped into things that have a name."""
 
 from __future__ import annotations
 
@@ -51,14 +51,14 @@ COLOURED = {
 
 
 class Paint(NamedTuple):
-    """The look of a part. Colours are 0..1; `scale` is how many metres one picture of the texture covers."""
+    """The look of a part. Colors are 0..1; `scale` is how many meters one picture of the texture covers."""
 
     rgb: tuple[float, float, float]
     texture: tuple[str, int] | None = None
     scale: float = 1.0
     cube: bool = False
     fit: bool = False
-    """Stretch the texture once over the part instead of repeating it per metre (pictures, screens)."""
+    """Stretch the texture once over the part instead of repeating it per meter (pictures, screens)."""
     grain: bool = False
     """The texture has a direction that follows the part's longest side."""
     specular: float = 0.1
@@ -82,7 +82,7 @@ class Part(NamedTuple):
 
 @dataclass
 class Thing:
-    """A named object: what a caption can mention. `centre` (3,) and `radius` in metres, set by finish."""
+    """A named object: what a caption can mention. `centre` (3,) and `radius` in meters, set by finish."""
 
     name: str
     words: str = ""
@@ -142,7 +142,7 @@ class Scene:
         self.lights: list[Light] = []
         self.ambient = (0.3, 0.3, 0.3)
         self.footprints: list[np.ndarray] = []
-        """Occupied floor: (4, 2) corners of each thing that stands in the way, metres."""
+        """Occupied floor: (4, 2) corners of each thing that stands in the way, meters."""
         self.texture_slots = (28, 12)
         """How many flat and cube textures differ; what is above that shares them."""
         self.sky: int | None = None
@@ -163,7 +163,7 @@ class Scene:
         self.footprints.append(rectangle(x, y, yaw, width, depth))
 
     def finish(self) -> None:
-        """Work out each thing's centre and radius from its parts."""
+        """Work out each thing's center and radius from its parts."""
         for thing in self.things:
             parts = self.parts[thing.first : thing.last]
             if not parts:
@@ -174,7 +174,7 @@ class Scene:
 
 
 class Assembly:
-    """Adds parts to a thing in the thing's own frame. All extents are full lengths in metres."""
+    """Adds parts to a thing in the thing's own frame. All extents are full lengths in meters."""
 
     def __init__(self, scene: Scene, record: Thing, origin: np.ndarray, rotation: np.ndarray):
         self.scene, self.record, self.origin, self.rotation = scene, record, origin, rotation
@@ -237,7 +237,7 @@ def rectangle(x: float, y: float, yaw: float, width: float, depth: float) -> np.
 
 
 def rectangles_overlap(a: np.ndarray, b: np.ndarray, gap: float = 0.0) -> bool:
-    """Whether two convex rectangles (4, 2) come closer than `gap` metres (separating axes)."""
+    """Whether two convex rectangles (4, 2) come closer than `gap` meters (separating axes)."""
     for corners in (a, b):
         for index in range(2):
             edge = corners[index + 1] - corners[index]
@@ -249,7 +249,7 @@ def rectangles_overlap(a: np.ndarray, b: np.ndarray, gap: float = 0.0) -> bool:
 
 
 def distance_to_rectangle(point: np.ndarray, corners: np.ndarray) -> float:
-    """Distance on the floor from a point (2,) to a rectangle (4, 2), zero inside, metres."""
+    """Distance on the floor from a point (2,) to a rectangle (4, 2), zero inside, meters."""
     origin, u, v = corners[0], corners[1] - corners[0], corners[3] - corners[0]
     lu, lv = np.hypot(*u), np.hypot(*v)
     offset = point - origin

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Many small things on tables, desks, worktops, benches and shelf boards. Metres."""
+"""Many small things on tables, desks, worktops, benches and shelf boards. Meters."""
 
 from __future__ import annotations
 
@@ -153,9 +153,9 @@ def dress(
 
     Args:
         theme: one of THEMES.
-        area: x from, x to, y from, y to of the surface in the frame of `a`, metres.
-        z: height of the surface, metres.
-        clear: room above it, metres: nothing taller than that is put there.
+        area: x from, x to, y from, y to of the surface in the frame of `a`, meters.
+        z: height of the surface, meters.
+        clear: room above it, meters: nothing taller than that is put there.
         taken: circles (x, y, radius) where something stands already; what is put joins them.
     """
     rng, taken = p.rng, [] if taken is None else taken

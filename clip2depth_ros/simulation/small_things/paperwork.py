@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Papers and books, true to size.
 
-A maker gets an Assembly whose origin is where the thing stands, with the front towards +y, and the palette of
-the place, which must have `paper()`. Metres.
+A maker gets an Assembly whose origin is where the thing stands, with the front toward +y, and the palette of
+the place, which must have `paper()`. Meters.
 """
 
 from __future__ import annotations

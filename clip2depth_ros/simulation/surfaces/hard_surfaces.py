@@ -23,7 +23,7 @@ _WOODS = np.array(
         (0.58, 0.33, 0.20),
     ]
 )
-"""Beech, birch, oak, walnut, wenge, pine, washed grey, cherry."""
+"""Beech, birch, oak, walnut, wenge, pine, washed gray, cherry."""
 
 
 def worn(picture: np.ndarray, rng: np.random.Generator, amount: float) -> np.ndarray:
@@ -219,7 +219,7 @@ def cast(rng: np.random.Generator) -> np.ndarray:
 
 
 def granite(rng: np.random.Generator) -> np.ndarray:
-    """A worktop of stone or its imitation: speckles on black, grey or beige."""
+    """A worktop of stone or its imitation: speckles on black, gray or beige."""
     base = rng.choice([0.06, 0.1, 0.2, 0.5, 0.75]) + rng.uniform(-0.02, 0.04, 3)
     picture = coloured(noise(rng, 0.9), base, 0.15)
     for _ in range(3):

@@ -35,5 +35,5 @@ def noise(rng: np.random.Generator, exponent: float = 1.0, stretch: float = 1.0)
 
 
 def coloured(field: np.ndarray, base: np.ndarray, contrast: float) -> np.ndarray:
-    """Picture (H, W, 3) of `base` colour whose brightness follows `field` (H, W)."""
+    """Picture (H, W, 3) of `base` color whose brightness follows `field` (H, W)."""
     return base[None, None, :] * (1.0 + contrast * field[..., None])

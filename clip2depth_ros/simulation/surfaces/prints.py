@@ -59,7 +59,7 @@ def page(rng: np.random.Generator) -> np.ndarray:
 
 
 def brochure(rng: np.random.Generator) -> np.ndarray:
-    """A cover, leaflet, packet or poster: a picture or flat colour with a title and blocks."""
+    """A cover, leaflet, packet or poster: a picture or flat color with a title and blocks."""
     colour = rng.uniform(0.05, 0.95, 3) if rng.random() < 0.6 else np.full(3, rng.uniform(0.85, 0.98))
     picture = np.ascontiguousarray(np.broadcast_to(colour, (SIZE, SIZE, 3)), np.float32)
     if rng.random() < 0.65:

@@ -37,7 +37,7 @@ _SMALL = (set(SMALL) | set(HUNG)) - {"picture", "clock", "whiteboard", "wall she
 def visible_things(
     scene: Scene, depth: np.ndarray, camera: Camera, pose: np.ndarray
 ) -> list[tuple[Thing, float]]:
-    """Named things whose middle is seen in the picture, with their distance in metres, nearest first."""
+    """Named things whose middle is seen in the picture, with their distance in meters, nearest first."""
     seen = []
     for thing in scene.things:
         if thing.name in _UNNAMED or thing.radius == 0:

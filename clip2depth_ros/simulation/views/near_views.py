@@ -22,7 +22,7 @@ from clip2depth_ros.simulation.views.views import SimView, look_pose
 TRIES = 12
 """How many poses are tried for each view."""
 _CLEARANCE = 0.12
-"""Nearest that anything comes to the camera itself, metres."""
+"""Nearest that anything comes to the camera itself, meters."""
 _STORES = {"rack", "shelf", "wall shelf", "cupboard", "box", "crate", "kitchen cabinet"}
 """What one looks into from the front."""
 
@@ -114,7 +114,7 @@ class _Targets:
         }
 
     def pose(self, rng: np.random.Generator) -> np.ndarray | None:
-        """A pose (4, 4), optical frame to world in metres; None where the scene has nothing of the kind."""
+        """A pose (4, 4), optical frame to world in meters; None where the scene has nothing of the kind."""
         kind = str(rng.choice(["over", "wrist", "front", "base", "person"], p=[0.36, 0.26, 0.16, 0.12, 0.10]))
         things = self._kinds[kind]
         if not things:

@@ -25,12 +25,12 @@ TOPS = (
 _SCENERY = {"floor", "ceiling", "wall", "outside", "next room", "lamp", "rug", "sky", "ground", "facade"}
 _ROOMY = {"hall", "corridor", "warehouse", "yard", "street"}
 _CLEARANCE = 0.22
-"""Nearest that anything comes to the camera itself, metres."""
+"""Nearest that anything comes to the camera itself, meters."""
 _TRIES = 40
 
 
 def viewpoint(scene: Scene, rng: np.random.Generator) -> np.ndarray:
-    """A pose (4, 4), camera (optical frame) to world in metres, from which somebody would film this place.
+    """A pose (4, 4), camera (optical frame) to world in meters, from which somebody would film this place.
 
     The scene must be finished. In rooms half of the cameras are in a hand, mostly 0.9 to 1.8 m up, pitched 8
     to -45 degrees and rolled by some 6 degrees, and look at a thing, across a table, or into a corner; in
@@ -89,13 +89,13 @@ class Solids:
         self._half = half
 
     def clearance(self, point: np.ndarray) -> float:
-        """Distance from a point (3,) to the nearest part, zero inside one, metres."""
+        """Distance from a point (3,) to the nearest part, zero inside one, meters."""
         local = np.einsum("nij,ni->nj", self._turn, point - self._centre)
         outside = np.maximum(np.abs(local) - self._half, 0.0)
         return float(np.sqrt((outside**2).sum(1).min()))
 
     def ray(self, point: np.ndarray, direction: np.ndarray) -> float:
-        """Distance along a ray to the first part, infinite where it meets none, metres."""
+        """Distance along a ray to the first part, infinite where it meets none, meters."""
         local = np.einsum("nij,ni->nj", self._turn, point - self._centre)
         along = np.einsum("nij,i->nj", self._turn, direction)
         along = np.where(np.abs(along) < 1e-9, 1e-9, along)

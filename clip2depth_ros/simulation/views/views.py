@@ -27,11 +27,11 @@ class SimView:
     image: np.ndarray
     """(H, W, 3) uint8 RGB."""
     depth: np.ndarray
-    """(H, W) float32, metres along the optical axis, NaN where nothing is."""
+    """(H, W) float32, meters along the optical axis, NaN where nothing is."""
     camera: Camera
     caption: str
     pose: np.ndarray
-    """(4, 4) float64, camera (optical) to world, metres."""
+    """(4, 4) float64, camera (optical) to world, meters."""
 
 
 def look_pose(position, yaw: float, pitch: float, roll: float = 0.0) -> np.ndarray:
@@ -53,7 +53,7 @@ def look_pose(position, yaw: float, pitch: float, roll: float = 0.0) -> np.ndarr
 
 
 def room_ray(scene: Scene, x: float, y: float, yaw: float) -> float:
-    """Distance from (x, y) along `yaw` to the walls, furniture ignored, metres."""
+    """Distance from (x, y) along `yaw` to the walls, furniture ignored, meters."""
     c, s = math.cos(yaw), math.sin(yaw)
     tx = ((scene.width if c > 0 else 0.0) - x) / c if abs(c) > 1e-6 else math.inf
     ty = ((scene.length if s > 0 else 0.0) - y) / s if abs(s) > 1e-6 else math.inf

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The shell of a place: floor, ceiling with what hangs there, walls with nooks and piers. Metres."""
+"""The shell of a place: floor, ceiling with what hangs there, walls with nooks and piers. Meters."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def build_floor(scene: Scene, palette: PlacePalette, kind: str) -> None:
 
 
 def lay_ground(scene: Scene, paint: Paint, margin: float) -> None:
-    """Lay `paint` at z = 0 over the place and `margin` metres about it."""
+    """Lay `paint` at z = 0 over the place and `margin` meters about it."""
     floor = scene.thing("floor", 0, 0)
     # Lighting is computed at vertices: patches of whole texture periods keep both light and pattern smooth.
     step = paint.scale * max(1, round(2.0 / paint.scale))

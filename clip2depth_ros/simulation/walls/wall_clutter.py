@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What hangs on and runs along the walls of real places. Metres."""
+"""What hangs on and runs along the walls of real places. Meters."""
 
 from __future__ import annotations
 

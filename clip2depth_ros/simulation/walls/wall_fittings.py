@@ -2,7 +2,7 @@
 """What is fixed to walls: pipes, radiators, sockets, cables, boxes.
 
 A maker gets an Assembly in its wall's frame (x along the wall, y into the room), the palette of a place, the
-thing's middle x, its width, and the height of its middle, metres.
+thing's middle x, its width, and the height of its middle, meters.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The shell of a room: floor, ceiling, walls, and what hangs on them. Metres."""
+"""The shell of a room: floor, ceiling, walls, and what hangs on them. Meters."""
 
 from __future__ import annotations
 
