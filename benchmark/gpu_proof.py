@@ -269,8 +269,7 @@ def sustained(seconds: float) -> dict:
             f"{engine.name} {engine.precision} on {engine.device}, 640x480, resized on the "
             f"{'GPU' if on_gpu else 'CPU'}: {len(times)} frames in {time.perf_counter() - began:.0f} s",
             f"ms end to end at 50, 95, 99 and 100 %: {told(milliseconds)}; first tenth "
-            f"{told(milliseconds[:tenth])}; "
-            f"last tenth {told(milliseconds[-tenth:])}",
+            f"{told(milliseconds[:tenth])}; last tenth {told(milliseconds[-tenth:])}",
             f"frames whose depth differed from the first time's: {wrong}; the GPU's memory grew by "
             f"{(after - before) / 1e6:.1f} MB",
             *engine.choice,

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`clip2depth ablate`: a recipe over and over with one thing changed, and one table of what that costs.
+"""`clip2depth ablate`: train a recipe repeatedly with one change each, and compare the errors in one table.
 
-Every row gets the same images, steps and seeds, and is judged on the recipe's test data (its validation data
-where it names none). Run again with the same arguments, it goes on where it stopped.
+Every row uses the same images, steps and seeds, and is evaluated on the recipe's test data (or its validation
+data if it names none). When run again with the same arguments, it continues where it stopped.
 """
 
 from __future__ import annotations

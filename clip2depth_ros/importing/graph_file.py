@@ -70,8 +70,7 @@ def read_graph_file(path: Path) -> tuple[onnx.ModelProto, list[str]]:
     elif opset > NEWEST:
         notes.append(
             f"Operator set {opset}: OpenVINO reads it, TensorRT 8.5 reads none after {NEWEST}; where that "
-            "matters, "
-            f"export the network again with operator set {NEWEST}."
+            f"matters, export the network again with operator set {NEWEST}."
         )
     return model, notes
 
@@ -107,8 +106,7 @@ def fix_shapes(path: Path, model: onnx.ModelProto, shapes: dict[str, list[int]],
     except Exception as error:
         raise Clip2DepthError(
             f"{path} does not take an image of that size ({first_line(error)}); leave --size out, or "
-            "export the "
-            "network with the size that you want."
+            "export the network with the size that you want."
         ) from None
 
 

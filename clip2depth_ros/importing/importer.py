@@ -176,8 +176,7 @@ def _inputs(
     if unknown:
         raise Clip2DepthError(
             f"{path} has a further input {described(unknown[0])} that {kind.title} is not known to need; "
-            "give it a "
-            f"value with --constant {unknown[0].name}=VALUE, or export the network without it."
+            f"give it a value with --constant {unknown[0].name}=VALUE, or export the network without it."
         )
     return {image.name: shape}, {value.name: kind.constants[value.name] for value in others}
 
@@ -294,8 +293,7 @@ def _image_size(
     if len(sides) != 2 or None in sides:
         raise Clip2DepthError(
             f"{path}: its output {name} has the shape {shape}, which is not {what}: this is not a network "
-            "for depth, "
-            "or another output is meant (--output-name)."
+            "for depth, or another output is meant (--output-name)."
         )
     height, width = sides
     if abs(height / width * size[1] / size[0] - 1) > 0.1:
@@ -319,16 +317,14 @@ def _depth_of_sample(path: Path, content: bytes, sample: np.ndarray, kind: Kind 
     if not known.any():
         raise Clip2DepthError(
             f"{path} gives no depth on the check sample: all of it is masked, zero, negative or no "
-            "number; is it "
-            "the kind of network that --as says?"
+            "number; is it the kind of network that --as says?"
         )
     if kind is not None and kind.meaning in ("metres", "inverse_metres", "affine_points"):
         inside = known & (depth >= kind.depth_min * 0.99) & (depth <= kind.depth_max * 1.01)
         if not inside.any():
             raise Clip2DepthError(
                 f"{path} gives {np.median(depth[known]):.3g} on the check sample where {kind.title} gives "
-                "metres "
-                f"between {kind.depth_min:g} and {kind.depth_max:g}: this is another kind of network."
+                f"metres between {kind.depth_min:g} and {kind.depth_max:g}: this is another kind of network."
             )
     return depth.astype(np.float32)
 

@@ -98,7 +98,6 @@ def find_kind(name: str) -> Kind:
     if name not in kind_names():
         raise Clip2DepthError(
             f"No kind of network is called '{name}'; known are: {', '.join(kind_names())}. Describe "
-            "another one "
-            "by --meaning, --licence and the input's options."
+            "another one by --meaning, --licence and the input's options."
         )
     return Kind(name=name, **json.loads((_FOLDER / f"{name}.json").read_text(encoding="utf-8")))

@@ -72,7 +72,7 @@ def test_what_needs_rosbags_says_so_in_one_sentence(monkeypatch, capsys, tmp_pat
     text = f"clip2depth run: The bag {bag} cannot be read without rosbags: pip install rosbags.\n"
     assert capsys.readouterr().err.endswith(text)
     assert main(["demo", "--output", str(tmp_path / "out")]) == 2
-    assert "it needs rosbags: pip install rosbags.\n" in capsys.readouterr().err
+    assert "needs rosbags to write its recording: pip install rosbags.\n" in capsys.readouterr().err
 
 
 def test_as_a_module(tmp_path):

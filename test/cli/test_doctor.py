@@ -154,9 +154,9 @@ def test_without_rclpy_the_node_cannot_run(monkeypatch):
 @pytest.mark.parametrize(
     ("versions", "distribution", "said"),
     [
-        ({"ros-rclpy": "9.1.2"}, "", "9.1.2 of PyPI's wheels"),
-        ({"rclpy": "3.3.15"}, "humble", "3.3.15 of ROS humble"),
-        ({}, "", "of unknown version of an installation"),
+        ({"ros-rclpy": "9.1.2"}, "", "9.1.2 from the PyPI wheels"),
+        ({"rclpy": "3.3.15"}, "humble", "3.3.15 from ROS humble"),
+        ({}, "", "unknown version from an installation"),
     ],
 )
 def test_where_rclpy_comes_from(monkeypatch, versions, distribution, said):
@@ -191,7 +191,7 @@ def test_messages_that_are_not_built(monkeypatch):
 @pytest.mark.parametrize(
     ("environment", "level", "word"),
     [
-        ({"FASTDDS_DEFAULT_PROFILES_FILE": "/nowhere/profile.xml"}, doctor.WARN, "no file"),
+        ({"FASTDDS_DEFAULT_PROFILES_FILE": "/nowhere/profile.xml"}, doctor.WARN, "not a file"),
         ({"FASTDDS_DEFAULT_PROFILES_FILE": __file__}, doctor.OK, "PROFILES_FILE"),
         ({"FASTDDS_BUILTIN_TRANSPORTS": "LARGE_DATA"}, doctor.OK, "LARGE_DATA"),
         ({"RMW_IMPLEMENTATION": "rmw_cyclonedds_cpp"}, doctor.OK, "not used"),

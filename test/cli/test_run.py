@@ -102,7 +102,7 @@ def test_without_stabilizer(room, tmp_path, tiny_bundle, capsys):
     assert summary["temporal_error"] == 0.0
     _, picture = cv2.VideoCapture(str(out / "film.mp4")).read()
     assert 3 * 64 <= picture.shape[1] < 4 * 64
-    assert "departs from the last one by 0.00%" in capsys.readouterr().out
+    assert "differs from the last frame by 0.00%" in capsys.readouterr().out
 
 
 def test_scale_from_sparse_true_ranges(room, tmp_path, tiny_bundle, capsys):
@@ -136,7 +136,7 @@ def test_ranges_of_a_distorted_camera(room, tmp_path, tiny_bundle):
 
 def test_ranges_need_true_depth(room, tmp_path, tiny_bundle, capsys):
     assert run(room / "rgb", tmp_path / "out", tiny_bundle, "--scale-ranges", "50") == 2
-    assert "--scale-ranges draws from true depth" in capsys.readouterr().err
+    assert "--scale-ranges samples true depth" in capsys.readouterr().err
 
 
 def test_a_scale_that_nobody_told_is_said(room, tmp_path, tiny_bundle, capsys):
@@ -144,7 +144,7 @@ def test_a_scale_that_nobody_told_is_said(room, tmp_path, tiny_bundle, capsys):
     poses = "".join(f"{i + 5} 1 0 0 0 0 1 0 0 0 0 1 0\n" for i in range(4))
     (room / "poses.txt").write_text(poses)
     assert run(room, tmp_path / "out", tiny_bundle, "--scale-odometry") == 0
-    assert "Nothing told the scale, so it stayed at 1" in capsys.readouterr().out
+    assert "No scale was found, so it stayed at 1" in capsys.readouterr().out
     assert json.loads((tmp_path / "out/summary.json").read_text())["scale"] is None
 
 
@@ -225,7 +225,7 @@ def test_an_output_that_cannot_be_written(room, tmp_path, tiny_bundle, capsys):
 def test_sizes_that_are_none(room, tmp_path, tiny_bundle, capsys, size):
     with pytest.raises(SystemExit):
         run(room, tmp_path / "out", tiny_bundle, "--size", size)
-    assert "write it like 320x240" in capsys.readouterr().err
+    assert "use a format such as 320x240" in capsys.readouterr().err
 
 
 def test_millimetres():

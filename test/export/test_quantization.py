@@ -99,7 +99,7 @@ def test_a_network_of_which_nothing_stays_in_8_bits_is_not_written(with_nncf, ma
     from clip2depth_ros.export.quantization import quantize
 
     bundle = harsh(make_bundle(convolution=True), tmp_path / "a", gentle=False)
-    with pytest.raises(Clip2DepthError, match="no layer stays in 8 bits"):
+    with pytest.raises(Clip2DepthError, match="No layer can be in 8 bits"):
         quantize(bundle, {"noise": noise}, tmp_path / "b")
     assert not (tmp_path / "b").exists()
 
@@ -120,7 +120,7 @@ def test_images_that_do_not_do_are_refused(make_bundle, noise, tmp_path):
     from clip2depth_ros.export.quantization import quantize
 
     bundle = make_bundle(convolution=True)
-    with pytest.raises(Clip2DepthError, match="noise: 23 images are too few for 8 bits, it takes 24"):
+    with pytest.raises(Clip2DepthError, match="noise: 23 images are too few for 8 bits, at least 24"):
         quantize(bundle, {"noise": noise[:23]}, tmp_path / "b")
     with pytest.raises(Clip2DepthError, match="The engine takes contiguous uint8 images"):
         quantize(bundle, {"noise": [image[1:] for image in noise]}, tmp_path / "b")
@@ -135,7 +135,7 @@ def test_by_command_into_the_bundle_s_own_folder(with_nncf, make_bundle, noise, 
     assert main(["export", *arguments, "--calibration", str(tmp_path / "seen")]) == 0
     written = open_bundle(bundle.path)
     assert list(written.manifest.int8.deviation) == ["seen"]
-    assert "from the plain model's depth on average" in capsys.readouterr().out
+    assert "mean difference from the plain model's depth" in capsys.readouterr().out
     assert not [path for path in bundle.path.iterdir() if ".part" in path.name]
     assert json.loads((bundle.path / "manifest.json").read_text())["int8"]["sha256"]
 

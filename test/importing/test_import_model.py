@@ -152,7 +152,7 @@ def test_a_network_that_is_not_listed(networks, tmp_path, capsys):
     path = networks.build("depth_anything_v2_metric_outdoor", tmp_path / "theirs.onnx")
     arguments = ["import", str(path), "--output", str(tmp_path / "b")]
     assert main(arguments) == 2
-    assert "--meaning and --licence at least" in capsys.readouterr().err
+    assert "at least --meaning and --licence" in capsys.readouterr().err
     arguments += ["--meaning", "metres", "--licence", "mine", "--depth-range", "0.1", "80"]
     arguments += ["--mean", "0.485", "0.456", "0.406", "--std", "0.229", "0.224", "0.225"]
     assert main(arguments) == 0
@@ -412,7 +412,7 @@ def test_what_the_file_contradicts_is_said(networks, tmp_path, capsys):
             "further input num_tokens",
         ),
         ([dpt, "--as", "dpt", "--factor", "2"], "needs --shift beside --factor"),
-        ([free, "--as", "depth_anything_v2_metric_indoor", "--factor", "2"], "gives metres"),
+        ([free, "--as", "depth_anything_v2_metric_indoor", "--factor", "2"], "gives meters"),
         ([free, "--meaning", "metres", "--licence", "x"], "images of any size: choose one with --size"),
     ]
 

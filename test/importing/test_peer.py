@@ -69,5 +69,5 @@ def test_the_peer_of_the_benchmark_goes_through(tmp_path, rgbd, capsys):
     arguments = ["run", "--input", str(rgbd / "hall"), "--bundle", str(relative.path), "--engine", "openvino"]
     arguments += ["--limit", "3", "--output", str(tmp_path / "out")]
     assert main(arguments) == 2
-    assert re.search("say what tells the metres, with --scale-height", capsys.readouterr().err)
+    assert re.search("choose a scale source with --scale-height", capsys.readouterr().err)
     assert main([*arguments, "--scale-ranges", "60"]) == 0  # of random weights: no metres come of them
