@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is left to look at: film, picture sheet, table and summary, made from the recording."""
+"""The demo's output: video, image sheet, table and summary, made from the recording."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from clip2depth_ros.images.visualization import FAR, NEAR, Film, save_picture, s
 from clip2depth_ros.io.messages.images import ImageCodec
 from clip2depth_ros.metrics.depth import mean_errors
 
-PANEL_HEIGHT = 240  # pixels of each picture in the film
+PANEL_HEIGHT = 240  # pixels of each image in the video
 SHEET_PANELS = 8
-WAITING = 50  # frames that may be incomplete at the same time
+WAITING = 50  # largest number of incomplete frames
 
 
 @dataclass(slots=True)
 class Match:
-    """What was recorded of one image, put together by its stamp."""
+    """The recorded data of one image, matched by stamp."""
 
     stamp: int
     image: np.ndarray | None = None
@@ -32,18 +32,19 @@ class Match:
     depth: np.ndarray | None = None
     """(h, w) float32, meters, NaN = unknown."""
     truth: np.ndarray | None = None
-    """The same of the true depth, where it is known."""
+    """(h, w) float32, meters, NaN = unknown: ground truth, if available."""
 
 
 def depth_stamps(folder: Path, topics: Topics) -> list[int]:
-    """Stamps of the recorded depth images, nanoseconds, in their order."""
+    """Stamps of the recorded depth images in their order, nanoseconds."""
     return sorted(stamp_of(raw) for _, _, raw, _ in read_recording(folder, {topics.depth}))
 
 
 def matches(folder: Path, topics: Topics, has_truth: bool) -> Iterator[Match]:
-    """The images of a recording that got a depth, by stamp, each with its depth and its true depth.
+    """The images of a recording that have a depth, each with its depth and its ground truth, matched by
+    stamp.
 
-    has_truth: whether to wait for a true depth.
+    has_truth: whether to wait for ground truth.
     """
     codec = ImageCodec()
     waiting: dict[int, Match] = {}
@@ -79,7 +80,7 @@ def draw(
     far: float = FAR,
     progress: Callable[[str], None] = lambda _text: None,
 ) -> list[dict[str, float]]:
-    """Write film and picture sheet from the recording in `folder`; return each frame's errors, if any."""
+    """Write video and image sheet from the recording in `folder`; return the errors of each frame, if any."""
     errors: list[dict[str, float]] = []
     stamps = depth_stamps(folder, tally.topics)
     latencies = dict(zip(tally.depth_stamps, tally.latencies, strict=True))
@@ -104,19 +105,19 @@ def draw(
             film.write(panel)
             if number in on_sheet:
                 panels.append(panel)
-            progress(f"film: {number + 1} of {len(stamps)} frames")
+            progress(f"video: {number + 1} of {len(stamps)} frames")
     save_picture(sheet_path, sheet(panels, columns=2))
     return errors
 
 
 def film_rate(stamps: list[int]) -> float:
-    """Frames a second at which a film of these stamps runs as fast as the scene did."""
+    """Frame rate at which a video of these stamps plays in real time, Hz."""
     seconds = (stamps[-1] - stamps[0]) * 1e-9 if stamps else 0.0
     return float(np.clip((len(stamps) - 1) / seconds, 1.0, 60.0)) if seconds > 0 else 10.0
 
 
 def summary(tally: Tally, errors: list[dict[str, float]]) -> dict[str, Any]:
-    """Everything that the table shows, for summary.json: times in seconds, None where unknown."""
+    """The contents of the table, for summary.json: times in seconds, None where unknown."""
     counts, topics = tally.counts, tally.topics
     last: Any = tally.quality[-1] if tally.quality else None
     span = (tally.depth_stamps[-1] - tally.depth_stamps[0]) * 1e-9 if tally.frames_out > 1 else 0.0
@@ -148,9 +149,10 @@ def summary(tally: Tally, errors: list[dict[str, float]]) -> dict[str, Any]:
 
 
 def _steadiness(quality: list[Any]) -> dict[str, float | None]:
-    """How far depth departs from frame to frame, from the quality messages; None where nobody knows.
+    """Temporal consistency of depth, from the quality messages; None where unknown.
 
-    temporal_error: median; flicker: median of |log flicker|; motion_known: part of the frames after a frame.
+    temporal_error: median; flicker: median of |log scale jitter|; motion_known: fraction of the frames after
+    the first for which the camera motion is known.
     """
 
     def median(numbers: list[float]) -> float | None:
@@ -166,14 +168,14 @@ def _steadiness(quality: list[Any]) -> dict[str, float | None]:
 
 
 def _scale(last: Any) -> dict[str, Any] | None:
-    """The factor on the network's meters at the end; None where nothing told it."""
+    """The factor on the network's meters at the end; None without a scale source."""
     if last is None or not last.scale_source:
         return None
     return {"value": last.scale, "deviation": last.scale_deviation, "source": last.scale_source}
 
 
 def table(facts: dict[str, Any]) -> str:
-    """The summary for people."""
+    """The summary as a table."""
 
     def milliseconds(seconds: float) -> str:
         return f"{1e3 * seconds:.0f} ms"

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An ONNX file of somebody else: read whole, in single precision, of static shape, or refused in one
-sentence."""
+"""Reads another project's ONNX file: with all weights, in float32, with static shapes; or rejects it."""
 
 from __future__ import annotations
 
@@ -17,19 +16,19 @@ from clip2depth_ros.engines.graph import fold_constants
 from clip2depth_ros.errors import Clip2DepthError
 
 OLDEST, NEWEST = 13, 17
-"""Operator sets: older files are converted to NEWEST; TensorRT 8.5 reads nothing later."""
+"""Operator sets: older files are converted to NEWEST, the newest that TensorRT 8.5 reads."""
 LARGEST = 2**31 - 1
-"""Bytes of an ONNX file in one piece: protobuf's limit."""
+"""Largest size of a single ONNX file, bytes: protobuf's limit."""
 _FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16)
 _HALVES = (TensorProto.FLOAT16, TensorProto.BFLOAT16)
 
 
 def read_graph_file(path: Path) -> tuple[onnx.ModelProto, list[str]]:
-    """The model with all its weights, and what was done to it, a sentence each.
+    """Read the model with all its weights. Returns it and a list of notes: one sentence for each change.
 
-    Weights in files beside it are gathered in, 16-bit ones widened to float32: engines that want 16 bits
-    choose by themselves where. Raises Clip2DepthError for a file that is no whole ONNX model, for external
-    data that is missing, for operators outside the ONNX standard, and for a model beyond 2 GB.
+    External weights are included in the model. 16-bit weights are converted to float32, because each engine
+    chooses its own precision. Raises Clip2DepthError for a file that is not a complete ONNX model, for
+    missing external data, for operators outside the ONNX standard, and for a model of more than 2 GB.
     """
     try:
         size = path.stat().st_size
@@ -40,45 +39,46 @@ def read_graph_file(path: Path) -> tuple[onnx.ModelProto, list[str]]:
         raise Clip2DepthError(f"{path} cannot be read: {error.strerror or error}.") from None
     except Clip2DepthError:
         raise
-    except Exception as error:  # protobuf's and onnx's own; they have no common class
+    except Exception as error:  # exceptions of protobuf and onnx, which have no common base class
         raise Clip2DepthError(
-            f"{path} is no ONNX model, or was cut off ({first_line(error)}); download or export it again."
+            f"{path} is not an ONNX model or is incomplete ({first_line(error)}); download or export it "
+            "again."
         ) from None
     if not model.graph.node:
-        raise Clip2DepthError(f"{path} is no ONNX model, or was cut off: its graph is empty.")
+        raise Clip2DepthError(f"{path} is not an ONNX model or is incomplete: its graph is empty.")
     notes = []
     _refuse_unknown_operators(path, model)
     if _gather_weights(path, model):
-        notes.append("Weights from files beside the model were gathered into model.onnx.")
+        notes.append("External weights were included in model.onnx.")
     if _widen(model):
-        notes.append("16-bit weights were widened to float32; engines choose their precision by themselves.")
+        notes.append("16-bit weights were converted to float32; each engine chooses its own precision.")
     _refuse_large(path, model.ByteSize())
     try:
         onnx.checker.check_model(model)
     except Exception as error:
-        raise Clip2DepthError(f"{path} is no valid ONNX model ({first_line(error)}).") from None
+        raise Clip2DepthError(f"{path} is not a valid ONNX model ({first_line(error)}).") from None
     opset = next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
     if opset < OLDEST:
         try:
             model = version_converter.convert_version(model, NEWEST)
         except Exception as error:
             raise Clip2DepthError(
-                f"{path} is of ONNX operator set {opset} and cannot be converted to {NEWEST} "
+                f"{path} uses ONNX operator set {opset} and cannot be converted to {NEWEST} "
                 f"({first_line(error)}); export it again with --opset {NEWEST}."
             ) from None
         notes.append(f"Operator set {opset} was converted to {NEWEST}.")
     elif opset > NEWEST:
         notes.append(
-            f"Operator set {opset}: OpenVINO reads it, TensorRT 8.5 reads none after {NEWEST}; where that "
-            f"matters, export the network again with operator set {NEWEST}."
+            f"Operator set {opset}: OpenVINO reads it, but TensorRT 8.5 reads none after {NEWEST}; for "
+            f"TensorRT 8.5, export the network again with operator set {NEWEST}."
         )
     return model, notes
 
 
 def fix_shapes(path: Path, model: onnx.ModelProto, shapes: dict[str, list[int]], values: dict) -> None:
-    """Give the inputs their shapes, those in `values` their value, and compute what follows from that.
+    """Set the shapes of the inputs, replace the inputs in `values` by constants, and fold the constants.
 
-    Raises Clip2DepthError where the graph contradicts the shapes.
+    Raises Clip2DepthError if the graph contradicts the shapes.
     """
     graph = model.graph
     kept = []
@@ -105,8 +105,8 @@ def fix_shapes(path: Path, model: onnx.ModelProto, shapes: dict[str, list[int]],
         raise
     except Exception as error:
         raise Clip2DepthError(
-            f"{path} does not take an image of that size ({first_line(error)}); leave --size out, or "
-            "export the network with the size that you want."
+            f"{path} does not accept an image of that size ({first_line(error)}); omit --size, or "
+            "export the network with the size that you need."
         ) from None
 
 

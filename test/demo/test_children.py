@@ -58,7 +58,7 @@ def test_a_stubborn_child_is_killed_with_what_it_started(tmp_path):
     )
     assert wait_until(lambda: "deaf" in child.last_lines())
     grandchild = int(child.last_lines().split()[0])
-    child.end(patience=0.2)
+    child.end(timeout=0.2)
     assert child.code == -signal.SIGKILL
     assert wait_until(lambda: not is_running(grandchild))
 

@@ -258,8 +258,8 @@ def test_files_that_are_no_depth_network_are_refused_in_one_sentence(networks, t
     saved("int8", [quantized], [pixels], [same], "com.microsoft")
     cases = {
         "classifier.onnx": r"has the shape \[1, 3\], which is not depth",
-        "cut.onnx": "no ONNX model, or was cut off|no valid ONNX model",
-        "text.onnx": "no ONNX model, or was cut off",
+        "cut.onnx": "not an ONNX model or is incomplete|no valid ONNX model",
+        "text.onnx": "not an ONNX model or is incomplete",
         "empty.onnx": "its graph is empty",
         "missing.onnx": "cannot be read: No such file",
         "external.onnx": "keeps its weights in 'external.onnx_data', which is not beside it",

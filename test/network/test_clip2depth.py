@@ -129,7 +129,7 @@ def test_cached_embedding_equals_the_live_one(network):
     torch.testing.assert_close(network(image), live, rtol=1e-6, atol=0)
     assert network.text_tower is None and network.mirror is None
     assert not any("text_tower" in k or "mirror" in k for k in network.state_dict())
-    with pytest.raises(Clip2DepthError, match="no longer held"):
+    with pytest.raises(Clip2DepthError, match="was dropped"):
         network.embedding()
 
 
@@ -186,7 +186,7 @@ def test_broken_checkpoints_are_errors_that_name_the_file(tmp_path):
     with pytest.raises(Clip2DepthError, match=r"torn.safetensors is not a readable safetensors file"):
         load_checkpoint(tmp_path / "torn.safetensors")
     write_tensors(tmp_path / "other.safetensors", {"a": torch.zeros(1)}, {})
-    with pytest.raises(Clip2DepthError, match=r"no clip2depth checkpoint: .*other.safetensors"):
+    with pytest.raises(Clip2DepthError, match=r"not a clip2depth checkpoint: .*other.safetensors"):
         load_checkpoint(tmp_path / "other.safetensors")
 
 
