@@ -32,7 +32,7 @@ from clip2depth_ros.images.frame import Floor, Frame
 from clip2depth_ros.pipeline import Pipeline
 from clip2depth_ros.scale import ScaleSettings, sample_ranges
 from clip2depth_ros.simulation import Drive
-from clip2depth_ros.simulation.photography.depth_noise import Flicker
+from clip2depth_ros.simulation.photography.depth_noise import DepthNoise
 
 FPS, SIZE = 15.0, (224, 168)
 RANGES = 60
@@ -99,7 +99,7 @@ def drive(frames: list[Frame], case: str, seed: int, *, flicker: bool = False) -
     )
     engine = Disparity()
     pipeline = Pipeline(engine, scale=settings)
-    noise = Flicker(seed) if flicker else lambda depth: depth
+    noise = DepthNoise(seed) if flicker else lambda depth: depth
     driven, errors, deviations, way = [], [], [], 0.0
     for index, (frame, wheels) in enumerate(zip(frames, odometry_of(frames, seed), strict=True)):
         if index:

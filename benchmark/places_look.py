@@ -46,20 +46,20 @@ COLUMNS = {
 
 def statistics(image: np.ndarray) -> list[float]:
     """The figures of COLUMNS for a picture (H, W, 3) uint8 RGB."""
-    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    gradient = np.hypot(np.diff(grey, axis=1)[:-1], np.diff(grey, axis=0)[:, :-1])
-    mean = cv2.blur(grey, (9, 9))
-    local = np.sqrt(np.maximum(cv2.blur(grey * grey, (9, 9)) - mean * mean, 0.0))
+    gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    gradient = np.hypot(np.diff(gray, axis=1)[:-1], np.diff(gray, axis=0)[:, :-1])
+    mean = cv2.blur(gray, (9, 9))
+    local = np.sqrt(np.maximum(cv2.blur(gray * gray, (9, 9)) - mean * mean, 0.0))
     mask = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
     return [
-        float(grey.mean()),
-        float(grey.std()),
+        float(gray.mean()),
+        float(gray.std()),
         100.0 * float((image.max(2) >= 250).mean()),
-        100.0 * float((grey < 20).mean()),
+        100.0 * float((gray < 20).mean()),
         float(np.median(gradient)),
         float(np.percentile(gradient, 99)),
         float(np.median(local)),
-        1.4826 / 6.0 * float(np.median(np.abs(cv2.filter2D(grey, -1, mask)))),
+        1.4826 / 6.0 * float(np.median(np.abs(cv2.filter2D(gray, -1, mask)))),
         float(cv2.cvtColor(image, cv2.COLOR_RGB2HSV)[..., 1].mean()),
     ]
 

@@ -41,7 +41,7 @@ from clip2depth_ros.io.results import TRUTH_RANGE
 from clip2depth_ros.pipeline import Pipeline
 from clip2depth_ros.scale import FloorFinder, ScaleEstimator, ScaleSettings, sample_ranges
 from clip2depth_ros.simulation import Drive
-from clip2depth_ros.simulation.photography.depth_noise import Flicker
+from clip2depth_ros.simulation.photography.depth_noise import DepthNoise
 from clip2depth_ros.stabilizer import Stabilizer
 
 DRIVES = (0, 2, 4)
@@ -87,13 +87,13 @@ def settings_of(frames: list[Frame]) -> dict[str, ScaleSettings]:
 
 def drive(frames: list[Frame], seed: int, factor: float) -> dict[str, np.ndarray]:
     """For every case (2, N): the factor over the true one, and published over true depth, at every frame."""
-    stabilizer, flicker, settings = Stabilizer(), Flicker(seed), settings_of(frames)
+    stabilizer, depth_noise, settings = Stabilizer(), DepthNoise(seed), settings_of(frames)
     estimators = {case: ScaleEstimator(settings[case.split()[0]]) for case in CASES}
     wheels = odometry_of(frames, seed, lambda time: 1.0)
     slipping = odometry_of(frames, seed, lambda time: 1.6 if 8 <= time < 10 else 1.0)
     found = {case: [] for case in CASES}
     for index, frame in enumerate(frames):
-        raw = flicker(frame.depth) * np.float32(factor)
+        raw = depth_noise(frame.depth) * np.float32(factor)
         stable = stabilizer.update(raw, frame.image, frame.camera, frame.stamp)
         hidden = stable.depth.copy()
         hidden[len(hidden) // 4 :] = np.minimum(hidden[len(hidden) // 4 :], np.float32(0.7 * factor))

@@ -25,7 +25,7 @@ FULL = 0.2
 YELLOW = (255, 255, 0)
 
 
-def colour_difference(difference: np.ndarray) -> np.ndarray:
+def color_difference(difference: np.ndarray) -> np.ndarray:
     """(H, W, 3) uint8 RGB of (H, W) log depth: white is 0, red farther, blue nearer, gray unknown (NaN)."""
     share = np.clip(difference / FULL, -1.0, 1.0)
     known = np.isfinite(share)
@@ -93,7 +93,7 @@ def write_picture(sequence: FrameSequence, path: Path, frame: int = 60) -> Path:
         over_time = np.stack([depth[:, column] for depth in frames[:count]], axis=1)
         with np.errstate(invalid="ignore"):
             change = np.diff(np.log(over_time), axis=1, prepend=np.nan)
-        slices = [colour_depth(over_time, near, far), colour_difference(change)]
+        slices = [colour_depth(over_time, near, far), color_difference(change)]
         slices = [cv2.copyMakeBorder(s, 2, 0, 0, width - count, cv2.BORDER_CONSTANT) for s in slices]
         columns.append(np.vstack([text_strip(label, width), colour_depth(frames[frame], near, far), *slices]))
     gap = np.zeros((columns[0].shape[0], 2, 3), np.uint8)

@@ -17,7 +17,7 @@ from clip2depth_ros.io import open_source
 from clip2depth_ros.metrics.temporal import Match, Matcher
 from clip2depth_ros.pipeline import Pipeline
 from clip2depth_ros.simulation import Drive
-from clip2depth_ros.simulation.photography.depth_noise import Flicker
+from clip2depth_ros.simulation.photography.depth_noise import DepthNoise
 
 SIZE = (320, 240)
 FPS = 15.0
@@ -65,8 +65,8 @@ class FrameSequence:
 def flickered(folder: Path, frames: int = 120, size: tuple[int, int] = SIZE, seed: int = 0) -> FrameSequence:
     """Protocol A: measured depth of real frames with flicker added."""
     sequence = _read(folder, frames, size)
-    flicker = Flicker(seed)
-    sequence.raw = [flicker(depth) for depth in sequence.truth]
+    depth_noise = DepthNoise(seed)
+    sequence.raw = [depth_noise(depth) for depth in sequence.truth]
     return sequence
 
 
@@ -92,13 +92,13 @@ def driven(seed: int, frames: int | None = None, size: tuple[int, int] = SIZE) -
     """Protocol C: ten seconds of a simulated drive among walking people, true depth with flicker added."""
     drive = Drive(seed, *size, FPS, seconds=10.0)
     sequence = FrameSequence(f"drive {seed}", drive.camera, [], [], [], [], [], [])
-    flicker = Flicker(seed)
+    depth_noise = DepthNoise(seed)
     for index, frame in enumerate(itertools.islice(drive, frames)):
         sequence.stamps.append(frame.stamp)
         sequence.images.append(frame.image)
         sequence.truth.append(frame.depth)
         sequence.poses.append(frame.pose)
-        sequence.raw.append(flicker(frame.depth))
+        sequence.raw.append(depth_noise(frame.depth))
         # With one more element than there are people, so that nobody, -1, stands still.
         walks = np.append(drive.walking(index), False)
         sequence.moving.append(walks[drive.people(index)])
@@ -108,7 +108,7 @@ def driven(seed: int, frames: int | None = None, size: tuple[int, int] = SIZE) -
 def still(seed: int, frames: int = 150, size: tuple[int, int] = SIZE) -> FrameSequence:
     """A camera at rest where nothing moves: one simulated view with new sensor noise and flicker."""
     view = next(iter(Drive(seed, *size, seconds=1.0, people=False)))
-    rng, flicker = np.random.default_rng([23, seed]), Flicker(seed)
+    rng, depth_noise = np.random.default_rng([23, seed]), DepthNoise(seed)
     sequence = FrameSequence(f"still {seed}", view.camera, [], [], [], [], [], [])
     for index in range(frames):
         noise = rng.normal(0.0, 2.0, view.image.shape)
@@ -116,7 +116,7 @@ def still(seed: int, frames: int = 150, size: tuple[int, int] = SIZE) -> FrameSe
         sequence.images.append(np.clip(np.rint(view.image + noise), 0, 255).astype(np.uint8))
         sequence.truth.append(view.depth)
         sequence.poses.append(view.pose)
-        sequence.raw.append(flicker(view.depth))
+        sequence.raw.append(depth_noise(view.depth))
         sequence.moving.append(np.zeros(view.depth.shape, bool))
     return sequence
 

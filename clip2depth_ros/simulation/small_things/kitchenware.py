@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What stands on worktops and dining tables, true to size.
+"""Things on worktops and dining tables, with realistic sizes.
 
 A maker gets an Assembly whose origin is where the thing stands, with the front toward +y, and the palette of
 the place. Meters.

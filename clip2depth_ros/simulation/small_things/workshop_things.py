@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tools, tins and bags that lie about, true to size.
+"""Tools, tins and bags, with realistic sizes.
 
 A maker gets an Assembly whose origin is where the thing stands, with the front toward +y, and the palette of
 the place. Meters.
