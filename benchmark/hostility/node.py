@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""depth_node with hostile messages, parameters and lifecycle triggers put into its callbacks."""
+"""Passes hostile messages, parameters and lifecycle transitions to the callbacks of depth_node."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ from .messages import SIZE, Hostile
 BURST = 200
 """Messages between two good frames."""
 SLOW = 2.0
-"""Processor seconds that no message may take."""
+"""Limit of processor time for one message, seconds."""
 MEMORY = 2**20
-"""KiB that a run may add to the process."""
+"""Limit of the memory growth of a run, KiB."""
 OUTPUTS = {
     "depth/image_rect": Image,
     "depth/camera_info": CameraInfo,
@@ -47,7 +47,7 @@ OUTPUTS = {
 
 @dataclass
 class Outcome:
-    """What became of a run; faults: one line or traceback for each thing that must not happen."""
+    """Result of a run; faults: one line or traceback for each fault."""
 
     sent: int = 0
     processed: int = 0
@@ -57,10 +57,10 @@ class Outcome:
 
 
 class Besieged:
-    """A node of its own whose callbacks are called directly, by this thread, one message after the other."""
+    """A node whose callbacks are called directly from this thread, one message at a time."""
 
     def __init__(self, bundle: Bundle, ranges_type: str, outcome: Outcome) -> None:
-        # Every hostile camera_info would be waited for.
+        # Otherwise the node would wait for every hostile camera_info.
         camera_input.PATIENCE = 0.0
         self.outcome = outcome
         self.context = rclpy.Context()
@@ -87,7 +87,7 @@ class Besieged:
         while not (self.node._pipeline and self.node._outputs.has_listeners() and self.node._input.is_open):
             self.executor.spin_once(timeout_sec=0.05)
             if time.monotonic() > end:
-                raise RuntimeError("the node does not come up")
+                raise RuntimeError("the node does not start")
         self._watch_faults()
 
     def _watch_faults(self) -> None:
@@ -119,7 +119,7 @@ class Besieged:
             self.outcome.faults.append(f"published {known.min()} to {known.max()} m, allowed {low} to {high}")
 
     def put(self, message: Any) -> None:
-        """One message to where the middleware would bring it."""
+        """Pass one message to the callback of its topic."""
         began = time.thread_time()
         self.outcome.sent += 1
         try:
@@ -173,8 +173,8 @@ class Besieged:
 
 
 def besiege(bundle: Bundle, count: int, seed: int) -> Outcome:
-    """`count` hostile messages, a third for each type of ranges; good frames between must be as in a new
-    node."""
+    """Send `count` hostile messages, a third for each type of ranges; good frames in between must get the
+    same depth as from a new node."""
     outcome = Outcome()
     for number, ranges_type in enumerate(("laser_scan", "point_cloud", "range")):
         rng = np.random.default_rng([seed, number])
@@ -215,7 +215,7 @@ def besiege(bundle: Bundle, count: int, seed: int) -> Outcome:
 
 
 def _change_a_parameter(besieged: Besieged, rng: np.random.Generator) -> None:
-    """Any value for any parameter: it is taken or refused, and a taken one is put back."""
+    """Set a random parameter to a random value: it is accepted or rejected; an accepted one is restored."""
     node = besieged.node
     names = sorted(
         name for name in node._parameters if not name.startswith(("qos_overrides", "use_sim_time"))

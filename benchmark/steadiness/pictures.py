@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the numbers look like: films of raw beside stable depth, and one still picture of pixels over time."""
+"""Visualization: videos of raw beside stabilized depth, and one image of pixels over time."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ def color_difference(difference: np.ndarray) -> np.ndarray:
 
 
 def depth_range(sequence: FrameSequence) -> tuple[float, float]:
-    """Near and far end of the colors, meters: all but the outermost hundredths of what is shown."""
+    """Ends of the color scale, meters: the first and last percent of the depths are outside."""
     values = np.concatenate([d[::8, ::8].ravel() for d in sequence.raw[::5]])
     low, high = np.nanpercentile(values, (1, 99))
     return round(float(low), 1), round(float(high), 1)
 
 
 def write_film(sequence: FrameSequence, path: Path, fps: float = 15.0) -> Path:
-    """Image, raw depth, stable depth and its standard deviation (white 0, black 20 %), frame by frame."""
+    """Video of image, raw depth, stabilized depth and its standard deviation (white 0, black 20 %)."""
     outcome = run(OWN, sequence)
     near, far = depth_range(sequence)
     with Film(path, fps) as film:
@@ -69,9 +69,9 @@ def write_film(sequence: FrameSequence, path: Path, fps: float = 15.0) -> Path:
 
 
 def write_picture(sequence: FrameSequence, path: Path, frame: int = 60) -> Path:
-    """One image column over time: raw, averaged and stable depth and the truth, below a frame as it is.
+    """One image column over time: raw, averaged, stabilized and true depth, below one full frame.
 
-    Flicker is stripes from top to bottom; what holds still is smooth. As many frames as the image is wide.
+    Scale jitter appears as vertical stripes; consistent depth is smooth. As many frames as the image is wide.
     """
     near, far = depth_range(sequence)
     height, width = sequence.raw[0].shape
@@ -103,7 +103,7 @@ def write_picture(sequence: FrameSequence, path: Path, frame: int = 60) -> Path:
 
 
 def _words(width: int, height: int, *lines: str) -> np.ndarray:
-    """Lines of text in a field, (height + 2, width, 3) uint8 RGB."""
+    """Lines of text in a panel, (height + 2, width, 3) uint8 RGB."""
     field = np.full((height + 2, width, 3), BACKGROUND, np.uint8)
     text = np.vstack([text_strip(line, width) for line in lines])[: height + 2]
     top = (height + 2 - text.shape[0]) // 2

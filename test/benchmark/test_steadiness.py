@@ -6,7 +6,7 @@ import pytest
 
 from benchmark.steadiness import measures
 from benchmark.steadiness.methods import AVERAGE, OWN, RAW, TRUE_POSES, Outcome, methods, run
-from benchmark.steadiness.pictures import colour_difference, write_film, write_picture
+from benchmark.steadiness.pictures import color_difference, write_film, write_picture
 from benchmark.steadiness.sequences import FrameSequence
 from clip2depth_ros.camera import Camera
 
@@ -108,5 +108,5 @@ def test_films_and_pictures_are_written(tmp_path):
 
 
 def test_colours_of_a_difference():
-    colours = colour_difference(np.array([[0.0, 0.2, -5.0, np.nan]]))
+    colours = color_difference(np.array([[0.0, 0.2, -5.0, np.nan]]))
     assert colours[0].tolist() == [[255, 255, 255], [255, 50, 50], [50, 50, 255], [90, 90, 90]]

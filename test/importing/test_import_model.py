@@ -124,7 +124,7 @@ def test_run_gives_the_metres_of_a_plain_reference(rgbd, networks, kind, tmp_pat
 def test_sixteen_bit_files_are_widened(networks, kind, tmp_path):
     path = networks.build(kind, tmp_path / "theirs.onnx", half=True)
     made = import_model(path, find_kind(kind), tmp_path / "b", size=networks.SIZES.get(kind))
-    assert any("widened" in note for note in made.notes)
+    assert any("converted to float32" in note for note in made.notes)
     image, depth = made.bundle.check()
     assert difference(depth, networks.reference(kind, image, depth.shape)) < 5e-3
 
@@ -132,7 +132,7 @@ def test_sixteen_bit_files_are_widened(networks, kind, tmp_path):
 def test_weights_beside_the_file_are_gathered_in(networks, tmp_path):
     path = networks.build("dpt", tmp_path / "theirs.onnx", external=True)
     made = import_model(path, find_kind("dpt"), tmp_path / "b")
-    assert any("gathered" in note for note in made.notes)
+    assert any("External weights were included" in note for note in made.notes)
     (tmp_path / "theirs.onnx_data").unlink()
     with open_engine(made.bundle, "openvino") as engine:
         assert engine.difference < 0.01
@@ -396,7 +396,7 @@ def test_what_the_file_contradicts_is_said(networks, tmp_path, capsys):
     moge = networks.build("moge2", tmp_path / "moge.onnx")
     free = networks.build("depth_anything_v2", tmp_path / "free.onnx")
     cases = [
-        ([dpt, "--as", "metric3d"], "No kind of network is called 'metric3d'; known are: depth_anything_v2,"),
+        ([dpt, "--as", "metric3d"], "Unknown kind of network 'metric3d'; known kinds: depth_anything_v2,"),
         (
             [dpt, "--as", "unidepth_v2"],
             "has the inputs pixel_values float .*its image in image; name it with",
@@ -404,12 +404,12 @@ def test_what_the_file_contradicts_is_said(networks, tmp_path, capsys):
         ([dpt, "--as", "dpt", "--size", "256x256"], "is fixed to images of 384x384 pixels, not 256x256"),
         (
             [free, "--as", "depth_anything_v2", "--size", "320x240"],
-            "multiples of 14, not 320x240; 322x238 is near",
+            "multiples of 14, not 320x240; the nearest is 322x238",
         ),
         ([dpt, "--as", "dpt", "--output-name", "depth"], "has depth in depth; name it with --output-name"),
         (
             [moge, "--as", "depth_anything_v2_metric_indoor", "--output-name", "mask"],
-            "further input num_tokens",
+            "another input, num_tokens",
         ),
         ([dpt, "--as", "dpt", "--factor", "2"], "needs --shift beside --factor"),
         ([free, "--as", "depth_anything_v2_metric_indoor", "--factor", "2"], "gives meters"),

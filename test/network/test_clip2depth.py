@@ -48,7 +48,7 @@ def take_steps(network, steps=3):
 
 def test_unknown_backbone_answers_with_those_that_exist():
     with pytest.raises(
-        Clip2DepthError, match="'vit': known ones are MobileCLIP2-S0, ViT-B-16-quickgelu, mini"
+        Clip2DepthError, match="'vit'; known backbones: MobileCLIP2-S0, ViT-B-16-quickgelu, mini"
     ):
         find_backbone("vit")
 
@@ -236,6 +236,6 @@ def test_conditions_begin_with_the_same_decoder():
 
 def test_an_unknown_condition_is_refused():
     with pytest.raises(
-        Clip2DepthError, match="unknown condition 'words': known ones are mirror, random, sentence, none"
+        Clip2DepthError, match="unknown condition 'words'; known conditions: mirror, random, sentence, none"
     ):
         create_network("mini", weights=None, size=SIZE, condition="words")

@@ -129,7 +129,7 @@ def test_mobileclip2_taps_at_a_size_that_is_not_square():
 @pytest.mark.parametrize(("taps", "size", "message"), [
     (["block5"], (64, 64), "block5.*block0 .. block4"),
     (["layer1"], (64, 64), "no tap 'layer1'"),
-    (["block1"], (64, 60), "60x64 is no multiple of the patch size 16x16"),
+    (["block1"], (64, 60), "60x64 is not a multiple of the patch size 16x16"),
 ])  # fmt: skip
 def test_vit_refuses_what_it_cannot_tap(taps, size, message):
     with pytest.raises(Clip2DepthError, match=message):
@@ -137,7 +137,7 @@ def test_vit_refuses_what_it_cannot_tap(taps, size, message):
 
 
 def test_pyramid_refuses_a_size_that_its_strides_do_not_divide():
-    with pytest.raises(Clip2DepthError, match="90x64 is no multiple of 32"):
+    with pytest.raises(Clip2DepthError, match="90x64 is not a multiple of 32"):
         create_image_tower(small_resnet(), ["layer1", "layer4"], (64, 90))
 
 

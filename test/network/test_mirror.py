@@ -58,7 +58,7 @@ def test_as_many_tokens_as_fit():
     tower = TextTower(small_clip())
     assert Mirror(tower).tokens.shape == (22, 32)
     assert Mirror(tower, 5).tokens.shape == (5, 32)
-    with pytest.raises(Clip2DepthError, match="23 mirror tokens do not fit: this text tower holds 22"):
+    with pytest.raises(Clip2DepthError, match="23 mirror tokens do not fit: this text tower has room for 22"):
         tower(torch.zeros(23, 32))
 
 
