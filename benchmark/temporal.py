@@ -31,7 +31,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmark.steadiness import measures
 from benchmark.steadiness.methods import OWN, Outcome, methods, run
-from benchmark.steadiness.pictures import write_film, write_picture
+from benchmark.steadiness.pictures import write_image, write_video
 from benchmark.steadiness.sequences import FrameSequence, driven, flickered, predicted, still
 from clip2depth_ros.bundle.library import DEFAULT_BUNDLE
 
@@ -150,12 +150,12 @@ def main() -> None:
     )
     args = parser.parse_args()
     if args.picture is not None:
-        print(write_picture(predicted(PICTURED, args.bundle, PICTURED_FRAMES), args.picture))
+        print(write_image(predicted(PICTURED, args.bundle, PICTURED_FRAMES), args.picture))
     if args.films is not None:
         for name in PREDICTED:
-            print(write_film(predicted(args.rgbd / name, args.bundle), args.films / f"{name}.mp4"))
+            print(write_video(predicted(args.rgbd / name, args.bundle), args.films / f"{name}.mp4"))
         for seed in DRIVES:
-            print(write_film(driven(seed), args.films / f"drive_{seed}.mp4"))
+            print(write_video(driven(seed), args.films / f"drive_{seed}.mp4"))
     if args.picture is not None or args.films is not None:
         return
     for protocol in args.protocol:

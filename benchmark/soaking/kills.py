@@ -98,7 +98,7 @@ def _environment(folder: Path) -> dict[str, str]:
     return dict(os.environ) | {"XDG_CACHE_HOME": str(folder / "cache"), "PYTHONUNBUFFERED": "1"}
 
 
-def _judge(kills: Kills, name: str, number: int, outcome: tuple[int, str], code: int = 0) -> None:
+def _check_next_run(kills: Kills, name: str, number: int, outcome: tuple[int, str], code: int = 0) -> None:
     """The next run of the same command must succeed without a traceback."""
     if outcome[0] != code or "Traceback" in outcome[1]:
         kills.faults.append(f"{name} {number}: exit status {outcome[0]} afterwards:\n{outcome[1][-1500:]}")
@@ -125,7 +125,7 @@ def _run(folder: Path, count: int, rng: np.random.Generator, kills: Kills) -> No
         if (output / "summary.json").exists():
             json.loads((output / "summary.json").read_text())
         if number % 5 == 4:
-            _judge(kills, "run", number, _whole(command, environment))
+            _check_next_run(kills, "run", number, _whole(command, environment))
             leftover = [p.name for p in output.rglob("*") if p.name.endswith((".part", ".tmp"))]
             if leftover:
                 kills.faults.append(f"run {number}: {leftover} stayed")
@@ -136,7 +136,7 @@ def _caches(folder: Path, count: int, rng: np.random.Generator, kills: Kills) ->
     images, environment = _images(folder / "drive", 3), _environment(folder)
     cache, output = folder / "cache", folder / "out"
     command = [*CLI, "run", "--input", str(images), "--output", str(output), "--no-stabilize"]
-    _judge(kills, "caches", -1, _whole(command, environment))
+    _check_next_run(kills, "caches", -1, _whole(command, environment))
     right = _depths(output)
     for number in range(3 * count):
         if kills.killed["caches"] == count:
@@ -154,7 +154,7 @@ def _caches(folder: Path, count: int, rng: np.random.Generator, kills: Kills) ->
         kills.in_work["caches"] += begun()
         if number % 2:
             shutil.rmtree(output, ignore_errors=True)
-            _judge(kills, "caches", number, _whole(command, environment))
+            _check_next_run(kills, "caches", number, _whole(command, environment))
             found = _depths(output)
             same = len(found) == len(right) and all(
                 np.array_equal(a, b) for a, b in zip(found, right, strict=True)
@@ -195,7 +195,7 @@ def _export(folder: Path, count: int, rng: np.random.Generator, kills: Kills) ->
         except Clip2DepthError as error:
             kills.faults.append(f"export {number}: {error}")
             _whole(command, environment)
-    _judge(kills, "export", count, _whole(command, environment))
+    _check_next_run(kills, "export", count, _whole(command, environment))
     left = sorted(p.name for p in [*output.iterdir(), *output.parent.iterdir()] if ".part" in p.name)
     if left:
         kills.faults.append(f"export: {left} stayed")

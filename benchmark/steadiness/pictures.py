@@ -45,21 +45,21 @@ def depth_range(sequence: FrameSequence) -> tuple[float, float]:
     return round(float(low), 1), round(float(high), 1)
 
 
-def write_film(sequence: FrameSequence, path: Path, fps: float = 15.0) -> Path:
+def write_video(sequence: FrameSequence, path: Path, fps: float = 15.0) -> Path:
     """Video of image, raw depth, stabilized depth and its standard deviation (white 0, black 20 %)."""
     outcome = run(OWN, sequence)
     near, far = depth_range(sequence)
     with Film(path, fps) as film:
         for index, image in enumerate(sequence.images):
-            doubt = np.nan_to_num(outcome.deviations[index], nan=1.0)
-            doubt = np.repeat(
-                np.rint(255 * np.clip(1 - doubt / 0.2, 0, 1)).astype(np.uint8)[..., None], 3, -1
+            std_dev = np.nan_to_num(outcome.deviations[index], nan=1.0)
+            std_dev = np.repeat(
+                np.rint(255 * np.clip(1 - std_dev / 0.2, 0, 1)).astype(np.uint8)[..., None], 3, -1
             )
             columns = [
                 ("image", image),
                 ("raw", sequence.raw[index]),
                 ("stable", outcome.depths[index]),
-                ("standard deviation", doubt),
+                ("standard deviation", std_dev),
             ]
             if sequence.truth[index] is not None:
                 columns.append(("true", sequence.truth[index]))
@@ -68,7 +68,7 @@ def write_film(sequence: FrameSequence, path: Path, fps: float = 15.0) -> Path:
     return path
 
 
-def write_picture(sequence: FrameSequence, path: Path, frame: int = 60) -> Path:
+def write_image(sequence: FrameSequence, path: Path, frame: int = 60) -> Path:
     """One image column over time: raw, averaged, stabilized and true depth, below one full frame.
 
     Scale jitter appears as vertical stripes; consistent depth is smooth. As many frames as the image is wide.

@@ -18,7 +18,7 @@ from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.files.replacing import write_whole
 
 HELP = "run camera and depth node over DDS; write a video, an image sheet and a recording"
-FILM, SHEET, SUMMARY = "film.webm", "sheet.jpg", "summary.json"
+VIDEO, SHEET, SUMMARY = "film.webm", "sheet.jpg", "summary.json"
 VIEWER_OPTIONS = "--web-viewer --bind 127.0.0.1"  # by default, rerun listens on all interfaces
 DRIVE = 30.0  # seconds, a simulated drive's length
 DEFAULT_FOV = 1.05  # radians, of an uncalibrated camera: typical of webcams and phones
@@ -119,8 +119,8 @@ def run(args: argparse.Namespace) -> int:
         plan = Plan(0.0 if length <= args.seconds + 0.5 else args.seconds, camera, depth)
         tally, recorder = run_session(plan, args.output, show=line.show, say=say)
         line.finish(tally.line())
-        film, sheet = args.output / FILM, args.output / SHEET
-        errors = draw(recorder.folder, tally, film, sheet, near=near, far=far, progress=line.show)
+        video, sheet = args.output / VIDEO, args.output / SHEET
+        errors = draw(recorder.folder, tally, video, sheet, near=near, far=far, progress=line.show)
     except KeyboardInterrupt:
         line.finish()
         print("interrupted; both nodes have ended", file=sys.stderr)
@@ -133,7 +133,7 @@ def run(args: argparse.Namespace) -> int:
     if recorder.thinned:
         print(f"  The images are large: recording and video omit {recorder.thinned} frames.")
     print(
-        f"\n  {film}   video: image, depth{', true depth' if errors else ''} (opens in a browser)\n"
+        f"\n  {video}   video: image, depth{', true depth' if errors else ''} (opens in a browser)\n"
         f"  {sheet}   the same as an image sheet\n"
         f"  {recorder.file}   recording, for Foxglove, or:"
         f" ros2 bag play {shlex.quote(str(recorder.folder))}\n"
@@ -205,7 +205,7 @@ def _clear(output: Path) -> None:
     """Remove the output of an earlier run, and nothing else; the recorder replaces recording/."""
     try:
         output.mkdir(parents=True, exist_ok=True)
-        for name in (FILM, SHEET, SUMMARY):
+        for name in (VIDEO, SHEET, SUMMARY):
             (output / name).unlink(missing_ok=True)
         for log in (output / "logs").glob("**/*.log"):
             log.unlink()

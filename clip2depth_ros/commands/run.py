@@ -63,8 +63,8 @@ def run(args: argparse.Namespace) -> int:
                 if results.frames == 0 and source.assumed:
                     print(f"Camera: {source.assumed}.", file=sys.stderr)
                 result = pipeline.process(frame)
-                said = result.facts.no_metres if results.frames == 0 else ""
-                for text in filter(None, (said, *result.facts.warnings)):
+                no_meters = result.facts.no_metres if results.frames == 0 else ""
+                for text in filter(None, (no_meters, *result.facts.warnings)):
                     tqdm.write(f"Frame {frame.name}: {text}", file=sys.stderr)
                 results.add(frame, result)
         except KeyboardInterrupt as interrupt:

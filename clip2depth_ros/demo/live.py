@@ -54,9 +54,8 @@ class Tally:
         self.latencies: list[float] = []  # seconds from an image's stamp to the arrival of its depth
         self.quality: list[object] = []  # the DepthQuality messages, decoded
         self.errors: dict[str, float] | None = None  # of the newest frame with ground truth
-        self.rectified = (
-            True  # whether the camera's images are; if not, the true depth does not fit the node's
-        )
+        # Whether the camera's images are rectified; otherwise ground truth does not match the node's depth.
+        self.rectified = True
         self.last_arrival = 0.0  # time.monotonic() of the newest message
         self._truths: OrderedDict[int, np.ndarray] = OrderedDict()
         self._recent: deque[float] = deque(maxlen=30)

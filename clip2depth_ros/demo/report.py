@@ -73,7 +73,7 @@ def matches(folder: Path, topics: Topics, has_truth: bool) -> Iterator[Match]:
 def draw(
     folder: Path,
     tally: Tally,
-    film_path: Path,
+    video_path: Path,
     sheet_path: Path,
     *,
     near: float = NEAR,
@@ -87,7 +87,7 @@ def draw(
     on_sheet = set(np.linspace(0, len(stamps) - 1, SHEET_PANELS).round().astype(int).tolist())
     panels: list[np.ndarray] = []
     has_truth = tally.rectified and tally.counts[tally.topics.true_depth] > 0
-    with Film(film_path, film_rate(stamps)) as film:
+    with Film(video_path, video_rate(stamps)) as video:
         found = matches(folder, tally.topics, has_truth)
         for number, match in enumerate(found):
             caption = (
@@ -102,7 +102,7 @@ def draw(
                     metric, shape = error["abs_rel"], error["abs_rel_scaled"]
                     caption += f"   AbsRel {metric:.2f}, {shape:.2f} after median scaling"
             panel = side_by_side(columns, near=near, far=far, caption=caption, height=PANEL_HEIGHT)
-            film.write(panel)
+            video.write(panel)
             if number in on_sheet:
                 panels.append(panel)
             progress(f"video: {number + 1} of {len(stamps)} frames")
@@ -110,7 +110,7 @@ def draw(
     return errors
 
 
-def film_rate(stamps: list[int]) -> float:
+def video_rate(stamps: list[int]) -> float:
     """Frame rate at which a video of these stamps plays in real time, Hz."""
     seconds = (stamps[-1] - stamps[0]) * 1e-9 if stamps else 0.0
     return float(np.clip((len(stamps) - 1) / seconds, 1.0, 60.0)) if seconds > 0 else 10.0
@@ -141,14 +141,14 @@ def summary(tally: Tally, errors: list[dict[str, float]]) -> dict[str, Any]:
             for stage in (*STAGES, "publish")
             if tally.quality
         },
-        "steadiness": _steadiness(tally.quality),
+        "steadiness": _temporal_consistency(tally.quality),
         "scale": _scale(last),
         "errors": mean_errors(errors) | {"frames": len(errors)} if errors else None,
     }
     return result
 
 
-def _steadiness(quality: list[Any]) -> dict[str, float | None]:
+def _temporal_consistency(quality: list[Any]) -> dict[str, float | None]:
     """Temporal consistency of depth, from the quality messages; None where unknown.
 
     temporal_error: median; flicker: median of |log scale jitter|; motion_known: fraction of the frames after
@@ -196,13 +196,13 @@ def table(facts: dict[str, Any]) -> str:
     if facts["stage_times_median"]:
         stages = (f"{name} {1e3 * value:.1f}" for name, value in facts["stage_times_median"].items())
         rows.append(("stages, median ms", ", ".join(stages)))
-    steadiness = facts["steadiness"]
-    if steadiness["temporal_error"] is not None:
-        text = f"{steadiness['temporal_error']:.2%} from frame to frame"
-        if steadiness["flicker"] is not None:
-            text += f" after {steadiness['flicker']:.1%} of flicker was taken out"
-        if steadiness["motion_known"] is not None:
-            text += f"; camera motion known in {steadiness['motion_known']:.0%}"
+    consistency = facts["steadiness"]
+    if consistency["temporal_error"] is not None:
+        text = f"{consistency['temporal_error']:.2%} from frame to frame"
+        if consistency["flicker"] is not None:
+            text += f" after {consistency['flicker']:.1%} of flicker was taken out"
+        if consistency["motion_known"] is not None:
+            text += f"; camera motion known in {consistency['motion_known']:.0%}"
         rows.append(("depth departs by", text + "  (medians)"))
     if facts["scale"]:
         scale = facts["scale"]

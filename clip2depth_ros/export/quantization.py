@@ -125,7 +125,7 @@ def _in_8_bits(
         node.name = node.name or f"node/{number}"
     image_name = graph.graph.input[0].name
 
-    def judge(candidate: onnx.ModelProto, items: Iterable) -> tuple[float, list[float]]:
+    def accuracy(candidate: onnx.ModelProto, items: Iterable) -> tuple[float, list[float]]:
         """1 - the mean relative error, over all images and for each image."""
         depth = _Depth(bundle, candidate.SerializeToString())
         near = [1 - float(deviation(depth(image), reference).mean()) for image, reference in items]
@@ -141,7 +141,7 @@ def _in_8_bits(
                 graph,
                 nncf.Dataset([{image_name: image[None]} for image in calibrating]),
                 nncf.Dataset(list(choosing)),
-                judge,
+                accuracy,
                 max_drop=MOST_DEVIATION,
                 subset_size=len(calibrating),
                 target_device=nncf.TargetDevice.CPU,

@@ -6,7 +6,7 @@ import pytest
 
 from benchmark.steadiness import measures
 from benchmark.steadiness.methods import AVERAGE, OWN, RAW, TRUE_POSES, Outcome, methods, run
-from benchmark.steadiness.pictures import color_difference, write_film, write_picture
+from benchmark.steadiness.pictures import color_difference, write_image, write_video
 from benchmark.steadiness.sequences import FrameSequence
 from clip2depth_ros.camera import Camera
 
@@ -101,8 +101,8 @@ def test_true_motion_is_in_the_depth_s_own_metres():
 
 def test_films_and_pictures_are_written(tmp_path):
     sequence = passing_body(20)
-    film = write_film(sequence, tmp_path / "film.mp4")
-    picture = write_picture(sequence, tmp_path / "picture.jpg", frame=5)
+    film = write_video(sequence, tmp_path / "film.mp4")
+    picture = write_image(sequence, tmp_path / "picture.jpg", frame=5)
     assert film.stat().st_size > 1000 and picture.stat().st_size > 1000
     assert run(OWN, sequence).depths[0].shape == (48, 64)
 

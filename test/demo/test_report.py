@@ -11,7 +11,7 @@ import pytest
 
 from clip2depth_ros.demo.live import Tally, Topics
 from clip2depth_ros.demo.recording import Recorder
-from clip2depth_ros.demo.report import draw, film_rate, matches, summary, table
+from clip2depth_ros.demo.report import draw, matches, summary, table, video_rate
 from clip2depth_ros.images.visualization import colour_depth
 
 TOPICS = Topics()
@@ -152,4 +152,4 @@ def test_a_single_frame_is_a_film_too(tmp_path, wire):
     ],
 )
 def test_the_film_runs_as_fast_as_the_scene_within_reason(stamps, rate):
-    assert film_rate(stamps) == pytest.approx(rate)
+    assert video_rate(stamps) == pytest.approx(rate)

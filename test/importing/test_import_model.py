@@ -258,7 +258,7 @@ def test_files_that_are_no_depth_network_are_refused_in_one_sentence(networks, t
     saved("int8", [quantized], [pixels], [same], "com.microsoft")
     cases = {
         "classifier.onnx": r"has the shape \[1, 3\], which is not depth",
-        "cut.onnx": "not an ONNX model or is incomplete|no valid ONNX model",
+        "cut.onnx": "not an ONNX model or is incomplete|not a valid ONNX model",
         "text.onnx": "not an ONNX model or is incomplete",
         "empty.onnx": "its graph is empty",
         "missing.onnx": "cannot be read: No such file",
@@ -399,9 +399,9 @@ def test_what_the_file_contradicts_is_said(networks, tmp_path, capsys):
         ([dpt, "--as", "metric3d"], "Unknown kind of network 'metric3d'; known kinds: depth_anything_v2,"),
         (
             [dpt, "--as", "unidepth_v2"],
-            "has the inputs pixel_values float .*its image in image; name it with",
+            "has the inputs pixel_values float .*is image; name it with",
         ),
-        ([dpt, "--as", "dpt", "--size", "256x256"], "is fixed to images of 384x384 pixels, not 256x256"),
+        ([dpt, "--as", "dpt", "--size", "256x256"], "has a fixed image size of 384x384 pixels, not 256x256"),
         (
             [free, "--as", "depth_anything_v2", "--size", "320x240"],
             "multiples of 14, not 320x240; the nearest is 322x238",

@@ -25,9 +25,9 @@ def progress(items: Iterable[Item], unit: str, *ends: int | None) -> Iterator[It
     if sys.stderr.isatty():
         yield from tqdm(items, total=total, unit=unit)
         return
-    said = time.monotonic()
+    last_line = time.monotonic()
     for count, item in enumerate(items, 1):
         yield item
-        if time.monotonic() - said > LINE_PERIOD:
-            said = time.monotonic()
+        if time.monotonic() - last_line > LINE_PERIOD:
+            last_line = time.monotonic()
             print(f"{count} of {'?' if total is None else total} {unit}s", file=sys.stderr, flush=True)
