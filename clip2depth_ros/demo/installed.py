@@ -24,7 +24,7 @@ def find_executable(name: str) -> list[str]:
     for path in places:
         if path.is_file() and os.access(path, os.X_OK):
             return [str(path)]
-    return [sys.executable, "-m", f"{PACKAGE}.ros.{name}"]
+    return [sys.executable, "-m", f"{PACKAGE}.ros.nodes.{name}"]
 
 
 def find_shared(relative: str) -> Path | None:

@@ -200,7 +200,7 @@ def table(facts: dict[str, Any]) -> str:
     if consistency["temporal_error"] is not None:
         text = f"{consistency['temporal_error']:.2%} from frame to frame"
         if consistency["flicker"] is not None:
-            text += f" after {consistency['flicker']:.1%} of flicker was taken out"
+            text += f" after {consistency['flicker']:.1%} of scale jitter was removed"
         if consistency["motion_known"] is not None:
             text += f"; camera motion known in {consistency['motion_known']:.0%}"
         rows.append(("depth departs by", text + "  (medians)"))
