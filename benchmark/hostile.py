@@ -91,9 +91,9 @@ def main() -> int:
     cv2.setNumThreads(1)
     lines, faults = [], []
     if args.messages:
-        from hostility.node import besiege
+        from hostility.node import fuzz_node
 
-        outcome = besiege(open_bundle("mini"), args.messages, args.seed)
+        outcome = fuzz_node(open_bundle("mini"), args.messages, args.seed)
         lines.append(
             f"{outcome.sent:,} messages: {outcome.processed:,} images were computed or dropped, "
             f"{outcome.refused:,} messages were refused with a sentence; the slowest took "

@@ -47,12 +47,12 @@ def read_graph_file(path: Path) -> tuple[onnx.ModelProto, list[str]]:
     if not model.graph.node:
         raise Clip2DepthError(f"{path} is not an ONNX model or is incomplete: its graph is empty.")
     notes = []
-    _refuse_unknown_operators(path, model)
-    if _gather_weights(path, model):
+    _reject_unknown_operators(path, model)
+    if _include_external_weights(path, model):
         notes.append("External weights were included in model.onnx.")
-    if _widen(model):
+    if _convert_to_float32(model):
         notes.append("16-bit weights were converted to float32; each engine chooses its own precision.")
-    _refuse_large(path, model.ByteSize())
+    _reject_large(path, model.ByteSize())
     try:
         onnx.checker.check_model(model)
     except Exception as error:
@@ -111,7 +111,7 @@ def fix_shapes(path: Path, model: onnx.ModelProto, shapes: dict[str, list[int]],
 
 
 def shape_of(value: onnx.ValueInfoProto) -> list[int | None]:
-    """An input's or output's shape, None for a size that changes."""
+    """Shape of an input or output, None for a dynamic size."""
     return [
         dim.dim_value if dim.HasField("dim_value") and dim.dim_value > 0 else None
         for dim in value.type.tensor_type.shape.dim
@@ -119,12 +119,12 @@ def shape_of(value: onnx.ValueInfoProto) -> list[int | None]:
 
 
 def described(value: onnx.ValueInfoProto) -> str:
-    """An input or output in words: name, type and shape."""
+    """Name, type and shape of an input or output, as text."""
     kind = TensorProto.DataType.Name(value.type.tensor_type.elem_type).lower()
     return f"{value.name} {kind} [{', '.join('?' if n is None else str(n) for n in shape_of(value))}]"
 
 
-def _refuse_unknown_operators(path: Path, model: onnx.ModelProto) -> None:
+def _reject_unknown_operators(path: Path, model: onnx.ModelProto) -> None:
     known = {"", "ai.onnx"}
     local = {(function.domain, function.name) for function in model.functions}
     foreign = Counter(
@@ -135,8 +135,8 @@ def _refuse_unknown_operators(path: Path, model: onnx.ModelProto) -> None:
     if foreign:
         names = ", ".join(sorted(foreign)[:5]) + (", ..." if len(foreign) > 5 else "")
         raise Clip2DepthError(
-            f"{path} uses operators outside the ONNX standard ({names}), which no engine here knows: it was "
-            "quantized or optimized for ONNX Runtime alone; take the float32 or float16 file."
+            f"{path} uses operators outside the ONNX standard ({names}), which no engine supports: it was "
+            "quantized or optimized for ONNX Runtime only; use the float32 or float16 file."
         )
 
 
@@ -165,17 +165,19 @@ def _tensors(graph: onnx.GraphProto):
             yield from inner.initializer
 
 
-def _gather_weights(path: Path, model: onnx.ModelProto) -> bool:
+def _include_external_weights(path: Path, model: onnx.ModelProto) -> bool:
     outside = [tensor for tensor in _tensors(model.graph) if external_data_helper.uses_external_data(tensor)]
-    # Before any of it is read: a robot's memory may be smaller.
-    _refuse_large(path, sum(4 * math.prod(tensor.dims) for tensor in outside if tensor.data_type in _FLOATS))
+    # Check the size before reading, because a robot's memory may be small.
+    _reject_large(path, sum(4 * math.prod(tensor.dims) for tensor in outside if tensor.data_type in _FLOATS))
     for tensor in outside:
         place = next((entry.value for entry in tensor.external_data if entry.key == "location"), "")
         if not place or Path(place).is_absolute() or ".." in Path(place).parts:
-            raise Clip2DepthError(f"{path} takes weights from '{place}', which is not a file beside it.")
+            raise Clip2DepthError(
+                f"{path} refers to weights in '{place}', which is not a file in its folder."
+            )
         if not (path.parent / place).is_file():
             raise Clip2DepthError(
-                f"{path} keeps its weights in '{place}', which is not beside it: download that file too."
+                f"{path} has its weights in '{place}', which is not in its folder: download that file too."
             )
         try:
             external_data_helper.load_external_data_for_tensor(tensor, str(path.parent))
@@ -193,14 +195,14 @@ def _gather_weights(path: Path, model: onnx.ModelProto) -> bool:
     return bool(outside)
 
 
-def _widen(model: onnx.ModelProto) -> bool:
-    """Make a 16-bit graph one of float32; True where there was something to widen."""
+def _convert_to_float32(model: onnx.ModelProto) -> bool:
+    """Convert 16-bit floats of the graph to float32. Returns whether there were any."""
     changed = False
 
-    def widen_graph(graph: onnx.GraphProto) -> None:
+    def convert_graph(graph: onnx.GraphProto) -> None:
         nonlocal changed
         for tensor in graph.initializer:
-            changed |= _widen_tensor(tensor)
+            changed |= _convert_tensor(tensor)
         for value in (*graph.input, *graph.output, *graph.value_info):
             if value.type.tensor_type.elem_type in _HALVES:
                 value.type.tensor_type.elem_type = TensorProto.FLOAT
@@ -208,18 +210,18 @@ def _widen(model: onnx.ModelProto) -> bool:
         for node in graph.node:
             for entry in node.attribute:
                 if entry.type == onnx.AttributeProto.TENSOR:
-                    changed |= _widen_tensor(entry.t)
+                    changed |= _convert_tensor(entry.t)
                 elif entry.name in ("to", "dtype") and entry.i in _HALVES:
                     entry.i = TensorProto.FLOAT
                     changed = True
             for inner in _subgraphs(node):
-                widen_graph(inner)
+                convert_graph(inner)
 
-    widen_graph(model.graph)
+    convert_graph(model.graph)
     return changed
 
 
-def _widen_tensor(tensor: onnx.TensorProto) -> bool:
+def _convert_tensor(tensor: onnx.TensorProto) -> bool:
     if tensor.data_type not in _HALVES:
         return False
     wide = numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float32), tensor.name)
@@ -227,9 +229,9 @@ def _widen_tensor(tensor: onnx.TensorProto) -> bool:
     return True
 
 
-def _refuse_large(path: Path, size: int) -> None:
+def _reject_large(path: Path, size: int) -> None:
     if size > LARGEST:
         raise Clip2DepthError(
-            f"{path} holds {size / 1e9:.1f} GB of float32 weights, more than the 2 GB of one ONNX file; use "
-            "a smaller variant of the network."
+            f"{path} has {size / 1e9:.1f} GB of float32 weights, more than the limit of 2 GB for an ONNX "
+            "file; use a smaller variant of the network."
         )

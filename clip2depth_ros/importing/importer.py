@@ -66,7 +66,7 @@ def import_model(
     wrapped = _wrap(path, model, kind, image.name, shapes[image.name], size, given)
     content = wrapped.SerializeToString()
     if len(content) > LARGEST:
-        raise Clip2DepthError(f"{path} makes a model of more than 2 GB, protobuf's limit for one file.")
+        raise Clip2DepthError(f"{path} gives a model of more than 2 GB, protobuf's limit for one file.")
     sample = _fitted(check_image, size)
     depth = _depth_of_sample(path, content, sample, kind if given is None else None)
     depth_kind = "metric" if given is not None else kind.depth_kind
@@ -143,7 +143,7 @@ def _size(
     usual = (kind.height or None, kind.width or None)
     size = tuple(a or b or c for a, b, c in zip(asked or (None, None), fixed, usual, strict=True))
     if None in size:
-        raise Clip2DepthError(f"{path} takes images of any size: choose one with --size WxH.")
+        raise Clip2DepthError(f"{path} accepts images of any size: choose one with --size WxH.")
     for own, wanted in zip(fixed, size, strict=True):
         if own is not None and own != wanted:
             raise Clip2DepthError(
@@ -162,7 +162,7 @@ def _size(
 def _inputs(
     path: Path, model: onnx.ModelProto, image: onnx.ValueInfoProto, kind: Kind, size: tuple[int, int]
 ) -> tuple[dict[str, list[int]], dict[str, float]]:
-    """The image's shape by its name, and the values of all other inputs."""
+    """Shape of the image input by name, and the values of all other inputs."""
     own = shape_of(image)
     last = own[-1] == 3 and len(own) == 4
     shape = [1, *size, 3] if last else [1] * (len(own) - 3) + [3, *size]
@@ -190,7 +190,7 @@ def _wrap(
     size: tuple[int, int],
     given: tuple[float, float] | None,
 ) -> onnx.ModelProto:
-    """The bundle's graph."""
+    """The bundle's graph, with the network inside."""
     outputs = {value.name: _static_shape(path, model, value) for value in model.graph.output}
     result = _output(path, outputs, kind.output, "depth", kind)
     factor = _output(path, outputs, kind.factor_output, "a factor", kind) if kind.factor_output else None

@@ -262,7 +262,7 @@ def test_files_without_a_depth_network_are_rejected_in_one_sentence(networks, tm
         "text.onnx": "not an ONNX model or is incomplete",
         "empty.onnx": "its graph is empty",
         "missing.onnx": "cannot be read: No such file",
-        "external.onnx": "keeps its weights in 'external.onnx_data', which is not beside it",
+        "external.onnx": "has its weights in 'external.onnx_data', which is not in its folder",
         "int8.onnx": r"operators outside the ONNX standard \(com.microsoft.QAttention\)",
     }
 
@@ -286,7 +286,7 @@ def test_networks_beyond_two_gigabytes_are_rejected_before_reading(networks, tmp
     large.dims.extend([600_000, 1000])
     large.external_data.add(key="location", value="weights.bin")
     (tmp_path / "beside.onnx").write_bytes(model.SerializeToString())
-    for file, words in (("whole", "larger than 2 GB"), ("beside", "holds 2.4 GB of float32 weights")):
+    for file, words in (("whole", "larger than 2 GB"), ("beside", "has 2.4 GB of float32 weights")):
         command = ["import", str(tmp_path / f"{file}.onnx"), "--as", "dpt", "--output", str(tmp_path / "b")]
         assert main(command) == 2
         said = capsys.readouterr().err.strip()
