@@ -128,7 +128,7 @@ def test_an_unavailable_distribution_is_rejected(ros_wheels, monkeypatch):
         ros_wheels.distribution()
     monkeypatch.setenv("CLIP2DEPTH_ROS", "jazzy")
     monkeypatch.setattr(ros_wheels, "installed_distribution", lambda: "kilted")
-    with pytest.raises(ValueError, match=r"this environment has ROS 2 kilted: take a new environment"):
+    with pytest.raises(ValueError, match=r"this environment has ROS 2 kilted: use a new environment"):
         ros_wheels.distribution()
 
 
