@@ -102,5 +102,5 @@ def test_without_pytorch_both_say_what_to_install(checkpoint, tmp_path, capsys, 
 def test_an_unknown_configuration_answers_with_those_that_ship(tmp_path, capsys):
     assert main(["train", "--config", "none.yaml", "--output", str(tmp_path)]) == 2
     said = capsys.readouterr().err
-    assert "no configuration none.yaml: give a file, or one that ships: " in said
+    assert "no configuration none.yaml: give a file or an included configuration: " in said
     assert "mini_sim.yaml, nyu_vitb16.yaml" in said
