@@ -58,7 +58,7 @@ def test_other_weights_are_refused_in_a_sentence(tmp_path):
     write_tensors(tmp_path / "other.safetensors", {"a": torch.zeros(2)}, {})
     (tmp_path / "broken.safetensors").write_bytes(b"not at all")
     for name in ("other", "broken"):
-        with pytest.raises(Clip2DepthError, match=rf"{name}.safetensors does not contain weights of clip2depth-mini"):
+        with pytest.raises(Clip2DepthError, match=rf"{name}.safetensors does not contain weights of clip2"):
             ClipEmbeddings("mini", tmp_path / f"{name}.safetensors", "cpu")
 
 
