@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Installs with pip what CMake installs under colcon: Python package, messages, launch and config files.
 
-CMake builds the messages against the ROS 2 wheels of the build's environment and installs them into a staging
-folder; their Python modules go beside the package, everything else (libraries, headers, share) into the
-environment's prefix, where ROS tools look. Where PyPI has no ROS 2 (cmake/ros_wheels.py), the wheel holds the
-Python package alone. The rest is in pyproject.toml.
+CMake builds the messages against the ROS 2 wheels in the build environment and installs them into a staging
+folder. Their Python modules go beside the package; libraries, headers and share go into the environment's
+prefix, where ROS tools look for them. If PyPI has no ROS 2 for the machine (cmake/ros_wheels.py), the wheel
+contains only the Python package. Everything else is in pyproject.toml.
 """
 
 import os
@@ -27,12 +27,12 @@ WITH_ROS = ros_wheels.distribution() is not None
 
 
 def ament_prefix() -> Path:
-    """The folder with the ROS wheels' share/ and lib/: pip's isolated build environment, or the venv."""
+    """The prefix of the ROS wheels (with share/ and lib/): pip's isolated build environment, or the venv."""
     spec = find_spec("ament_package")
     if spec is None or spec.origin is None:
         raise SystemExit(
             "Building the messages needs the ROS 2 wheels of PyPI, and ros-ament-package is not installed: "
-            "leave out --no-build-isolation, or build with colcon on a ROS installation."
+            "omit --no-build-isolation, or build with colcon on a ROS installation."
         )
     for prefix in Path(spec.origin).parents:
         if (prefix / "share" / "ament_cmake").is_dir():
@@ -44,9 +44,9 @@ def ament_prefix() -> Path:
 
 
 def build_messages(build_folder: Path, staging: Path) -> None:
-    """Configure, build and install the CMake project into `staging`; SystemExit when CMake fails."""
+    """Configure, build and install the CMake project into `staging`. Raises SystemExit if CMake fails."""
     prefix = ament_prefix()
-    # a cache made in another environment would name folders that are gone
+    # a cache from another environment would refer to folders that no longer exist
     for folder in (build_folder, staging):
         shutil.rmtree(folder, ignore_errors=True)
     configure = [
@@ -62,12 +62,14 @@ def build_messages(build_folder: Path, staging: Path) -> None:
         **os.environ,
         "AMENT_PREFIX_PATH": str(prefix),
         "CMAKE_PREFIX_PATH": str(prefix),
-        # without build isolation, CMake and Ninja are programs of an environment that need not be activated
+        # without build isolation, CMake and Ninja may be in an environment that is not activated
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
     }
     for tool in ("cmake", "ninja"):
         if shutil.which(tool, path=environment["PATH"]) is None:
-            raise SystemExit(f"Building the messages needs {tool}, which is not here: pip install {tool}")
+            raise SystemExit(
+                f"Building the messages needs {tool}, which is not installed: pip install {tool}"
+            )
     compile_ = ["cmake", "--build", str(build_folder)]
     install = ["cmake", "--install", str(build_folder)]
     for command in (configure, compile_, install):
@@ -79,7 +81,7 @@ def build_messages(build_folder: Path, staging: Path) -> None:
 
 
 class BuildMessages(Command):
-    """A step of `build`: the messages, as Python modules and as files for the environment's prefix."""
+    """A step of `build`: builds the messages as Python modules and as files for the environment's prefix."""
 
     description = "build the ROS 2 messages with CMake"
     user_options = [
@@ -99,7 +101,8 @@ class BuildMessages(Command):
         folder = Path(self.build_temp).resolve()
         staging = folder / "messages_installed"
         build_messages(folder / "messages", staging)
-        # In an editable installation the messages go into the environment; the package stays where it is.
+        # In an editable installation the messages go into the environment; the package stays in the source
+        # tree.
         install_lib = self.get_finalized_command("install").install_lib
         self._install_modules(staging, Path(install_lib if self.editable_mode else self.build_lib) / NAME)
         for path in sorted(staging.rglob("*")):
@@ -107,7 +110,7 @@ class BuildMessages(Command):
                 relative = path.relative_to(staging).parent
                 self.distribution.data_files.append((str(relative), [str(path)]))
         if self.editable_mode:
-            self.run_command("install_data")  # which setuptools leaves out of an editable installation
+            self.run_command("install_data")  # setuptools omits it in an editable installation
 
     def _install_modules(self, staging: Path, destination: Path) -> None:
         """Move the generated modules to `destination`, without their empty __init__.py and C sources."""
@@ -119,7 +122,7 @@ class BuildMessages(Command):
                 target = destination / path.relative_to(modules)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(path, target)
-        shutil.rmtree(modules.parent)  # and with it the egg-info that rosidl writes; pip writes its own
+        shutil.rmtree(modules.parent)  # includes rosidl's egg-info; pip writes its own
 
     def get_source_files(self):
         return []
@@ -136,7 +139,7 @@ class Build(build):
 
 
 class BinaryDistribution(Distribution):
-    """The wheel holds compiled libraries, those of the messages, though setuptools compiles none."""
+    """The wheel contains compiled libraries (the messages), although setuptools does not compile them."""
 
     def has_ext_modules(self):
         return WITH_ROS

@@ -1,22 +1,20 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""What adaptation without true depth brings, where the robot was and elsewhere.
+"""Effect of adaptation without true depth, at the robot's place and at other places.
 
     python benchmark/adapt.py [--real | --simulated] [--rgbd FOLDER] [--bundle NAME] [--steps N]
                               [--places N] [--cache DIR] [--picture FILE]
 
-real       the kitchen's recording with its camera poses, made worse by a random scale error of 5 %: one
-factor for
-           the whole recording, and as much noise in every step. Blocks of 2 s are kept out of training.
-simulated  PLACES unseen rooms. Adapted on one drive, with the odometry of wheels: 5 % too long or too short,
-5 %
-           of noise in every step, drift, slips; people walk about, the exposure follows the light. Judged on
+real       the kitchen's recording with its camera poses, degraded by a random scale error of 5 %: one factor
+           for the whole recording, and noise of 5 % in every step. Blocks of 2 s are excluded from training.
+simulated  PLACES unseen rooms. Adapted on one drive with simulated wheel odometry: 5 % too long or too short,
+           5 % of noise in every step, drift, slips; people walk, the exposure follows the light. Evaluated on
            another drive of the same robot through the same room, and on 384 views of other rooms.
 
-AbsRel is in metres, every image by itself, without stabilizer and scale. True depth is used for these tables
-only. FOLDER of real frames: $CLIP2DEPTH_RGBD or ../shared/rgbd; without it only the simulated places are
-run. Drives are rendered once, into DIR. --picture writes the depth of the kitchen's kept-out images
-before and after and its errors, without the photographs, which are not ours to copy.
+AbsRel is in meters, each image on its own, without stabilizer and scale. True depth is used only for these
+tables. FOLDER of real frames: $CLIP2DEPTH_RGBD or ../shared/rgbd; without it only the simulated places are
+run. Drives are rendered once, into DIR. --picture writes the depth of the kitchen's excluded images before
+and after, and its errors, without the photographs, whose license does not allow copies.
 """
 
 from __future__ import annotations
@@ -58,7 +56,7 @@ from clip2depth_ros.training.validation.validation import held_out_views
 
 SCALE_ERROR = 0.05
 FIRST_PLACE = 9100
-"""Seed of the first drive; nothing was chosen or tuned on these."""
+"""Seed of the first drive; these drives were not used for any choice or tuning."""
 SECONDS, FPS, SIZE = 40.0, 10.0, (320, 240)
 JUDGED_EVERY = 4
 ELSEWHERE = 384
@@ -66,7 +64,7 @@ REAL_LIMITS = {"kept_out": 0.6, "trained": 0.10}
 
 
 def worse_poses(frames: Iterable[Frame], factor: float, rng: np.random.Generator) -> Iterator[Frame]:
-    """The frames with odometry that is `factor` too long, and has as much noise in every step."""
+    """The frames with odometry that is `factor` too long, with noise of 5 % in every step."""
     last = told = None
     for frame in frames:
         if last is None:
@@ -80,7 +78,7 @@ def worse_poses(frames: Iterable[Frame], factor: float, rng: np.random.Generator
 
 
 def drive(seed: int, route: int, cache: Path) -> list[Frame]:
-    """A simulated drive with the odometry of its wheels; rendered once."""
+    """A simulated drive with wheel odometry; rendered once."""
     file = cache / f"{seed}-{route}-{SECONDS:g}s-{FPS:g}hz-{SIZE[0]}x{SIZE[1]}.npz"
     if not file.is_file():
         made = list(Drive(seed, *SIZE, FPS, seconds=SECONDS, route=route))
@@ -108,7 +106,7 @@ def drive(seed: int, route: int, cache: Path) -> list[Frame]:
 
 
 def absolute_relative(bundle: Bundle, frames: Iterable[Frame]) -> float:
-    """Mean AbsRel of a bundle, each frame by itself."""
+    """Mean AbsRel of a bundle, each frame on its own."""
     low, high = TRUTH_RANGE
     found = []
     with open_engine(bundle) as engine:
@@ -121,7 +119,7 @@ def absolute_relative(bundle: Bundle, frames: Iterable[Frame]) -> float:
 
 
 def elsewhere(bundle: Bundle, views) -> float:
-    """Mean AbsRel on views of other rooms, in canonical metres."""
+    """Mean AbsRel on views of other rooms, in canonical meters."""
     found = []
     with open_engine(bundle) as engine:
         for image, truth in zip(views.image, views.depth, strict=True):
@@ -133,7 +131,7 @@ def elsewhere(bundle: Bundle, views) -> float:
 
 
 def adapt(bundle: Bundle, frames: Iterable[Frame], output: Path, steps: int) -> Adaptation:
-    """Run one adaptation; a refusal is in its summary."""
+    """Run one adaptation; its summary contains a refusal."""
     manifest = bundle.manifest
     adaptation = Adaptation(
         bundle,
@@ -152,7 +150,7 @@ def adapt(bundle: Bundle, frames: Iterable[Frame], output: Path, steps: int) -> 
 
 
 def real(bundle: Bundle, folder: Path, steps: int, picture: Path | None) -> None:
-    """Print the kitchen's table for scale errors both ways."""
+    """Print the kitchen's table for scale errors in both directions."""
     print(f"{folder.name}: AbsRel in metres, poses with {SCALE_ERROR:.0%} of random scale error")
     print(f"{'factor':>8}{'':4}{'trained':>18}{'kept out':>18}{'of before':>11}{'seconds':>9}")
     for number, factor in enumerate((1.0, 1 - SCALE_ERROR, 1 + SCALE_ERROR)):
@@ -223,7 +221,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=Settings().steps)
     parser.add_argument("--places", type=int, default=8)
     parser.add_argument("--cache", type=Path, default=Path("~/.cache/clip2depth/adapt").expanduser())
-    parser.add_argument("--picture", type=Path, help="of the kitchen, before and after")
+    parser.add_argument("--picture", type=Path, help="image of the kitchen, before and after")
     parser.add_argument("--threads", type=int, default=0)
     args = parser.parse_args()
     if args.threads:
@@ -234,7 +232,7 @@ def main() -> None:
         if (folder / "camera.json").is_file():
             real(bundle, folder, args.steps, args.picture)
         else:
-            print(f"No real frames: {folder} is not here (--rgbd, or CLIP2DEPTH_RGBD).")
+            print(f"No real frames: {folder} does not exist (--rgbd, or CLIP2DEPTH_RGBD).")
     if not args.real:
         simulated(bundle, args.places, args.steps, args.cache)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20

@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""How well factor and shift of a disparity are found on simulated drives.
+"""Accuracy of the estimated factor and shift of a disparity on simulated drives.
 
     python benchmark/affine.py [--drives 0 2 4] [--seconds 10] [--flicker]
 
-True depth is made a disparity with a random factor and shift, and goes through the whole pipeline: 60
-ranges a frame, of which one in ten is wrong; camera height and mounting as a person would have measured
-them, with odometry that errs by 5 % in every step; and each of these two alone. In the table: seconds
-until the first metres, seconds until 2 m are driven, and the mean relative error of depth: at 3 s, when 2
-m are driven, and the worst of any frame after either; what the pipeline says of its deviation in the last
-frame, and the part of the frames whose error is within two such deviations. --flicker adds a network's own.
+True depth is converted to a disparity with a random factor and shift, and passes through the whole pipeline.
+Cases: 60 ranges per frame, of which one in ten is wrong; camera height and mounting as measured by hand, with
+odometry that has errors of 5 % in every step; and each of these two alone. The table: seconds until the first
+meters; seconds until 2 m are driven; the mean relative error of depth at 3 s and after 2 m, each with the
+worst of any later frame; the standard deviation that the pipeline reports in the last frame; and the fraction
+of the frames whose error is within two such standard deviations. --flicker adds the errors of a network.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from clip2depth_ros.images.frame import Floor, Frame
 from clip2depth_ros.pipeline import Pipeline
 from clip2depth_ros.scale import ScaleSettings, sample_ranges
 from clip2depth_ros.simulation import Drive
-from clip2depth_ros.simulation.photography.depth_noise import Flicker
+from clip2depth_ros.simulation.photography.depth_noise import DepthNoise
 
 FPS, SIZE = 15.0, (224, 168)
 RANGES = 60
@@ -40,7 +40,7 @@ CASES = ("ranges", "height + odometry", "height", "odometry")
 
 
 class Disparity(Engine):
-    """Answers with the disparity that it was given."""
+    """Returns the disparity that it was given."""
 
     name, device, precision = "exact", "benchmark", "fp32"
 
@@ -72,20 +72,20 @@ class Disparity(Engine):
 
 @dataclass
 class Course:
-    """What became of one drive; a value for every frame."""
+    """Results of one drive; one value for every frame."""
 
     time: np.ndarray
     """Seconds."""
     driven: np.ndarray
-    """Metres."""
+    """Meters."""
     error: np.ndarray
     """Mean relative error of depth; NaN where nothing was published."""
     deviation: np.ndarray
-    """As the pipeline says of itself."""
+    """Standard deviation reported by the pipeline."""
 
 
 def drive(frames: list[Frame], case: str, seed: int, *, flicker: bool = False) -> Course:
-    """The course of a drive with one case's sources."""
+    """Run a drive with the scale sources of one case."""
     rng = np.random.default_rng([47, seed])
     factor, shift = float(np.exp(rng.uniform(-3, 1))), float(rng.uniform(-0.2, 0.1))
     start = frames[0].pose
@@ -99,7 +99,7 @@ def drive(frames: list[Frame], case: str, seed: int, *, flicker: bool = False) -
     )
     engine = Disparity()
     pipeline = Pipeline(engine, scale=settings)
-    noise = Flicker(seed) if flicker else lambda depth: depth
+    noise = DepthNoise(seed) if flicker else lambda depth: depth
     driven, errors, deviations, way = [], [], [], 0.0
     for index, (frame, wheels) in enumerate(zip(frames, odometry_of(frames, seed), strict=True)):
         if index:
@@ -115,7 +115,7 @@ def drive(frames: list[Frame], case: str, seed: int, *, flicker: bool = False) -
 
 
 def odometry_of(frames: list[Frame], seed: int) -> Iterator[np.ndarray]:
-    """What wheels make of the true poses: 5 % of noise in every step."""
+    """Wheel odometry for the true poses: 5 % of noise in every step."""
     rng, pose = np.random.default_rng([31, seed]), frames[0].pose
     yield pose
     for before, after in itertools.pairwise(frames):

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Several cameras in one process on one engine, against a process and an engine for each: memory and images.
+"""Several cameras in one process on one engine, against one process and engine for each: memory and images.
 
     python benchmark/cameras.py [--cameras 2,4,6] [--rate 30] [--seconds 10] [--repeats 3] [--engine auto]
 
-Another process is all cameras, and listens to every scan and quality message. Each case is started anew; the
-cases take turns, and medians are printed. Memory is PSS: what processes share counts once. With the cores
-shared out each process has the parameter threads: cores / cameras.
+Another process simulates all cameras and subscribes to every scan and quality message. Each case is started
+anew; the cases alternate, and medians are printed. Memory is PSS, which counts shared memory once. "Cores
+shared out": each process has the parameter threads = cores / cameras.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from clip2depth_ros.camera import Camera
 from clip2depth_ros.ros.fastdds import large_message_environment
 
 WIDTH, HEIGHT = 640, 480
-WARM = 5.0  # seconds of images before counting begins
+WARM = 5.0  # seconds of images before the measurement
 DEADLINE = 60.0
 TRIES = 3
 MODES = ("one process", "a process each", "a process each, cores shared out", "one process, load.max_cpu: 1")
@@ -50,7 +50,7 @@ def pictures() -> list[array.array]:
 
 
 class Cameras:
-    """The cameras, and what comes out of their nodes."""
+    """The cameras, and the output of their nodes."""
 
     def __init__(self, names: list[str]) -> None:
         import rclpy
@@ -85,7 +85,7 @@ class Cameras:
         self._thread: threading.Thread | None = None
 
     def stream(self, rate: float) -> None:
-        """Send images of every camera until `close`, the cameras one after the other."""
+        """Publish images of every camera until `close`, the cameras in turn."""
         self._thread = threading.Thread(target=self._send, args=(rate,), daemon=True)
         self._thread.start()
 
@@ -97,7 +97,9 @@ class Cameras:
             stamp = self.node.get_clock().now().to_msg()
             for message, publisher in ((info, to_info), (image, to_image)):
                 message.header.stamp, message.header.frame_id = stamp, "optical"
-                with contextlib.suppress(RuntimeError):  # no room within Fast DDS's time: a camera goes on
+                with contextlib.suppress(
+                    RuntimeError
+                ):  # Fast DDS timed out on a full queue: a camera continues
                     publisher.publish(message)
             number += 1
             due = begin + number / rate / len(self.outlets)
@@ -118,7 +120,7 @@ class Cameras:
 
 
 def commands(mode: str, names: list[str], engine: str) -> list[list[str]]:
-    """What to start for these cameras."""
+    """The commands to start for these cameras."""
     run = [sys.executable, "-m"]
     given = ["-p", f"engine:={engine}", "-p", "image.queue:=2"]
     if mode == MODES[3]:
@@ -136,17 +138,17 @@ def memory(pid: int) -> float:
     for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
         if line.startswith("Pss:"):
             return int(line.split()[1]) * 1024 / 1e6
-    raise SystemExit("cameras: this kernel does not tell PSS")
+    raise SystemExit("cameras: this kernel does not provide PSS")
 
 
 def spent(pid: int) -> float:
-    """Seconds of processor time of a process so far."""
+    """Processor time of a process so far, seconds."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def measure(mode: str, count: int, options: argparse.Namespace) -> dict[str, float]:
-    """One case, from start to end."""
+    """Run one case."""
     names = [f"camera{number}" for number in range(count)]
     cameras = Cameras(names)
     with tempfile.TemporaryFile("w+") as log:
@@ -187,14 +189,14 @@ def measure(mode: str, count: int, options: argparse.Namespace) -> dict[str, flo
 
 
 def measured(mode: str, count: int, options: argparse.Namespace) -> dict[str, float]:
-    """One case, its cameras in a process of their own, as drivers are; tried again where no image arrives."""
+    """One case, with its cameras in their own process, like drivers; retried if no image arrives."""
     command = [sys.executable, __file__, "--case", mode, "--cameras", str(count), "--engine", options.engine]
     command += ["--rate", str(options.rate), "--seconds", str(options.seconds)]
     for _ in range(TRIES):
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
         if done.returncode == 0:
             return json.loads(done.stdout.splitlines()[-1])
-        print(f"cameras: {mode}, {count} cameras: once more", file=sys.stderr)
+        print(f"cameras: {mode}, {count} cameras: retry", file=sys.stderr)
     raise SystemExit(f"cameras: {mode}, {count} cameras: no depth")
 
 
@@ -202,8 +204,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--cameras", default="2,4,6", help="how many, with commas between")
-    parser.add_argument("--rate", type=float, default=30.0, help="images a second of each camera")
+    parser.add_argument("--cameras", default="2,4,6", help="numbers of cameras, separated by commas")
+    parser.add_argument("--rate", type=float, default=30.0, help="images per second of each camera")
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--engine", default="auto")

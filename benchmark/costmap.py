@@ -1,25 +1,23 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""nav2's costmaps against the true obstacles of simulated drives.
+"""Compares nav2's costmaps with the true obstacles of simulated drives.
 
     python benchmark/costmap.py [--drives 16 3 ...] [--depth truth|mini] [--costmaps TOPIC ...] [--tf-delay S]
     python benchmark/costmap.py --model [--drives ...] [--depth ...]
 
-It publishes a drive's images, camera_info, odometry and tf (odom -> base_link -> camera), has depth_node make
-depth of them with a bundle, or publishes scan and points of the true depth by itself, and compares what the
-running costmaps publish with the drive's true obstacles. You start nav2; what to start is printed where no
-costmap answers. It needs tf2_msgs, which the ROS of PyPI lacks. --model needs neither nav2 nor ROS: models of
-nav2's two layers stand in for it.
+It publishes a drive's images, camera_info, odometry and tf (odom -> base_link -> camera), runs depth_node
+with a bundle, or publishes scan and points of the true depth itself, and compares the running costmaps with
+the drive's true obstacles. You start nav2; if no costmap is found, the commands for it are printed. It needs
+tf2_msgs, which ROS from PyPI lacks. --model needs neither nav2 nor ROS: it uses models of nav2's two layers.
 
-marked   of the directions, 1 degree each, whose nearest obstacle of 0.1 to 1 m height is within 2.8 m: a
-         lethal cell shows it, within 20 % of its distance; beside it: within 0.25 m
-false    of the lethal cells in view within 2.8 m: before every obstacle by more than 20 % of its distance,
-         and farther than 0.25 m from any; beside it: by more than 0.25 m
-clear s  seconds that a cell stays lethal after the person in it has gone: the median, and what 90 % stay
-         below;
-kept     cells that left the view, or the drive ended, before they were cleared
+marked   fraction of the directions, 1 degree each, with a nearest obstacle of 0.1 to 1 m height within 2.8 m,
+         in which a lethal cell is within 20 % of its distance; next column: within 0.25 m
+false    fraction of the lethal cells in view within 2.8 m that are before every obstacle by more than 20 % of
+         its distance and farther than 0.25 m from any; next column: by more than 0.25 m
+clear s  seconds for which a cell stays lethal after the person in it has left: median and 90th percentile
+kept     cells that left the view, or whose drive ended, before they were cleared
 
-All from the third second of each drive on: before, odometry knows no scale.
+All from the third second of each drive on, because odometry gives no scale before.
 """
 
 from __future__ import annotations
@@ -48,14 +46,14 @@ from clip2depth_ros.simulation import Drive
 DRIVES = (16, 3, 5, 8, 11, 13)
 RATE = 10.0
 SETTLED = 3_000_000_000
-"""From which nanosecond of a drive on grids count."""
+"""Time in a drive from which grids count, nanoseconds."""
 LEVEL = Floor.from_mounting(1.0).normal
 EVERY = 2
-"""Of the model's updates, how many make a grid: nav2's costmap has 5 a second."""
+"""Updates of the model per grid: nav2's costmap publishes 5 per second."""
 
 
 def true_frames(truth: Truth) -> Iterator[DepthFrame]:
-    """A drive's true depth as the pipeline would give it, with the floor that is found in it."""
+    """A drive's true depth as the pipeline's output, with the floor that is found in it."""
     finder = FloorFinder()
     for frame in truth.frames:
         facts = FrameFacts(floor=finder.find(frame.depth, frame.camera, LEVEL))
@@ -71,7 +69,7 @@ def network_frames(truth: Truth, pipeline: Pipeline) -> Iterator[DepthFrame]:
 
 
 def model(truth: Truth, frames: Iterator[DepthFrame], costmaps: list[str]) -> dict[str, Counts]:
-    """What models of nav2's layers make of scan and points of these frames, by output."""
+    """The result of the models of nav2's layers for scan and points of these frames, by output."""
     scan, cloud = LaserScan(), PointCloud(stride=2, min_range=0.1, max_range=20.0)
     layers = {"scan": ObstacleLayer(truth.shape, truth.corner)}
     layers |= {"points": VoxelLayer(truth.shape, truth.corner)}
@@ -115,9 +113,11 @@ def main() -> None:
         metavar="TOPIC",
         help="OccupancyGrids to compare",
     )
-    parser.add_argument("--tf-delay", type=float, default=0.0, help="seconds that tf comes after the image")
-    parser.add_argument("--picture", type=Path, metavar="FILE", help="a picture of costmap beside truth")
-    parser.add_argument("--monitor", action="store_true", help="drive nav2's collision monitor, too")
+    parser.add_argument("--tf-delay", type=float, default=0.0, help="delay of tf after the image, seconds")
+    parser.add_argument(
+        "--picture", type=Path, metavar="FILE", help="image of the costmap beside the true obstacles"
+    )
+    parser.add_argument("--monitor", action="store_true", help="also evaluate nav2's collision monitor")
     args = parser.parse_args()
     total: dict[str, Counts] = {}
     player = None

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""What each backbone costs: trained and frozen parameters, multiplications for one image.
+"""Costs of each backbone: trained and frozen parameters, multiplications for one image.
 
     python benchmark/costs.py
 
-Counted by PyTorch's own counter (torch.utils.flop_counter), on random weights: nothing is downloaded. Needs
+Counted by PyTorch's own counter (torch.utils.flop_counter) with random weights; nothing is downloaded. Needs
 PyTorch.
 """
 
@@ -16,7 +16,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-# (height, width): the registry's own first
+# (height, width): the registry's default first
 SIZES = {
     "mini": [(160, 224), (96, 128)],
     "MobileCLIP2-S0": [(192, 256), (256, 256), (384, 512)],

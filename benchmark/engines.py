@@ -1,17 +1,17 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""What each network costs on each engine of this machine, and how far it is from PyTorch in FP32.
+"""Cost of each network on each engine of this machine, and its error against PyTorch in FP32.
 
     python benchmark/engines.py            mini at its own size, in under a minute
     python benchmark/engines.py --all --output benchmark/results/engines_cpu.md
 
-"Network alone" is measured by CUDA events on the GPU, without transfers; "with transfers" is the whole call,
-from an image in memory to depth in memory, by the wall clock. Deviation is |depth - PyTorch's| / PyTorch's,
-over all pixels of the images. CPU time: of all threads, for a call. Ratio: of a GPU's whole call, or a CPU's
-CPU time, to the CPU time of OpenVINO in fp32; on a busy machine it is the column to go by. Memory: what the
-GPU, or on a CPU this process at its largest, holds more than before the engine was opened. All but mini at
-224x160 have random weights, so their deviations tell of arithmetic, not of depth. Rows that cannot be run
-here stay empty, and the reason stands below the table.
+"Network alone" is measured by CUDA events on the GPU, without transfers; "with transfers" is the wall time of
+the whole call, from an image in memory to depth in memory. Deviation is |depth - PyTorch's| / PyTorch's, over
+all pixels of the images. CPU time: of all threads, per call. Ratio: a GPU's wall time, or a CPU's CPU time,
+to the CPU time of OpenVINO in fp32; on a busy machine, use this column. Memory: the increase of the GPU's
+memory, or on a CPU of this process's peak, over the state before the engine was opened. All networks but mini
+at 224x160 have random weights, so their deviations describe the arithmetic, not the depth. Rows that cannot
+be run here stay empty, and the reason is given below the table.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ CONFIGURATIONS = (
     ("tensorrt_rtx", "cuda", "fp16"),
 )
 BASE = CONFIGURATIONS[0]
-ROW_TIMEOUT = 3600.0  # seconds; TensorRT builds its engine within
+ROW_TIMEOUT = 3600.0  # seconds; includes TensorRT's build
 QUICK = {"mini": SIZES["mini"][:1]}
 
 
@@ -56,11 +56,11 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--all", action="store_true", help="every network at every size")
-    parser.add_argument("--network", choices=tuple(SIZES), help="only this one, at every size")
-    parser.add_argument("--seconds", type=float, help="of each row (default: 2; with --all 5)")
-    parser.add_argument("--threads", type=int, default=1, help="on a CPU (default: 1; 0: all cores)")
-    parser.add_argument("--bundles", type=Path, help="folder to keep the networks in (default: none is kept)")
-    parser.add_argument("--output", type=Path, help="write the table to this file as well")
+    parser.add_argument("--network", choices=tuple(SIZES), help="only this network, at every size")
+    parser.add_argument("--seconds", type=float, help="seconds per row (default: 2; with --all 5)")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads (default: 1; 0: all cores)")
+    parser.add_argument("--bundles", type=Path, help="folder for the networks (default: a temporary one)")
+    parser.add_argument("--output", type=Path, help="also write the table to this file")
     args = parser.parse_args()
     chosen = SIZES if args.all else QUICK
     if args.network:
@@ -77,7 +77,7 @@ def main() -> int:
 
 
 def _table(chosen: dict, folder: Path, seconds: float, threads: int) -> list[str]:
-    """The table's lines, printed as they come."""
+    """The table's lines, printed as they are measured."""
     lines: list[str] = []
 
     def say(text: str = "") -> None:
@@ -114,7 +114,7 @@ def _table(chosen: dict, folder: Path, seconds: float, threads: int) -> list[str
 def _row(
     network: str, size: tuple[int, int], configuration: tuple, folder: Path, seconds: float, threads: int
 ) -> dict:
-    """A row's figures, or why there are none: `missing`; with `network` when that is this network's fault."""
+    """The values of a row, or only `missing`, the reason; with `network` if only this network is affected."""
     gpu = gpu_facts()
     if configuration[1] == "cuda" and not isinstance(gpu, GpuFacts):
         return {"missing": f"no GPU here: {gpu}"}
@@ -135,7 +135,7 @@ def _row(
 
 
 def _told(args: argparse.Namespace) -> list[str]:
-    """The arguments that change the figures."""
+    """The arguments that affect the measurement."""
     words = ["--all"] if args.all else []
     for name in ("network", "seconds", "threads"):
         if getattr(args, name):

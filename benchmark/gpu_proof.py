@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What gpu_proof.sh runs: a step after the other, each in a process of its own with a time limit.
+"""The steps of gpu_proof.sh, one after the other, each in its own process with a time limit.
 
-A step that fails, hangs or crashes costs its own lines. The results are written after every step.
+A step that fails, hangs or crashes costs only its own lines. The results are written after every step.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from clip2depth_ros.engines.probe import GpuFacts, gpu_facts
 from clip2depth_ros.errors import Clip2DepthError
 
 ROOT = Path(__file__).resolve().parents[1]
-TOTAL = 350.0  # seconds of everything
+TOTAL = 350.0  # total time, seconds
 TESTS, SUSTAINED, STEP = (
     100.0,
     60.0,
     45.0,
-)  # seconds of the tests, of running without a pause, of any other step
+)  # limits, seconds: the tests, continuous running, any other step
 RESIZED = ((320, 240), (640, 480), (1280, 720), (1920, 1080), (112, 80))
 GPU_ENGINES = ("tensorrt", "tensorrt_rtx", "pytorch")
 
 
 class Proof:
-    """The results' lines, their file, the log, and how much time is left."""
+    """The lines of the results, their file, the log, and the remaining time."""
 
     def __init__(self, results: Path, name: str) -> None:
         self.began = time.monotonic()
@@ -58,7 +58,7 @@ class Proof:
         self.path.write_text("\n".join(self.lines) + "\n", encoding="utf-8")
 
     def run(self, command: list, limit: float) -> tuple[str | None, str]:
-        """What a step printed, or None and why there is nothing; its whole output goes into the log."""
+        """The output of a step, or None and the reason; the whole output is appended to the log."""
         limit = min(limit, self.left)
         if limit < 2:
             return None, "no time was left"
@@ -80,13 +80,13 @@ class Proof:
         return out, ""
 
     def step(self, name: str, *arguments, limit: float = STEP) -> dict:
-        """The answer of one of this file's own steps."""
+        """The JSON result of one of this file's own steps."""
         out, problem = self.run([__file__, "--step", name, *arguments], limit)
         return {"missing": problem} if out is None else json.loads(out.splitlines()[-1])
 
 
 def prove(folder: Path, results: Path) -> Path:
-    """All steps; returns the file of results."""
+    """Run all steps; returns the file with the results."""
     gpu = gpu_facts()
     name = re.sub(r"[^a-z0-9]+", "_", gpu.name.lower()).strip("_") if isinstance(gpu, GpuFacts) else "no_gpu"
     proof = Proof(results, name)
@@ -121,7 +121,7 @@ def prove(folder: Path, results: Path) -> Path:
 
 
 def table(proof: Proof, folder: Path) -> None:
-    """Every network, the ones that matter most first; what does not fit into the time says so."""
+    """Every network, the most important ones first; skipped ones are listed when the time is over."""
     proof.say("\n## Speed, deviation, self-check\n")
     names, rule = heading().split("\n")
     proof.say(f"{names} self-check |\n{rule}---:|")
@@ -131,7 +131,7 @@ def table(proof: Proof, folder: Path) -> None:
         size, base = sizes[0], None
         try:
             bundle = bundle_of(network, size, folder).path
-        except Exception as error:  # PyTorch is not here, and nobody prepared it
+        except Exception as error:  # no PyTorch, and no prepared bundle
             missing.setdefault(f"no bundle, see --prepare ({type(error).__name__})", []).append(network)
             continue
         for configuration in CONFIGURATIONS:
@@ -155,7 +155,7 @@ def table(proof: Proof, folder: Path) -> None:
 
 
 def refusals(engine: str) -> dict:
-    """Cached engines that are damaged or another's are not run."""
+    """Check that damaged cached engines, and those of other versions, are not run."""
     from clip2depth_ros.bundle import open_bundle
     from clip2depth_ros.engines import checksummed, open_engine
     from clip2depth_ros.engines.base import EngineUnavailable
@@ -195,7 +195,7 @@ def refusals(engine: str) -> dict:
 
 
 def resize() -> dict:
-    """Grey levels between GPU and CPU, and the time on the device."""
+    """Gray-level difference between GPU and CPU, and the time on the device."""
     import numpy as np
 
     from clip2depth_ros.camera import Letterbox
@@ -225,7 +225,7 @@ def resize() -> dict:
 
 
 def sustained(seconds: float) -> dict:
-    """The best engine, images of 640x480 through the whole of it, without a pause."""
+    """Run the best engine continuously on images of 640x480, end to end."""
     import numpy as np
 
     from clip2depth_ros.bundle import open_bundle
@@ -269,8 +269,7 @@ def sustained(seconds: float) -> dict:
             f"{engine.name} {engine.precision} on {engine.device}, 640x480, resized on the "
             f"{'GPU' if on_gpu else 'CPU'}: {len(times)} frames in {time.perf_counter() - began:.0f} s",
             f"ms end to end at 50, 95, 99 and 100 %: {told(milliseconds)}; first tenth "
-            f"{told(milliseconds[:tenth])}; "
-            f"last tenth {told(milliseconds[-tenth:])}",
+            f"{told(milliseconds[:tenth])}; last tenth {told(milliseconds[-tenth:])}",
             f"frames whose depth differed from the first time's: {wrong}; the GPU's memory grew by "
             f"{(after - before) / 1e6:.1f} MB",
             *engine.choice,
@@ -280,8 +279,10 @@ def sustained(seconds: float) -> dict:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", nargs="?", type=Path, help="the benchmark's networks, from --prepare")
-    parser.add_argument("--prepare", type=Path, metavar="FOLDER", help="make them there; needs PyTorch")
+    parser.add_argument("folder", nargs="?", type=Path, help="folder of the networks from --prepare")
+    parser.add_argument(
+        "--prepare", type=Path, metavar="FOLDER", help="create the networks there; needs PyTorch"
+    )
     parser.add_argument(
         "--results", type=Path, default=ROOT / "benchmark" / "results", help=argparse.SUPPRESS
     )
@@ -298,7 +299,7 @@ def main() -> int:
         for network, sizes in SIZES.items():
             print(bundle_of(network, sizes[0], args.prepare).path, flush=True)
         return 0
-    # its engines are its own, or a cache of an earlier run would be proved
+    # an own engine cache, so that no cached engine of an earlier run is tested
     with tempfile.TemporaryDirectory() as scratch:
         os.environ["XDG_CACHE_HOME"] = scratch
         path = prove(args.folder or Path(scratch) / "bundles", args.results)

@@ -1,17 +1,16 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Hostile messages and damaged files, by the thousand: what must never happen is counted.
+"""Fuzz test with hostile messages and damaged files; counts faults.
 
     python benchmark/hostile.py [--messages 100000] [--files 5000] [--seed 0] [--output FILE]
 
-messages   of every type that depth_node takes, into its callbacks; every 200 messages a good frame must get
-exactly
-           the depth that a new node gives it
-files      of every kind that is read, each damaged in one of a dozen ways and read as a user would
+messages   of every type that depth_node subscribes to, passed to its callbacks; after every 200 messages a
+           good frame must get exactly the depth that a new node gives it
+files      of every kind that is read, each damaged in one of a dozen ways and read like a user's file
 
-A fault is: an exception that is not ours, a traceback in the log, an error of more than one line, depth that
-is neither NaN nor within the bundle's range times the scale, 2 s of processor time for one case, 1 GB of
-memory. Exit status 1 if there was any; --output writes the table as Markdown.
+A fault is: an exception other than Clip2DepthError, a traceback in the log, an error of more than one line,
+depth that is neither NaN nor within the bundle's range times the scale, 2 s of processor time for one case, 1
+GB of memory. Exit status 1 if there was any; --output writes the table as Markdown.
 """
 
 from __future__ import annotations
@@ -41,14 +40,14 @@ SLOW, MEMORY = 2.0, 2**30
 
 
 def damaged_files(count: int, seed: int) -> tuple[dict[str, list[int]], float, list[str]]:
-    """Per kind [read, refused], the slowest case in processor seconds, and the faults."""
+    """By kind [read, rejected]; the slowest case in processor seconds; and the faults."""
     table: dict[str, list[int]] = {}
     slowest, faults = 0.0, []
     with tempfile.TemporaryDirectory() as place:
         kinds = all_kinds(Path(place))
         for kind in kinds:
             kind.read(Path(place) / kind.name)
-        start = _peak_memory()  # with everything imported
+        start = _peak_memory()  # after all imports
         for number in range(count):
             kind = kinds[number % len(kinds)]
             rng = np.random.default_rng([seed, number])
@@ -78,7 +77,7 @@ def damaged_files(count: int, seed: int) -> tuple[dict[str, list[int]], float, l
 
 
 def _peak_memory() -> int:
-    """Of this process so far, bytes."""
+    """Peak memory of this process so far, bytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
@@ -92,9 +91,9 @@ def main() -> int:
     cv2.setNumThreads(1)
     lines, faults = [], []
     if args.messages:
-        from hostility.node import besiege
+        from hostility.node import fuzz_node
 
-        outcome = besiege(open_bundle("mini"), args.messages, args.seed)
+        outcome = fuzz_node(open_bundle("mini"), args.messages, args.seed)
         lines.append(
             f"{outcome.sent:,} messages: {outcome.processed:,} images were computed or dropped, "
             f"{outcome.refused:,} messages were refused with a sentence; the slowest took "

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""What networks of imported kinds cost for a frame on the CPU, beside the bundle that ships.
+"""Cost per frame of imported networks on the CPU, compared with the included bundle.
 
     python benchmark/imported.py [--frames 9]
 
-Depth Anything's plan, a DINOv2 ViT with a DPT head, of random weights, exported and imported as anybody's
-file; Depth Anything 3, Metric3D v2, UniDepth v2 and MoGe-2 have such an encoder too, and other heads.
-Frames of the two bundles are computed in turn, so that a busy machine slows both: the ratio is what to go by.
+Depth Anything's architecture, a DINOv2 ViT with a DPT head, with random weights, exported and imported like
+any other file; Depth Anything 3, Metric3D v2, UniDepth v2 and MoGe-2 have such an encoder too, with other
+heads. Frames of the two bundles alternate, so that load on the machine slows both: use the ratio.
 Needs PyTorch and timm.
 """
 
@@ -36,7 +36,7 @@ CASES = (("small", (252, 336)), ("small", (392, 518)), ("small", (518, 518)), ("
 
 
 class Theirs(nn.Module):
-    """The network as its exporters write it: the image comes normalized."""
+    """The network as its exporters write it: the image is normalized."""
 
     def __init__(self, tower: str, size: tuple[int, int]) -> None:
         super().__init__()
@@ -93,7 +93,7 @@ def _seconds(engine) -> float:
     image = np.random.default_rng(0).integers(
         0, 256, (manifest.input_height, manifest.input_width, 3), np.uint8
     )
-    engine.infer(image)  # the other one's memory is in the caches
+    engine.infer(image)  # warms up the caches after the other engine
     started = time.perf_counter()
     engine.infer(image)
     return time.perf_counter() - started

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""What networks larger than mini would cost in OpenVINO: more pixels, a wider decoder. Random weights.
+"""Cost of networks larger than mini in OpenVINO: more pixels, a wider decoder. Random weights.
 
     python benchmark/larger.py [--rounds N] [--threads N]
 
-One image through each network in each precision in turn, N rounds; the median of the wall clock in
-milliseconds and, in brackets, of the ratio to mini in fp32 in the same round. int8: NNCF's post-training
-quantization of all layers, without the accuracy control of `clip2depth export --int8`, so a lower bound; left
-out without NNCF. bf16 only where the processor computes it. Sizes are multiples of the encoder's stride, 32.
+One image through each network in each precision in turn, N rounds; the median wall time in milliseconds and,
+in brackets, the median ratio to mini in fp32 in the same round. int8: NNCF's post-training quantization of
+all layers, without the accuracy control of `clip2depth export --int8`, so a lower bound; omitted without
+NNCF. bf16 only if the processor supports it. Sizes are multiples of the encoder's stride, 32.
 Needs PyTorch.
 """
 
@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from clip2depth_ros.engines.openvino import computes_bf16
 from clip2depth_ros.system.offline import import_nncf, openvino_core
 
-# decoder widths over mini's, (height, width)
+# decoder width relative to mini, (height, width)
 NETWORKS = {
     "mini, 224x160": (1, (160, 224)),
     "decoder twice as wide, 224x160": (2, (160, 224)),
@@ -35,7 +35,7 @@ NETWORKS = {
     "decoder twice as wide, 320x224": (2, (224, 320)),
     "decoder three times as wide, 320x224": (3, (224, 320)),
 }
-CALIBRATION = 20  # images of noise: they set ranges, and speed does not depend on those
+CALIBRATION = 20  # noise images: they only set ranges, which do not affect speed
 
 
 def main() -> None:
@@ -91,7 +91,7 @@ def network_file(factor: int, size: tuple[int, int]) -> bytes:
 
 
 def quantized(model: object, images: np.ndarray) -> object:
-    """The model in 8 bits; the one that is given stays as it is."""
+    """The model in 8 bits; the original is not changed."""
     nncf = import_nncf()
     return nncf.quantize(
         model.clone(),

@@ -1,17 +1,17 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Processor time of depth_node's process for an image, thread by thread and part by part, over DDS.
+"""Processor time of depth_node's process per image, by thread and by part, over DDS.
 
     python benchmark/node_cpu.py [--sizes 640x480,1920x1080] [--jpeg] [--seconds 10] [--rounds 3] [--rate 30]
                                  [--against CHECKOUT] [--parts]
 
-A camera, depth_node, and a listener to depth, points and scan are a process each, all on this machine by Fast
-DDS. Processor time is that of all threads of the node's process while the camera films, over the depth images
-that came out of it; other programs disturb it less than they disturb time by the clock. The first seconds
-are not counted. With --against the node of another checkout, such as one of an older commit, takes turns with
-this one's, with the same Python; the ratio is the median of the rounds' own. "network": the engine alone,
-without a node. --parts: what the time of the threads in Python goes into, by functions; finding that out
-costs some time too, so ask for it by itself.
+A camera, depth_node, and a subscriber to depth, points and scan run in one process each, all on this machine
+with Fast DDS. The result is the processor time of all threads of the node's process while the camera
+publishes, divided by the number of its depth images; it is less sensitive to other programs than wall time.
+The first seconds are not counted. --against: the node of another checkout, such as one of an older commit,
+alternates with this one's, with the same Python; the ratio is the median over the rounds. "network": the
+engine alone, without a node. --parts: the time of the Python threads by function; this adds overhead, so use
+it in a separate run.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmark.machine.processor import machine
-from benchmark.transport import camera_info, environment, film
+from benchmark.transport import camera_info, environment, publish_images
 
 HERE = Path(__file__).resolve().parents[1]
 WARM_UP = 4.0  # seconds
-FOCAL = 0.82  # of the image's width
+FOCAL = 0.82  # focal length over image width
 TRIES = 3
-PATIENCE = 30.0  # seconds until the node listens
-VIEWS = 40  # images of the film, there and back
+SUBSCRIBE_TIMEOUT = 30.0  # seconds until the node subscribes
+VIEWS = 40  # images of the sequence, played forward and backward
 EXECUTOR, WORKER, OTHERS = "executor", "worker", "engine and DDS"
 
 
 def pan(width: int, height: int, jpeg: bool) -> list[array.array]:
-    """A view that pans over structure of every grain: the data of rgb8 images, or of JPEGs."""
+    """A view that pans over structure at every scale: the data of rgb8 images, or of JPEGs."""
     rng = np.random.default_rng(5)
     step = max(1, width // 160)
     scene = np.zeros((height, width + VIEWS * step, 3), np.float32)
@@ -59,7 +59,7 @@ def pan(width: int, height: int, jpeg: bool) -> list[array.array]:
 
 
 def camera(width: int, height: int, jpeg: bool, seconds: float, rate: float) -> None:
-    """Publish the views there and back; see `film`."""
+    """Publish the views forward and backward; see `publish_images`."""
     from sensor_msgs.msg import CompressedImage, Image
 
     views = pan(width, height, jpeg)
@@ -73,7 +73,7 @@ def camera(width: int, height: int, jpeg: bool, seconds: float, rate: float) -> 
         turn = number % (2 * VIEWS - 2)
         message.data = views[min(turn, 2 * VIEWS - 2 - turn)]
 
-    film(
+    publish_images(
         "image/compressed" if jpeg else "image",
         message,
         camera_info(width, height, FOCAL * width),
@@ -81,7 +81,7 @@ def camera(width: int, height: int, jpeg: bool, seconds: float, rate: float) -> 
         warm_up=WARM_UP,
         seconds=seconds,
         rate=rate,
-        patience=PATIENCE,
+        timeout=SUBSCRIBE_TIMEOUT,
     )
 
 
@@ -108,7 +108,7 @@ def listener() -> None:
     print(json.dumps(arrived), flush=True)
 
 
-# Prints the median processor time of one inference, all threads, milliseconds, and the precision.
+# Prints the median processor time of one inference (all threads, milliseconds) and the precision.
 NETWORK = """
 import time
 from statistics import median
@@ -128,7 +128,7 @@ with open_engine(bundle, "auto") as engine:
 
 
 def network(checkout: Path, scratch: Path) -> tuple[float, str]:
-    """Milliseconds of processor time of one inference without a node, and its precision."""
+    """Processor time of one inference without a node, milliseconds, and its precision."""
     command = [sys.executable, "-c", NETWORK]
     given = environment(with_profile=True) | {"PYTHONPATH": str(checkout)}
     answer = subprocess.run(
@@ -143,8 +143,8 @@ def network(checkout: Path, scratch: Path) -> tuple[float, str]:
     return float(answer[0]), answer[1]
 
 
-# Runs the node. Writes the ids of Python's threads into the first file; and processor times of functions,
-# each without those that it calls, into the second one, when SIGUSR1 asks for them.
+# Runs the node. Writes the ids of Python's threads to the first file. On SIGUSR1, writes the processor times
+# of functions, each without its callees, to the second file.
 NODE = """
 import importlib, json, os, signal, sys, threading, time
 ids, parts = sys.argv.pop(1), sys.argv.pop(1)
@@ -217,34 +217,34 @@ raise SystemExit(main())
 
 
 def parts_of(node: subprocess.Popen, path: Path) -> dict[str, float]:
-    """Seconds of processor time so far of the node's functions."""
+    """Processor time of the node's functions so far, seconds."""
     path.unlink(missing_ok=True)
     node.send_signal(signal.SIGUSR1)
     deadline = time.monotonic() + 5
     while not path.exists():
         if time.monotonic() > deadline:
-            raise SystemExit("node_cpu: the node does not tell of its functions")
+            raise SystemExit("node_cpu: the node does not report its functions")
         time.sleep(0.01)
     return json.loads(path.read_text())
 
 
 class Silent(Exception):
-    """Messages did not pass. Fast DDS sometimes fails so where another process was killed before."""
+    """No messages arrived. With Fast DDS this sometimes happens after another process was killed."""
 
 
 def threads_of(pid: int) -> dict[int, float]:
-    """Seconds of processor time so far of every thread."""
+    """Processor time of every thread so far, seconds."""
     taken = {}
     for task in Path(f"/proc/{pid}/task").iterdir():
         try:
             taken[int(task.name)] = int((task / "schedstat").read_text().split()[0]) * 1e-9
-        except (FileNotFoundError, ProcessLookupError):  # it has just ended
+        except (FileNotFoundError, ProcessLookupError):  # the thread has just ended
             continue
     return taken
 
 
 def measure(checkout: Path, size: tuple[int, int], args: argparse.Namespace, scratch: Path) -> dict:
-    """Milliseconds for a depth image: of each thread, and together; and the part of the images lost."""
+    """Milliseconds per depth image, of each thread and in total; and the fraction of lost images."""
     ids, parts = scratch / "threads", scratch / "parts"
     ids.write_text("")
     surroundings = environment(with_profile=True)
@@ -273,7 +273,7 @@ def measure(checkout: Path, size: tuple[int, int], args: argparse.Namespace, scr
         listening = start([*here, "listener"], stdout=subprocess.PIPE, **quiet)
         filming = start([*here, "camera"], stdout=subprocess.PIPE, **quiet)
         if filming.stdout.readline() != "counting\n":
-            raise Silent(f"the camera found nobody who listens in {PATIENCE:g} s")
+            raise Silent(f"the camera found no subscriber within {SUBSCRIBE_TIMEOUT:g} s")
         before = threads_of(node.pid)
         functions = parts_of(node, parts) if args.parts else {}
         sent = json.loads(filming.stdout.readline())
@@ -283,7 +283,7 @@ def measure(checkout: Path, size: tuple[int, int], args: argparse.Namespace, scr
         listening.send_signal(signal.SIGTERM)
         arrived = json.loads(listening.communicate()[0])
     finally:
-        # In an orderly way: what Fast DDS shares between processes is not left behind.
+        # Orderly shutdown, so that Fast DDS removes its shared memory.
         for process in processes:
             process.terminate()
         for process in processes:
@@ -295,7 +295,7 @@ def measure(checkout: Path, size: tuple[int, int], args: argparse.Namespace, scr
     counted = set(sent)
     got = {name: len(counted.intersection(stamps)) for name, stamps in arrived.items()}
     if not got["depth"]:
-        raise Silent(f"no depth came of {checkout}")
+        raise Silent(f"no depth from {checkout}")
     named = dict(line.split(" ", 1) for line in ids.read_text().splitlines())
     spent = {EXECUTOR: 0.0, WORKER: 0.0, OTHERS: 0.0}
     for thread, seconds in after.items():
@@ -319,11 +319,11 @@ def measured(checkout: Path, size: tuple[int, int], args: argparse.Namespace, sc
         except Silent as error:
             if attempt == TRIES:
                 raise SystemExit(f"node_cpu: {error}") from None
-            print(f"once more: {error}", file=sys.stderr)
+            print(f"retry: {error}", file=sys.stderr)
 
 
 def print_parts(rows: dict[str, list[dict]]) -> None:
-    """A line for each part: medians of the runs."""
+    """Print a line for each part: medians of the runs."""
     names = sorted({key for runs in rows.values() for run in runs for key in run if key.startswith("part ")})
     for name in names:
         values = (median(run.get(name, 0.0) for run in runs) for runs in rows.values())
@@ -331,7 +331,7 @@ def print_parts(rows: dict[str, list[dict]]) -> None:
 
 
 def sizes_of(text: str) -> list[tuple[int, int]]:
-    """Widths and heights; ValueError, which argparse tells, where they are none."""
+    """Widths and heights; ValueError, which argparse reports, for invalid text."""
     return [(int(width), int(height)) for width, height in (size.split("x") for size in text.split(","))]
 
 
@@ -340,14 +340,14 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--sizes", type=sizes_of, default="640x480", help="of the images, such as 640x480,1920x1080"
+        "--sizes", type=sizes_of, default="640x480", help="image sizes, such as 640x480,1920x1080"
     )
-    parser.add_argument("--jpeg", action="store_true", help="images come as JPEG")
+    parser.add_argument("--jpeg", action="store_true", help="JPEG images")
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--rate", type=float, default=30.0, help="images a second")
-    parser.add_argument("--stride", type=int, default=2, help="of the point cloud")
-    parser.add_argument("--parts", action="store_true", help="functions, too")
+    parser.add_argument("--rate", type=float, default=30.0, help="images per second")
+    parser.add_argument("--stride", type=int, default=2, help="stride of the point cloud")
+    parser.add_argument("--parts", action="store_true", help="also by function")
     parser.add_argument("--against", type=Path, help="another checkout of this repository")
     parser.add_argument("--part", choices=("camera", "listener"), help=argparse.SUPPRESS)
     args = parser.parse_args()

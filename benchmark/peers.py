@@ -1,20 +1,21 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""depth_node beside the depth node that one usually writes in rclpy, on the same images at 30 Hz.
+"""depth_node compared with a typical depth node in rclpy, on the same images at 30 Hz.
 
     python benchmark/peers.py [--seconds 20] [--rate 30] [--only NUMBER ...]
 
-1. depth_node as it is: precision by itself, stabilizer, points of every second pixel and row.
-2. depth_node made to do what the usual node does: fp32, no stabilizer, points of every pixel.
-3. The usual node: conversion as in cv_bridge, ONNX Runtime, the cloud by structured arrays; the bundle's own
+1. depth_node with its defaults: automatic precision, stabilizer, points of every second pixel and row.
+2. depth_node with the work of the typical node: fp32, no stabilizer, points of every pixel.
+3. The typical node: conversion as in cv_bridge, ONNX Runtime, the cloud from structured arrays; the bundle's
+own
    model.onnx, so the same network in the same precision.
-4. The usual node with a network of Depth Anything V2 Small's size at 518x392 (ViT-S/14, DPT head, random
-   weights, made here by PyTorch).
+4. The typical node with a network of Depth Anything V2 Small's size at 518x392 (ViT-S/14, DPT head, random
+   weights, created here by PyTorch).
 
-Each in turn in a process of its own, a camera process before it and a subscriber of depth and points behind
-it, all on this machine by Fast DDS. CPU: of the node's process, all threads, for a depth image. Latency: from
-the stamp, set just before the camera publishes, to the subscriber's callback. Lost: images of which no depth
-came. Needs ONNX Runtime, and for 4 the `train` extra. The first seconds are not counted.
+Each in turn in its own process, with a camera process and a subscriber of depth and points, all on this
+machine with Fast DDS. CPU: processor time of the node's process (all threads) per depth image. Latency: from
+the stamp, set just before the camera publishes, to the subscriber's callback. Lost: images without depth.
+Needs ONNX Runtime, and for 4 the `train` extra. The first seconds are not counted.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmark.engine_table.networks import PEER, bundle_of
-from benchmark.transport import camera_info, environment, film
+from benchmark.transport import camera_info, environment, publish_images
 from clip2depth_ros.bundle import open_bundle
 
 WIDTH, HEIGHT, FOCAL = 640, 480, 525.0
@@ -47,7 +48,7 @@ LIKE_THE_USUAL = ("precision:=fp32", "stabilizer.enabled:=false", "points.stride
 
 
 def camera(seconds: float, rate: float) -> None:
-    """Publish images that move; see `film`."""
+    """Publish moving images; see `publish_images`."""
     from sensor_msgs.msg import Image
 
     message = Image(width=WIDTH, height=HEIGHT, encoding="rgb8", step=3 * WIDTH)
@@ -59,7 +60,7 @@ def camera(seconds: float, rate: float) -> None:
         pixels[:] = np.roll(picture, number % 40, axis=1)
 
     info = camera_info(WIDTH, HEIGHT, FOCAL)
-    film("image", message, info, fill, warm_up=WARM_UP, seconds=seconds, rate=rate)
+    publish_images("image", message, info, fill, warm_up=WARM_UP, seconds=seconds, rate=rate)
 
 
 def subscriber() -> None:
@@ -87,7 +88,7 @@ def subscriber() -> None:
 
 
 def usual_node(model: str) -> None:
-    """What one usually writes: everything in the image's callback."""
+    """The typical node: everything in the image callback."""
     import onnxruntime
     import rclpy
     from rclpy.qos import qos_profile_sensor_data
@@ -160,13 +161,13 @@ def subjects(scratch: Path) -> dict[int, tuple[str, list[str]]]:
 
 
 def processor_time(pid: int) -> float:
-    """Seconds of all threads of a process so far."""
+    """Processor time of all threads of a process so far, seconds."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def measure(command: list[str], seconds: float, rate: float) -> dict:
-    """One subject's figures: sent, depth and points: (stamp, latency) of what was counted; cpu, seconds."""
+    """Results of one subject: sent, depth and points: (stamp, latency) of counted messages; cpu, seconds."""
     surroundings = environment(with_profile=True)
     here = [sys.executable, __file__, "--seconds", str(seconds), "--rate", str(rate), "--part"]
     processes = []
@@ -181,7 +182,7 @@ def measure(command: list[str], seconds: float, rate: float) -> dict:
         listening = start([*here, "subscriber"], stdout=subprocess.PIPE)
         filming = start([*here, "camera"], stdout=subprocess.PIPE)
         if filming.stdout.readline() != "counting\n":
-            raise SystemExit("peers: the camera found nobody who listens")
+            raise SystemExit("peers: the camera found no subscriber")
         before = processor_time(node.pid)
         sent = json.loads(filming.stdout.readline())
         spent = processor_time(node.pid) - before
@@ -202,7 +203,7 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--seconds", type=float, default=20.0)
-    parser.add_argument("--rate", type=float, default=30.0, help="images a second")
+    parser.add_argument("--rate", type=float, default=30.0, help="images per second")
     parser.add_argument("--only", type=int, nargs="+", choices=(1, 2, 3, 4), default=(1, 2, 3, 4))
     parser.add_argument("--part", choices=("camera", "subscriber", "usual"), help=argparse.SUPPRESS)
     parser.add_argument("--model", help=argparse.SUPPRESS)

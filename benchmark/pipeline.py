@@ -2,11 +2,11 @@
 """Times of the pipeline's stages by input size: `python benchmark/pipeline.py [--bundle NAME] [--frames N]`.
 
 Every row is the median over the frames, in milliseconds, with the 95th percentile of the sum and the
-processor time of all threads; the sizes take turns frame by frame. Depth is made at the image's size, where
-its message would be. The images are noise with structure at all sizes, so nothing profits from an empty
-picture, and the noise moves, so that the stabilizer has motion to find; the camera has a lens to rectify. The
-scale looks for the floor in every frame; the scan takes it where a fixed mounting has it. --jpeg: images come
-as JPEG, and decoding them is a column of its own.
+processor time of all threads; the sizes alternate frame by frame. Depth is resized to the image's size, as
+for its message. The images are noise with structure at all scales, so that no stage profits from an empty
+image; the noise moves, so that the stabilizer finds motion; the camera has a lens to rectify. The scale
+searches the floor in every frame; the scan uses the floor of a fixed mounting. --jpeg: images are JPEG, and
+decoding is an extra column.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ from clip2depth_ros.scale import ScaleSettings
 SIZES = ((320, 240), (640, 480), (1242, 375), (1280, 720), (1920, 1080), (3840, 2160))
 COLUMNS = (*STAGES, "depth", "points", "scan")
 MOUNTING = {"height": 0.6, "pitch": 0.1}
-# How far the scene moves from frame to frame, as a part of the image's width, and when it turns back, frames.
+# Motion from frame to frame as a fraction of the image's width, and the number of frames until it reverses.
 SPEED, TURN = 0.004, 20
-WARM_UP = 4  # frames, which make buffers and maps
+WARM_UP = 4  # frames, which allocate buffers and maps
 FRAME_TIME = 33_333_333  # nanoseconds
 DISTORTION = (-0.1, 0.02, 0.0, 0.0, 0.0)
 
 
 def structured_noise(width: int, height: int, rng: np.random.Generator) -> np.ndarray:
-    """(height, width, 3) uint8: noise of coarse, middle and fine grain."""
+    """(height, width, 3) uint8: noise with coarse, middle and fine grain."""
     image = np.zeros((height, width, 3), np.float32)
     for cells in (6, 30, 150):
         grain = rng.random((cells, cells, 3), np.float32)
@@ -53,7 +53,7 @@ def structured_noise(width: int, height: int, rng: np.random.Generator) -> np.nd
 
 
 def measure(pipeline: Pipeline, camera: Camera, stride: int, jpeg: bool) -> Iterator[dict[str, float]]:
-    """Seconds of every stage, of one frame after the other; "cpu": of all threads."""
+    """Seconds of every stage, frame by frame; "cpu": of all threads."""
     rng = np.random.default_rng(0)
     step = max(1, round(SPEED * camera.width))
     scene = structured_noise(camera.width + step * TURN, camera.height, rng)
@@ -91,7 +91,7 @@ def main() -> None:
     parser.add_argument("--engine", default="auto", choices=("auto", *ENGINE_NAMES))
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--frames", type=int, default=40)
-    parser.add_argument("--stride", type=int, default=2, help="of the point cloud")
+    parser.add_argument("--stride", type=int, default=2, help="stride of the point cloud")
     parser.add_argument("--jpeg", action="store_true")
     args = parser.parse_args()
     bundle = open_bundle(args.bundle)

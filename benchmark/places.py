@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""What simulated places look like to a network: how far things are, how bright, how fast it is drawn.
+"""Statistics of simulated places: distances, brightness, and rendering speed.
 
     python benchmark/places.py [--places N] [--views N] [--size WxH] [--seed N] [--kind KIND ...] [--rooms]
-    python benchmark/places.py --sheet FILE.png [--columns N]        also all the views in one picture
+    python benchmark/places.py --sheet FILE.png [--columns N]        also all views in one image
 
 Prints percentiles of the views' median depth, of all pixels' depth and of the views' mean brightness, a
-histogram of the median depths, and views per second of one core's time. --rooms: of the older rooms instead.
+histogram of the median depths, and views per second of CPU time on one core. --rooms: for the older rooms.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def views_of(seed: int, kind: str | None, count: int, width: int, height: int, r
 
 
 def report(views: list[SimView], seconds: float) -> None:
-    """Print what the module's docstring promises."""
+    """Print the statistics."""
     medians = np.array([np.nanmedian(view.depth) for view in views])
     pixels = np.concatenate([view.depth[::4, ::4].ravel() for view in views])
     means = [view.image.mean() for view in views]
@@ -61,7 +61,7 @@ def report(views: list[SimView], seconds: float) -> None:
 
 
 def write_sheet(path: Path, views: list[SimView], columns: int) -> None:
-    """All the views in one picture, row by row."""
+    """All views in one image, row by row."""
     tiles = [view.image for view in views]
     tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % columns)
     rows = [np.hstack(tiles[k : k + columns]) for k in range(0, len(tiles), columns)]
@@ -75,10 +75,12 @@ def main() -> None:
     parser.add_argument("--places", type=int, default=48, help="how many places (48)")
     parser.add_argument("--views", type=int, default=6, help="views of each (6)")
     parser.add_argument("--size", default="256x192", help="width x height (256x192)")
-    parser.add_argument("--seed", type=int, default=0, help="of the first place (0)")
-    parser.add_argument("--kind", nargs="+", choices=PLACES, help="these kinds in turn, not as they come")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the first place (0)")
+    parser.add_argument(
+        "--kind", nargs="+", choices=PLACES, help="these kinds in turn, instead of random ones"
+    )
     parser.add_argument("--rooms", action="store_true", help="the older rooms instead")
-    parser.add_argument("--sheet", type=Path, help="write all the views into this PNG")
+    parser.add_argument("--sheet", type=Path, help="write all views to this PNG")
     parser.add_argument("--columns", type=int, default=8, help="views in a row of the sheet (8)")
     options = parser.parse_args()
     width, height = (int(part) for part in options.size.split("x"))

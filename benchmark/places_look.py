@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""How like a camera's pictures those of simulated places are: statistics of both in one table.
+"""Compares images of simulated places with camera images: statistics of both in one table.
 
     python benchmark/places_look.py [--places N] [--views N] [--seed N] [--rgbd FOLDER] [--frames N]
 
-Every figure is the 10th, 50th and 90th percentile over pictures at 256x192. FOLDER holds recordings in the
+Every value is the 10th, 50th and 90th percentile over images at 256x192. FOLDER holds recordings in the
 layout rgb/*.jpg, camera.json; default: $CLIP2DEPTH_RGBD or ../shared/rgbd; without it only the simulator's
 rows are printed.
 """
@@ -45,27 +45,27 @@ COLUMNS = {
 
 
 def statistics(image: np.ndarray) -> list[float]:
-    """The figures of COLUMNS for a picture (H, W, 3) uint8 RGB."""
-    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    gradient = np.hypot(np.diff(grey, axis=1)[:-1], np.diff(grey, axis=0)[:, :-1])
-    mean = cv2.blur(grey, (9, 9))
-    local = np.sqrt(np.maximum(cv2.blur(grey * grey, (9, 9)) - mean * mean, 0.0))
+    """The values of COLUMNS for an image (H, W, 3) uint8 RGB."""
+    gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    gradient = np.hypot(np.diff(gray, axis=1)[:-1], np.diff(gray, axis=0)[:, :-1])
+    mean = cv2.blur(gray, (9, 9))
+    local = np.sqrt(np.maximum(cv2.blur(gray * gray, (9, 9)) - mean * mean, 0.0))
     mask = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
     return [
-        float(grey.mean()),
-        float(grey.std()),
+        float(gray.mean()),
+        float(gray.std()),
         100.0 * float((image.max(2) >= 250).mean()),
-        100.0 * float((grey < 20).mean()),
+        100.0 * float((gray < 20).mean()),
         float(np.median(gradient)),
         float(np.percentile(gradient, 99)),
         float(np.median(local)),
-        1.4826 / 6.0 * float(np.median(np.abs(cv2.filter2D(grey, -1, mask)))),
+        1.4826 / 6.0 * float(np.median(np.abs(cv2.filter2D(gray, -1, mask)))),
         float(cv2.cvtColor(image, cv2.COLOR_RGB2HSV)[..., 1].mean()),
     ]
 
 
 def recorded(folder: Path, count: int) -> list[np.ndarray]:
-    """At most `count` pictures of a recording, evenly spread, cut to 4:3 and scaled to WIDTH x HEIGHT."""
+    """At most `count` images of a recording, evenly spaced, cropped to 4:3 and scaled to WIDTH x HEIGHT."""
     files = sorted((folder / "rgb").glob("*.jpg"))
     images = []
     for file in files[:: max(1, len(files) // count)][:count]:
@@ -80,14 +80,14 @@ def recorded(folder: Path, count: int) -> list[np.ndarray]:
 
 
 def print_row(name: str, images: list[np.ndarray]) -> None:
-    """One row of the table."""
+    """Print one row of the table."""
     low, middle, high = np.percentile([statistics(image) for image in images], (10, 50, 90), axis=0)
     cells = (f"{a:.3g}/{b:.3g}/{c:.3g}" for a, b, c in zip(low, middle, high, strict=True))
     print(f"{name:8}{len(images):5} " + " ".join(f"{cell:>15}" for cell in cells))
 
 
 def print_cost() -> None:
-    """What the camera model costs for one picture."""
+    """Print the cost of the camera model for one image."""
     rng = np.random.default_rng(0)
     light = (rng.random((HEIGHT, WIDTH, 3)) * 255).astype(np.float32)
     depth = np.full((HEIGHT, WIDTH), 2.0, np.float32)
@@ -109,8 +109,8 @@ def main() -> None:
     )
     parser.add_argument("--places", type=int, default=60, help="how many places (60)")
     parser.add_argument("--views", type=int, default=2, help="views of each (2)")
-    parser.add_argument("--seed", type=int, default=0, help="of the first place (0)")
-    parser.add_argument("--frames", type=int, default=30, help="frames of a recording at most (30)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the first place (0)")
+    parser.add_argument("--frames", type=int, default=30, help="maximum number of frames of a recording (30)")
     parser.add_argument(
         "--rgbd", type=Path, default=Path(os.environ.get("CLIP2DEPTH_RGBD", "../shared/rgbd"))
     )
@@ -130,7 +130,7 @@ def main() -> None:
     print_row("rooms", rooms)
     print_row("places", places)
     if not folders:
-        print(f"No recordings: {options.rgbd} is not here (--rgbd, or CLIP2DEPTH_RGBD).")
+        print(f"No recordings: {options.rgbd} does not exist (--rgbd, or CLIP2DEPTH_RGBD).")
     print_cost()
 
 

@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""What a bundle costs in each precision that OpenVINO has on this processor, and how far it is off.
+"""Cost and error of a bundle in each precision that OpenVINO supports on this processor.
 
     python benchmark/precisions.py [BUNDLE] [--rounds N] [--threads N]
     ONEDNN_MAX_CPU_ISA=AVX2 python benchmark/precisions.py       as on a processor without AVX-512
 
 One image in each precision in turn, N rounds. CPU time: of all threads, median. Ratio: to fp32 in the same
-round, median. Off: |depth - expected| / expected on the bundle's check sample. ONEDNN_MAX_CPU_ISA, of
-OpenVINO's library: SSE41, AVX2, AVX2_VNNI, AVX512_CORE, AVX512_CORE_VNNI; it hides instructions, not
-differences in clock, caches and memory.
+round, median. Off: |depth - expected| / expected on the bundle's check sample. ONEDNN_MAX_CPU_ISA, a variable
+of OpenVINO's library: SSE41, AVX2, AVX2_VNNI, AVX512_CORE, AVX512_CORE_VNNI; it disables instructions, but
+does not simulate clock, caches and memory of other processors.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ def main() -> None:
     limit = os.environ.get("ONEDNN_MAX_CPU_ISA", "")
     with contextlib.ExitStack() as stack:
         engines = {}
-        # a compiled model belongs to the instructions that were there
+        # a compiled model is only valid for the same instruction set
         cache = stack.enter_context(tempfile.TemporaryDirectory())
-        # bf16 that the processor lacks is emulated, slowly; with hidden instructions OpenVINO does not know
+        # bf16 without hardware support is emulated, slowly; OpenVINO does not notice disabled instructions
         for precision in ("fp32", *(("bf16",) if computes_bf16() and not limit else ()), "int8"):
             try:
                 engines[precision] = stack.enter_context(

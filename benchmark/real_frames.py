@@ -1,18 +1,18 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Errors of networks on real frames with depth, beside those of guesses that see nothing.
+"""Errors of networks on real frames with depth, compared with constant guesses.
 
-Each frame by itself, as the network gives it; then with the stabilizer.
+Each frame on its own, as the network gives it; then with the stabilizer.
 
     python benchmark/real_frames.py [FOLDER ...] [--bundle NAME ...] [--checkpoint FILE ...] [--every N]
                                     [--precision P ...] [--picture FILE]
 
 FOLDER holds sequences in the layout rgb/, depth/, camera.json; default: $CLIP2DEPTH_RGBD or ../shared/rgbd.
-A checkpoint, of `clip2depth train`, is run by PyTorch and without the stabilizer. The guesses for a sequence
-are fitted to all the others: their median depth, and the median of each image row. The last table has the
-means over the indoor places: hall, kitchen and nyu. --every leaves sequences of up to ten frames whole.
+A checkpoint of `clip2depth train` is run by PyTorch, without the stabilizer. The guesses for a sequence are
+fitted to all the others: their median depth, and the median of each image row. The last table has the means
+over the indoor places: hall, kitchen and nyu. --every does not shorten sequences of up to ten frames.
 --picture writes the depth of a few frames of each sequence by the first network, without the photographs,
-which are not ours to copy.
+whose license does not allow copies.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ from clip2depth_ros.stabilizer import StabilizerSettings
 
 COLUMNS = ("abs_rel", "abs_rel_scaled", "rmse", "delta1")
 INDOOR = ("hall", "kitchen", "nyu")
-ROWS = 48  # of a guess by image row
-SHORT = 10  # frames: a sequence of which none is left out
+ROWS = 48  # rows of the guess by image row
+SHORT = 10  # frames: shorter sequences are used completely
 
 
 def frames_of(folder: Path, every: int) -> Iterator[Frame]:
-    """Every n-th frame of a sequence, the first included; all of a short one."""
+    """Every n-th frame of a sequence, beginning with the first; all frames of a short one."""
     if len(list((folder / "rgb").glob("*"))) <= SHORT:
         every = 1
     with open_source(folder) as source:
@@ -57,7 +57,7 @@ def frames_of(folder: Path, every: int) -> Iterator[Frame]:
 
 
 def errors_of(folder: Path, every: int, depth_of: Callable[[Frame], np.ndarray]) -> dict[str, float]:
-    """Mean errors over the frames of a sequence; depth_of(frame) -> (H, W) metres."""
+    """Mean errors over the frames of a sequence; depth_of(frame) -> (H, W) meters."""
     low, high = TRUTH_RANGE
     found = [
         depth_errors(depth_of(f), f.depth, depth_min=low, depth_max=high) for f in frames_of(folder, every)
@@ -66,7 +66,7 @@ def errors_of(folder: Path, every: int, depth_of: Callable[[Frame], np.ndarray])
 
 
 def row_medians(folder: Path, every: int) -> np.ndarray:
-    """(frames, ROWS): median true depth of each of ROWS bands of each frame, metres, NaN where unknown."""
+    """(frames, ROWS): median true depth of each of ROWS bands of each frame, meters, NaN where unknown."""
     found = []
     for frame in frames_of(folder, every):
         bands = np.array_split(frame.depth, ROWS)
@@ -75,7 +75,7 @@ def row_medians(folder: Path, every: int) -> np.ndarray:
 
 
 def guesses(others: list[np.ndarray]) -> dict[str, Callable[[Frame], np.ndarray]]:
-    """What sees nothing: a constant, and one depth for each image row."""
+    """Guesses without the image: one constant depth, and one depth for each image row."""
     seen = np.concatenate(others)
     constant = float(np.median(np.nanmedian(seen, axis=1)))
     seen[:, np.isnan(seen).all(0)] = constant
@@ -93,7 +93,7 @@ def guesses(others: list[np.ndarray]) -> dict[str, Callable[[Frame], np.ndarray]
 
 
 def picture(engine: Engine, folders: list[Path], columns: int = 3) -> np.ndarray:
-    """Depth of `columns` frames of each sequence, evenly picked, each coloured over its own range."""
+    """Depth of `columns` frames of each sequence, evenly spaced, each colored over its own range."""
     cells = []
     for folder in folders:
         frames = list(frames_of(folder, 1))
@@ -110,7 +110,7 @@ def picture(engine: Engine, folders: list[Path], columns: int = 3) -> np.ndarray
 
 
 def networks(args: argparse.Namespace) -> dict[str, Callable[[], AbstractContextManager[Engine]]]:
-    """What was asked for, by name; each opens when it is called."""
+    """The requested networks by name; each is opened by calling its value."""
     found: dict[str, Callable[[], AbstractContextManager[Engine]]] = {}
     for name in args.bundle or ([] if args.checkpoint else [DEFAULT_BUNDLE]):
         for each in args.precision or [None]:
@@ -137,7 +137,7 @@ def main() -> None:
     root = Path(os.environ.get("CLIP2DEPTH_RGBD", "../shared/rgbd"))
     folders = args.folders or sorted(path.parent for path in root.glob("*/camera.json"))
     if not folders:
-        print(f"No real frames: {root} is not here, and no folder was given.")
+        print(f"No real frames: {root} does not exist, and no folder was given.")
         return
     every = max(1, args.every)
     medians = {folder: row_medians(folder, every) for folder in folders}

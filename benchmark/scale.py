@@ -1,18 +1,18 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""How well each source of scale finds the metres, and holds them.
+"""Accuracy and stability of each scale source.
 
     python benchmark/scale.py [--simulated | --network | --real] [--rgbd FOLDER] [--bundle NAME] [--drives N]
 
-simulated  drives with true depth times a factor, with a network's flicker added, through the stabilizer: when
-           the factor is first within 3 %, and how far off it is afterwards. Odometry has 5 % of noise in
+simulated  drives with true depth times a factor, with the errors of a network added, through the stabilizer:
+           the time until the factor is within 3 %, and its error afterwards. Odometry has 5 % of noise in
            every step, one range in ten is wrong. 'slip': wheels turn 1.6 times too far from second 8 to 10.
-           'hidden': something 0.7 m away covers the floor from second 6 to 16.
-network    a bundle's own depth on simulated drives (sim:1 to sim:N, 16 by default), its absolute relative
-           error without a scale, with the exactly true camera height, with odometry (5 % of noise in every
-           step), and with the best single factor, chosen with the truth at hand.
-real       a bundle's absolute relative error in metres on real frames, with each source, beside the best that
-           one factor for the whole sequence can do, chosen with the truth at hand.
+           'hidden': an object at 0.7 m covers the floor from second 6 to 16.
+network    a bundle's own depth on simulated drives (sim:1 to sim:N, 16 by default): its absolute relative
+           error without a scale, with the exact camera height, with odometry (5 % of noise in every step),
+           and with the best single factor, computed from ground truth.
+real       a bundle's absolute relative error in meters on real frames, with each source, and with the best
+           single factor for the whole sequence, computed from ground truth.
 
 FOLDER of real frames: $CLIP2DEPTH_RGBD or ../shared/rgbd; without it only the drives are run.
 """
@@ -41,23 +41,23 @@ from clip2depth_ros.io.results import TRUTH_RANGE
 from clip2depth_ros.pipeline import Pipeline
 from clip2depth_ros.scale import FloorFinder, ScaleEstimator, ScaleSettings, sample_ranges
 from clip2depth_ros.simulation import Drive
-from clip2depth_ros.simulation.photography.depth_noise import Flicker
+from clip2depth_ros.simulation.photography.depth_noise import DepthNoise
 from clip2depth_ros.stabilizer import Stabilizer
 
 DRIVES = (0, 2, 4)
-"""Of these, 2 loses its floor out of sight on the way."""
+"""In drive 2, the floor leaves the view."""
 SECONDS, FPS, SIZE = 20.0, 15.0, (224, 168)
 FACTORS = (0.4, 1.0, 2.5)
 CASES = ("height", "height hidden", "odometry", "odometry slip", "ranges")
-"""A source, and what befalls it."""
+"""A scale source and a disturbance."""
 NEAR = 0.03
 RANGES = 60
 GRID = np.exp(np.linspace(np.log(0.25), np.log(4.0), 281))
-"""Factors among which the best one is sought, 1 % apart."""
+"""Candidates for the best factor, 1 % apart."""
 
 
 def odometry_of(frames: list[Frame], seed: int, slip: Callable[[float], float]) -> list[np.ndarray]:
-    """What wheels make of the true poses: 5 % of noise in every step, and slip(second) times the way."""
+    """Wheel odometry for the true poses: 5 % of noise in every step, and slip(second) times the distance."""
     rng, poses = np.random.default_rng([31, seed]), [frames[0].pose]
     for index, (before, after) in enumerate(itertools.pairwise(frames), 1):
         step = np.linalg.inv(before.pose) @ after.pose
@@ -75,7 +75,7 @@ def ranges_of(frame: Frame, seed: int, index: int) -> np.ndarray:
 
 
 def settings_of(frames: list[Frame]) -> dict[str, ScaleSettings]:
-    """Each source alone, with the mounting as a person would have measured it."""
+    """Each source alone, with the mounting as measured by hand."""
     start = frames[0].pose
     mounting = Floor(start[2, :3], start[2, 3], 1.0)
     return {
@@ -86,18 +86,18 @@ def settings_of(frames: list[Frame]) -> dict[str, ScaleSettings]:
 
 
 def drive(frames: list[Frame], seed: int, factor: float) -> dict[str, np.ndarray]:
-    """For every case (2, N): the factor over the true one, and published over true depth, at every frame."""
-    stabilizer, flicker, settings = Stabilizer(), Flicker(seed), settings_of(frames)
+    """For every case (2, N): factor over true factor, and published over true depth, for every frame."""
+    stabilizer, depth_noise, settings = Stabilizer(), DepthNoise(seed), settings_of(frames)
     estimators = {case: ScaleEstimator(settings[case.split()[0]]) for case in CASES}
     wheels = odometry_of(frames, seed, lambda time: 1.0)
     slipping = odometry_of(frames, seed, lambda time: 1.6 if 8 <= time < 10 else 1.0)
     found = {case: [] for case in CASES}
     for index, frame in enumerate(frames):
-        raw = flicker(frame.depth) * np.float32(factor)
+        raw = depth_noise(frame.depth) * np.float32(factor)
         stable = stabilizer.update(raw, frame.image, frame.camera, frame.stamp)
         hidden = stable.depth.copy()
         hidden[len(hidden) // 4 :] = np.minimum(hidden[len(hidden) // 4 :], np.float32(0.7 * factor))
-        # The stable depth has a scale of its own, which wanders by a percent or two.
+        # The stabilized depth has its own scale, which drifts by one or two percent.
         own = float(np.nanmedian(stable.depth / frame.depth))
         for case in CASES:
             covered = case.endswith("hidden") and 6 <= index / FPS < 16
@@ -183,7 +183,7 @@ def network(engine: Engine, drives: int) -> None:
 def predict(
     engine: Engine, folder: Path, settings: ScaleSettings | None, ranges: int = 0
 ) -> tuple[list[np.ndarray], list[np.ndarray], list[float]]:
-    """(depths, truths, factors) of a real sequence; every second pixel both ways."""
+    """(depths, truths, factors) of a real sequence; every second pixel in both directions."""
     pipeline = Pipeline(engine, scale=settings)
     depths, truths, factors = [], [], []
     with open_source(folder) as source:
@@ -211,7 +211,7 @@ def absolute_relative(depths: list[np.ndarray], truths: list[np.ndarray], factor
 
 
 def mounting_of(folder: Path) -> Floor:
-    """Height and tilt of the camera by the true depth's floor: the median over the sequence."""
+    """Height and tilt of the camera from the floor in true depth: the median over the sequence."""
     finder, level = FloorFinder(0.5), Floor.from_mounting(1.0)
     with open_source(folder) as source:
         floors = [finder.find(frame.depth, frame.camera, level.normal) for frame in source]
@@ -274,7 +274,7 @@ def main() -> None:
         return
     folders = [args.rgbd / name for name in ("kitchen", "hall")]
     if not all((folder / "camera.json").is_file() for folder in folders):
-        print(f"No real frames: {args.rgbd} is not here (--rgbd, or CLIP2DEPTH_RGBD).")
+        print(f"No real frames: {args.rgbd} does not exist (--rgbd, or CLIP2DEPTH_RGBD).")
         return
     with open_engine(open_bundle(args.bundle)) as engine:
         for folder in folders:

@@ -1,17 +1,18 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""An hour over DDS at 30 Hz, a hundred SIGKILLs, full disks: what is lost and what breaks is counted.
+"""Soak test: an hour over DDS at 30 Hz, a hundred SIGKILLs, full disks; counts losses and faults.
 
     python benchmark/soak.py [--minutes 60] [--kills 100] [--only PART] [--seed 0] [--output FILE]
 
-hour     depth_node, a camera that changes size, encoding and clock, pauses, sends broken images, is killed
-         and comes back, and listeners that come and go; in the middle third every core is busy with
-         something else. Every image must be accounted for: published, or counted as overtaken or refused.
-kills    node, run, export, adapt and a compiling engine killed at random moments; what they leave must be
-         whole, and the next start must work
-places   results and caches on a full disk, a home that cannot be written, /dev/shm full (needs root)
+hour     depth_node; a camera that changes size, encoding and clock, pauses, sends broken images, is killed
+and
+         restarted; and subscribers that start and stop. In the middle third, all cores are loaded. Every
+         image must be accounted for: published, or counted as overtaken or rejected.
+kills    node, run, export, adapt and a compiling engine are killed at random moments; their files must be
+         valid, and the next start must work
+places   results and caches on a full disk, a read-only home, /dev/shm full (needs root)
 
-Exit status 1 if there was a fault; --output writes what was found as Markdown. Needs the simulator and, for
+Exit status 1 if there was a fault; --output writes the results as Markdown. Needs the simulator and, for
 export and adapt, PyTorch.
 """
 
@@ -87,7 +88,7 @@ def main() -> int:
     args = parser.parse_args()
 
     if args.only in (None, "places") and os.geteuid() == 0 and "SOAK_OWN_MOUNTS" not in os.environ:
-        # every mount below vanishes with this process
+        # every mount below is removed with this process
         command = ["unshare", "--mount", sys.executable, *sys.argv]
         return subprocess.run(command, env=os.environ | {"SOAK_OWN_MOUNTS": "1"}).returncode
     lines, faults = [], []

@@ -1,15 +1,17 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""What benchmark/temporal.py does not tell of the stabilizer: ego-motion, honesty, time and memory.
+"""Measures of the stabilizer that are not in benchmark/temporal.py: ego-motion, calibration, time, memory.
 
     python benchmark/stabilizer.py [--rgbd FOLDER] [--frames N]
 
-ego-motion   how far vision says that the camera drove, over how far it did, in stretches of STRETCH metres
-             (the rest counts from half a stretch on), and in how many frames vision was trusted
-honesty      |log depth - log truth| over the deviation told: median over pixels and frames, and root mean
-             square with outliers cut at 10; an honest normal error has 0.67 and 1
-time         per frame on one core, median, of this thread alone, and the best of five runs of every frame
-memory       of the process after so many frames, MB
+ego-motion   estimated over true length of the camera's path, in stretches of STRETCH meters (the rest counts
+from
+             half a stretch on), and the number of frames with a trusted estimate
+honesty      |log depth - log truth| over the reported standard deviation: median over pixels and frames, and
+root
+             mean square clipped at 10; a calibrated normal error has 0.67 and 1
+time         per frame on one core, median, of this thread only, and the best of five runs of every frame
+memory       of the process after a number of frames, MB
 
 FOLDER of real frames: $CLIP2DEPTH_RGBD or ../shared/rgbd; without it only the simulated drives are run.
 """
@@ -38,7 +40,7 @@ SIZES = ((213, 160), (320, 240), (640, 480))
 
 
 def ego_motion(sequence: FrameSequence, depths: list[np.ndarray]) -> tuple[list[float], int]:
-    """Ratios of seen to true length of every stretch, and the number of frames with a trusted motion."""
+    """Ratios of estimated to true length of every stretch, and the number of frames with a trusted motion."""
     stabilizer, ratios, trusted = Stabilizer(), [], 0
     seen, true = np.eye(4), np.eye(4)
 
@@ -64,7 +66,7 @@ def ego_motion(sequence: FrameSequence, depths: list[np.ndarray]) -> tuple[list[
 
 
 def honesty(sequence: FrameSequence) -> tuple[float, float]:
-    """Median and root mean square of the errors over their deviations."""
+    """Median and root mean square of the errors over their standard deviations."""
     outcome = run(OWN, sequence)
     off = np.concatenate(
         [
@@ -88,16 +90,16 @@ def milliseconds(sequence: FrameSequence, size: tuple[int, int]) -> tuple[float,
             began = time.thread_time()
             stabilizer.update(depth, image, camera, stamp)
             taken.append(1e3 * (time.thread_time() - began))
-        runs.append(taken[3:])  # the first frames make buffers
+        runs.append(taken[3:])  # the first frames allocate buffers
     return float(np.median(runs)), float(np.median(np.min(runs, axis=0)))
 
 
 def memory(sequence: FrameSequence, frames: int) -> list[tuple[int, float]]:
-    """Frames so far, and megabytes of the process."""
+    """Number of frames so far, and memory of the process, MB."""
     stabilizer, found = Stabilizer(), []
     camera: Camera = sequence.camera
     for index in range(frames):
-        # To and fro, so that it never jumps.
+        # Forward and backward, so that it never jumps.
         turn = index % (2 * len(sequence) - 2)
         at = turn if turn < len(sequence) else 2 * len(sequence) - 2 - turn
         stabilizer.update(sequence.raw[at], sequence.images[at], camera, index * 33_000_000)
@@ -112,7 +114,7 @@ def main() -> None:
     parser.add_argument(
         "--rgbd", type=Path, default=Path(os.environ.get("CLIP2DEPTH_RGBD", "../shared/rgbd"))
     )
-    parser.add_argument("--frames", type=int, default=10_000, help="for memory; 0 leaves it out")
+    parser.add_argument("--frames", type=int, default=10_000, help="frames for the memory test; 0: skip it")
     args = parser.parse_args()
     cv2.setNumThreads(1)
     sequences = [driven(seed) for seed in DRIVES]

@@ -1,19 +1,20 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""How still depth holds: raw, averaged and stabilized, on the same frames.
+"""Temporal consistency of depth: raw, averaged and stabilized, on the same frames.
 
     python benchmark/temporal.py [--protocol A|B|C|still ...] [--rgbd FOLDER] [--bundle NAME]
-    python benchmark/temporal.py --films FOLDER         raw beside stable, a film for each sequence
-    python benchmark/temporal.py --picture FILE.jpg     the same in one picture: pixels over time
+    python benchmark/temporal.py --films FOLDER         raw beside stabilized depth, one video per sequence
+    python benchmark/temporal.py --picture FILE.jpg     the same in one image: pixels over time
 
 A      measured depth of real frames (kitchen, 120 at 320x240) with flicker added, and the time at 640x480
 B      the bundle's own depth of real frames: kitchen, hall, desk
 C      simulated drives among walking people, true depth with flicker added
-still  a camera that stands still in a room where nothing moves, true depth with flicker added
+still  a static camera in a static room, true depth with flicker added
 
-FOLDER of real frames: $CLIP2DEPTH_RGBD or ../shared/rgbd; without it only C and still are run. What the
-columns mean stands in clip2depth_ros/metrics/temporal.py and benchmark/steadiness/measures.py. Milliseconds
-are of one core, of this thread alone.
+"Flicker" is the error of a network that sees single frames (depth_noise.py of the simulation). FOLDER of real
+frames: $CLIP2DEPTH_RGBD or ../shared/rgbd; without it only C and still are run. The columns are explained in
+clip2depth_ros/metrics/temporal.py and benchmark/steadiness/measures.py. Milliseconds are of one core, of this
+thread only.
 """
 
 from __future__ import annotations
@@ -30,22 +31,22 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmark.steadiness import measures
 from benchmark.steadiness.methods import OWN, Outcome, methods, run
-from benchmark.steadiness.pictures import write_film, write_picture
+from benchmark.steadiness.pictures import write_image, write_video
 from benchmark.steadiness.sequences import FrameSequence, driven, flickered, predicted, still
 from clip2depth_ros.bundle.library import DEFAULT_BUNDLE
 
 PROTOCOLS = ("A", "B", "C", "still")
 PREDICTED = ("kitchen", "hall", "desk")
 DRIVES = (1, 4, 12, 20)
-"""Seeds whose people walk through the picture."""
+"""Seeds of drives in which people walk through the image."""
 PICTURED = "sim:16"
-"""What the picture shows: the demo's drive, for real frames may not be handed on."""
+"""Sequence of the picture: the demo's drive, because real frames may not be redistributed."""
 PICTURED_FRAMES = 220
 Columns = dict[str, Callable[[list[Outcome]], str]]
 
 
 def table(name: str, sequences: list[FrameSequence], columns: Columns) -> None:
-    """Print a row for every method and a column for every measure over all the sequences."""
+    """Print a row for every method and a column for every measure over all sequences."""
     camera = sequences[0].camera
     print(f"{name}: {sum(map(len, sequences))} frames, {camera.width}x{camera.height}")
     columns = columns | {
@@ -64,7 +65,7 @@ def percent(value: float) -> str:
 
 
 def common_columns(sequences: list[FrameSequence]) -> Columns:
-    """Accuracy, and TAE where the poses are known; means over the sequences."""
+    """Accuracy, and TAE if the poses are known; means over the sequences."""
 
     def mean(measure: Callable[..., float], *arguments) -> Callable[[list[Outcome]], str]:
         return lambda outcomes: percent(
@@ -143,23 +144,23 @@ def main() -> None:
         "--rgbd", type=Path, default=Path(os.environ.get("CLIP2DEPTH_RGBD", "../shared/rgbd"))
     )
     parser.add_argument("--bundle", default=DEFAULT_BUNDLE)
-    parser.add_argument("--films", type=Path, metavar="FOLDER", help="films of B and C, and nothing else")
+    parser.add_argument("--films", type=Path, metavar="FOLDER", help="only write videos of B and C")
     parser.add_argument(
-        "--picture", type=Path, metavar="FILE", help="a picture of raw and stable, and nothing else"
+        "--picture", type=Path, metavar="FILE", help="only write an image of raw and stabilized depth"
     )
     args = parser.parse_args()
     if args.picture is not None:
-        print(write_picture(predicted(PICTURED, args.bundle, PICTURED_FRAMES), args.picture))
+        print(write_image(predicted(PICTURED, args.bundle, PICTURED_FRAMES), args.picture))
     if args.films is not None:
         for name in PREDICTED:
-            print(write_film(predicted(args.rgbd / name, args.bundle), args.films / f"{name}.mp4"))
+            print(write_video(predicted(args.rgbd / name, args.bundle), args.films / f"{name}.mp4"))
         for seed in DRIVES:
-            print(write_film(driven(seed), args.films / f"drive_{seed}.mp4"))
+            print(write_video(driven(seed), args.films / f"drive_{seed}.mp4"))
     if args.picture is not None or args.films is not None:
         return
     for protocol in args.protocol:
         if protocol in "AB" and not args.rgbd.is_dir():
-            print(f"protocol {protocol}: no real frames at {args.rgbd}, left out")
+            print(f"protocol {protocol}: no real frames at {args.rgbd}, skipped")
             continue
         print(f"protocol {protocol}")
         if protocol == "A":

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Do large messages arrive between two processes, and how late?
+"""Measures loss and latency of large messages between two processes.
 
-One process publishes at a fixed rate what a camera and the depth node publish, another receives. Latency is
-from just before `publish` to the callback, with the message unpacked. Messages are kept and refilled in
-place, as the node does, so filling them is not what is measured.
+One process publishes the messages of a camera and of the depth node at a fixed rate, another receives them.
+Latency is from just before `publish` to the callback with the unpacked message. Messages are reused and
+refilled in place, as in the node, so that filling them is not measured.
 
     python benchmark/transport.py [--seconds 10] [--rate 30] [--width 640] [--height 480] [--one-sided]
 """
@@ -37,7 +37,7 @@ SETTINGS = {"default": (), "ours": ("publish", "receive"), "sender": ("publish",
 
 
 def topics(case):
-    """The topics of a case: (name, is it a cloud)."""
+    """The topics of a case: (name, whether it is a cloud)."""
     kind = case.split()[0]
     return [("image", False)] * (kind != "cloud") + [("cloud", True)] * (kind != "image")
 
@@ -67,7 +67,7 @@ def new_message(cloud, width, height):
 
 
 def publish(case, seconds, rate, width, height):
-    """Publish for `seconds` once somebody has subscribed; print how many, as JSON."""
+    """Publish for `seconds` after somebody has subscribed; print the number of messages as JSON."""
     import rclpy
 
     rclpy.init()
@@ -79,7 +79,7 @@ def publish(case, seconds, rate, width, height):
     deadline = time.monotonic() + 20
     while any(p.get_subscription_count() == 0 for p, _ in outputs):
         if time.monotonic() > deadline:
-            raise SystemExit("transport: no subscriber came in 20 s")
+            raise SystemExit("transport: no subscriber within 20 s")
         rclpy.spin_once(node, timeout_sec=0.05)
     time.sleep(1.0)
     count, start = int(seconds * rate), time.monotonic()
@@ -111,8 +111,9 @@ def camera_info(width, height, focal):
     return info
 
 
-def film(topic, message, info, fill, *, warm_up, seconds, rate, patience=math.inf):
-    """Publish images, each after its camera_info, once somebody listens; give up after `patience` seconds.
+def publish_images(topic, message, info, fill, *, warm_up, seconds, rate, timeout=math.inf):
+    """Publish images, each after its camera_info, to a subscriber; give up after `timeout` seconds without
+    one.
 
     message: refilled by fill(number) for every image. Prints "counting" after warm_up seconds, and in the end
     the stamps from then on, nanoseconds, as JSON.
@@ -125,7 +126,7 @@ def film(topic, message, info, fill, *, warm_up, seconds, rate, patience=math.in
     images = node.create_publisher(type(message), topic, qos_profile_sensor_data)
     infos = node.create_publisher(type(info), "camera_info", qos_profile_sensor_data)
     message.header.frame_id = info.header.frame_id = "camera"
-    deadline = time.monotonic() + patience
+    deadline = time.monotonic() + timeout
     while images.get_subscription_count() == 0:
         if time.monotonic() > deadline:
             return
@@ -144,11 +145,11 @@ def film(topic, message, info, fill, *, warm_up, seconds, rate, patience=math.in
         infos.publish(info)
         images.publish(message)
     print(json.dumps(stamps), flush=True)
-    time.sleep(3.0)  # what is on its way shall arrive
+    time.sleep(3.0)  # wait for messages in transit
 
 
 def receive(case):
-    """Receive until nothing has come for 4 s (25 s for the first message); print what came, as JSON."""
+    """Receive until no message has arrived for 4 s (25 s for the first one); print the messages as JSON."""
     import rclpy
 
     rclpy.init()
@@ -180,7 +181,7 @@ def receive(case):
 
 
 def environment(with_profile):
-    """This process's environment, without or with our profile, on Fast DDS and on this machine only."""
+    """This process's environment with or without our profile, for Fast DDS on this machine only."""
     result = {k: v for k, v in os.environ.items() if k not in (*VARIABLES, "FASTDDS_BUILTIN_TRANSPORTS")}
     result["RMW_IMPLEMENTATION"] = "rmw_fastrtps_cpp"
     result.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
@@ -225,7 +226,7 @@ def main():
     parser.add_argument("--rate", type=float, default=30)
     parser.add_argument("--width", type=int, default=640)
     parser.add_argument("--height", type=int, default=480)
-    parser.add_argument("--case", choices=CASES, help="only this one")
+    parser.add_argument("--case", choices=CASES, help="only this case")
     parser.add_argument("--one-sided", action="store_true", help="also with the profile in one process only")
     parser.add_argument("--part", choices=("publish", "receive"), help=argparse.SUPPRESS)
     options = parser.parse_args()

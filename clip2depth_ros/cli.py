@@ -18,18 +18,18 @@ from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.files.replacing import cannot_write
 from clip2depth_ros.system.interrupts import Terminated, plain_interrupts, termination_as_exception
 
-# What a disk says that takes no more. Writers that know their file's name say it themselves; this is for
-# those of libraries.
+# Errors of a disk that accepts no more data. Writers that know the file's name raise their own error; these
+# errors come from libraries.
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 
 
 def command_names() -> list[str]:
-    """Every subcommand there is."""
+    """The names of all subcommands."""
     return sorted(module.name for module in pkgutil.iter_modules(commands.__path__) if module.name[0] != "_")
 
 
 def make_parser(chosen: str | None) -> argparse.ArgumentParser:
-    """The parser. Only the chosen subcommand's module is imported, or all of them when none is chosen."""
+    """The parser. It imports only the chosen subcommand's module, or all modules when none is chosen."""
     parser = argparse.ArgumentParser(
         prog="clip2depth", description="Metric depth from one camera.", allow_abbrev=False
     )
@@ -38,7 +38,7 @@ def make_parser(chosen: str | None) -> argparse.ArgumentParser:
     names = command_names()
     for name in names:
         if chosen in names and name != chosen:
-            # Known to argparse, so that its messages list it, but not loaded.
+            # Registered without its module, so that argparse lists it in messages.
             subparsers.add_parser(name, add_help=False)
             continue
         module = importlib.import_module(f"{commands.__name__}.{name}")
@@ -53,8 +53,8 @@ def make_parser(chosen: str | None) -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a subcommand.
 
-    Returns the exit code: 2 for mistakes in the call or its inputs, 130 after SIGINT, 143 after SIGTERM, by
-    the shells' convention.
+    Returns the exit code: 2 for errors in the arguments or inputs, 130 after SIGINT and 143 after SIGTERM
+    (the shell convention).
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     command = arguments[0] if arguments else None

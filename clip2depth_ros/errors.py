@@ -1,21 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The one error that people are meant to read, and how text from elsewhere is quoted in it."""
+"""The error class for users, and quoting of external text in messages."""
 
 from __future__ import annotations
 
 
 class Clip2DepthError(ValueError):
-    """A known mistake, said in one sentence: what was wrong, where, and what to do.
+    """A known user error in one sentence: what is wrong, where, and what to do.
 
-    The command line prints it on one line and exits with 2; nodes log it and carry on or stay inactive.
+    The command line prints it on one line and exits with 2; nodes log it and continue or stay inactive.
     """
 
 
 def printable(text: object, limit: int = 60) -> str:
     """Text from a message or a file, for a sentence or a log: one line of at most about `limit` characters.
 
-    Whoever sends it could otherwise fill the log, write lines of its own into it, or command the terminal.
-    Control characters, line breaks and invisible characters are written as escape sequences.
+    Otherwise its sender could fill the log, forge log lines, or send control sequences to the terminal.
+    Control characters, line breaks and invisible characters are replaced by escape sequences.
     """
     whole = str(text)
     shown = whole[:limit]

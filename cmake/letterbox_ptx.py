@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Compile the letterbox kernel to the PTX that ships: `python cmake/letterbox_ptx.py`; needs NVRTC, no GPU.
+"""Compile the letterbox kernel to the included PTX: `python cmake/letterbox_ptx.py`; needs NVRTC, no GPU.
 
-The driver compiles PTX for the GPU at hand, so a robot needs no compiler. It is written for compute
-capability 7.5, which all later ones run, and in PTX version 7.0, which drivers from CUDA 11 on read.
+The driver compiles the PTX for the GPU in use, so a robot needs no compiler. The PTX targets compute
+capability 7.5, which all later GPUs support, and PTX version 7.0, which drivers from CUDA 11 on read.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def compiled(source: str, architecture: str) -> str:
 
 
 def written() -> str:
-    """letterbox.ptx as it has to be: which source it is of, and the code without the compiler's remarks."""
+    """The content of letterbox.ptx: the hash of its source, and the code without compiler comments."""
     source = SOURCE.read_text(encoding="utf-8")
     code = re.sub(r"//[^\n]*", "", compiled(source, OLDEST))
     code = re.sub(r"\.version [\d.]+", f".version {PTX_VERSION}", code)
@@ -46,7 +46,7 @@ def written() -> str:
 
 
 def digest() -> str:
-    """SHA-256 of the source."""
+    """SHA-256 of the CUDA source."""
     return hashlib.sha256(SOURCE.read_bytes()).hexdigest()
 
 

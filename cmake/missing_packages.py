@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Prints the Debian/Ubuntu packages that this machine lacks for `make`, on one line.
+"""Print the Debian/Ubuntu packages that `make` needs and this machine lacks, on one line.
 
-Run with the Python that the virtual environment will be made of; needs nothing but the standard library.
+Run it with the Python of the future virtual environment; it needs only the standard library.
 """
 
 import shutil

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""pip's build backend: setuptools, which also asks for the ROS 2 wheels that the messages are built with."""
+"""pip's build backend: setuptools, plus the ROS 2 wheels for building the messages."""
 
 import ros_wheels
 from setuptools.build_meta import *  # noqa: F403

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 #
-# Mends ROS 2 from PyPI; pass it as -DCMAKE_PROJECT_INCLUDE=<this file>. A ROS installation from apt needs none of it.
+# Fixes ROS 2 from PyPI; pass it as -DCMAKE_PROJECT_INCLUDE=<this file>. A ROS installation from apt does not need it.
 #
-# The wheels' exported *rosidl_generator_py targets name the Python and NumPy include folders of the machine that built
-# the wheels. CMake refuses an imported target with an include folder that does not exist, so such folders are dropped.
-# Our own target of that kind would hand on the same defect, and a virtual environment inside the source tree makes
-# CMake refuse it outright; nobody compiles against that target, so its folders go too.
-# The targets appear while CMakeLists.txt runs and are checked after it ends: hence the deferred call in between.
+# The wheels' exported *rosidl_generator_py targets contain the Python and NumPy include folders of the machine that
+# built the wheels. CMake rejects an imported target with a missing include folder, so such folders are removed. Our own
+# target of that kind would export the same defect, and CMake rejects it if the virtual environment is inside the source
+# tree. Nothing compiles against that target, so its include folders are removed too.
+# The targets appear while CMakeLists.txt runs and are checked after it ends: hence the deferred call.
 
 function(clip2depth_drop_missing_includes)
   get_property(targets DIRECTORY PROPERTY IMPORTED_TARGETS)
@@ -17,7 +17,7 @@ function(clip2depth_drop_missing_includes)
     endif()
     set(present "")
     foreach(folder IN LISTS folders)
-      # A generator expression is not a path yet; it stays.
+      # Generator expressions are kept, because they are not paths yet.
       if(folder MATCHES "\\$<" OR IS_DIRECTORY "${folder}")
         list(APPEND present "${folder}")
       endif()

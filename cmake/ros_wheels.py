@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which of PyPI's ROS 2 wheels the package is built with and depends on.
+"""Selects the ROS 2 wheels from PyPI for building the package and as its dependencies.
 
-ROS 2 from PyPI exists for more than one distribution, and messages built with one do not fit the libraries of
-another. The distribution is the one that CLIP2DEPTH_ROS names, or the one that is installed, or DEFAULT. What
-the build requires and what the built wheel depends on follow from the same choice, so pip never mixes two.
+PyPI has wheels for more than one ROS 2 distribution, and messages built with one are not compatible with the
+libraries of another. The distribution is the one in CLIP2DEPTH_ROS, or the installed one, or DEFAULT. Build
+requirements and dependencies of the built wheel follow from the same choice, so pip never mixes two.
 
-The wheels are for x86_64 only. On another machine, or where CLIP2DEPTH_ROS is NONE, the package is installed
-without messages and without ROS: the command `clip2depth` and the Python API, which need neither.
+The wheels are for x86_64 only. On another machine, or if CLIP2DEPTH_ROS is NONE, the package is installed
+without messages and without ROS: only the command `clip2depth` and the Python API, which do not need them.
 """
 
 import os
@@ -18,8 +18,8 @@ from importlib import metadata
 DEFAULT = "kilted"
 NONE = "none"
 
-# The versions of rclpy that belong to a distribution, and the wheels that only building needs. The wheels of
-# libraries hold each other to their own distribution's versions; those of build tools need the versions here.
+# For each distribution: the versions of rclpy, and the wheels that only the build needs. Library wheels
+# require the matching versions of each other; wheels of build tools need the versions here.
 RCLPY = {"kilted": (9, 10), "jazzy": (7, 8)}
 GENERATORS = {
     "kilted": [
@@ -59,7 +59,7 @@ RUN = [
 
 
 def installed_distribution() -> str | None:
-    """The distribution whose rclpy is installed, if any: in this environment first, though pip hides it."""
+    """The distribution of the installed rclpy, if any: first from this environment, although pip hides it."""
     environment = [sysconfig.get_path("purelib"), *sys.path]
     for found in metadata.distributions(name="ros-rclpy", path=environment):
         major = int(found.version.split(".")[0])
@@ -70,7 +70,7 @@ def installed_distribution() -> str | None:
 def distribution() -> str | None:
     """The ROS 2 distribution to build for, None = without ROS.
 
-    Raises ValueError when CLIP2DEPTH_ROS asks for one that cannot be had.
+    Raises ValueError if CLIP2DEPTH_ROS names an unavailable one.
     """
     asked = os.environ.get("CLIP2DEPTH_ROS")
     if asked == NONE:
@@ -78,7 +78,8 @@ def distribution() -> str | None:
     installed = installed_distribution()
     if asked and asked not in RCLPY:
         raise ValueError(
-            f"CLIP2DEPTH_ROS is {asked!r}, but ROS 2 on PyPI is one of: {', '.join(RCLPY)}; or {NONE}."
+            f"CLIP2DEPTH_ROS is {asked!r}, but must be one of the ROS 2 distributions on PyPI: "
+            f"{', '.join(RCLPY)}; or {NONE}."
         )
     if not installed and platform.machine() != "x86_64":
         if asked:
@@ -90,7 +91,7 @@ def distribution() -> str | None:
     if asked and installed and asked != installed:
         raise ValueError(
             f"CLIP2DEPTH_ROS is {asked!r}, but this environment has ROS 2 {installed}: "
-            "take a new environment (make clean removes the one in .venv)."
+            "use a new environment (make clean removes the one in .venv)."
         )
     return asked or installed or DEFAULT
 
@@ -105,7 +106,7 @@ def run_requirements() -> list[str]:
 
 
 def build_requirements() -> list[str]:
-    """The ROS wheels and tools that building the messages needs; none without ROS."""
+    """The ROS wheels and tools for building the messages; none without ROS."""
     chosen = distribution()
     if chosen is None:
         return []

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A camera that plays a simulated drive, a video, a folder or a recording, and depth from it.
+"""A camera node that plays a simulated drive, a video, a folder or a recording, and a depth node.
 
     ros2 launch clip2depth_ros demo.launch.py use_rviz:=true
     ros2 launch clip2depth_ros demo.launch.py odometry.topic:=camera/odometry
     ros2 launch clip2depth_ros demo.launch.py input:=/path/to/video.mp4 horizontal_fov:=1.2
 
-It takes the arguments of depth.launch.py too, and ends when one of its processes ends.
+It also accepts the arguments of depth.launch.py, and ends when one of its processes ends.
 """
 
 from pathlib import Path
@@ -31,8 +31,8 @@ from clip2depth_ros.ros.parameters.depth_settings import CameraSettings
 
 DEPTH = Path(__file__).resolve().parent / "depth.launch.py"
 
-# Argument: (parameter of camera_node, default). An empty default leaves the parameter to the node. The last
-# two are arguments of depth.launch.py as well, and mean the same there.
+# Argument: (parameter of camera_node, default). An empty default keeps the node's default. The last two are
+# also arguments of depth.launch.py, with the same meaning.
 CAMERA_ARGUMENTS = {
     "input": ("source", "sim:1"),
     "loop": ("loop", "true"),
@@ -45,7 +45,7 @@ CAMERA_ARGUMENTS = {
 
 
 def generate_launch_description():
-    """The launch description that `ros2 launch` asks for."""
+    """The launch description for `ros2 launch`."""
     facts = {fact.name: fact for fact in parameters_of(CameraSettings)}
     declared = [
         DeclareLaunchArgument(name, default_value=default, description=facts[parameter].description)
@@ -74,13 +74,13 @@ def _camera(context):
         if text := given[argument]:
             values[name] = facts[name].checked(text if facts[name].type is str else yaml.safe_load(text))
     if not values["loop"]:
-        values["wait_for_subscribers"] = 1  # or a short input would be over before depth_node is there
+        values["wait_for_subscribers"] = 1  # otherwise a short input could end before depth_node runs
     namespace = given["namespace"]
     topic = "/".join(["", *namespace.split("/"), given.get("name", "clip2depth"), "points"]).replace(
         "//", "/"
     )
     return [
-        LogInfo(msg=f"To see something: use_rviz:=true, or `ros2 topic hz {topic}`. Ctrl-C ends it."),
+        LogInfo(msg=f"To see the result: use_rviz:=true, or `ros2 topic hz {topic}`. Ctrl-C ends it."),
         Node(
             package="clip2depth_ros",
             executable="camera_node",

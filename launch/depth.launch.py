@@ -7,9 +7,8 @@
 
     ros2 launch clip2depth_ros depth.launch.py adapt:=true odometry.topic:=/odom mounting.z:=0.31
 
-Every parameter of depth_node is an argument of the same name, and with adapt:=true those of adapt_node, too.
-An argument that is not given leaves its parameter to params_file, and what that leaves out has the node's
-default.
+Every parameter of depth_node is an argument of the same name; with adapt:=true also every parameter of
+adapt_node. If an argument is not given, the value from params_file is used, or else the node's default.
 """
 
 import json
@@ -33,30 +32,30 @@ from clip2depth_ros.ros.parameters.depth_settings import DepthSettings
 CONFIG = Path(__file__).resolve().parent.parent / "config"
 
 DELIBERATE = (0, 2, -signal.SIGINT, -signal.SIGTERM)
-"""Exit codes of a node that was told to end, or that cannot work as it was started (2)."""
-RESTART_DELAY = 1.0  # seconds: a process that crashes at once shall not fill the computer
+"""Exit codes of a node that was stopped, or that cannot work with its arguments (2)."""
+RESTART_DELAY = 1.0  # seconds; limits the load from a process that crashes at once
 
 ARGUMENTS = {
-    "image_topic": ("image", "Topic of the camera's images, without the transport's ending."),
+    "image_topic": ("image", "Topic of the camera's images, without the suffix of the transport."),
     "namespace": ("", "Namespace of the node and of every topic that is not absolute."),
-    "name": ("clip2depth", "Name of the node, and so the first word of its topics."),
+    "name": ("clip2depth", "Name of the node, and the prefix of its topics."),
     "params_file": (str(CONFIG / "depth.yaml"), "File with the node's parameters."),
     "use_sim_time": ("", "true: the node's clock is /clock."),
     "log_level": ("info", "debug, info, warn, error or fatal."),
     "adapt": (
         "false",
-        "true: adapt_node beside depth_node: it keeps keyframes, has the network learn, offers the result.",
+        "true: also start adapt_node, which stores keyframes, trains the network and offers the result.",
     ),
     "use_rviz": ("false", "true: show camera, depth, points and scan in RViz."),
     "fixed_frame": (
         "camera_optical_frame",
-        "RViz's fixed frame: the images' frame_id, or a frame of a tf tree with it.",
+        "Fixed frame of RViz: the images' frame_id, or a frame that tf connects to it.",
     ),
 }
 
 
 def generate_launch_description():
-    """The launch description that `ros2 launch` asks for."""
+    """The launch description for `ros2 launch`."""
     declared = [
         DeclareLaunchArgument(name, default_value=default, description=description)
         for name, (default, description) in ARGUMENTS.items()
@@ -71,22 +70,22 @@ def generate_launch_description():
 
 
 def _facts():
-    """The parameters of both nodes, those that they share once."""
+    """The parameters of both nodes; shared parameters once."""
     return {
         fact.name: fact for settings in (AdaptSettings, DepthSettings) for fact in parameters_of(settings)
     }.values()
 
 
 def _start(context, cameras=None):
-    """The node, and adapt_node and RViz if asked for, from the arguments as they were given.
+    """Actions for the node, and for adapt_node and RViz if requested, from the given arguments.
 
-    cameras: namespaces of several cameras for one process, and their parameter files, "" for params_file.
+    cameras: namespaces of several cameras for one process, each with its parameter file; "" for params_file.
     """
     given = context.launch_configurations
     name = given["name"]
     extra, reason = large_message_environment(context.environment)
     actions = (
-        [LogInfo(msg=f"Fast DDS goes without our profile for large messages: {reason}.")] if reason else []
+        [LogInfo(msg=f"Fast DDS runs without our profile for large messages: {reason}.")] if reason else []
     )
     common = {
         "package": "clip2depth_ros",
@@ -112,7 +111,7 @@ def _start(context, cameras=None):
             executable="depth_nodes",
             arguments=[f"{camera}={file}" for camera, file in files.items()],
             parameters=[_parameters(given)],
-            # Not as the argument `name`: launch would write the parameters for a node of that full name.
+            # Not as the argument `name`: launch would write the parameters for a node with that full name.
             ros_arguments=["-r", f"__node:={name}", *logging],
             **common,
         )
@@ -136,12 +135,12 @@ def _start(context, cameras=None):
 
 
 def _kept(**options):
-    """The node, and what starts it again after a kill, a crash or its watchdog."""
+    """The node, and an action that restarts it after a kill, a crash or its watchdog."""
 
     def start_again(event, context):
         if context.is_shutdown or event.returncode in DELIBERATE:
             return None
-        reason = f"{options['executable']} ended with {event.returncode} and is started again."
+        reason = f"{options['executable']} ended with {event.returncode} and is restarted."
         return [LogInfo(msg=reason), TimerAction(period=RESTART_DELAY, actions=_kept(**options))]
 
     node = Node(**options)
@@ -152,7 +151,7 @@ def _rviz(given, namespace):
     """RViz for one camera."""
     _require_rviz()
     name = given["name"]
-    # The configuration names the topics of a node /clip2depth; relative names follow RViz's namespace.
+    # The configuration uses the topics of a node /clip2depth; relative names follow RViz's namespace.
     topics = ("depth/image_rect", "depth/std_dev", "points", "scan")
     return Node(
         package="rviz2",
@@ -177,14 +176,14 @@ def _require_rviz():
 
 
 def _file(path):
-    """The parameter file, if it is one."""
+    """The parameter file. Raises Clip2DepthError if it does not exist."""
     if not Path(path).is_file():
-        raise Clip2DepthError(f"params_file is '{path}', and there is no such file.")
+        raise Clip2DepthError(f"params_file '{path}' does not exist.")
     return path
 
 
 def _parameters(given, settings=DepthSettings):
-    """A node's parameters from those arguments that were given, in the parameters' own types."""
+    """A node's parameters from the given arguments, in the parameters' own types."""
     values = {}
     for fact in parameters_of(settings):
         text = given[fact.name]
@@ -192,12 +191,12 @@ def _parameters(given, settings=DepthSettings):
             values[fact.name] = fact.checked(text if fact.type is str else yaml.safe_load(text))
     if given["use_sim_time"]:
         values["use_sim_time"] = _flag("use_sim_time", given["use_sim_time"])
-    # ParameterValue keeps a text a text, where launch would make a number of a bundle called "7".
+    # ParameterValue keeps a string a string; launch would make a number of a bundle called "7".
     return {name: ParameterValue(value, value_type=type(value)) for name, value in values.items()}
 
 
 def _logging(level):
-    """The level for our node's messages; the middleware under it talks too much below `info`."""
+    """The log level for our node only: below `info`, the middleware logs too much."""
     levels = ("debug", "info", "warn", "error", "fatal")
     if level not in levels:
         raise Clip2DepthError(f"log_level is '{level}', but must be one of: {', '.join(levels)}.")
@@ -206,7 +205,7 @@ def _logging(level):
 
 
 def _flag(name, text):
-    """True or false from an argument's text; empty is false."""
+    """Parse an argument's text as a boolean; empty is false."""
     if text.lower() not in ("true", "1", "false", "0", ""):
         raise Clip2DepthError(f"{name} is '{text}', but must be true or false.")
     return text.lower() in ("true", "1")

@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Depth, points and scan from several cameras: a node for each, in the camera's namespace.
+"""Depth, points and scan from several cameras: one node for each, in the camera's namespace.
 
     ros2 launch clip2depth_ros multi_camera.launch.py cameras:=front,rear
     ros2 launch clip2depth_ros multi_camera.launch.py cameras:=front,rear params_folder:=cameras
 
-This listens to /front/image_raw and /rear/image_raw, and publishes /front/clip2depth/points and so on. What
-differs between the cameras, their mounting first of all, stands in front.yaml and rear.yaml of params_folder.
-Every other argument of depth.launch.py is for all of them.
+This subscribes to /front/image_raw and /rear/image_raw, and publishes /front/clip2depth/points and so on.
+Settings that differ between the cameras, above all their mounting, belong in front.yaml and rear.yaml of
+params_folder. Every other argument of depth.launch.py applies to all of them.
 
-The nodes are in one process and share one engine, in turn. With one_process:=false each has a process and an
-engine of its own; on a CPU with N cores, threads:=N divided by the number of cameras then keeps them out of
-each other's way.
+The nodes run in one process and share one engine in turn. With one_process:=false each has its own process
+and engine; on a CPU with N cores, set threads to N divided by the number of cameras, so that they do not
+compete for cores.
 """
 
 import re
@@ -26,16 +26,16 @@ from clip2depth_ros.errors import Clip2DepthError
 DEPTH = Path(__file__).resolve().parent / "depth.launch.py"
 
 ARGUMENTS = {
-    "cameras": (None, "Names of the cameras, with commas between them: the namespaces of their topics."),
+    "cameras": (None, "Names of the cameras, separated by commas: the namespaces of their topics."),
     "image_topic": ("image_raw", "Topic of each camera's images, in its namespace unless it begins with /."),
-    "namespace": ("", "Namespace before the cameras' own."),
-    "one_process": ("true", "false: a process for each camera, with an engine of its own."),
-    "params_folder": ("", "Folder with CAMERA.yaml for those cameras that have parameters of their own."),
+    "namespace": ("", "Namespace that precedes those of the cameras."),
+    "one_process": ("true", "false: one process for each camera, with its own engine."),
+    "params_folder": ("", "Folder with CAMERA.yaml for the cameras that have their own parameters."),
 }
 
 
 def generate_launch_description():
-    """The launch description that `ros2 launch` asks for."""
+    """The launch description for `ros2 launch`."""
     declared = [
         DeclareLaunchArgument(name, default_value=default, description=description)
         for name, (default, description) in ARGUMENTS.items()
@@ -54,7 +54,7 @@ def _depth():
 
 
 def _nodes(context):
-    """One process for all cameras, or one for each, by depth.launch.py."""
+    """One process for all cameras, or one for each, with depth.launch.py."""
     given, depth = context.launch_configurations, _depth()
     base = given["namespace"].rstrip("/")
     cameras = {
@@ -70,27 +70,27 @@ def _nodes(context):
         include = IncludeLaunchDescription(
             PythonLaunchDescriptionSource(str(DEPTH)), launch_arguments=arguments.items()
         )
-        # scoped, or the second camera would find the first one's arguments
+        # scoped, because otherwise the second camera would get the arguments of the first
         actions.append(GroupAction([include], scoped=True, forwarding=True))
     return actions
 
 
 def _names(text):
-    """The cameras' names, which must be names of namespaces and differ."""
+    """The names of the cameras, which must be valid namespaces and differ."""
     names = [name.strip().strip("/") for name in text.split(",") if name.strip()]
     wrong = [name for name in names if not re.fullmatch(r"[A-Za-z_]\w*(/[A-Za-z_]\w*)*", name)]
     if wrong or not names or len(set(names)) < len(names):
         raise Clip2DepthError(
-            f"cameras is '{text}', but must be different names with commas between them, such as front,rear."
+            f"cameras is '{text}', but must be different names separated by commas, such as front,rear."
         )
     return names
 
 
 def _file(folder, camera):
-    """The camera's own parameter file, "" where it has none; a folder that is none of theirs is an error."""
+    """The camera's own parameter file, or "". Raises Clip2DepthError if the folder does not exist."""
     if not folder:
         return ""
     if not Path(folder).is_dir():
-        raise Clip2DepthError(f"params_folder is '{folder}', and there is no such folder.")
+        raise Clip2DepthError(f"params_folder '{folder}' does not exist.")
     file = Path(folder) / f"{camera.replace('/', '_')}.yaml"
     return str(file) if file.is_file() else ""

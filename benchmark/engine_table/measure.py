@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """One row of the table: `python measure.py BUNDLE ENGINE DEVICE PRECISION SECONDS THREADS`.
 
-In a process of its own, so that its memory is this engine's, and an engine that crashes costs one row.
+In its own process, so that the memory is this engine's, and a crash costs only one row.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ WARM_UP = 3
 
 
 def measure(bundle_path: str, engine: str, device: str, precision: str, seconds: float, threads: int) -> dict:
-    """A row's figures: seconds, bytes, relative deviations. `missing` instead, where it cannot be had."""
+    """The values of a row: seconds, bytes, relative errors; or only `missing`, the reason for none."""
     bundle = open_bundle(bundle_path)
     images, depth = answers(bundle)
     before = _memory(device)
@@ -68,16 +68,16 @@ def _percentiles(times) -> tuple[float, float]:
 
 
 def _memory(device: str) -> int:
-    """Bytes in use: of the GPU as a whole, or this process's largest size so far."""
+    """Bytes in use: of the whole GPU, or this process's peak so far."""
     if device == "cpu":
-        # not getrusage's, which begins with the size of the process that started this one
+        # not getrusage's value, which starts at the size of the parent process
         for line in Path("/proc/self/status").read_text().splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024
-        raise RuntimeError("/proc/self/status tells no VmHWM")
+        raise RuntimeError("/proc/self/status has no VmHWM")
     try:
         return cuda.memory_in_use()
-    except (cuda.CudaError, EngineUnavailable):  # the engine, asked next, says why
+    except (cuda.CudaError, EngineUnavailable):  # the engine, opened next, reports the reason
         return 0
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The networks of the table as bundles, with PyTorch's own answers in FP32 beside them."""
+"""The networks of the table as bundles, each with PyTorch's results in FP32."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from clip2depth_ros.bundle import Bundle, open_bundle
 
 PEER = "ViT-S/14 + DPT (peer)"
 
-# (height, width) of each; the first is the one it is made for, the others mostly near 352x352 and 480x640.
+# (height, width) of each; first the network's own size, the others mostly near 352x352 and 480x640.
 SIZES = {
     "mini": ((160, 224), (192, 256), (352, 352), (480, 640)),
     "MobileCLIP2-S0": ((192, 256), (352, 352), (480, 640)),
@@ -23,18 +23,18 @@ SIZES = {
 BACKBONES = {"ViT-B-16": "ViT-B-16-quickgelu"}
 ANSWERS = "answers.npz"
 IMAGES = 3
-LOG_SPREAD = 0.5  # standard deviation of the logarithm of depth over an image, about
+LOG_SPREAD = 0.5  # approximate standard deviation of log depth over an image
 
 
 def needs() -> str:
-    """Why networks other than the bundle that ships cannot be made here; "" when they can."""
+    """Why networks other than the included bundle cannot be created here; "" if they can."""
     missing = [name for name in ("torch", "open_clip", "timm") if find_spec(name) is None]
     return f"needs {' and '.join(missing)}: pip install 'clip2depth_ros[train]'" if missing else ""
 
 
 def bundle_of(name: str, size: tuple[int, int], folder: Path) -> Bundle:
-    """The network as a bundle, made in `folder` unless it is there. Random weights, seed 0; only mini at its
-    own size is the bundle that ships. Needs PyTorch but for that one.
+    """The network as a bundle, created in `folder` if missing. Random weights, seed 0, except for mini at its
+    own size, which is the included bundle. Needs PyTorch except for that one.
     """
     own = folder / f"{name.split()[0].replace('/', '-')}_{size[1]}x{size[0]}"
     if (own / ANSWERS).is_file():
@@ -45,17 +45,17 @@ def bundle_of(name: str, size: tuple[int, int], folder: Path) -> Bundle:
 
 
 def answers(bundle: Bundle) -> tuple[np.ndarray, np.ndarray]:
-    """Images (N, H, W, 3) uint8, and their depth by PyTorch in FP32, (N, H, W) float32, metres."""
+    """Images (N, H, W, 3) uint8, and their depth from PyTorch in FP32, (N, H, W) float32, meters."""
     path = bundle.path / ANSWERS
     if path.is_file():
         with np.load(path, allow_pickle=False) as arrays:
             return arrays["images"], arrays["depth"]
-    image, depth = bundle.check()  # the exporter took it from PyTorch
+    image, depth = bundle.check()  # the exporter computed it with PyTorch
     return image[None], depth[None]
 
 
 def pictures(size: tuple[int, int], count: int) -> np.ndarray:
-    """(count, H, W, 3) uint8: noise of coarse, middle and fine grain, another one each time."""
+    """(count, H, W, 3) uint8: independent noise images with coarse, middle and fine grain."""
     height, width = size
     rng = np.random.default_rng(5)
     images = np.zeros((count, height, width, 3), np.float32)
@@ -106,8 +106,8 @@ def _make(name: str, size: tuple[int, int], folder: Path) -> Bundle:
 
 
 def _spread(network, image) -> None:
-    """Give the last layer weights under which depth varies over the image, as a trained network's does:
-    on nearly constant depth every arithmetic would look exact.
+    """Set the last layer's weights so that depth varies over the image, as in a trained network: with nearly
+    constant depth, every precision would look exact.
     """
     last = [module for module in network.modules() if getattr(module, "out_channels", 0) == 1][-1]
     deviation = network(image).log().std()

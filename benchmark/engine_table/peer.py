@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A network of Depth Anything V2 Small's size, to measure beside ours: ViT-S/14, DPT head, random weights.
+"""A network of Depth Anything V2 Small's size for comparison: ViT-S/14, DPT head, random weights.
 
-Plan and sizes are those of the DPT paper (arXiv 2103.13413) and of the Depth Anything V2 paper (arXiv
-2406.09414); the ViT is timm's. It costs what theirs costs, and knows nothing.
+Architecture and sizes are those of the DPT paper (arXiv 2103.13413) and of the Depth Anything V2 paper (arXiv
+2406.09414); the ViT is timm's. It has the same cost as the original, but random weights.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ PATCH = 14
 BLOCKS = (2, 5, 8, 11)
 REASSEMBLED = (48, 96, 192, 384)
 FEATURES = 64
-FARTHEST = 20.0  # metres, as its metric indoor variant
+FARTHEST = 20.0  # meters, as its metric indoor variant
 
 
 class Refine(nn.Module):
-    """Two convolutions beside an identity."""
+    """A residual block of two convolutions."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -34,7 +34,7 @@ class Refine(nn.Module):
 
 
 class Fuse(nn.Module):
-    """A level's features onto those of the coarser one, and both to the next finer size."""
+    """Adds a level's features to those of the coarser level, and upsamples the sum."""
 
     def __init__(self, first: bool) -> None:
         super().__init__()
@@ -50,7 +50,7 @@ class Fuse(nn.Module):
 
 
 class Peer(nn.Module):
-    """uint8 image (1, H, W, 3) -> depth (1, H, W) float32, metres; sides are multiples of 14."""
+    """uint8 image (1, H, W, 3) -> depth (1, H, W) float32, meters; sides are multiples of 14."""
 
     depth_range = (0.001, FARTHEST)
 
@@ -80,7 +80,7 @@ class Peer(nn.Module):
         )
 
     def freeze_mirror(self) -> Peer:
-        """It has none; the exporter asks."""
+        """It has no mirror; the exporter calls this method."""
         return self
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:

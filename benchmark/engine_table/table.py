@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The table as Markdown: the machine's name and versions, and a row for each measurement."""
+"""The table as Markdown: machine, versions, and a row for each measurement."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ COLUMNS = (
 
 
 def machine() -> list[str]:
-    """What it was measured on, a line for each thing."""
+    """The machine and the versions, one line each."""
     gpu = gpu_facts()
     cores = len(os.sched_getaffinity(0))
     lines = [
@@ -36,14 +36,14 @@ def machine() -> list[str]:
 
 
 def heading() -> str:
-    """The table's first two lines."""
+    """The first two lines of the table."""
     return f"| {' | '.join(COLUMNS)} |\n|{'---|' * 4}{'---:|' * (len(COLUMNS) - 4)}"
 
 
 def line(
     network: str, size: tuple[int, int], engine: str, precision: str, row: dict, base: float | None
 ) -> str:
-    """One row. base: seconds that the ratio is over: the network's on OpenVINO in fp32."""
+    """One row. base: denominator of the ratio, seconds: the network's time on OpenVINO in fp32."""
     cells = [network, f"{size[1]}x{size[0]}", engine, precision]
     if "missing" in row:
         cells += [""] * (len(COLUMNS) - 4)
@@ -58,7 +58,7 @@ def line(
 
 
 def ratio_time(row: dict) -> float:
-    """Seconds to compare by: a call's on a GPU, its processor time on a CPU, where others may be at work."""
+    """Time for the ratio, seconds: wall time on a GPU, processor time on a CPU, which may be shared."""
     return row["processor"] if row["network"] is None else row["whole"][0]
 
 

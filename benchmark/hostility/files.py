@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every kind of file that is read, made whole once, and the way a user has it read."""
+"""A valid example of every kind of file that is read, and the function that reads it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CAMERA = Camera(*SIZE, 60.0, 60.0, 31.5, 23.5)
 
 @dataclass(frozen=True)
 class Kind:
-    """name; files: those that are damaged, one at a time, below the kind's folder; read: reads all of it."""
+    """name; files: the files to damage, one at a time, in the kind's folder; read: reads all of it."""
 
     name: str
     files: tuple[str, ...]
@@ -34,7 +34,7 @@ class Kind:
 
 
 def all_kinds(folder: Path) -> list[Kind]:
-    """Write a whole example of every kind into `folder`/NAME and say how it is read."""
+    """Write a valid example of every kind into `folder`/NAME, with the function that reads it."""
     kinds = [*_bundles(folder), *_images(folder), *_cameras(folder), *_recordings(folder), *_rest(folder)]
     return kinds + _with_torch(folder)
 
@@ -61,7 +61,7 @@ def _bundles(folder: Path) -> list[Kind]:
     shipped = open_bundle("mini")
     place = _new(folder, "bundle")
     image, depth = shipped.check()
-    # A model of some other bytes: what is damaged here is refused by its checksum before anything parses it.
+    # Not a real model: the checksum rejects damaged files before they are parsed.
     Bundle.write(place / "it", b"model" * 200, shipped.manifest, image, depth)
     packed = _new(folder, "bundle zip") / "it.zip"
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -203,7 +203,7 @@ def _rest(folder: Path) -> list[Kind]:
     write_sealed(_new(folder, "engine cache") / "it.engine", {"precision": "fp16"}, b"engine" * 300)
 
     def sealed(path: Path) -> None:
-        with contextlib.suppress(BrokenFile):  # its caller builds the engine anew
+        with contextlib.suppress(BrokenFile):  # the caller rebuilds the engine
             read_sealed(path / "it.engine")
 
     return [

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Messages of every type that depth_node takes, as broken drivers and hostile peers send them."""
+"""Messages of every type that depth_node subscribes to, as broken drivers and hostile peers may send them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ STAMPS = ((0, 0), (2**31 - 1, 999_999_999), (-(2**31), 0), (1, 4_000_000_000), (
 
 
 class Hostile:
-    """Draws messages; the same generator of random numbers gives the same ones."""
+    """Draws random messages; reproducible with the same random generator."""
 
     def __init__(self, rng: np.random.Generator) -> None:
         self.rng = rng
@@ -81,8 +81,8 @@ class Hostile:
         )
 
     def image(self) -> Image:
-        """An Image: encoding, size, step and length fit each other now and then."""
-        if self.rng.random() < 0.4:  # as it should be, but for its header
+        """An Image: encoding, size, step and length are sometimes consistent."""
+        if self.rng.random() < 0.4:  # valid except for its header
             message = Image(width=SIZE[0], height=SIZE[1], encoding="rgb8", step=3 * SIZE[0])
             message.data = array.array("B", self.rng.bytes(3 * SIZE[0] * SIZE[1]))
             self._header(message.header)
@@ -102,7 +102,7 @@ class Hostile:
         return message
 
     def compressed(self) -> CompressedImage:
-        """A CompressedImage: a picture whose bytes were damaged, or something else."""
+        """A CompressedImage: an image with damaged bytes, or other data."""
         from .mutation import damage
 
         suffix = self._one([".jpg", ".jpg", ".png", ".webp", ".bmp", ".tiff", ".ppm"])
@@ -119,7 +119,7 @@ class Hostile:
         return message
 
     def camera_info(self) -> CameraInfo:
-        """A CameraInfo of which some numbers are wild."""
+        """A CameraInfo with some extreme numbers."""
         message = CameraInfo()
         fill_camera_info(message, Camera(*SIZE, 60.0, 60.0, 31.5, 23.5))
         for name in ("k", "p", "r"):
@@ -144,7 +144,7 @@ class Hostile:
         return message
 
     def odometry(self) -> Odometry:
-        """Poses that are none, leap, or have no unit length."""
+        """Poses that are invalid, jump, or have no unit quaternion."""
         message = Odometry(child_frame_id=self._one(["base_link", "", self._text()]))
         place, turn = message.pose.pose.position, message.pose.pose.orientation
         place.x, place.y, place.z = self._numbers(3)
@@ -153,7 +153,7 @@ class Hostile:
         return message
 
     def imu(self) -> Imu:
-        """Gravity in any direction and of any strength."""
+        """Gravity in any direction and of any magnitude."""
         message = Imu()
         turn, pull = message.orientation, message.linear_acceleration
         turn.x, turn.y, turn.z, turn.w = self._numbers(4)
@@ -163,7 +163,7 @@ class Hostile:
         return message
 
     def scan(self) -> LaserScan:
-        """A LaserScan whose angles and ranges do not fit each other."""
+        """A LaserScan with inconsistent angles and ranges."""
         message = LaserScan()
         for name in ("angle_min", "angle_max", "angle_increment", "range_min", "range_max"):
             setattr(message, name, _float32(self._number()))
@@ -174,7 +174,7 @@ class Hostile:
         return message
 
     def cloud(self) -> PointCloud2:
-        """A PointCloud2 whose fields, steps and bytes do not fit each other."""
+        """A PointCloud2 with inconsistent fields, steps and bytes."""
         width, height = (int(n) for n in self.rng.choice([0, 1, 7, 200, 2**32 - 1], 2))
         message = PointCloud2(width=width, height=height)
         names = self._one(
@@ -209,6 +209,6 @@ class Hostile:
 
 
 def _float32(value: float) -> float:
-    """What the message takes: its setter refuses numbers that a float32 cannot hold."""
+    """A value that the message accepts: its setter rejects numbers outside float32."""
     with np.errstate(over="ignore"):
         return float(np.float32(value))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Damage to files: what disks, power cuts and careless editors do to them, and what attackers would."""
+"""Random damage to files: by disks, power failures, editing mistakes and attackers."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ WORDS = (
     b"9" * 400,
     b"-9e307",
 )
-"""What takes the place of a number in a text."""
+"""Replacements for a number in a text."""
 DEEP = b"[" * 5000
 
 
 def damage(content: bytes, rng: np.random.Generator) -> bytes:
-    """`content` with one or a few damages drawn by `rng`."""
+    """`content` with one or a few kinds of damage drawn by `rng`."""
     for _ in range(int(rng.choice([1, 1, 1, 2, 4]))):
         kind = rng.choice(_KINDS)
         content = kind(content, rng)
@@ -39,7 +39,7 @@ def _flip(content: bytes, rng: np.random.Generator) -> bytes:
     changed = bytearray(content)
     for _ in range(int(rng.choice([1, 1, 2, 8, 64]))):
         if changed:
-            # Headers decide most; they are hit more often than their share.
+            # Headers matter most, so they are hit more often than their share.
             end = len(changed) if rng.random() < 0.5 else min(len(changed), 256)
             changed[int(rng.integers(end))] ^= 1 << int(rng.integers(8))
     return bytes(changed)
@@ -77,7 +77,7 @@ def _repeat(content: bytes, rng: np.random.Generator) -> bytes:
 
 
 def _word(content: bytes, rng: np.random.Generator) -> bytes:
-    """Another value in the place of one number; binary files have no such places by chance only."""
+    """Replace one number by another value; in binary files, numbers occur only by chance."""
     starts = [i for i in range(min(len(content), 20000)) if content[i : i + 1].isdigit()]
     if not starts:
         return _flip(content, rng)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""depth_node with hostile messages, parameters and lifecycle triggers put into its callbacks."""
+"""Passes hostile messages, parameters and lifecycle transitions to the callbacks of depth_node."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ from .messages import SIZE, Hostile
 BURST = 200
 """Messages between two good frames."""
 SLOW = 2.0
-"""Processor seconds that no message may take."""
+"""Limit of processor time for one message, seconds."""
 MEMORY = 2**20
-"""KiB that a run may add to the process."""
+"""Limit of the memory growth of a run, KiB."""
 OUTPUTS = {
     "depth/image_rect": Image,
     "depth/camera_info": CameraInfo,
@@ -47,7 +47,7 @@ OUTPUTS = {
 
 @dataclass
 class Outcome:
-    """What became of a run; faults: one line or traceback for each thing that must not happen."""
+    """Result of a run; faults: one line or traceback for each fault."""
 
     sent: int = 0
     processed: int = 0
@@ -56,11 +56,11 @@ class Outcome:
     faults: list[str] = field(default_factory=list)
 
 
-class Besieged:
-    """A node of its own whose callbacks are called directly, by this thread, one message after the other."""
+class NodeUnderTest:
+    """A node whose callbacks are called directly from this thread, one message at a time."""
 
     def __init__(self, bundle: Bundle, ranges_type: str, outcome: Outcome) -> None:
-        # Every hostile camera_info would be waited for.
+        # Otherwise the node would wait for every hostile camera_info.
         camera_input.PATIENCE = 0.0
         self.outcome = outcome
         self.context = rclpy.Context()
@@ -87,7 +87,7 @@ class Besieged:
         while not (self.node._pipeline and self.node._outputs.has_listeners() and self.node._input.is_open):
             self.executor.spin_once(timeout_sec=0.05)
             if time.monotonic() > end:
-                raise RuntimeError("the node does not come up")
+                raise RuntimeError("the node does not start")
         self._watch_faults()
 
     def _watch_faults(self) -> None:
@@ -119,7 +119,7 @@ class Besieged:
             self.outcome.faults.append(f"published {known.min()} to {known.max()} m, allowed {low} to {high}")
 
     def put(self, message: Any) -> None:
-        """One message to where the middleware would bring it."""
+        """Pass one message to the callback of its topic."""
         began = time.thread_time()
         self.outcome.sent += 1
         try:
@@ -172,13 +172,13 @@ class Besieged:
         self.context.try_shutdown()
 
 
-def besiege(bundle: Bundle, count: int, seed: int) -> Outcome:
-    """`count` hostile messages, a third for each type of ranges; good frames between must be as in a new
-    node."""
+def fuzz_node(bundle: Bundle, count: int, seed: int) -> Outcome:
+    """Send `count` hostile messages, a third for each type of ranges; good frames in between must get the
+    same depth as from a new node."""
     outcome = Outcome()
     for number, ranges_type in enumerate(("laser_scan", "point_cloud", "range")):
         rng = np.random.default_rng([seed, number])
-        hostile, besieged = Hostile(rng), Besieged(bundle, ranges_type, outcome)
+        hostile, node_under_test = Hostile(rng), NodeUnderTest(bundle, ranges_type, outcome)
         ranges = {"laser_scan": hostile.scan, "point_cloud": hostile.cloud, "range": hostile.range}[
             ranges_type
         ]
@@ -191,32 +191,32 @@ def besiege(bundle: Bundle, count: int, seed: int) -> Outcome:
             ranges,
         )
         try:
-            expected = besieged.good_frame(1_700_000_000_000_000_000)
+            expected = node_under_test.good_frame(1_700_000_000_000_000_000)
             if expected is None:
                 outcome.faults.append("a good frame gets no depth from a new node")
             start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
             for index in range(count // 3):
                 if rng.random() < 0.4:
-                    besieged.put(besieged.good_info(1_750_000_000_000_000_000 + index))
-                besieged.put(kinds[int(rng.choice(6, p=[0.3, 0.15, 0.2, 0.15, 0.1, 0.1]))]())
+                    node_under_test.put(node_under_test.good_info(1_750_000_000_000_000_000 + index))
+                node_under_test.put(kinds[int(rng.choice(6, p=[0.3, 0.15, 0.2, 0.15, 0.1, 0.1]))]())
                 if index % BURST == BURST - 1:
                     if rng.random() < 0.3:
-                        _change_a_parameter(besieged, rng)
-                    found = besieged.good_frame(1_800_000_000_000_000_000 + index)
+                        _change_a_parameter(node_under_test, rng)
+                    found = node_under_test.good_frame(1_800_000_000_000_000_000 + index)
                     if found is None or not np.array_equal(found, expected, equal_nan=True):
                         outcome.faults.append(f"after message {index} a good frame gets other depth")
-                    besieged.executor.spin_once(timeout_sec=0.0)
+                    node_under_test.executor.spin_once(timeout_sec=0.0)
             grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - start
             if grown > MEMORY:
                 outcome.faults.append(f"memory grew by {grown >> 10} MiB")
         finally:
-            besieged.close()
+            node_under_test.close()
     return outcome
 
 
-def _change_a_parameter(besieged: Besieged, rng: np.random.Generator) -> None:
-    """Any value for any parameter: it is taken or refused, and a taken one is put back."""
-    node = besieged.node
+def _change_a_parameter(node_under_test: NodeUnderTest, rng: np.random.Generator) -> None:
+    """Set a random parameter to a random value: it is accepted or rejected; an accepted one is restored."""
+    node = node_under_test.node
     names = sorted(
         name for name in node._parameters if not name.startswith(("qos_overrides", "use_sim_time"))
     )
@@ -230,4 +230,4 @@ def _change_a_parameter(besieged: Besieged, rng: np.random.Generator) -> None:
         if taken and name != "bundle":
             node.set_parameters([before])
     except Exception:
-        besieged.outcome.faults.append(f"parameter {name} = {value!r}:\n{traceback.format_exc()}")
+        node_under_test.outcome.faults.append(f"parameter {name} = {value!r}:\n{traceback.format_exc()}")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a result was measured on."""
+"""The machine on which a result was measured."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def processor() -> str:
-    """The processor's name, or its architecture where the system does not tell."""
+    """The processor's name, or its architecture if the system does not provide it."""
     try:
         for entry in Path("/proc/cpuinfo").read_text().splitlines():
             if entry.startswith("model name"):
@@ -20,5 +20,5 @@ def processor() -> str:
 
 
 def machine() -> str:
-    """Cores, processor and Python, for the head of a table."""
+    """Cores, processor and Python, for the heading of a table."""
     return f"{os.cpu_count()} cores of {processor()}, Python {platform.python_version()}"

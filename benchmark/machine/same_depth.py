@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Whether two machines compute the same depth from the same images, engine by engine (docs/arm.md).
+"""Compares the depth that two machines compute from the same images, for each engine (docs/arm.md).
 
     python benchmark/machine/same_depth.py frames FRAMES            ten simulated images; needs the sim extra
     python benchmark/machine/same_depth.py depth FRAMES RESULTS [--engine opencv]           on either machine
     python benchmark/machine/same_depth.py compare RESULTS OTHER_RESULTS
 
-`depth` runs `clip2depth run` of the installed package, with the stabilizer and without, and keeps the depth
-in float32 beside the images. Deviation is |other depth - depth| / depth over the pixels that both know.
+`depth` runs `clip2depth run` of the installed package with and without the stabilizer, and stores the depth
+in float32 beside the images. Deviation is |other depth - depth| / depth over the pixels that are known in
+both.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ DISTORTION = (0.1, 0.02, 0.001, -0.001)
 def frames(folder: Path) -> None:
     """The first images of a simulated drive, with their camera.
 
-    They have no distortion; the camera says so of a lens, for rectified images with unknown pixels.
+    They have no distortion, but the camera declares some, so that rectified images have unknown pixels.
     """
     from dataclasses import replace
 
@@ -41,7 +42,7 @@ def frames(folder: Path) -> None:
 
 
 def depth(images: Path, results: Path, engine: str | None = None) -> None:
-    """RESULTS/ENGINE-steady and RESULTS/ENGINE-single: what the command writes, and depth.npy, metres."""
+    """RESULTS/ENGINE-steady and RESULTS/ENGINE-single: the command's output, and depth.npy, meters."""
     from clip2depth_ros.cli import main
     from clip2depth_ros.io.results import ResultFolder
 
@@ -65,7 +66,7 @@ def depth(images: Path, results: Path, engine: str | None = None) -> None:
 
 
 def compare(results: Path, other: Path) -> None:
-    """A row for each configuration that both have."""
+    """Print a row for each configuration that both have."""
     print("| configuration | max | 99 % | mean | beyond 1 % | known by one only | most in a depth image |")
     print("|---|---|---|---|---|---|---|")
     for folder in sorted(
@@ -85,7 +86,7 @@ def compare(results: Path, other: Path) -> None:
 
 
 def _images(folder: Path) -> np.ndarray:
-    """(N, H, W) int64 millimetres, 0 = unknown."""
+    """(N, H, W) int64 millimeters, 0 = unknown."""
     paths = sorted((folder / "depth").glob("*.png"))
     return np.stack([cv2.imread(str(path), cv2.IMREAD_UNCHANGED) for path in paths]).astype(np.int64)
 
@@ -96,7 +97,7 @@ def main() -> None:
     )
     parser.add_argument("step", choices=["frames", "depth", "compare"])
     parser.add_argument("folders", nargs="+", type=Path)
-    parser.add_argument("--engine", choices=ENGINES, help="of depth: this one only")
+    parser.add_argument("--engine", choices=ENGINES, help="for depth: only this engine")
     args = parser.parse_args()
     options = {"engine": args.engine} if args.engine else {}
     {"frames": frames, "depth": depth, "compare": compare}[args.step](*args.folders, **options)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Models of nav2's obstacle and voxel layers, for work without nav2."""
+"""Models of nav2's obstacle and voxel layers, for use without nav2."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ STEP = CELL / 2
 
 
 class ObstacleLayer:
-    """Marks the ends of rays and clears along them. shape, corner: of the map, as Truth has them."""
+    """Marks the ends of rays and clears along them. shape, corner: of the map, as in Truth."""
 
     def __init__(self, shape: tuple[int, int], corner: np.ndarray) -> None:
         self.lethal = np.zeros(shape, bool)
@@ -21,7 +21,7 @@ class ObstacleLayer:
         self._along = np.arange(0.0, CLEAR, STEP)
 
     def add(self, origin: np.ndarray, angles: np.ndarray, ranges: np.ndarray) -> None:
-        """Take a scan: origin (2,), angles in the world, radians; ranges in meters, inf free, NaN unknown."""
+        """Add a scan: origin (2,), angles in the world, radians; ranges in meters, inf free, NaN unknown."""
         known = ~np.isnan(ranges)
         angles, ranges = angles[known], ranges[known]
         ends = np.minimum(ranges, CLEAR)
@@ -39,7 +39,7 @@ class ObstacleLayer:
 
 
 class VoxelLayer:
-    """The same of points, in voxels `rise` high between the floor and HIGH; points below LOW only clear."""
+    """The same for points, in voxels of height `rise` from the floor to HIGH; points below LOW only clear."""
 
     def __init__(self, shape: tuple[int, int], corner: np.ndarray, rise: float = 0.1) -> None:
         self._rise = rise
@@ -52,7 +52,7 @@ class VoxelLayer:
         return self._voxels.any(axis=0)
 
     def add(self, origin: np.ndarray, points: np.ndarray) -> None:
-        """Take a cloud: origin (3,), points (N, 3), world, meters, NaN unknown."""
+        """Add a cloud: origin (3,), points (N, 3), world, meters, NaN unknown."""
         points = points[np.isfinite(points).all(axis=1)]
         rays = points - origin
         length = np.linalg.norm(rays, axis=1)

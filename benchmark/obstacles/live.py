@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A simulated drive on ROS topics, and the costmaps that running nav2 makes of its depth."""
+"""A simulated drive on ROS topics, and the costmaps that nav2 builds from its depth."""
 
 from __future__ import annotations
 
@@ -45,26 +45,26 @@ from clip2depth_ros.system.processes import tied_to_parent
 NODE = "clip2depth"
 LETHAL = 100
 WAIT = 20.0
-"""Seconds for depth_node and the costmaps to be there."""
+"""Timeout for the start of depth_node and the costmaps, seconds."""
 BETWEEN = 100.0
-"""Meters from one drive to the next: a rolling costmap forgets what it has left."""
+"""Distance between drives, meters: a rolling costmap forgets the previous one."""
 OLD = 1.0
-"""Seconds: a costmap whose stamp is farther from every image belongs to another drive."""
+"""Largest time difference between a costmap and an image of the same drive, seconds."""
 AHEAD, ASIDE = 0.6, 0.3
-"""The stop zone of config/nav2_costmap.yaml, meters before and beside the base."""
+"""The stop zone of config/nav2_costmap.yaml, meters in front of and beside the base."""
 
 START = """No costmap publishes on {topics}. Start one with nav2, each line in a terminal of its own:
     ros2 run nav2_costmap_2d nav2_costmap_2d --ros-args -r __node:=local_costmap -r __ns:=/local_costmap \\
         --params-file config/nav2_costmap.yaml
     ros2 run nav2_lifecycle_manager lifecycle_manager --ros-args -p autostart:=true \\
         -p node_names:="[local_costmap/local_costmap]"
-and name its topic with --costmaps; docs/nav2.md has a second one for points, and the collision monitor."""
+and give its topic with --costmaps; docs/nav2.md has a second one for points, and the collision monitor."""
 
 
 def open_player(args: Any) -> Player:
-    """What plays drives and compares the costmaps.
+    """Create the player of the drives, which also compares the costmaps.
 
-    Raises Clip2DepthError where tf2_msgs is not installed, and where no costmap answers.
+    Raises Clip2DepthError if tf2_msgs is not installed, or if no costmap publishes.
     """
     extra, _ = large_message_environment(os.environ)
     os.environ.update(extra)
@@ -72,13 +72,13 @@ def open_player(args: Any) -> Player:
         from tf2_msgs.msg import TFMessage
     except ImportError:
         raise Clip2DepthError(
-            "tf2_msgs is not installed: run this beside a ROS installation, or with --model without nav2."
+            "tf2_msgs is not installed: use a ROS installation, or --model without nav2."
         ) from None
     return Player(args, TFMessage)
 
 
 class Player:
-    """Plays drives, one after another, each in a place of its own."""
+    """Plays drives one after another, each at its own position."""
 
     def __init__(self, args: Any, tf_message: type) -> None:
         self.args, self._tf_message = args, tf_message
@@ -100,7 +100,7 @@ class Player:
             node.create_subscription(Twist, "cmd_vel", self._take_command, volatile(1))
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(node)
-        # A costmap becomes active when it knows where the robot is: tf goes on between the drives.
+        # A costmap becomes active when it has the robot's pose, so tf continues between the drives.
         self._rest: np.ndarray | None = np.eye(4)[[2, 0, 1, 3]] * [1, -1, -1, 1]
         node.create_timer(0.1, self._publish_rest)
         self._spinner = threading.Thread(target=self._spin)
@@ -117,7 +117,7 @@ class Player:
             self._executor.spin()
 
     def close(self) -> None:
-        """End ROS in this process."""
+        """Shut down ROS in this process."""
         self._executor.shutdown()
         self._spinner.join()
         rclpy.try_shutdown()
@@ -139,7 +139,7 @@ class Player:
         return self.node.get_clock().now().nanoseconds
 
     def play(self, truth: Truth, seed: int) -> dict[str, Counts]:
-        """Play one drive in real time; counts by topic. Raises Clip2DepthError where no grid comes."""
+        """Play one drive in real time; counts by topic. Raises Clip2DepthError if no grid arrives."""
         self._shift = np.array([BETWEEN * self._played, 0.0])
         self._played += 1
         child = None if self._true else self._start_node()
@@ -173,9 +173,9 @@ class Player:
         return subprocess.Popen(command, preexec_fn=tied_to_parent(signal.SIGINT))
 
     def _wait_for_node(self, truth: Truth, child: subprocess.Popen | None) -> None:
-        """Stand at the drive's start until depth_node takes images and every costmap publishes grids.
+        """Publish the drive's first pose until depth_node receives images and every costmap publishes grids.
 
-        A costmap becomes active when tf is there. Raises Clip2DepthError when somebody does not come.
+        A costmap becomes active when it receives tf. Raises Clip2DepthError on timeout.
         """
         self._rest, started, end = self._moved(truth.frames[0].pose), self._now(), time.monotonic() + WAIT
         while True:
@@ -186,19 +186,19 @@ class Player:
             if taken and active >= set(self.args.costmaps):
                 return
             if child is not None and (child.poll() is not None or (not taken and time.monotonic() > end)):
-                raise Clip2DepthError("depth_node does not take images; what it said stands above.")
+                raise Clip2DepthError("depth_node does not receive images; see its output above.")
             if time.monotonic() > end:
                 silent = ", ".join(sorted(set(self.args.costmaps) - active))
-                raise Clip2DepthError(f"No grid comes on {silent}: is the costmap active? Its log says why.")
+                raise Clip2DepthError(f"No grid on {silent}: is the costmap active? See its log.")
 
     def _moved(self, pose: np.ndarray) -> np.ndarray:
-        """A pose of the drive where this drive is played."""
+        """A pose of the drive at the position where this drive is played."""
         pose = pose.copy()
         pose[:2, 3] += self._shift
         return pose
 
     def _play(self, truth: Truth) -> list[int]:
-        """Stamps of the images, nanoseconds, in their order."""
+        """Publish the drive; the stamps of the images in order, nanoseconds."""
         stamps, period = [], 1e9 / truth_rate(truth)
         due, self._rest = time.monotonic(), None
         rgb, info, odometry = self._messages
@@ -234,7 +234,7 @@ class Player:
         return true_frames(truth) if self._true else [None] * len(truth.frames)
 
     def _transforms(self, pose: np.ndarray, stamp: int) -> Any:
-        """odom -> base_link on the floor under the camera, looking where it looks, and -> the camera."""
+        """odom -> base_link on the floor under the camera, with its heading, and base_link -> camera."""
         yaw = np.arctan2(pose[1, 2], pose[0, 2])
         base = np.eye(4)
         base[:2, :2] = [[np.cos(yaw), -np.sin(yaw)], [np.sin(yaw), np.cos(yaw)]]
@@ -270,7 +270,7 @@ class Player:
         return comparison.end()
 
     def _on_map(self, truth: Truth, grid: OccupancyGrid) -> np.ndarray:
-        """The lethal cells on the truth's map."""
+        """The lethal cells on the map of true obstacles."""
         if abs(grid.info.resolution - CELL) > 1e-6:
             raise Clip2DepthError(
                 f"The costmap's cells are {grid.info.resolution:g} m wide; set its resolution to {CELL:g}."
@@ -291,7 +291,7 @@ class Player:
 
 
 class TrueDepth:
-    """Publishes scan and points of true depth as depth_node would, under its name."""
+    """Publishes scan and points of true depth like depth_node, under its name."""
 
     def __init__(self, node: Any) -> None:
         self._settings, self._floor = DepthSettings(), KnownFloor()
@@ -314,7 +314,7 @@ class TrueDepth:
 
 
 def truth_rate(truth: Truth) -> float:
-    """Images a second."""
+    """Images per second."""
     return 1e9 / (truth.views[1].stamp - truth.views[0].stamp)
 
 
@@ -333,7 +333,7 @@ def _transform(pose: np.ndarray, stamp: int, parent: str, child: str) -> Transfo
 
 
 def in_zone(view: View) -> float:
-    """How far the nearest seen obstacle is inside the stop zone, meters; negative: outside of it."""
+    """Depth of the nearest visible obstacle inside the stop zone, meters; negative: outside."""
     ahead = view.pose[:2, 2] / np.linalg.norm(view.pose[:2, 2])
     gaps = view.points - view.pose[:2, 3]
     forward, aside = gaps @ ahead, np.abs(gaps @ [-ahead[1], ahead[0]])
@@ -342,7 +342,7 @@ def in_zone(view: View) -> float:
 
 
 def print_stops(truth: Truth, stamps: list[int], stops: list[tuple[float, bool]]) -> None:
-    """How often the collision monitor stopped the robot, where it had to and where it had not to."""
+    """Print how often the collision monitor stopped the robot, correctly and incorrectly."""
     found = {True: [0, 0], False: [0, 0]}
     for at, stopped in stops:
         index = int(np.searchsorted(stamps, at * 1e9, side="right")) - 1
@@ -359,7 +359,7 @@ def print_stops(truth: Truth, stamps: list[int], stops: list[tuple[float, bool]]
 
 
 def write_picture(truth: Truth, index: int, lethal: np.ndarray, false: np.ndarray, path: Path) -> None:
-    """The camera's image; true obstacles, white those in view; lethal cells, false ones red. Ahead is up."""
+    """Camera image; true obstacles, visible ones white; lethal cells, false ones red. Ahead is up."""
     view, scale = truth.views[index], 6
     true = np.full((*truth.shape, 3), 34, np.uint8)
     true[truth.stands] = (110, 110, 116)

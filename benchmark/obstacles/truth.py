@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""True obstacles of a simulated drive, and how a costmap's lethal cells compare with them."""
+"""True obstacles of a simulated drive, and their comparison with a costmap's lethal cells."""
 
 from __future__ import annotations
 
@@ -13,61 +13,61 @@ from clip2depth_ros.camera import Camera
 from clip2depth_ros.simulation import Drive
 
 CELL = 0.05
-"""Meters; the costmap must have the same cells."""
+"""Side of a cell, meters; the costmap must have the same cells."""
 LOW, HIGH = 0.1, 1.0
-"""An obstacle is what stands between these heights above the floor, meters: the defaults of `scan.*`."""
+"""Heights of an obstacle above the floor, meters: the defaults of `scan.*`."""
 NEAREST, FARTHEST = 0.3, 2.8
-"""Distances that are judged, meters."""
+"""Evaluated distances, meters."""
 APART = 0.25
-"""A cell and an obstacle are the same thing if they are no farther apart, meters."""
+"""A cell matches an obstacle if it is within this distance, meters."""
 PART = 0.2
-"""Or by this part of the obstacle's distance: what the bundle that ships is wrong by in ordinary rooms."""
+"""Or within this fraction of the obstacle's distance: the typical error of the included bundle in rooms."""
 ASIDE = 0.1
-"""How far a cell may lie beside the line to the obstacle that it shows, meters."""
+"""Largest distance of a cell from the line to its obstacle, meters."""
 DIRECTION = math.radians(1.0)
 MARGIN = 5.0
-"""How far the map reaches beyond the robot's way, meters."""
+"""Margin of the map around the robot's path, meters."""
 
 
 @dataclass
 class View:
-    """What is true at one image."""
+    """Ground truth at one image."""
 
     stamp: int
-    """Nanoseconds since the drive's first image."""
+    """Time since the drive's first image, nanoseconds."""
     pose: np.ndarray
     """(4, 4): the optical frame in the world."""
     first: np.ndarray
     """(N,) by direction, from the right: distance of the nearest obstacle, meters, inf for none."""
     points: np.ndarray
-    """(N, 2) world, meters: the nearest obstacle of every direction; NaN where there is none."""
+    """(N, 2) world, meters: the nearest obstacle in every direction; NaN for none."""
     near: np.ndarray
-    """Map: cells near an obstacle that is seen in this image."""
+    """Map: cells near an obstacle that is visible in this image."""
     people: np.ndarray
-    """Map: cells near a person that is seen in this image."""
+    """Map: cells near a person who is visible in this image."""
 
 
 @dataclass
 class Counts:
-    """How well grids agree with the truth, added up."""
+    """Accumulated agreement of grids with ground truth."""
 
     directions: int = 0
-    """With an obstacle within FARTHEST."""
+    """Directions with an obstacle within FARTHEST."""
     marked: int = 0
-    """Of them: a lethal cell stands there, within APART or PART of the distance."""
+    """Of these: a lethal cell is there, within APART or PART of the distance."""
     close: int = 0
-    """Of them: within APART."""
+    """Of these: within APART."""
     lethal: int = 0
     """Lethal cells in view within FARTHEST."""
     false: int = 0
-    """Of them: before every obstacle in their direction by more than APART and PART, and near none."""
+    """Of these: before every obstacle in their direction by more than APART and PART, and near none."""
     early: int = 0
-    """Of them: by more than APART."""
+    """Of these: by more than APART."""
     grids: int = 0
     cleared: list[float] = field(default_factory=list)
-    """Seconds that cells stayed lethal after the person in them had gone."""
+    """Seconds that cells stayed lethal after the person in them had left."""
     kept: list[float] = field(default_factory=list)
-    """The same of cells that left the view, or the drive ended, before they were cleared."""
+    """The same for cells that left the view, or whose drive ended, before they were cleared."""
 
     def add(self, other: Counts) -> None:
         for name in vars(other):
@@ -90,11 +90,11 @@ HEADER = (
 
 
 class Truth:
-    """The obstacles of a drive that is rendered once: `frames`, and a View of each.
+    """The obstacles of a drive, rendered once: `frames`, and a View of each.
 
     The map is a grid over the drive's world whose cells are aligned with its origin; `corner` (2,) is that of
-    its first cell, in cells. `stands` and `standing` are its cells where something stands at any time of the
-    drive, and those near them.
+    its first cell, in cells. `stands` is the mask of cells that are occupied at any time of the drive;
+    `standing` also includes the cells near them.
     """
 
     def __init__(self, drive: Drive) -> None:
@@ -143,7 +143,7 @@ class Truth:
         return View(stamp, frame.pose, first, points, near_any(near), near_any(people))
 
     def _cells(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Rows and columns of world points, those that the map holds."""
+        """Rows and columns of those world points that are on the map."""
         x, y = (np.floor(points / CELL).astype(int) - self.corner).T
         inside = (x >= 0) & (y >= 0) & (x < self.shape[1]) & (y < self.shape[0])
         return y[inside], x[inside]
@@ -156,12 +156,12 @@ class Truth:
         return np.hypot(dx, dy), angle
 
     def centers(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-        """(N, 2) world: the middles of cells."""
+        """(N, 2) world: centers of cells."""
         return (np.stack([columns, rows], axis=1) + self.corner + 0.5) * CELL
 
 
 class Comparison:
-    """Compares the lethal cells of one drive's costmaps with the truth, grid after grid."""
+    """Compares the lethal cells of one drive's costmaps with ground truth, grid by grid."""
 
     def __init__(self, truth: Truth) -> None:
         self.truth, self.counts = truth, Counts()
@@ -169,9 +169,9 @@ class Comparison:
         self._last_near: dict[tuple[int, int], float] = {}
 
     def add(self, lethal: np.ndarray, view: View, count: bool = True) -> np.ndarray:
-        """Compare one grid. lethal: a mask on the truth's map. Returns the mask of the false cells.
+        """Compare one grid. lethal: a mask on the map of true obstacles. Returns the mask of the false cells.
 
-        count: False while only the times until cells are cleared are followed.
+        count: False to only track the times until cells are cleared.
         """
         truth, counts = self.truth, self.counts
         rows, columns = np.nonzero(lethal)
@@ -205,7 +205,7 @@ class Comparison:
         return mask
 
     def _follow(self, lethal: np.ndarray, view: View, free: set[tuple[int, int]]) -> None:
-        """Time how long cells outlive the person in them. free: lethal cells where nothing is to be seen."""
+        """Track how long cells stay lethal after a person. free: lethal cells without anything visible."""
         now = view.stamp * 1e-9
         for cell, last in list(self._last_near.items()):
             if view.people[cell] and lethal[cell]:
@@ -214,14 +214,14 @@ class Comparison:
                 self.counts.cleared.append(0.0 if view.people[cell] else now - last)
             elif cell in free:
                 continue
-            elif now > last:  # out of view, or something else is there
+            elif now > last:  # out of view, or occupied by something else
                 self.counts.kept.append(now - last)
             del self._last_near[cell]
         rows, columns = np.nonzero(lethal & view.people & ~self.truth.standing)
         self._last_near.update(dict.fromkeys(zip(rows.tolist(), columns.tolist(), strict=True), now))
 
     def end(self) -> Counts:
-        """The counts, with the cells that are false to the end among those that were kept."""
+        """The counts; cells that are still false at the end count as kept."""
         last = self.truth.views[-1].stamp * 1e-9
         self.counts.kept += [last - near for near in self._last_near.values() if last > near]
         self._last_near.clear()

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A camera that misbehaves by a plan: another size, encoding or clock, pauses, broken images.
+"""A camera with planned misbehavior: changes of size, encoding or clock, pauses, broken images.
 
     camera.py FRAMES.npz LOG SEED STARTED SECONDS RATE
 
-The plan is a function of the seed and of the time since STARTED, so that a camera that was killed and started
-again goes on with it. Every image is written to LOG (`RECORD`) before it is published.
+The plan is a function of the seed and of the time since STARTED, so that a restarted camera continues it.
+Every image is recorded in LOG (`RECORD`) before it is published.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 
 PHASE = 15.0
-"""Seconds that one behavior lasts."""
+"""Duration of one behavior, seconds."""
 RECORD = np.dtype([("stamp", "<i8"), ("sent", "<i8"), ("good", "?"), ("phase", "<i4")])
 ENCODINGS = ("rgb8", "bgr8", "mono8", "bgra8", "yuv422_yuy2", "nv12", "bayer_rggb8")
 SIZES = ((640, 480), (320, 240), (800, 600), (1280, 720))
@@ -27,7 +27,7 @@ BEHAVIORS = ("plain", "plain", "size", "encoding", "encoding", "clock", "pause",
 
 
 def plan(seed: int, phase: int) -> tuple[str, tuple[int, int], str, float]:
-    """Behavior, size, encoding and the clock's error in seconds of a phase. The first one is plain."""
+    """Behavior, size, encoding and the clock's error in seconds of a phase. The first phase is normal."""
     rng = np.random.default_rng([seed, phase])
     behavior = BEHAVIORS[int(rng.integers(len(BEHAVIORS)))] if phase else "plain"
     size = SIZES[int(rng.integers(1, len(SIZES)))] if behavior == "size" else SIZES[0]
@@ -69,7 +69,7 @@ def main(frames: str, log: str, seed: int, started: float, seconds: float, rate:
 
     with np.load(frames) as kept:
         pictures, focal = kept["images"], float(kept["fx"])
-    # forward and back, so that the view never jumps
+    # forward and backward, so that the view never jumps
     pictures = np.concatenate([pictures, pictures[-2:0:-1]])
     rclpy.init()
     node = rclpy.create_node("soak_camera")
@@ -79,7 +79,7 @@ def main(frames: str, log: str, seed: int, started: float, seconds: float, rate:
     waited = time.monotonic() + 60
     while not (images.get_subscription_count() and infos.get_subscription_count()):
         if time.monotonic() > waited:
-            raise SystemExit("the camera waited 60 s for a subscriber in vain")
+            raise SystemExit("no subscriber within 60 s")
         rclpy.spin_once(node, timeout_sec=0.05)
     time.sleep(0.5)
     file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
@@ -96,7 +96,7 @@ def main(frames: str, log: str, seed: int, started: float, seconds: float, rate:
             fill_camera_info(info, Camera(width, height, fx, fx, (width - 1) / 2, (height - 1) / 2))
             message = Image(width=width, height=height, encoding=encoding, step=rows[0].shape[1])
             message.data = array.array("B", bytes(rows[0].size))
-            due = max(due, time.time())  # encoding took a moment: no burst to make up for it
+            due = max(due, time.time())  # no burst to make up for the time of encoding
         if behavior == "pause" and now < started + phase * PHASE + 0.6 * PHASE:
             time.sleep(0.1)
             due = time.time()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An hour of depth_node over DDS: a camera that misbehaves, listeners that come and go, load for a third."""
+"""An hour of depth_node over DDS: a misbehaving camera, subscribers that start and stop, load for a third."""
 
 from __future__ import annotations
 
@@ -25,45 +25,45 @@ TOPICS = (
 
 
 INCOMING, OUTGOING = 50, 60
-"""Images and depth images that wait in the node's queues: the soak counts, so nobody may be too slow."""
+"""Queue sizes of images and depth images, large enough that no message is lost in a count."""
 QUEUED = (INCOMING * 3 + OUTGOING * 4) * max(width * height for width, height in camera.SIZES) / 2**20
-"""MiB in them when they are full of the largest."""
+"""Memory of these queues when they are full of the largest images, MiB."""
 
 
 @dataclass
 class Hour:
-    """What came of it. Every image that was sent is in one of the counts below `sent`."""
+    """Results. Every sent image is in one of the counts below `sent`."""
 
     sent: int = 0
     processed: int = 0
     overtaken: int = 0
     refused: int = 0
     in_flight: int = 0
-    """Sent in the last moment of a camera that was killed: whether it had left is not known."""
+    """Sent just before a camera was killed: it is unknown whether they were transmitted."""
     unexplained: int = 0
     cameras_killed: int = 0
     visitors: int = 0
     memory: list[float] = field(default_factory=list)
-    """MiB of the node, after one minute, at half time, at the end."""
+    """Memory of the node after one minute, at half time, at the end, MiB."""
     descriptors: list[int] = field(default_factory=list)
     threads: list[int] = field(default_factory=list)
     idle_rate: float = 0.0
-    """Share of the images outside of the load that became depth."""
+    """Fraction of the images outside of the load that became depth."""
     loaded_rate: float = 0.0
     latency: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    """Median, 95 %, largest outside of the load and of wrong clocks, seconds."""
+    """Median, 95th percentile and maximum outside of the load and of wrong clocks, seconds."""
     faults: list[str] = field(default_factory=list)
 
 
 def run(folder: Path, seconds: float, seed: int) -> Hour:
-    """Run for `seconds`, the middle third of it with all cores busy; return the counts."""
+    """Run for `seconds`, the middle third with all cores busy; return the counts."""
     rng = np.random.default_rng([seed, 2])
     hour = Hour()
     frames, camera_log, watch_log = folder / "frames.npz", folder / "camera.log", folder / "watch.log"
     peers.render_frames(frames, seed, 45)
     environment, _ = private_environment(os.environ, folder / "ros")
     environment["XDG_CACHE_HOME"] = str(folder / "cache")
-    # The watcher is starved too, and shall miss nothing.
+    # The watcher gets little processor time too, but must not miss anything.
     deeper = {
         f"qos_overrides./clip2depth/{t}.publisher.depth": OUTGOING for t in ("depth/image_rect", "quality")
     }
@@ -73,7 +73,7 @@ def run(folder: Path, seconds: float, seed: int) -> Hour:
             "the node", peers.node(image__queue=INCOMING, **deeper), environment, folder / "node.txt"
         )
         children.start("the watcher", peers.watcher(watch_log), environment, folder / "watcher.txt")
-        time.sleep(8.0)  # a camera waits for the node alone, and the watcher must not miss its first depth
+        time.sleep(8.0)  # the camera waits only for the node; the watcher must not miss the first depth
         started = time.time()
         end = started + seconds
 
@@ -112,7 +112,7 @@ def run(folder: Path, seconds: float, seed: int) -> Hour:
                 hour.visitors += 1
                 next_visit = now + float(rng.uniform(5, 40))
             for due, child in [v for v in visitors if v[0] <= now]:
-                # every second one without a word, as a laptop that is closed
+                # every second visitor is killed, like a laptop that is closed
                 if rng.random() < 0.5:
                     os.killpg(child.pid, signal.SIGKILL)
                 child.end()
@@ -144,9 +144,9 @@ def run(folder: Path, seconds: float, seed: int) -> Hour:
 
 
 def _usage(pid: int) -> tuple[float, int, int]:
-    """Memory of its own in MiB, open descriptors and threads of a process.
+    """Private memory in MiB, open descriptors and threads of a process.
 
-    Shared memory counts for nothing here: it belongs to every process that has it mapped.
+    Shared memory is not included, because it is counted in every process that maps it.
     """
     status = Path(f"/proc/{pid}/status").read_text()
     facts = dict(line.split(":", 1) for line in status.splitlines() if ":" in line)
@@ -164,7 +164,7 @@ def _count(hour: Hour, sent: np.ndarray, seen: np.ndarray, killed_at: list[int])
     hour.processed, hour.overtaken, hour.refused = (int(last[n]) for n in ("processed", "dropped", "bad"))
     hour.in_flight = sum(1 for at in killed_at if _last_before(sent, at))
     counted = hour.processed + hour.overtaken + hour.refused
-    # images of the camera's last second may follow the last quality message
+    # images of the camera's last second may arrive after the last quality message
     after = int(
         np.count_nonzero(sent["sent"] > np.max(sent["sent"][np.isin(sent["stamp"], quality["stamp"])]))
     )
@@ -206,8 +206,8 @@ def _read_usage(hour: Hour, usage: list[tuple[float, float, int, int]], started:
         hour.memory.append(round(memory, 1))
         hour.descriptors.append(descriptors)
         hour.threads.append(threads)
-    # Fast DDS keeps the memory of what its queues held, and under load each is full of the largest sooner
-    # or later.
+    # Fast DDS does not release the memory of its queues, and under load each of them is filled with the
+    # largest images at some time.
     if hour.memory[-1] > hour.memory[0] + QUEUED + 32:
         hour.faults.append(f"the node's memory grew: {hour.memory} MiB")
     if hour.threads[-1] > hour.threads[0] + 4:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""SIGKILLs at random moments, and whether what is left works: node, run, export, adaptation and caches."""
+"""SIGKILLs at random moments, and the state afterwards: node, run, export, adaptation and caches."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ CLI = [sys.executable, "-c", "import sys; from clip2depth_ros.cli import main; s
 
 @dataclass
 class Kills:
-    """How often each program was killed, how often in its work, and what was wrong afterwards."""
+    """How often each program was killed, how often during its work, and the faults afterwards."""
 
     killed: dict[str, int] = field(default_factory=dict)
     in_work: dict[str, int] = field(default_factory=dict)
-    """Of these, killed when something was on disk, or published, already."""
+    """Of these, killed after something had been written or published."""
     started_again: int = 0
-    """Nodes that came up stuck, ended by their watchdog, and were started again as the launch files do."""
+    """Nodes that hung at the start, were ended by their watchdog, and restarted as by the launch files."""
     faults: list[str] = field(default_factory=list)
 
 
 def run(folder: Path, count: int, seed: int) -> Kills:
-    """`count` kills, divided among the PROGRAMS."""
+    """`count` kills, distributed over the PROGRAMS."""
     kills = Kills()
     for name, (share, kill) in PROGRAMS.items():
         place = folder / name
@@ -73,7 +73,7 @@ def _killed(
     after: float,
     ready: Callable[[], bool] = lambda: True,
 ) -> bool:
-    """Start, wait until it is ready, then `after` seconds, and kill. False if it had ended before."""
+    """Start, wait until it is ready, then `after` seconds, and kill. False if it ended earlier."""
     with open(log, "ab") as output:
         process = subprocess.Popen(
             command, env=environment, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
@@ -98,7 +98,7 @@ def _environment(folder: Path) -> dict[str, str]:
     return dict(os.environ) | {"XDG_CACHE_HOME": str(folder / "cache"), "PYTHONUNBUFFERED": "1"}
 
 
-def _judge(kills: Kills, name: str, number: int, outcome: tuple[int, str], code: int = 0) -> None:
+def _check_next_run(kills: Kills, name: str, number: int, outcome: tuple[int, str], code: int = 0) -> None:
     """The next run of the same command must succeed without a traceback."""
     if outcome[0] != code or "Traceback" in outcome[1]:
         kills.faults.append(f"{name} {number}: exit status {outcome[0]} afterwards:\n{outcome[1][-1500:]}")
@@ -125,23 +125,23 @@ def _run(folder: Path, count: int, rng: np.random.Generator, kills: Kills) -> No
         if (output / "summary.json").exists():
             json.loads((output / "summary.json").read_text())
         if number % 5 == 4:
-            _judge(kills, "run", number, _whole(command, environment))
+            _check_next_run(kills, "run", number, _whole(command, environment))
             leftover = [p.name for p in output.rglob("*") if p.name.endswith((".part", ".tmp"))]
             if leftover:
                 kills.faults.append(f"run {number}: {leftover} stayed")
 
 
 def _caches(folder: Path, count: int, rng: np.random.Generator, kills: Kills) -> None:
-    """Killed while it compiles, every time with a new cache; the next start must give the same depth."""
+    """Killed during compilation, every time with a new cache; the next start must give the same depth."""
     images, environment = _images(folder / "drive", 3), _environment(folder)
     cache, output = folder / "cache", folder / "out"
     command = [*CLI, "run", "--input", str(images), "--output", str(output), "--no-stabilize"]
-    _judge(kills, "caches", -1, _whole(command, environment))
+    _check_next_run(kills, "caches", -1, _whole(command, environment))
     right = _depths(output)
     for number in range(3 * count):
         if kills.killed["caches"] == count:
             break
-        if number % 4 == 0:  # and three times over what the kill before left
+        if number % 4 == 0:  # three of four times on the remains of the previous kill
             shutil.rmtree(cache, ignore_errors=True)
         shutil.rmtree(output, ignore_errors=True)
         begun = lambda: any(cache.rglob("*.part")) or any(cache.rglob("*.compiled"))  # noqa: E731
@@ -154,7 +154,7 @@ def _caches(folder: Path, count: int, rng: np.random.Generator, kills: Kills) ->
         kills.in_work["caches"] += begun()
         if number % 2:
             shutil.rmtree(output, ignore_errors=True)
-            _judge(kills, "caches", number, _whole(command, environment))
+            _check_next_run(kills, "caches", number, _whole(command, environment))
             found = _depths(output)
             same = len(found) == len(right) and all(
                 np.array_equal(a, b) for a, b in zip(found, right, strict=True)
@@ -168,7 +168,7 @@ def _depths(output: Path) -> list[np.ndarray]:
 
 
 def _export(folder: Path, count: int, rng: np.random.Generator, kills: Kills) -> None:
-    """A good bundle that is being replaced: afterwards the old one or the new one, whole."""
+    """Replacing a valid bundle: afterwards the old one or the new one must be there, complete."""
     environment = _environment(folder)
     checkpoint = _checkpoint(folder)
     output = folder / "bundle"
@@ -182,7 +182,7 @@ def _export(folder: Path, count: int, rng: np.random.Generator, kills: Kills) ->
         if kills.killed["export"] == count:
             break
         before = (output / "manifest.json").stat().st_mtime_ns
-        partial = set(folder.rglob("*.part*"))  # of the kill before
+        partial = set(folder.rglob("*.part*"))  # from the previous kill
         writes = lambda known=partial: bool(set(folder.rglob("*.part*")) - known)  # noqa: E731
         late = rng.random() < 0.7
         after = float(rng.uniform(0, 0.1) if late else took * rng.uniform(0.1, 0.9))
@@ -195,14 +195,14 @@ def _export(folder: Path, count: int, rng: np.random.Generator, kills: Kills) ->
         except Clip2DepthError as error:
             kills.faults.append(f"export {number}: {error}")
             _whole(command, environment)
-    _judge(kills, "export", count, _whole(command, environment))
+    _check_next_run(kills, "export", count, _whole(command, environment))
     left = sorted(p.name for p in [*output.iterdir(), *output.parent.iterdir()] if ".part" in p.name)
     if left:
         kills.faults.append(f"export: {left} stayed")
 
 
 def _checkpoint(folder: Path) -> Path:
-    """A checkpoint of the real kind, by a training of a few steps."""
+    """A checkpoint from a training of a few steps."""
     recipe = folder / "recipe.yaml"
     recipe.write_text(
         """
@@ -229,7 +229,7 @@ depth: {images: 8, learning_rate: 1.0e-3, phases: [{share: 1.0, size: [96, 128],
 
 
 def _adapt(folder: Path, count: int, rng: np.random.Generator, kills: Kills) -> None:
-    """Killed and started again until it is through; what comes out is whole, or a refusal."""
+    """Killed and restarted until it finishes; the result is a complete bundle, or a refusal."""
     environment, output = _environment(folder), folder / "adapted"
     arguments = ["--input", "sim:9001", "--every", "2", "--steps", "40", "--threads", "2"]
     command = [*CLI, "adapt", *arguments, "--output", str(output)]
@@ -259,7 +259,7 @@ def _outcome(kills: Kills, number: int, output: Path) -> None:
 
 
 def _node(folder: Path, count: int, rng: np.random.Generator, kills: Kills) -> None:
-    """Killed while it starts or works; the next one publishes, and shared memory does not fill up."""
+    """Killed during start or work; the next one publishes, and shared memory does not fill up."""
     peers.render_frames(folder / "frames.npz", 5, 10)
     environment, _ = private_environment(os.environ, folder / "ros")
     environment["XDG_CACHE_HOME"] = str(folder / "cache")
@@ -319,4 +319,4 @@ PROGRAMS = {
     "export": (0.15, _export),
     "adapt": (0.10, _adapt),
 }
-"""Share of the kills, and who does them."""
+"""Shares of the kills, and the functions that run them."""

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Disks that are full or cannot be written: a whole sentence instead of results, and a node that goes on.
+"""Full and read-only disks: the commands must report one sentence, and the node must continue.
 
-Runs in a mount namespace of its own (`unshare --mount`), because it mounts small file systems: needs root.
+Runs in its own mount namespace (`unshare --mount`), because it mounts small file systems: needs root.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from clip2depth_ros.demo.children import Children, private_environment
 
 
 def run(folder: Path) -> dict[str, str]:
-    """What happened in each place; what begins with "FAULT" is one."""
+    """The result for each place; a result that begins with "FAULT" is a fault."""
     peers.render_frames(folder / "frames.npz", 5, 10)
     found = {}
     places: dict[str, Callable[[Path], str]] = {
@@ -54,7 +54,7 @@ def _full_results(folder: Path) -> str:
 
 
 def _node(folder: Path, environment: dict[str, str], seconds: float = 8.0) -> str:
-    """depth_node, a camera and the watcher; says how many of the images became depth."""
+    """Run depth_node, a camera and the watcher; describes how many images became depth."""
     with Children() as children:
         node = children.start("the node", peers.node(image__queue=50), environment, folder / "node.txt")
         children.start(
@@ -83,7 +83,7 @@ def _full_cache(folder: Path) -> str:
 
 
 def _read_only_home(folder: Path) -> str:
-    """ROS needs a folder for its log: without one the node must name it, with one it must work."""
+    """ROS needs a log folder: without one the node must name it, with one it must work."""
     home = _mount(folder / "home", "400k", read_only=True)
     environment, _ = private_environment(os.environ, folder / "ros")
     for name in [n for n in environment if n.startswith("XDG_") or n == "ROS_HOME"]:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who listens to the node: one that writes down everything, and visitors of one topic that come and go.
+"""Subscribers of the node: one that records everything, and visitors of one topic that start and stop.
 
 watcher.py everything LOG       depth and quality until SIGTERM, a `RECORD` each
-watcher.py TYPE TOPIC           counts what comes, until somebody ends it
+watcher.py TYPE TOPIC           counts messages until it is ended
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ RECORD = np.dtype(
         ("kind", "<i4"),
         ("stamp", "<i8"),
         ("arrived", "<i8"),
-        ("wrong", "<i4"),  # of depth: values that are neither NaN nor positive and finite
+        ("wrong", "<i4"),  # number of depth values that are neither NaN nor positive and finite
         ("valid", "<f4"),
         ("received", "<i8"),
         ("processed", "<i8"),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The columns of the table, every row over the same pixels: those where raw depth and the truth are known."""
+"""The columns of the table; every row uses the same pixels: those with known raw depth and ground truth."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from benchmark.steadiness.sequences import FrameSequence
 from clip2depth_ros.metrics.temporal import Match, opw, rtc, sequence_tae
 
 AGES = (1, 3, 10)
-"""Frames after a pixel began to move: the first one on which it does is number 1."""
+"""Frames since a pixel began to move: the first frame with motion is number 1."""
 LAG_FRAMES = 15
-"""How long a pixel is watched after a body came or went."""
+"""Number of frames for which a pixel is tracked after a body came or left."""
 STEP = 0.1
-"""Least change of log depth that counts as a body's coming or going."""
+"""Smallest change of log depth that counts as a body's arrival or departure."""
 
 
 def abs_rel(depths: Sequence[np.ndarray], sequence: FrameSequence) -> float:
@@ -30,7 +30,7 @@ def abs_rel(depths: Sequence[np.ndarray], sequence: FrameSequence) -> float:
 
 
 def standing(depths: Sequence[np.ndarray], sequence: FrameSequence) -> list[np.ndarray]:
-    """The depths where raw knows something and nothing moves by itself, NaN elsewhere."""
+    """The depths where raw is known and nothing moves by itself, NaN elsewhere."""
     kept = []
     for index, depth in enumerate(depths):
         ignored = np.isnan(sequence.raw[index])
@@ -41,12 +41,12 @@ def standing(depths: Sequence[np.ndarray], sequence: FrameSequence) -> list[np.n
 
 
 def tae_of(depths: Sequence[np.ndarray], sequence: FrameSequence, stride: int) -> float:
-    """TAE with the true poses, in metres as they come, over the pixels that stand."""
+    """TAE with the true poses, in meters without scaling, over the static pixels."""
     return sequence_tae(standing(depths, sequence), sequence.camera, sequence.poses, stride)
 
 
 def flow_measures(depths: Sequence[np.ndarray], matches: Sequence[Match]) -> tuple[float, float]:
-    """Means of OPW, metres, and rTC over consecutive frames."""
+    """Means of OPW, meters, and rTC over consecutive frames."""
     each = [
         (opw(a, b, match), rtc(a, b, match)) for a, b, match in zip(depths, depths[1:], matches, strict=False)
     ]
@@ -54,14 +54,14 @@ def flow_measures(depths: Sequence[np.ndarray], matches: Sequence[Match]) -> tup
 
 
 class Newcomers:
-    """For every pixel of a sequence: since when it has belonged to a moving body, or ceased to."""
+    """For every pixel of a sequence: time since it became, or ceased to be, part of a moving body."""
 
     def __init__(self, sequence: FrameSequence) -> None:
         self.sequence = sequence
         self.age: list[np.ndarray] = []
-        """(H, W) int, frames since the change, 1 in the first one; 0 while there was none."""
+        """(H, W) int, frames since the change, 1 in the first one; 0 before any change."""
         self.before: list[np.ndarray] = []
-        """(H, W) float32, true depth of the pixel in the frame before the change, metres."""
+        """(H, W) float32, true depth of the pixel in the frame before the change, meters."""
         age = np.zeros(sequence.moving[0].shape, int)
         before = np.full(age.shape, np.nan, np.float32)
         for index, moving in enumerate(sequence.moving):
@@ -85,7 +85,7 @@ class Newcomers:
         return np.concatenate(found)
 
     def missing(self, depths: Sequence[np.ndarray], arriving: bool) -> np.ndarray:
-        """(2, LAG_FRAMES): by age, how much of the way to the new depth is missing, and the whole way.
+        """(2, LAG_FRAMES): by age, the missing part of the change to the new depth, and the whole change.
 
         Both are sums of log depth over the pixels where a moving body arrives, or (ghosts) leaves.
         """
@@ -103,22 +103,22 @@ class Newcomers:
 
 
 def moving_error(outcomes: Sequence[Outcome], newcomers: Sequence[Newcomers], *ages: int) -> float:
-    """Mean of errors over all sequences; ages: first, and last if there is one."""
+    """Mean of errors over all sequences; ages: first, and last if given."""
     return float(
         np.mean(np.concatenate([n.errors(o.depths, *ages) for o, n in zip(outcomes, newcomers, strict=True)]))
     )
 
 
 def lag(outcomes: Sequence[Outcome], newcomers: Sequence[Newcomers], *, arriving: bool) -> float:
-    """Frames by which depth comes late where a body arrives, or where it leaves (a ghost).
+    """Delay of depth in frames where a body arrives, or where it leaves (a ghost).
 
-    The part of the way to the new depth that is still missing, summed over the first LAG_FRAMES frames: an
-    exponential average of weight w has (1 - w) / w, raw depth about 0, for errors to both sides cancel.
+    The missing part of the change to the new depth, summed over the first LAG_FRAMES frames: an exponential
+    average of weight w has (1 - w) / w, raw depth about 0, because errors in both directions cancel.
     """
     way = sum(n.missing(o.depths, arriving) for o, n in zip(outcomes, newcomers, strict=True))
     return float(np.sum(way[0] / np.maximum(way[1], 1e-9)))
 
 
 def milliseconds(outcomes: Sequence[Outcome]) -> float:
-    """Median per frame; the first frames, which make buffers, are left out."""
+    """Median per frame, without the first frames, which allocate buffers."""
     return 1e3 * float(np.median(np.concatenate([outcome.seconds[3:] for outcome in outcomes])))

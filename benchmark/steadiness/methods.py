@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The rows of the table: ways to hold depth still, each run over the same frames."""
+"""The rows of the table: methods for temporal consistency, each run on the same frames."""
 
 from __future__ import annotations
 
@@ -20,32 +20,32 @@ NEW_SHARE = 0.2
 
 @dataclass
 class Outcome:
-    """What a method made of a sequence."""
+    """Result of a method on a sequence."""
 
     depths: list[np.ndarray] = field(default_factory=list)
-    """(H, W) float32 metres, NaN unknown."""
+    """(H, W) float32 meters, NaN unknown."""
     seconds: list[float] = field(default_factory=list)
-    """Of one core, per frame."""
+    """Seconds on one core, per frame."""
     deviations: list[np.ndarray] = field(default_factory=list)
-    """(H, W) float32, relative; only the stabilizer has them."""
+    """(H, W) float32, relative standard deviation; only from the stabilizer."""
     sources: list[str] = field(default_factory=list)
-    """Where the stabilizer had its ego-motion from."""
+    """The stabilizer's source of ego-motion."""
 
 
 def methods(sequence: FrameSequence) -> list[str]:
-    """The rows that a sequence can have."""
+    """The methods that can be used for a sequence."""
     return [RAW, AVERAGE, *([TRUE_POSES] if sequence.poses is not None else []), OWN, WITHOUT]
 
 
 def run(method: str, sequence: FrameSequence, settings: StabilizerSettings | None = None) -> Outcome:
-    """Feed a method every frame of a sequence, one after the other, on one core."""
+    """Process all frames of a sequence in order with a method, on one core."""
     if method == RAW:
         return Outcome(list(sequence.raw), [0.0] * len(sequence))
     return _average(sequence) if method == AVERAGE else _stabilize(method, sequence, settings)
 
 
 def _average(sequence: FrameSequence) -> Outcome:
-    """Exponential average per pixel of the image; where a pixel is unknown its average waits."""
+    """Exponential average per pixel; it is kept while the pixel is unknown."""
     outcome = Outcome()
     mean = np.full_like(sequence.raw[0], np.nan)
     for raw in sequence.raw:
@@ -67,7 +67,7 @@ def _stabilize(method: str, sequence: FrameSequence, settings: StabilizerSetting
     try:
         for index, (raw, image) in enumerate(zip(sequence.raw, sequence.images, strict=True)):
             motion = sequence.motion(index) if method == TRUE_POSES else None
-            # This thread's own time: what else runs on the machine does not count.
+            # Only this thread's own time, without other programs.
             began = time.thread_time()
             stable = stabilizer.update(raw, image, camera, sequence.stamps[index], motion=motion)
             outcome.seconds.append(time.thread_time() - began)

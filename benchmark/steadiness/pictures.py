@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the numbers look like: films of raw beside stable depth, and one still picture of pixels over time."""
+"""Visualization: videos of raw beside stabilized depth, and one image of pixels over time."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ FULL = 0.2
 YELLOW = (255, 255, 0)
 
 
-def colour_difference(difference: np.ndarray) -> np.ndarray:
-    """(H, W, 3) uint8 RGB of (H, W) log depth: white is 0, red farther, blue nearer, grey unknown (NaN)."""
+def color_difference(difference: np.ndarray) -> np.ndarray:
+    """(H, W, 3) uint8 RGB of (H, W) log depth: white is 0, red farther, blue nearer, gray unknown (NaN)."""
     share = np.clip(difference / FULL, -1.0, 1.0)
     known = np.isfinite(share)
     share = np.where(known, share, 0.0)
@@ -39,27 +39,27 @@ def colour_difference(difference: np.ndarray) -> np.ndarray:
 
 
 def depth_range(sequence: FrameSequence) -> tuple[float, float]:
-    """Near and far end of the colours, metres: all but the outermost hundredths of what is shown."""
+    """Ends of the color scale, meters: the first and last percent of the depths are outside."""
     values = np.concatenate([d[::8, ::8].ravel() for d in sequence.raw[::5]])
     low, high = np.nanpercentile(values, (1, 99))
     return round(float(low), 1), round(float(high), 1)
 
 
-def write_film(sequence: FrameSequence, path: Path, fps: float = 15.0) -> Path:
-    """Image, raw depth, stable depth and its standard deviation (white 0, black 20 %), frame by frame."""
+def write_video(sequence: FrameSequence, path: Path, fps: float = 15.0) -> Path:
+    """Video of image, raw depth, stabilized depth and its standard deviation (white 0, black 20 %)."""
     outcome = run(OWN, sequence)
     near, far = depth_range(sequence)
     with Film(path, fps) as film:
         for index, image in enumerate(sequence.images):
-            doubt = np.nan_to_num(outcome.deviations[index], nan=1.0)
-            doubt = np.repeat(
-                np.rint(255 * np.clip(1 - doubt / 0.2, 0, 1)).astype(np.uint8)[..., None], 3, -1
+            std_dev = np.nan_to_num(outcome.deviations[index], nan=1.0)
+            std_dev = np.repeat(
+                np.rint(255 * np.clip(1 - std_dev / 0.2, 0, 1)).astype(np.uint8)[..., None], 3, -1
             )
             columns = [
                 ("image", image),
                 ("raw", sequence.raw[index]),
                 ("stable", outcome.depths[index]),
-                ("standard deviation", doubt),
+                ("standard deviation", std_dev),
             ]
             if sequence.truth[index] is not None:
                 columns.append(("true", sequence.truth[index]))
@@ -68,10 +68,10 @@ def write_film(sequence: FrameSequence, path: Path, fps: float = 15.0) -> Path:
     return path
 
 
-def write_picture(sequence: FrameSequence, path: Path, frame: int = 60) -> Path:
-    """One image column over time: raw, averaged and stable depth and the truth, below a frame as it is.
+def write_image(sequence: FrameSequence, path: Path, frame: int = 60) -> Path:
+    """One image column over time: raw, averaged, stabilized and true depth, below one full frame.
 
-    Flicker is stripes from top to bottom; what holds still is smooth. As many frames as the image is wide.
+    Scale jitter appears as vertical stripes; consistent depth is smooth. As many frames as the image is wide.
     """
     near, far = depth_range(sequence)
     height, width = sequence.raw[0].shape
@@ -93,7 +93,7 @@ def write_picture(sequence: FrameSequence, path: Path, frame: int = 60) -> Path:
         over_time = np.stack([depth[:, column] for depth in frames[:count]], axis=1)
         with np.errstate(invalid="ignore"):
             change = np.diff(np.log(over_time), axis=1, prepend=np.nan)
-        slices = [colour_depth(over_time, near, far), colour_difference(change)]
+        slices = [colour_depth(over_time, near, far), color_difference(change)]
         slices = [cv2.copyMakeBorder(s, 2, 0, 0, width - count, cv2.BORDER_CONSTANT) for s in slices]
         columns.append(np.vstack([text_strip(label, width), colour_depth(frames[frame], near, far), *slices]))
     gap = np.zeros((columns[0].shape[0], 2, 3), np.uint8)
@@ -103,7 +103,7 @@ def write_picture(sequence: FrameSequence, path: Path, frame: int = 60) -> Path:
 
 
 def _words(width: int, height: int, *lines: str) -> np.ndarray:
-    """Lines of text in a field, (height + 2, width, 3) uint8 RGB."""
+    """Lines of text in a panel, (height + 2, width, 3) uint8 RGB."""
     field = np.full((height + 2, width, 3), BACKGROUND, np.uint8)
     text = np.vstack([text_strip(line, width) for line in lines])[: height + 2]
     top = (height + 2 - text.shape[0]) // 2

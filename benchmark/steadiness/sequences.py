@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The frames of the three protocols: images, the depth to be held still, and what is true about them."""
+"""The frames of the three protocols: images, raw depth, and ground truth."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from clip2depth_ros.io import open_source
 from clip2depth_ros.metrics.temporal import Match, Matcher
 from clip2depth_ros.pipeline import Pipeline
 from clip2depth_ros.simulation import Drive
-from clip2depth_ros.simulation.photography.depth_noise import Flicker
+from clip2depth_ros.simulation.photography.depth_noise import DepthNoise
 
 SIZE = (320, 240)
 FPS = 15.0
-"""Of the simulated camera."""
+"""Horizontal field of view of the simulated camera, radians."""
 
 
 @dataclass
@@ -35,21 +35,21 @@ class FrameSequence:
     images: list[np.ndarray]
     """(H, W, 3) uint8 RGB each."""
     raw: list[np.ndarray]
-    """(H, W) float32 metres, NaN unknown: depth frame by frame, as a network gives it."""
+    """(H, W) float32 meters, NaN unknown: depth of each frame from a network."""
     truth: list[np.ndarray]
-    """(H, W) float32 metres, NaN unknown."""
+    """(H, W) float32 meters, NaN unknown."""
     poses: list[np.ndarray] | None = None
-    """(4, 4) optical frame to world, metres; None where nobody knows them."""
+    """(4, 4) optical frame to world, meters; None if unknown."""
     moving: list[np.ndarray] | None = None
-    """(H, W) bool: pixels of bodies that move on their own; None where nobody knows."""
+    """(H, W) bool: pixels of bodies that move on their own; None if unknown."""
     scale: float = 1.0
-    """Median of raw / truth over the sequence: true motion times this is motion in raw's own metres."""
+    """Median of raw / truth over the sequence: it converts true motion to raw's own meters."""
 
     def __len__(self) -> int:
         return len(self.images)
 
     def motion(self, index: int) -> np.ndarray | None:
-        """(4, 4) true motion of points from the frame before into frame `index`, in raw's metres."""
+        """(4, 4) true motion of points from the previous frame into frame `index`, in raw's meters."""
         if self.poses is None or index == 0:
             return None
         motion = np.linalg.inv(self.poses[index]) @ self.poses[index - 1]
@@ -57,23 +57,23 @@ class FrameSequence:
         return motion
 
     def matches(self) -> list[Match]:
-        """Where each frame's pixels are found in the next one."""
+        """The flow of each frame's pixels to the next frame."""
         matcher = Matcher()
         return [matcher.match(a, b) for a, b in zip(self.images, self.images[1:], strict=False)]
 
 
 def flickered(folder: Path, frames: int = 120, size: tuple[int, int] = SIZE, seed: int = 0) -> FrameSequence:
-    """Protocol A: measured depth of real frames with flicker added."""
+    """Protocol A: measured depth of real frames with the errors of a network added."""
     sequence = _read(folder, frames, size)
-    flicker = Flicker(seed)
-    sequence.raw = [flicker(depth) for depth in sequence.truth]
+    depth_noise = DepthNoise(seed)
+    sequence.raw = [depth_noise(depth) for depth in sequence.truth]
     return sequence
 
 
 def predicted(source_name: Path | str, bundle: str, frames: int | None = None) -> FrameSequence:
-    """Protocol B: a bundle's own depth of a source's frames, at the resolution at which the network gives it.
+    """Protocol B: a bundle's own depth of a source's frames, at the network's resolution.
 
-    source_name: a folder of real frames, or whatever else `clip2depth run --input` takes.
+    source_name: a folder of real frames, or any other input of `clip2depth run --input`.
     """
     with open_engine(open_bundle(bundle)) as engine, open_source(source_name) as source:
         first = next(iter(source))
@@ -89,26 +89,26 @@ def predicted(source_name: Path | str, bundle: str, frames: int | None = None) -
 
 
 def driven(seed: int, frames: int | None = None, size: tuple[int, int] = SIZE) -> FrameSequence:
-    """Protocol C: ten seconds of a simulated drive among walking people, true depth with flicker added."""
+    """Protocol C: ten seconds of a simulated drive among walking people, true depth with added errors."""
     drive = Drive(seed, *size, FPS, seconds=10.0)
     sequence = FrameSequence(f"drive {seed}", drive.camera, [], [], [], [], [], [])
-    flicker = Flicker(seed)
+    depth_noise = DepthNoise(seed)
     for index, frame in enumerate(itertools.islice(drive, frames)):
         sequence.stamps.append(frame.stamp)
         sequence.images.append(frame.image)
         sequence.truth.append(frame.depth)
         sequence.poses.append(frame.pose)
-        sequence.raw.append(flicker(frame.depth))
-        # With one more element than there are people, so that nobody, -1, stands still.
+        sequence.raw.append(depth_noise(frame.depth))
+        # One more element than people, so that index -1 (nobody) is static.
         walks = np.append(drive.walking(index), False)
         sequence.moving.append(walks[drive.people(index)])
     return sequence
 
 
 def still(seed: int, frames: int = 150, size: tuple[int, int] = SIZE) -> FrameSequence:
-    """A camera at rest where nothing moves: one simulated view with new sensor noise and flicker."""
+    """A static camera in a static scene: one simulated view with new noise and depth errors per frame."""
     view = next(iter(Drive(seed, *size, seconds=1.0, people=False)))
-    rng, flicker = np.random.default_rng([23, seed]), Flicker(seed)
+    rng, depth_noise = np.random.default_rng([23, seed]), DepthNoise(seed)
     sequence = FrameSequence(f"still {seed}", view.camera, [], [], [], [], [], [])
     for index in range(frames):
         noise = rng.normal(0.0, 2.0, view.image.shape)
@@ -116,13 +116,13 @@ def still(seed: int, frames: int = 150, size: tuple[int, int] = SIZE) -> FrameSe
         sequence.images.append(np.clip(np.rint(view.image + noise), 0, 255).astype(np.uint8))
         sequence.truth.append(view.depth)
         sequence.poses.append(view.pose)
-        sequence.raw.append(flicker(view.depth))
+        sequence.raw.append(depth_noise(view.depth))
         sequence.moving.append(np.zeros(view.depth.shape, bool))
     return sequence
 
 
 def _read(source_name: Path | str, frames: int | None, size: tuple[int, int]) -> FrameSequence:
-    """A source's frames at a size, without raw depth yet."""
+    """A source's frames at a size, without raw depth."""
     with open_source(source_name) as source:
         kept = list(itertools.islice(source, frames))
     camera, poses = kept[0].camera.scaled(*size), [frame.pose for frame in kept]

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The subcommands of `clip2depth`, a file each.
+"""The subcommands of `clip2depth`, one file each.
 
-Each has HELP (one line), add_arguments(parser) and run(args) -> exit code. Importing one is cheap: what a
-command needs beyond the run path (PyTorch, MuJoCo, ROS) it imports when it runs.
+Each has HELP (one line), add_arguments(parser) and run(args) -> exit code. Importing a subcommand is cheap:
+modules that only one command needs (PyTorch, MuJoCo, ROS) are imported when it runs.
 """

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`clip2depth ablate`: a recipe over and over with one thing changed, and one table of what that costs.
+"""`clip2depth ablate`: train a recipe repeatedly with one change each, and compare the errors in one table.
 
-Every row gets the same images, steps and seeds, and is judged on the recipe's test data (its validation data
-where it names none). Run again with the same arguments, it goes on where it stopped.
+Every row uses the same images, steps and seeds, and is evaluated on the recipe's test data (or its validation
+data if it names none). When run again with the same arguments, it continues where it stopped.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ def run(args: argparse.Namespace) -> int:
     def make_run(recipe, directory: Path) -> Run:
         return Run(recipe, directory, root=args.root, cache=args.cache)
 
-    judged = make_run(recipe, args.output).open(recipe.data.test or recipe.data.validation)
-    for data_set in judged:
+    test_sets = make_run(recipe, args.output).open(recipe.data.test or recipe.data.validation)
+    for data_set in test_sets:
         data_set.prepare()
     ablation = Ablation(
         recipe,
         args.output,
         rows=args.rows or tuple(ROWS),
         seeds=args.seeds,
-        judge=lambda checkpoint, folder: _judge(checkpoint, folder, judged),
+        judge=lambda checkpoint, folder: _evaluate(checkpoint, folder, test_sets),
         make_run=make_run,
     )
     table = write_tables(args.output, ablation.run())
@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _judge(checkpoint: Path, folder: Path, data_sets) -> dict[str, float]:
+def _evaluate(checkpoint: Path, folder: Path, data_sets) -> dict[str, float]:
     """Mean errors of a checkpoint over the data sets, by the rule of the first one's benchmark."""
     from clip2depth_ros.evaluation.engine_comparison import Watched
     from clip2depth_ros.evaluation.evaluation import Evaluation

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`clip2depth adapt`: a bundle learns the place of a recording, from images and odometry, without true depth.
+"""`clip2depth adapt`: train a bundle on a recording of a place, from images and odometry, without true depth.
 
-Exit code 0: a bundle was written. 3: refused, with the reason on stderr; no bundle is written. Killed and
-started again with the same arguments, it goes on.
+Exit code 0: a bundle was written. 3: rejected, with the reason on stderr; no bundle is written. A run that
+was killed continues when it is started again with the same arguments.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.images.frame import Frame
 from clip2depth_ros.io import Source, open_source
 
-HELP = "let a bundle learn the place of a recording, without true depth"
+HELP = "train a bundle on a recording of a place, without true depth"
 REFUSED = 3
 
 
@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--checkpoint",
         type=Path,
         metavar="FILE",
-        help="the bundle's own checkpoint, so that its mirror learns too",
+        help="the bundle's own checkpoint; with it the mirror is trained too",
     )
     parser.add_argument(
         "--report",
@@ -51,17 +51,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--scale-height",
         type=float,
-        metavar="METRES",
-        help="in place of odometry: the camera's height above the floor (its pitch and roll: --mounting)",
+        metavar="METERS",
+        help="instead of odometry: the camera's height above the floor (its pitch and roll: --mounting)",
     )
     parser.add_argument(
         "--scale-ranges",
         type=int,
         metavar="N",
-        help="in place of odometry: N true ranges a frame, drawn from the input's depth",
+        help="instead of odometry: N true ranges per frame, sampled from the input's depth",
     )
-    parser.add_argument("--steps", type=int, default=300, help="of training (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="of the choice of views (default: %(default)s)")
+    parser.add_argument("--steps", type=int, default=300, help="training steps (default: %(default)s)")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="random seed of the view selection (default: %(default)s)"
+    )
     parser.add_argument("--threads", type=int, default=0, metavar="N", help="CPU threads; 0 = all cores")
 
 
@@ -69,12 +71,12 @@ def run(args: argparse.Namespace) -> int:
     missing = [name for name in NEEDS if find_spec(name) is None]
     if missing:
         raise Clip2DepthError(
-            f"adapting needs {', '.join(missing)} (PyTorch and what belongs to it): "
+            f"adapting needs {', '.join(missing)} (PyTorch and related packages): "
             "pip install 'clip2depth_ros[train]'"
         )
     if args.steps < 1 or (args.limit is not None and args.limit < 1):
         raise Clip2DepthError("--steps and --limit must be at least 1.")
-    # Threads that wait must not spin: on a robot the cores have other work.
+    # Waiting threads must not spin: other programs on the robot need the cores.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     import torch
 
@@ -112,7 +114,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _reading(args: argparse.Namespace) -> dict:
-    """What decides which frames and poses an input gives."""
+    """The options that determine which frames and poses are read from the input."""
     names = ("every", "limit", "topic", "odometry_topic", "mounting", "horizontal_fov", "scale_height")
     given = {name: getattr(args, name) for name in (*names, "scale_ranges")}
     if args.camera is not None:
@@ -121,7 +123,7 @@ def _reading(args: argparse.Namespace) -> dict:
 
 
 def _frames(args: argparse.Namespace, bundle: Bundle) -> Iterator[Frame]:
-    """The frames with the camera's odometry. Raises Refusal for an input without any."""
+    """The frames with the camera's odometry. Raises Refusal if the input has no odometry."""
     from clip2depth_ros.adaptation.refusal import Refusal
     from clip2depth_ros.adaptation.visual_odometry import with_visual_odometry
 
@@ -131,13 +133,13 @@ def _frames(args: argparse.Namespace, bundle: Bundle) -> Iterator[Frame]:
             if not source.has_odometry:
                 raise Refusal(
                     "odometry_missing",
-                    f"{source.name} tells nothing about the camera's motion; record odometry with the "
-                    "images, give a folder poses.txt, or tell the metres with --scale-height or "
+                    f"{source.name} has no odometry; record odometry with the "
+                    "images, give a folder poses.txt, or set the scale with --scale-height or "
                     "--scale-ranges.",
                 )
     with _open(args, odometry=not scaled) as source:
         if source.live:
-            raise Clip2DepthError(f"{source.name} is a live camera; record first, then adapt.")
+            raise Clip2DepthError(f"{source.name} is a live camera; record it first, then adapt.")
         frames = progress(itertools.islice(source, args.limit), "frame", source.length, args.limit)
         if not scaled:
             yield from frames
@@ -162,5 +164,5 @@ def _open(args: argparse.Namespace, *, odometry: bool) -> Source:
     )
     if args.scale_ranges is not None and not source.has_depth:
         source.close()
-        raise Clip2DepthError(f"--scale-ranges draws from true depth, and {source.name} has none.")
+        raise Clip2DepthError(f"--scale-ranges samples true depth, but {source.name} has none.")
     return source

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Look at this machine: what is installed, what is missing, and what to do about it.
+"""Check this machine: what is installed, what is missing, and what to do about it.
 
-Ends with 1 when the ROS node could not run here, else with 0.
+Exits with 1 if the ROS node cannot run here, otherwise with 0.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from clip2depth_ros.commands._shared.findings import FAIL, OK, WARN, Finding, pr
 from clip2depth_ros.engines.probe import package_version
 from clip2depth_ros.errors import Clip2DepthError
 
-HELP = "say what works on this machine, and what to do about the rest"
+HELP = "check what works on this machine, and how to fix what does not"
 
-# rclpy is looked at in another process: one that is broken can crash, and only ros/ may import it.
+# rclpy is checked in another process: a broken one can crash, and only ros/ may import it.
 ROS_PROBE = """
 import json, os
 found = {}
@@ -80,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def look_at_python() -> Iterator[Finding]:
-    """Python and the system."""
+    """Python and the operating system."""
     yield Finding(OK, "clip2depth", __version__)
     yield Finding(OK, "Python", f"{platform.python_version()} at {sys.executable}")
     try:
@@ -92,11 +92,11 @@ def look_at_python() -> Iterator[Finding]:
 
 
 def look_at_opencv() -> Iterator[Finding]:
-    """OpenCV, which everything that reads images needs."""
+    """OpenCV, which all image input needs."""
     try:
         import cv2
     except ImportError as error:
-        yield Finding(FAIL, "OpenCV", f"does not import ({error})", "pip install opencv-python-headless")
+        yield Finding(FAIL, "OpenCV", f"cannot be imported ({error})", "pip install opencv-python-headless")
         return
     yield Finding(OK, "OpenCV", cv2.__version__)
 
@@ -107,9 +107,9 @@ def look_at_ros() -> Iterator[Finding]:
         yield Finding(
             FAIL,
             "ROS 2",
-            "no rclpy in this Python",
+            "rclpy is not installed in this Python",
             "source /opt/ros/<distribution>/setup.bash, or, on x86_64, pip install clip2depth_ros with its "
-            "ROS wheels; `clip2depth run` works without",
+            "ROS wheels; `clip2depth run` works without ROS",
         )
         return
     found, problem = probe(ROS_PROBE)
@@ -118,7 +118,7 @@ def look_at_ros() -> Iterator[Finding]:
             FAIL,
             "ROS 2",
             f"rclpy does not work: {problem}",
-            "this Python must be the one that ROS was built for; check `source setup.bash` and the venv",
+            "use the Python that ROS was built for; check `source setup.bash` and the venv",
         )
         return
     yield Finding(OK, "ROS 2", f"rclpy {_rclpy_version()}, {found['rmw']}, at {found['path']}")
@@ -134,14 +134,14 @@ def look_at_ros() -> Iterator[Finding]:
 
 
 def look_at_fast_dds() -> Iterator[Finding]:
-    """Whether Fast DDS, where it is the middleware, was told to carry large messages."""
+    """Whether Fast DDS, if it is the middleware, is configured for large messages."""
     from clip2depth_ros.ros.fastdds import CHOSEN_BY_USER, large_message_environment
 
     chosen = {name: value for name in CHOSEN_BY_USER if (value := os.environ.get(name))}
     for name, value in chosen.items():
         if name.endswith("PROFILES_FILE") and not Path(value).is_file():
             yield Finding(
-                WARN, "Fast DDS", f"{name} names {value}, which is no file", f"correct or unset {name}"
+                WARN, "Fast DDS", f"{name} names {value}, which is not a file", f"correct or unset {name}"
             )
             return
     if chosen:
@@ -156,14 +156,14 @@ def look_at_fast_dds() -> Iterator[Finding]:
     yield Finding(
         WARN,
         "Fast DDS",
-        "no profile in this environment: images and clouds come late or are lost (launch files and the demo "
-        "set it by themselves)",
+        "no profile in this environment: images and clouds are late or lost (launch files and the demo "
+        "set one)",
         advice,
     )
 
 
 def look_at_shared_memory() -> Iterator[Finding]:
-    """What killed processes left in shared memory, and whether there is room for ours."""
+    """Shared memory that killed processes left behind, and the free space."""
     from clip2depth_ros.ros.fastdds import SEGMENT, abandoned_segments
 
     folder = Path("/dev/shm")
@@ -175,14 +175,15 @@ def look_at_shared_memory() -> Iterator[Finding]:
         yield Finding(
             WARN,
             "Shared memory",
-            f"{folder} has only {free / 1e6:.0f} MB free: large messages will go by UDP, late or not at all",
-            "start the container with --shm-size=1g or --ipc=host, and see what fills it: ls -l /dev/shm",
+            f"{folder} has only {free / 1e6:.0f} MB free: large messages fall back to UDP and may be late or "
+            "lost",
+            "start the container with --shm-size=1g or --ipc=host, and check what fills it: ls -l /dev/shm",
         )
     if count:
         yield Finding(
             WARN,
             "Shared memory",
-            f"{count} segments of Fast DDS ({size / 1e6:.0f} MB) belong to processes that were killed",
+            f"{count} segments of Fast DDS ({size / 1e6:.0f} MB) belong to killed processes",
             "the next start of a node frees them, and so does `fastdds shm clean`",
         )
     elif free >= 2 * SEGMENT:
@@ -190,7 +191,7 @@ def look_at_shared_memory() -> Iterator[Finding]:
 
 
 def look_at_extras() -> Iterator[Finding]:
-    """What some commands need and the node does not."""
+    """Packages that some commands need and the node does not."""
     extras = (
         ("rosbags", "Bags", "--input BAG and the demo", "pip install rosbags"),
         ("mujoco", "MuJoCo", "the simulator (--input sim:SEED, demo)", "pip install 'clip2depth_ros[sim]'"),
@@ -210,10 +211,10 @@ def look_at_extras() -> Iterator[Finding]:
 
 
 def _rclpy_version() -> str:
-    """Version and origin: PyPI's wheels, or a distribution's installation."""
+    """Version and origin: the PyPI wheels, or an installed distribution."""
     distribution = os.environ.get("ROS_DISTRO", "")
     wheel, installed = package_version("ros-rclpy"), package_version("rclpy")
     if wheel is not None:
-        return f"{wheel} of PyPI's wheels"
+        return f"{wheel} from the PyPI wheels"
     origin = f"ROS {distribution}" if distribution else "an installation"
-    return f"{installed or 'of unknown version'} of {origin}"
+    return f"{installed or 'unknown version'} from {origin}"

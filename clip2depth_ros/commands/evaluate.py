@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Judge a network's depth by the rules of a benchmark: tables, plots and pictures of where it is right.
+"""Evaluate a network's depth with the metrics of a benchmark: tables, plots and images.
 
-Either as the robot has it, on any input of `clip2depth run` with true depth, or image by image on a data set
-of the training. Or a CLIP by itself, by the captions that it finds.
+Either with the whole pipeline, on any input of `clip2depth run` with true depth, or image by image on a
+training data set. Or a CLIP alone, by caption retrieval.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from clip2depth_ros.evaluation.report import errors_in_words, write_report
 from clip2depth_ros.metrics.benchmark_rules import RULES, find_rule
 from clip2depth_ros.pipeline import Pipeline
 
-HELP = "judge a network's depth against the truth, with a report"
+HELP = "evaluate a network's depth against ground truth, with a report"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,17 +38,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--checkpoint",
         type=Path,
         metavar="FILE",
-        help="in place of --bundle: checkpoint.safetensors of a training run, on PyTorch",
+        help="instead of --bundle: checkpoint.safetensors of a training run, on PyTorch",
     )
     clip_options.add_clip_arguments(parser)
     pipeline_options.add_stage_arguments(parser)
     parser.add_argument(
         "--rule",
         choices=tuple(RULES),
-        help="benchmark whose cap and crop count (default: the data set's own)",
+        help="benchmark whose depth cap and crop are used (default: the data set's own)",
     )
     parser.add_argument(
-        "--flip", action="store_true", help="average with the mirror image's depth; marked in every output"
+        "--flip",
+        action="store_true",
+        help="average with the depth of the mirrored image; marked in every output",
     )
     parser.add_argument(
         "--median-scaling",
@@ -56,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="scale each image by the median of truth / depth first; marked in every output",
     )
     parser.add_argument(
-        "--no-temporal", action="store_true", help="leave out TAE, OPW and rTC, which take most of the time"
+        "--no-temporal", action="store_true", help="skip TAE, OPW and rTC, which take most of the time"
     )
 
 
@@ -64,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     if args.clip is not None:
         return clip_options.run_clip(args)
     if sum(given is not None for given in (args.input, args.data, args.config)) != 1:
-        raise Clip2DepthError("give one of --input, --data and --config: it says what to judge.")
+        raise Clip2DepthError("give exactly one of --input, --data and --config.")
     by_image = args.input is None
     with contextlib.ExitStack() as opened:
         if by_image:
@@ -76,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
             source = opened.enter_context(pipeline_options.open_input(args))
             if not source.has_depth:
                 raise Clip2DepthError(
-                    f"{source.name} has no true depth to judge by; give a folder with rgb/ and depth/, a bag "
+                    f"{source.name} has no ground truth; give a folder with rgb/ and depth/, a bag "
                     "with --depth-topic, or sim:SEED."
                 )
             frames = ((frame, True) for frame in pipeline_options.frames_of(args, source))
@@ -86,9 +88,8 @@ def run(args: argparse.Namespace) -> int:
         make = pipeline_options.make_pipeline
         if by_image and engine.manifest.depth_kind != "metric":
             raise Clip2DepthError(
-                f"Bundle '{engine.manifest.name}' has no metres image by image: judge it on a recording, "
-                "by --input "
-                "with --scale-height, --scale-odometry or --scale-ranges."
+                f"Bundle '{engine.manifest.name}' gives no meters for single images: evaluate it on a "
+                "recording, with --input and --scale-height, --scale-odometry or --scale-ranges."
             )
         pipeline = Pipeline(watched, stabilizer=None) if by_image else make(args, watched)
         opened.callback(pipeline.close)
@@ -123,7 +124,7 @@ def run(args: argparse.Namespace) -> int:
 def _check_by_image(args: argparse.Namespace) -> None:
     if args.scale_height is not None or args.scale_odometry or args.scale_ranges is not None:
         raise Clip2DepthError(
-            "a data set is judged image by image; the scale of a drive needs the recording as --input."
+            "a data set is evaluated image by image; scale options need a recording as --input."
         )
     if args.every < 1 or (args.limit is not None and args.limit < 1):
         raise Clip2DepthError("--every and --limit must be at least 1.")
@@ -134,7 +135,8 @@ def _open_network(args: argparse.Namespace) -> Engine:
         return open_chosen_engine(args, open_bundle(args.bundle))
     if find_spec("torch") is None or find_spec("open_clip") is None:
         raise Clip2DepthError(
-            "a checkpoint needs PyTorch and open_clip: pip install 'clip2depth_ros[train]' (no bundle does)."
+            "a checkpoint needs PyTorch and open_clip: pip install 'clip2depth_ros[train]' (a bundle does "
+            "not)."
         )
     from clip2depth_ros.training.validation.network_engine import NetworkEngine
 
@@ -142,7 +144,7 @@ def _open_network(args: argparse.Namespace) -> Engine:
 
 
 def _marks(args: argparse.Namespace) -> tuple[str, ...]:
-    """What makes the depth other than the network's plain metric one."""
+    """Options that make the depth differ from the network's plain metric depth."""
     marks = []
     if args.flip:
         marks.append("flip averaging")
@@ -168,7 +170,7 @@ def _network_facts(args: argparse.Namespace, engine: Engine) -> dict[str, str]:
 
 
 def _settings(args: argparse.Namespace) -> dict[str, str]:
-    """In words, for the report's head."""
+    """The settings in words, for the report's header."""
     on = args.input is not None and not args.no_stabilize
     return {
         "stabilizer": "on" if on else "off: each image by itself",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`clip2depth export`: a checkpoint becomes a bundle, or a bundle a plain ONNX file for other programs."""
+"""`clip2depth export`: write a checkpoint as a bundle, or a bundle as a plain ONNX file."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     source.add_argument(
         "--bundle",
         metavar="NAME_OR_PATH",
-        help="a bundle: written as a plain ONNX file that trtexec, DeepStream and Isaac ROS take, with a "
-        "README of its input and output, or with --int8 as a bundle; needs no PyTorch",
+        help="a bundle: written as a plain ONNX file for trtexec, DeepStream and Isaac ROS, with a "
+        "README of its inputs and outputs, or with --int8 as a bundle; needs no PyTorch",
     )
     parser.add_argument(
         "--output", type=Path, required=True, help="folder of the bundle, or of the ONNX file"
@@ -38,52 +38,54 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--layout",
         choices=LAYOUTS,
-        help=f"with --bundle: the input, an image's bytes or float planes in 0..1 (default: {LAYOUTS[0]})",
+        help=f"with --bundle: input format, image bytes or float planes in 0..1 (default: {LAYOUTS[0]})",
     )
     parser.add_argument(
-        "--precision", choices=FLOATS, help="with --bundle: arithmetic of the graph (default: fp32)"
+        "--precision", choices=FLOATS, help="with --bundle: precision of the graph (default: fp32)"
     )
     parser.add_argument(
         "--int8",
         action="store_true",
-        help="the bundle that is written holds the network in 8 bits too, for CPUs without bf16; needs NNCF "
-        "and minutes. With --bundle: that bundle, and --output may be its own folder",
+        help="also write the network in 8 bits into the bundle, for CPUs without bf16; needs NNCF and some "
+        "minutes. With --bundle: that bundle, and --output may be its own folder",
     )
     parser.add_argument(
         "--calibration",
         action="append",
         default=[],
         metavar="INPUT",
-        help="with --int8: images like those that the network will see, a folder, video or bag; may be "
+        help="with --int8: images similar to those of the application: a folder, video or bag; may be "
         "repeated, once for each kind of scene (default: simulated places, rooms and near things)",
     )
     parser.add_argument("--name", help="name of the bundle (default: the folder's name)")
     parser.add_argument(
-        "--trained-on", help="what it was trained on, in words (default: what the checkpoint says)"
+        "--trained-on", help="what it was trained on, in words (default: from the checkpoint)"
     )
-    parser.add_argument("--licence", help="licence of the weights (default: the backbone's)")
+    parser.add_argument("--licence", help="license of the weights (default: the backbone's)")
     parser.add_argument(
         "--report",
         type=Path,
         action="append",
         default=[],
         metavar="DIR",
-        help="output of `clip2depth evaluate` on this checkpoint, for the manifest; may be repeated",
+        help="output folder of `clip2depth evaluate` on this checkpoint, for the manifest; may be repeated",
     )
     parser.add_argument(
         "--evaluate",
         type=int,
         default=0,
         metavar="VIEWS",
-        help="measure the exported model on so many views of unseen simulated rooms, for the manifest",
+        help="measure the exported model on this many views of unseen simulated rooms, for the manifest",
     )
     check = parser.add_mutually_exclusive_group()
-    check.add_argument("--check-seed", type=int, default=2_000_000, help="simulated room of the check sample")
+    check.add_argument(
+        "--check-seed", type=int, default=2_000_000, help="seed of the check sample's simulated room"
+    )
     check.add_argument(
         "--check-image",
         type=Path,
         metavar="FILE",
-        help="a photograph for the check sample; needs no simulator",
+        help="photograph for the check sample; needs no simulator",
     )
 
 
@@ -102,7 +104,9 @@ def run(args: argparse.Namespace) -> int:
     if args.bundle is not None:
         return _plain(args)
     if args.layout or args.precision:
-        raise Clip2DepthError("--layout and --precision are for --bundle; a bundle serves every precision.")
+        raise Clip2DepthError(
+            "--layout and --precision are for --bundle; a bundle works with every precision."
+        )
     if find_spec("torch") is None or find_spec("open_clip") is None:
         raise Clip2DepthError("export needs PyTorch and open_clip: pip install 'clip2depth_ros[train]'")
     from clip2depth_ros.export.exporter import export_bundle
@@ -114,7 +118,7 @@ def run(args: argparse.Namespace) -> int:
     trained_on = args.trained_on or notes.get("trained_on")
     if not trained_on:
         raise Clip2DepthError(
-            f"{args.checkpoint} does not say what it was trained on: say it with --trained-on"
+            f"{args.checkpoint} does not record its training data: give it with --trained-on"
         )
     errors = dict(_measured(report, args.checkpoint) for report in args.report)
     if args.evaluate:
@@ -152,8 +156,8 @@ def _quantize(bundle: Bundle, args: argparse.Namespace) -> None:
     facts, size = written.manifest.int8, len(written.int8_model()) / 1e6
     print(f"{args.output}: bundle '{written.name}', model_int8.onnx {size:.1f} MB")
     for kind, deviation in facts.deviation.items():
-        print(f"  {kind}: {deviation:.2%} from the plain model's depth on average")
-    print(f"  self-check: up to {facts.tolerance:.1%} from the check sample")
+        print(f"  {kind}: {deviation:.2%} mean difference from the plain model's depth")
+    print(f"  self-check: tolerance {facts.tolerance:.1%} on the check sample")
 
 
 def _plain(args: argparse.Namespace) -> int:
@@ -161,15 +165,15 @@ def _plain(args: argparse.Namespace) -> int:
     path = write_plain(
         bundle, args.output, layout=args.layout or LAYOUTS[0], precision=args.precision or "fp32"
     )
-    print(f"{path}: {path.stat().st_size / 1e6:.1f} MB; README.md beside it says what goes in and comes out.")
+    print(f"{path}: {path.stat().st_size / 1e6:.1f} MB; its README.md describes inputs and outputs.")
     return 0
 
 
 def _rooms():
-    """The simulated rooms, which need MuJoCo."""
+    """The module of simulated rooms. Raises Clip2DepthError if MuJoCo is not installed."""
     if find_spec("mujoco") is None:
         raise Clip2DepthError(
-            "simulated rooms need MuJoCo: pip install 'clip2depth_ros[sim]', or leave --evaluate out and "
+            "simulated rooms need MuJoCo: pip install 'clip2depth_ros[sim]', or omit --evaluate and "
             "give a photograph for the check sample with --check-image."
         )
     from clip2depth_ros.training.validation import validation
@@ -178,7 +182,7 @@ def _rooms():
 
 
 def _measured(report: Path, checkpoint: Path) -> tuple[str, dict]:
-    """What was judged, and the errors, of an evaluation's folder; refused when it is of other weights."""
+    """Name and errors of an evaluation folder. Raises Clip2DepthError if it belongs to other weights."""
     path = report / "metrics.json"
     try:
         metrics = load_json(path, MAX_TABLE)
@@ -186,18 +190,18 @@ def _measured(report: Path, checkpoint: Path) -> tuple[str, dict]:
         errors = {"images": metrics["images"]["judged"], "rule": metrics["rule"]["name"], **metrics["errors"]}
         marks = metrics["marks"]
     except (ValueError, KeyError, TypeError):
-        raise Clip2DepthError(f"{path} is no result of `clip2depth evaluate`.") from None
+        raise Clip2DepthError(f"{path} is not a result of `clip2depth evaluate`.") from None
     if weights != sha256_of(checkpoint):
         raise Clip2DepthError(
-            f"{report} is the evaluation of other weights than {checkpoint}: evaluate this checkpoint."
+            f"{report} belongs to other weights than {checkpoint}: evaluate this checkpoint."
         )
-    # A manifest travels; the folder of the data on this machine says nothing elsewhere.
+    # The manifest is distributed; the path of the data folder means nothing on another machine.
     name = what.partition(" of ")[0] if " of " in what else Path(what).name
     return name, errors | ({"with": "; ".join(marks)} if marks else {})
 
 
 def _photograph(path: Path, size: tuple[int, int]) -> np.ndarray:
-    """(height, width, 3) uint8 RGB: the whole photograph, letterboxed into the network's input."""
+    """(height, width, 3) uint8 RGB: the whole photograph, letterboxed to the network's input."""
     image = read_rgb(path)
     height, width = size
     box = Letterbox((image.shape[1], image.shape[0]), width, height)

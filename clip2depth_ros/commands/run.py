@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The whole pipeline without ROS: images in; depth images, quality.csv and summary.json out."""
+"""Run the whole pipeline without ROS: reads images; writes depth images, quality.csv and summary.json."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.io.results import ResultFolder
 from clip2depth_ros.system.interrupts import Terminated
 
-HELP = "turn images into depth images, without ROS"
+HELP = "compute depth images from images, without ROS"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,12 +34,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_engine_arguments(parser)
     add_stage_arguments(parser)
     parser.add_argument(
-        "--size", type=_size, metavar="WxH", help="size of the depth; default: the images' own"
+        "--size",
+        type=_size,
+        metavar="WxH",
+        help="size of the depth images (default: size of the input images)",
     )
     parser.add_argument(
         "--video",
         action="store_true",
-        help="also write film.mp4: image, the network's depth, the stable depth, true depth",
+        help="also write film.mp4: image, the network's depth, the stabilized depth, true depth",
     )
 
 
@@ -60,19 +63,19 @@ def run(args: argparse.Namespace) -> int:
                 if results.frames == 0 and source.assumed:
                     print(f"Camera: {source.assumed}.", file=sys.stderr)
                 result = pipeline.process(frame)
-                said = result.facts.no_metres if results.frames == 0 else ""
-                for text in filter(None, (said, *result.facts.warnings)):
+                no_meters = result.facts.no_metres if results.frames == 0 else ""
+                for text in filter(None, (no_meters, *result.facts.warnings)):
                     tqdm.write(f"Frame {frame.name}: {text}", file=sys.stderr)
                 results.add(frame, result)
         except KeyboardInterrupt as interrupt:
-            # The usual end of a live camera; what was done is kept.
+            # The usual end of a live camera; results so far are kept.
             reason = "terminated" if isinstance(interrupt, Terminated) else "interrupted"
             print(f"Stopped after {results.frames} frames.", file=sys.stderr)
             stopped = None if reason == "interrupted" else interrupt
         except Clip2DepthError as error:
             if not results.frames:
                 raise
-            # A full disk, a camera that was unplugged: the summary tells of what was done.
+            # Disk full or camera unplugged: the summary covers the frames so far.
             stopped, reason = error, str(error)
         facts = {
             "input": source.name,
@@ -100,14 +103,14 @@ def run(args: argparse.Namespace) -> int:
 def _in_words(summary: dict, args: argparse.Namespace) -> str:
     total = summary["times"].get("total", {"median": 0.0, "p95": 0.0})
     lines = [
-        f"{summary['frames']} frames of {summary['input']}: {total['median'] * 1e3:.1f} ms a frame (median; "
-        "95th "
-        f"percentile {total['p95'] * 1e3:.1f} ms), {summary['valid_fraction']:.0%} of the pixels known."
+        f"{summary['frames']} frames of {summary['input']}: {total['median'] * 1e3:.1f} ms per frame "
+        f"(median; 95th percentile {total['p95'] * 1e3:.1f} ms), {summary['valid_fraction']:.0%} of the "
+        "pixels known."
     ]
     departs = summary["temporal_error"]
     if departs is not None:
-        expected = "expected one" if summary["stabilized"] else "last one"
-        lines.append(f"From frame to frame depth departs from the {expected} by {departs:.2%} (median).")
+        expected = "prediction" if summary["stabilized"] else "last frame"
+        lines.append(f"From frame to frame, depth differs from the {expected} by {departs:.2%} (median).")
     scale = summary["scale"]
     if scale:
         lines.append(
@@ -116,17 +119,15 @@ def _in_words(summary: dict, args: argparse.Namespace) -> str:
             + f" (standard deviation {scale['deviation']:.1%}, by {scale['source']})."
         )
     elif summary["frames_without_metres"]:
-        lines.append(
-            "Nothing told the scale, so no frame has metres: no floor, too little driven, or no ranges."
-        )
+        lines.append("No scale was found, so no frame has meters: no floor, too short a drive, or no ranges.")
     elif args.scale_height or args.scale_odometry or args.scale_ranges:
-        lines.append("Nothing told the scale, so it stayed at 1: no floor, too little driven, or no ranges.")
+        lines.append("No scale was found, so it stayed at 1: no floor, too short a drive, or no ranges.")
     if scale and summary["frames_without_metres"]:
-        lines.append(f"{summary['frames_without_metres']} frames had no metres yet; their depth is unknown.")
+        lines.append(f"{summary['frames_without_metres']} frames had no scale yet; their depth is unknown.")
     if summary["errors"]:
         e = summary["errors"]
         lines.append(
-            f"Against the true depth of {e['frames']} frames: AbsRel {e['abs_rel']:.3f} in metres, "
+            f"Against the true depth of {e['frames']} frames: AbsRel {e['abs_rel']:.3f} in meters, "
             f"{e['abs_rel_scaled']:.3f} after scaling each frame by its median; RMSE {e['rmse']:.2f} m; "
             f"delta1 {e['delta1']:.3f}."
         )
@@ -142,5 +143,5 @@ def _in_words(summary: dict, args: argparse.Namespace) -> str:
 def _size(text: str) -> tuple[int, int]:
     width, _, height = text.lower().partition("x")
     if not (width.isdigit() and height.isdigit() and int(width) and int(height)):
-        raise argparse.ArgumentTypeError(f"'{text}' is no size; write it like 320x240")
+        raise argparse.ArgumentTypeError(f"'{text}' is not a size; use a format such as 320x240")
     return int(width), int(height)

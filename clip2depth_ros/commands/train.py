@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`clip2depth train`: a recipe from its data to a checkpoint, resumable at any point.
+"""`clip2depth train`: train a recipe to a checkpoint; a run can be interrupted and resumed at any point.
 
 On several devices or machines: `accelerate launch -m clip2depth_ros train ...`.
 """
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from clip2depth_ros.errors import Clip2DepthError
 
-HELP = "train by a recipe; run it again in the same folder to continue"
+HELP = "train a recipe; run it again in the same folder to continue"
 NEEDS = ("torch", "open_clip", "accelerate", "tensorboard")
 
 
@@ -22,41 +22,37 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--start-clip",
         metavar="WHICH",
-        help="what to begin with, where the recipe trains a CLIP of its own: CLIP weights (safetensors), or "
-        "a bundle by name or path, whose image tower and decoder are then trained further",
+        help="initial weights, if the recipe trains its own CLIP: CLIP weights (safetensors), or "
+        "the name or path of a bundle, whose image tower and decoder are trained further",
     )
+    parser.add_argument("--only", choices=("render",), help="only render the views that the recipe needs")
     parser.add_argument(
-        "--only", choices=("render",), help="render the views that the recipe needs, and stop there"
-    )
-    parser.add_argument(
-        "--limit-steps", type=int, metavar="N", help="stop each stage after so many steps, to try things out"
+        "--limit-steps", type=int, metavar="N", help="stop each stage after N steps, for a trial"
     )
 
 
 def add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
-    """What `train` and `ablate` share."""
+    """Add the arguments that `train` and `ablate` share."""
     parser.add_argument(
-        "--config", type=Path, required=True, help="recipe: a file, or the name of one that ships"
+        "--config", type=Path, required=True, help="recipe: a file, or the name of an included one"
     )
-    parser.add_argument(
-        "--root", type=Path, metavar="DIR", help="folder that the recipe's data sets are below"
-    )
+    parser.add_argument("--root", type=Path, metavar="DIR", help="parent folder of the recipe's data sets")
     parser.add_argument("--cache", type=Path, help="folder for rendered views (default: ~/.cache/clip2depth)")
     parser.add_argument(
         "--clip-weights",
         metavar="WHICH",
-        help="pretrained, random (to try things out), a safetensors file, or a bundle to train further, by "
-        "name or path; in place of the recipe's, and of a CLIP that it would train",
+        help="pretrained, random (for a trial), a safetensors file, or the name or path of a bundle to train "
+        "further; replaces the recipe's weights, and a CLIP that it would train",
     )
-    parser.add_argument("--seed", type=int, help="in place of the recipe's")
+    parser.add_argument("--seed", type=int, help="replaces the recipe's seed")
 
 
 def read_chosen_recipe(args: argparse.Namespace):
-    """The recipe that the arguments name, changed as they say. Clip2DepthError without PyTorch."""
+    """The recipe that the arguments select, with their changes. Raises Clip2DepthError without PyTorch."""
     missing = [name for name in NEEDS if find_spec(name) is None]
     if missing:
         raise Clip2DepthError(
-            f"training needs {', '.join(missing)} (PyTorch and what belongs to it): "
+            f"training needs {', '.join(missing)} (PyTorch and related packages): "
             "pip install 'clip2depth_ros[train]'"
         )
     import dataclasses
@@ -91,7 +87,10 @@ def run(args: argparse.Namespace) -> int:
             from clip2depth_ros.training.curves import draw_curve
 
             print(f"{draw_curve(args.output, 'depth')}: the learning curve")
-        print(f"{checkpoint}: trained; next: clip2depth export --checkpoint {checkpoint} --output BUNDLE")
+        print(
+            f"{checkpoint}: training complete; next: clip2depth export --checkpoint {checkpoint} --output "
+            "BUNDLE"
+        )
     return 0
 
 
@@ -101,5 +100,5 @@ def find_config(path: Path) -> Path:
         return shipped / path.name
     if not path.exists():
         names = ", ".join(sorted(p.name for p in shipped.glob("*.yaml")))
-        raise Clip2DepthError(f"no configuration {path}: give a file, or one that ships: {names}")
+        raise Clip2DepthError(f"no configuration {path}: give a file or an included configuration: {names}")
     return path

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The demo: a camera and the depth node as processes of their own, watched from a third, and what it leaves.
+"""The demo: a camera node and the depth node in two processes, observed from a third, and the demo's output.
 
-children    processes, their environment, and how they end
-installed   where the nodes' programs and the package's shared files lie
-session     starts the two nodes, records and counts what they publish, ends them
-recording   the messages, as they came over the wire, in an MCAP file; and reading it back
-live        counting while it runs
-report      film, picture sheet, table and summary, made from the recording
+children    the processes, their environment and their termination
+installed   paths of the nodes' programs and of the package's shared files
+session     starts the two nodes, records and counts what they publish, stops them
+recording   writes the messages unchanged into an MCAP file, and reads it back
+live        counts messages during the run
+report      video, image sheet, table and summary, made from the recording
 """

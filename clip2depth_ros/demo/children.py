@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The demo's other processes: how they are started, watched, and ended whatever happens."""
+"""The demo's child processes: start, monitoring, and termination in every case."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DOMAINS = range(70, 102)
 
 
 def free_domain() -> int:
-    """A ROS domain that nobody on this machine is on, valid on every platform and seldom chosen."""
+    """A ROS domain without participants on this machine; rarely used, and valid on every platform."""
     for domain in random.sample(DOMAINS, len(DOMAINS)):
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe, contextlib.suppress(OSError):
             probe.bind(("", 7410 + 250 * domain))  # the RTPS port that a domain's first participant takes
@@ -31,16 +31,16 @@ def free_domain() -> int:
 
 
 def private_environment(environ: Mapping[str, str], log_folder: Path) -> tuple[dict[str, str], str]:
-    """The environment for a ROS graph of our own: this machine only, a domain of its own, our DDS profile.
+    """The environment for a private ROS graph: this machine only, own domain, our DDS profile.
 
-    What the user has chosen (a middleware, a Fast DDS profile) stays. Also returns why our profile is not in
-    it, or ''.
+    The user's choices (a middleware, a Fast DDS profile) are kept. Also returns the reason why our profile is
+    not used, or ''.
     """
     result = dict(environ)
     result["ROS_DOMAIN_ID"] = str(free_domain())
     result["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
     result.pop("ROS_STATIC_PEERS", None)
-    # Humble knows nothing of discovery ranges; later ones warn about this variable.
+    # Humble has no discovery ranges; later distributions warn about this variable.
     if result.get("ROS_DISTRO") == "humble":
         result["ROS_LOCALHOST_ONLY"] = "1"
     result.setdefault("RMW_IMPLEMENTATION", "rmw_fastrtps_cpp")
@@ -52,7 +52,7 @@ def private_environment(environ: Mapping[str, str], log_folder: Path) -> tuple[d
 
 
 class Child:
-    """One process with its output in a file. Ends when the demo ends, whatever ends the demo."""
+    """One process with its output in a file. It ends with the demo, however the demo ends."""
 
     def __init__(self, name: str, command: Sequence[str], environ: Mapping[str, str], log: Path):
         self.name = name
@@ -60,8 +60,8 @@ class Child:
         log.parent.mkdir(parents=True, exist_ok=True)
         with open(log, "wb") as output:
             try:
-                # A session of its own: Ctrl-C on the terminal comes to the demo alone, which ends its
-                # children in order.
+                # Own session: Ctrl-C on the terminal reaches only the demo, which then stops its children in
+                # order.
                 self._process = subprocess.Popen(
                     list(command),
                     env=dict(environ),
@@ -80,18 +80,18 @@ class Child:
 
     @property
     def code(self) -> int | None:
-        """Exit code, negative for a signal; None while it runs."""
+        """Exit code, negative for a signal; None while the process runs."""
         return self._process.poll()
 
     def last_lines(self, count: int = 12) -> str:
-        """The last lines it wrote, indented."""
+        """The last lines of its output, indented."""
         lines = [line for line in self.log.read_text(errors="replace").splitlines() if line.strip()]
         return "\n".join(f"    {line}" for line in lines[-count:]) or "    (it wrote nothing)"
 
     def check(self, may_have_ended: bool = False, interrupted: bool = False) -> None:
-        """Raise Clip2DepthError, with its last lines, if it has ended.
+        """Raise Clip2DepthError with the last lines of output if the process has ended.
 
-        may_have_ended: an end without error is fine. interrupted: so is one by SIGINT.
+        may_have_ended: an exit without error is allowed. interrupted: so is an exit by SIGINT.
         """
         code = self.code
         if code is None or (may_have_ended and code == 0) or (interrupted and code == -signal.SIGINT):
@@ -101,17 +101,17 @@ class Child:
         raise Clip2DepthError(f"{self.name} {how}; the last lines of {self.log}:\n{self.last_lines()}")
 
     def interrupt(self) -> None:
-        """Ask it to end, as Ctrl-C would."""
+        """Send SIGINT, as Ctrl-C does."""
         if self.code is None:
             self._signal(signal.SIGINT)
 
-    def end(self, patience: float = 5.0) -> None:
-        """End it and what it started: SIGINT, then SIGTERM, then SIGKILL, `patience` seconds apart."""
+    def end(self, timeout: float = 5.0) -> None:
+        """End the process and its children: SIGINT, then SIGTERM, then SIGKILL, `timeout` seconds apart."""
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
             if self.code is None:
                 self._signal(number)
                 with contextlib.suppress(subprocess.TimeoutExpired):
-                    self._process.wait(patience)
+                    self._process.wait(timeout)
 
     def _signal(self, number: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -119,10 +119,10 @@ class Child:
 
 
 class Children:
-    """The children together: a context manager that leaves none behind.
+    """The child processes: a context manager that ends all of them.
 
-    Signals that would end the demo at once (SIGTERM, SIGHUP) become SystemExit while it is open, so that the
-    same way out is taken.
+    While it is open, signals that would end the demo at once (SIGTERM, SIGHUP) raise SystemExit, so that
+    cleanup runs.
     """
 
     def __init__(self) -> None:
@@ -135,13 +135,13 @@ class Children:
         return child
 
     def __enter__(self) -> Children:
-        with contextlib.suppress(ValueError):  # not in the main thread: then the signals are somebody else's
+        with contextlib.suppress(ValueError):  # not in the main thread, which owns the signals
             for number in (signal.SIGTERM, signal.SIGHUP):
                 self._handlers[number] = signal.signal(number, lambda n, _: sys.exit(128 + n))
         return self
 
     def __exit__(self, *_: object) -> None:
-        # Another Ctrl-C must not leave one behind.
+        # A second Ctrl-C must not leave a child running.
         with contextlib.suppress(ValueError):
             self._handlers[signal.SIGINT] = signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:

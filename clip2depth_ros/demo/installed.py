@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the nodes' programs and the package's shared files lie: source tree, ament or pip."""
+"""Paths of the nodes' programs and of the package's shared files: source tree, ament or pip."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PACKAGE = "clip2depth_ros"
 
 
 def _prefixes() -> list[Path]:
-    """Where ROS packages may be installed: the ament prefixes, then this Python's own."""
+    """Prefixes in which ROS packages may be installed: the ament prefixes, then this Python's own."""
     found = [Path(p) for p in os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep) if p]
     return [*found, Path(sys.prefix)]
 
@@ -24,7 +24,7 @@ def find_executable(name: str) -> list[str]:
     for path in places:
         if path.is_file() and os.access(path, os.X_OK):
             return [str(path)]
-    return [sys.executable, "-m", f"{PACKAGE}.ros.{name}"]
+    return [sys.executable, "-m", f"{PACKAGE}.ros.nodes.{name}"]
 
 
 def find_shared(relative: str) -> Path | None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Counting what comes while the demo runs."""
+"""Counts messages while the demo runs."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from clip2depth_ros.demo.recording import decode, depth_of, stamp_of
 from clip2depth_ros.io.results import TRUTH_RANGE
 from clip2depth_ros.metrics.depth import depth_errors
 
-KEPT = 64  # true depths that wait for the node's depth of the same stamp
-EVERY = 4  # pixels, both ways: enough for the live line's error
+KEPT = 64  # ground truth images kept until the node's depth of the same stamp arrives
+EVERY = 4  # sampling step of the live error, pixels
 
 
 @dataclass(frozen=True)
 class Topics:
-    """The topics that the demo looks at, by absolute name."""
+    """The topics that the demo subscribes to, by absolute name."""
 
     image: str = "/camera/image_raw"
     camera_info: str = "/camera/camera_info"
@@ -36,7 +36,7 @@ class Topics:
 
 
 def errors_against(depth: np.ndarray, truth: np.ndarray) -> dict[str, float] | None:
-    """Errors of a depth against the true one, both (H, W) metres, at the truth's pixels if sizes differ."""
+    """Errors of a depth against ground truth, both (H, W) meters, at the truth's pixels if sizes differ."""
     if depth.shape != truth.shape:
         depth = cv2.resize(depth, truth.shape[::-1], interpolation=cv2.INTER_NEAREST)
     low, high = TRUTH_RANGE
@@ -44,25 +44,24 @@ def errors_against(depth: np.ndarray, truth: np.ndarray) -> dict[str, float] | N
 
 
 class Tally:
-    """What came so far. `take` is called for every message, in the order they come."""
+    """Statistics of the messages so far. `take` is called for every message, in order of arrival."""
 
     def __init__(self, topics: Topics):
         self.topics = topics
         self.counts = dict.fromkeys(topics.names(), 0)
         self.image_stamps: list[int] = []
         self.depth_stamps: list[int] = []
-        self.latencies: list[float] = []  # seconds from an image's stamp to its depth's arrival here
+        self.latencies: list[float] = []  # seconds from an image's stamp to the arrival of its depth
         self.quality: list[object] = []  # the DepthQuality messages, decoded
-        self.errors: dict[str, float] | None = None  # of the newest frame whose true depth is known
-        self.rectified = (
-            True  # whether the camera's images are; if not, the true depth does not fit the node's
-        )
+        self.errors: dict[str, float] | None = None  # of the newest frame with ground truth
+        # Whether the camera's images are rectified; otherwise ground truth does not match the node's depth.
+        self.rectified = True
         self.last_arrival = 0.0  # time.monotonic() of the newest message
         self._truths: OrderedDict[int, np.ndarray] = OrderedDict()
         self._recent: deque[float] = deque(maxlen=30)
 
     def take(self, topic: str, message_type: str, raw: bytes, now: int) -> None:
-        """Count one message. now: nanoseconds, when it came."""
+        """Count one message. now: time of arrival, nanoseconds."""
         self.counts[topic] += 1
         self.last_arrival = time.monotonic()
         if topic == self.topics.image:
@@ -94,17 +93,17 @@ class Tally:
 
     @property
     def is_drained(self) -> bool:
-        """True when the newest image has its depth."""
+        """True if the depth of the newest image has arrived."""
         return bool(self.image_stamps) and self.depth_stamps[-1:] == self.image_stamps[-1:]
 
     def forget_unanswered(self) -> None:
-        """Drop the images after the last depth: they were under way when the camera was stopped."""
+        """Drop the images after the last depth: they were in transit when the camera was stopped."""
         if self.depth_stamps:
             last = max(self.depth_stamps)
             self.image_stamps = [stamp for stamp in self.image_stamps if stamp <= last]
 
     def rate(self) -> float:
-        """Depth images a second over the last ones; NaN before there are two."""
+        """Depth images per second over the last 30; NaN before the second one."""
         if len(self._recent) < 2 or self._recent[-1] <= self._recent[0]:
             return float("nan")
         return (len(self._recent) - 1) / (self._recent[-1] - self._recent[0])

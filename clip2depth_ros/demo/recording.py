@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An MCAP recording of the messages exactly as they came over the wire, and reading it back.
+"""Records messages unchanged into an MCAP file, and reads it back.
 
-It is a rosbag2 folder, so `ros2 bag play` takes it, and the .mcap file in it opens in Foxglove and rerun.
-Written and read by rosbags, without ROS.
+The recording is a rosbag2 folder for `ros2 bag play`; Foxglove and rerun open its .mcap file. rosbags writes
+and reads it without ROS.
 """
 
 from __future__ import annotations
@@ -23,52 +23,52 @@ from rosbags.typesys.store import Typestore
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.images.depth_images import read_depth
 
-HEAD_START = 0.5  # seconds of the budget that the first frames may use at once
+HEAD_START = 0.5  # seconds of the budget that are available at the start
 
 
 @cache
 def _typestore() -> Typestore:
-    return get_typestore(Stores.ROS2_HUMBLE)  # no message used here has changed since
+    return get_typestore(Stores.ROS2_HUMBLE)  # the messages used here are the same in later distributions
 
 
 def add_message_type(name: str, definition: str) -> None:
-    """Make a message type known that ROS itself does not bring, by the text of its .msg file."""
+    """Register a message type that is not part of ROS, from the text of its .msg file."""
     if name not in _typestore().types:
         _typestore().register(get_types_from_msg(definition, name))
 
 
 def prepare(message_types: Iterable[str]) -> None:
-    """Have the decoders for these types made now, which takes a while, and not at the first message."""
+    """Generate the decoders of these types in advance, because this takes time."""
     for message_type in set(message_types):
         _typestore().get_msgdef(message_type)
 
 
 def decode(raw: bytes, message_type: str) -> Any:
-    """A message from its bytes on the wire; arrays in it are views where the byte order allows."""
+    """A message from its serialized bytes; its arrays are views if the byte order allows."""
     return _typestore().deserialize_cdr(raw, message_type)
 
 
 def stamp_of(raw: bytes) -> int:
-    """header.stamp of a message that begins with a std_msgs/Header, nanoseconds; nothing else is decoded."""
+    """header.stamp, nanoseconds, of a message that begins with a std_msgs/Header; decodes nothing else."""
     order = "little" if raw[1] & 1 else "big"
     seconds = int.from_bytes(raw[4:8], order, signed=True)
     return seconds * 1_000_000_000 + int.from_bytes(raw[8:12], order)
 
 
 def depth_of(message: Any) -> np.ndarray:
-    """(H, W) float32 metres, NaN = unknown, from a sensor_msgs/Image in either depth encoding of REP 118."""
+    """(H, W) float32 meters, NaN = unknown, from a sensor_msgs/Image in either depth encoding of REP 118."""
     if message.encoding not in ("32FC1", "16UC1"):
-        raise Clip2DepthError(f"a depth image is 32FC1 or 16UC1, this one is '{message.encoding}'")
+        raise Clip2DepthError(f"a depth image must be 32FC1 or 16UC1, not '{message.encoding}'")
     return read_depth(message)
 
 
 class Recorder:
-    """Writes messages into `folder`/`folder`.mcap; a recording that is already there is replaced.
+    """Writes messages into `folder`/`folder`.mcap; an existing recording is replaced.
 
-    folder: the rosbag2's folder. One that holds anything but a recording is left alone: Clip2DepthError.
-    budget: bytes a second, before compression. What would be more is thinned by whole frames, so that
-    recording a large camera does not take the node's share of the processor.
-    limit: bytes altogether, after which nothing more is recorded.
+    folder: the rosbag2 folder. Raises Clip2DepthError if it contains anything but a recording.
+    budget: bytes per second, before compression. Above it, whole frames are left out, so that recording a
+    large camera does not slow the node down.
+    limit: maximum total bytes; later messages are not recorded.
     """
 
     def __init__(self, folder: Path, budget: float = 32e6, limit: float = 4e9):
@@ -83,7 +83,7 @@ class Recorder:
             strangers = {p.name for p in folder.iterdir()} - {self.file.name, "metadata.yaml"}
             if strangers:
                 raise Clip2DepthError(
-                    f"{folder} is to hold the recording, but has '{sorted(strangers)[0]}' in it: move that "
+                    f"{folder} is the recording folder, but contains '{sorted(strangers)[0]}': move it "
                     "away or choose another output folder"
                 )
             shutil.rmtree(folder)
@@ -94,12 +94,12 @@ class Recorder:
         self._connections: dict[str, Any] = {}
         self._queue: queue.SimpleQueue[tuple[str, str, bytes, int] | None] = queue.SimpleQueue()
         self._failure: Exception | None = None
-        # Compressing takes milliseconds; whoever receives has the next message to take.
+        # Compression takes milliseconds; it runs in a thread so that the receiver is not blocked.
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
         self._thread.start()
 
     def _chooses(self, stamp: int) -> bool:
-        """Whether this frame is recorded: decided at its first message, for all of them."""
+        """Whether this frame is recorded; the frame's first message decides for all its messages."""
         if stamp not in self._chosen:
             self._first = stamp if self._first is None else self._first
             elapsed = max(0, stamp - self._first) * 1e-9
@@ -124,13 +124,13 @@ class Recorder:
                     connection = self._writer.add_connection(topic, message_type, typestore=_typestore())
                     self._connections[topic] = connection
                 self._writer.write(connection, time, raw)
-        except Exception as error:  # said by close(), in the thread that can do something about it
+        except Exception as error:  # close() raises it in the caller's thread
             self._failure = error
 
     def close(self) -> None:
-        """Finish the file: without this it has no index. A recording without messages is removed.
+        """Finish the file and write its index. A recording without messages is removed.
 
-        Raises Clip2DepthError when the messages could not be written.
+        Raises Clip2DepthError if the messages could not be written.
         """
         self._queue.put(None)
         self._thread.join()
@@ -147,7 +147,7 @@ class Recorder:
 
 
 def read_recording(folder: Path, topics: set[str] | None = None) -> Iterator[tuple[str, int, bytes, str]]:
-    """The messages of a recording in the order they came: (topic, nanoseconds, bytes, message type)."""
+    """The messages of a recording in order of arrival: (topic, nanoseconds, bytes, message type)."""
     with Reader(folder) as reader:
         wanted = [c for c in reader.connections if topics is None or c.topic in topics]
         for connection, time, raw in reader.messages(connections=wanted) if wanted else ():

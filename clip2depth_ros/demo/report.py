@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is left to look at: film, picture sheet, table and summary, made from the recording."""
+"""The demo's output: video, image sheet, table and summary, made from the recording."""
 
 from __future__ import annotations
 
@@ -17,33 +17,34 @@ from clip2depth_ros.images.visualization import FAR, NEAR, Film, save_picture, s
 from clip2depth_ros.io.messages.images import ImageCodec
 from clip2depth_ros.metrics.depth import mean_errors
 
-PANEL_HEIGHT = 240  # pixels of each picture in the film
+PANEL_HEIGHT = 240  # pixels of each image in the video
 SHEET_PANELS = 8
-WAITING = 50  # frames that may be incomplete at the same time
+WAITING = 50  # largest number of incomplete frames
 
 
 @dataclass(slots=True)
 class Match:
-    """What was recorded of one image, put together by its stamp."""
+    """The recorded data of one image, matched by stamp."""
 
     stamp: int
     image: np.ndarray | None = None
     """(H, W, 3) uint8 RGB."""
     depth: np.ndarray | None = None
-    """(h, w) float32, metres, NaN = unknown."""
+    """(h, w) float32, meters, NaN = unknown."""
     truth: np.ndarray | None = None
-    """The same of the true depth, where it is known."""
+    """(h, w) float32, meters, NaN = unknown: ground truth, if available."""
 
 
 def depth_stamps(folder: Path, topics: Topics) -> list[int]:
-    """Stamps of the recorded depth images, nanoseconds, in their order."""
+    """Stamps of the recorded depth images in their order, nanoseconds."""
     return sorted(stamp_of(raw) for _, _, raw, _ in read_recording(folder, {topics.depth}))
 
 
 def matches(folder: Path, topics: Topics, has_truth: bool) -> Iterator[Match]:
-    """The images of a recording that got a depth, by stamp, each with its depth and its true depth.
+    """The images of a recording that have a depth, each with its depth and its ground truth, matched by
+    stamp.
 
-    has_truth: whether to wait for a true depth.
+    has_truth: whether to wait for ground truth.
     """
     codec = ImageCodec()
     waiting: dict[int, Match] = {}
@@ -72,21 +73,21 @@ def matches(folder: Path, topics: Topics, has_truth: bool) -> Iterator[Match]:
 def draw(
     folder: Path,
     tally: Tally,
-    film_path: Path,
+    video_path: Path,
     sheet_path: Path,
     *,
     near: float = NEAR,
     far: float = FAR,
     progress: Callable[[str], None] = lambda _text: None,
 ) -> list[dict[str, float]]:
-    """Write film and picture sheet from the recording in `folder`; return each frame's errors, if any."""
+    """Write video and image sheet from the recording in `folder`; return the errors of each frame, if any."""
     errors: list[dict[str, float]] = []
     stamps = depth_stamps(folder, tally.topics)
     latencies = dict(zip(tally.depth_stamps, tally.latencies, strict=True))
     on_sheet = set(np.linspace(0, len(stamps) - 1, SHEET_PANELS).round().astype(int).tolist())
     panels: list[np.ndarray] = []
     has_truth = tally.rectified and tally.counts[tally.topics.true_depth] > 0
-    with Film(film_path, film_rate(stamps)) as film:
+    with Film(video_path, video_rate(stamps)) as video:
         found = matches(folder, tally.topics, has_truth)
         for number, match in enumerate(found):
             caption = (
@@ -101,22 +102,22 @@ def draw(
                     metric, shape = error["abs_rel"], error["abs_rel_scaled"]
                     caption += f"   AbsRel {metric:.2f}, {shape:.2f} after median scaling"
             panel = side_by_side(columns, near=near, far=far, caption=caption, height=PANEL_HEIGHT)
-            film.write(panel)
+            video.write(panel)
             if number in on_sheet:
                 panels.append(panel)
-            progress(f"film: {number + 1} of {len(stamps)} frames")
+            progress(f"video: {number + 1} of {len(stamps)} frames")
     save_picture(sheet_path, sheet(panels, columns=2))
     return errors
 
 
-def film_rate(stamps: list[int]) -> float:
-    """Frames a second at which a film of these stamps runs as fast as the scene did."""
+def video_rate(stamps: list[int]) -> float:
+    """Frame rate at which a video of these stamps plays in real time, Hz."""
     seconds = (stamps[-1] - stamps[0]) * 1e-9 if stamps else 0.0
     return float(np.clip((len(stamps) - 1) / seconds, 1.0, 60.0)) if seconds > 0 else 10.0
 
 
 def summary(tally: Tally, errors: list[dict[str, float]]) -> dict[str, Any]:
-    """Everything that the table shows, for summary.json: times in seconds, None where unknown."""
+    """The contents of the table, for summary.json: times in seconds, None where unknown."""
     counts, topics = tally.counts, tally.topics
     last: Any = tally.quality[-1] if tally.quality else None
     span = (tally.depth_stamps[-1] - tally.depth_stamps[0]) * 1e-9 if tally.frames_out > 1 else 0.0
@@ -140,17 +141,18 @@ def summary(tally: Tally, errors: list[dict[str, float]]) -> dict[str, Any]:
             for stage in (*STAGES, "publish")
             if tally.quality
         },
-        "steadiness": _steadiness(tally.quality),
+        "steadiness": _temporal_consistency(tally.quality),
         "scale": _scale(last),
         "errors": mean_errors(errors) | {"frames": len(errors)} if errors else None,
     }
     return result
 
 
-def _steadiness(quality: list[Any]) -> dict[str, float | None]:
-    """How far depth departs from frame to frame, from the quality messages; None where nobody knows.
+def _temporal_consistency(quality: list[Any]) -> dict[str, float | None]:
+    """Temporal consistency of depth, from the quality messages; None where unknown.
 
-    temporal_error: median; flicker: median of |log flicker|; motion_known: part of the frames after a frame.
+    temporal_error: median; flicker: median of |log scale jitter|; motion_known: fraction of the frames after
+    the first for which the camera motion is known.
     """
 
     def median(numbers: list[float]) -> float | None:
@@ -166,14 +168,14 @@ def _steadiness(quality: list[Any]) -> dict[str, float | None]:
 
 
 def _scale(last: Any) -> dict[str, Any] | None:
-    """The factor on the network's metres at the end; None where nothing told it."""
+    """The factor on the network's meters at the end; None without a scale source."""
     if last is None or not last.scale_source:
         return None
     return {"value": last.scale, "deviation": last.scale_deviation, "source": last.scale_source}
 
 
 def table(facts: dict[str, Any]) -> str:
-    """The summary for people."""
+    """The summary as a table."""
 
     def milliseconds(seconds: float) -> str:
         return f"{1e3 * seconds:.0f} ms"
@@ -194,13 +196,13 @@ def table(facts: dict[str, Any]) -> str:
     if facts["stage_times_median"]:
         stages = (f"{name} {1e3 * value:.1f}" for name, value in facts["stage_times_median"].items())
         rows.append(("stages, median ms", ", ".join(stages)))
-    steadiness = facts["steadiness"]
-    if steadiness["temporal_error"] is not None:
-        text = f"{steadiness['temporal_error']:.2%} from frame to frame"
-        if steadiness["flicker"] is not None:
-            text += f" after {steadiness['flicker']:.1%} of flicker was taken out"
-        if steadiness["motion_known"] is not None:
-            text += f"; camera motion known in {steadiness['motion_known']:.0%}"
+    consistency = facts["steadiness"]
+    if consistency["temporal_error"] is not None:
+        text = f"{consistency['temporal_error']:.2%} from frame to frame"
+        if consistency["flicker"] is not None:
+            text += f" after {consistency['flicker']:.1%} of scale jitter was removed"
+        if consistency["motion_known"] is not None:
+            text += f"; camera motion known in {consistency['motion_known']:.0%}"
         rows.append(("depth departs by", text + "  (medians)"))
     if facts["scale"]:
         scale = facts["scale"]

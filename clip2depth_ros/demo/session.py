@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One run of the demo: start the two nodes, record and count what they publish, end them."""
+"""One run of the demo: starts the two nodes, records and counts what they publish, stops them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from clip2depth_ros.demo.live import Tally, Topics
 from clip2depth_ros.demo.recording import Recorder, add_message_type, prepare
 from clip2depth_ros.errors import Clip2DepthError
 
-TYPES = {  # message type by the name of its field in Topics
+TYPES = {  # field of Topics: message type
     "image": "sensor_msgs/msg/Image",
     "camera_info": "sensor_msgs/msg/CameraInfo",
     "odometry": "nav_msgs/msg/Odometry",
@@ -25,29 +25,29 @@ TYPES = {  # message type by the name of its field in Topics
     "points": "sensor_msgs/msg/PointCloud2",
     "quality": "clip2depth_ros/msg/DepthQuality",
 }
-START_PATIENCE = 120.0  # seconds until the first depth: opening a network for the first time takes a while
-SILENCE = 20.0  # seconds without any message, later on
-DRAIN = 3.0  # seconds that the last depths may take after the camera's end
+START_TIMEOUT = 120.0  # seconds until the first depth: the first start compiles the network
+SILENCE = 20.0  # timeout without any message after the first depth, seconds
+DRAIN = 3.0  # time to wait for the last depths after the camera stops, seconds
 
 
 @dataclass
 class Plan:
-    """What one run does. The parameters are those of the nodes, by their names."""
+    """Settings of one run. The parameters are those of the nodes, by name."""
 
     seconds: float
-    """When to stop the camera, from the first image on; 0: never, the source ends by itself."""
+    """When to stop the camera, seconds after the first image; 0: not at all, the source ends by itself."""
     camera: dict[str, object] = field(default_factory=dict)
     depth: dict[str, object] = field(default_factory=dict)
 
 
 def _arguments(parameters: Mapping[str, object], *rules: str) -> list[str]:
-    """ROS arguments for parameters and remappings."""
+    """Command line arguments for parameters and remappings."""
     arguments = ["--ros-args"]
     for rule in rules:
         arguments += ["-r", rule]
     for name, value in parameters.items():
         if isinstance(value, str):
-            value = "'" + value.replace("'", "''") + "'"  # YAML: a text, whatever it looks like
+            value = "'" + value.replace("'", "''") + "'"  # quoted, so that YAML reads it as a string
         arguments += ["-p", f"{name}:={str(value).lower() if isinstance(value, bool) else value}"]
     return arguments
 
@@ -55,11 +55,11 @@ def _arguments(parameters: Mapping[str, object], *rules: str) -> list[str]:
 def run_session(
     plan: Plan, folder: Path, *, show: Callable[[str], None], say: Callable[[str], None]
 ) -> tuple[Tally, Recorder]:
-    """Run both nodes as the plan says; recording to `folder`/recording, their output to `folder`/logs.
+    """Run both nodes with the plan; recording in `folder`/recording, their output in `folder`/logs.
 
-    show: gets the live line, often. say: gets what is to stay.
-    Raises Clip2DepthError when a node dies, nothing comes, or ROS is missing; no process is left behind then
-    either.
+    show: receives the live line, often. say: receives lines that stay.
+    Raises Clip2DepthError if a node dies, no message arrives, or ROS is missing; all child processes have
+    then ended.
     """
     try:
         from clip2depth_ros.ros.nodes.observer import Observer, message_class
@@ -74,9 +74,9 @@ def run_session(
     depth_parameters = dict(plan.depth)
     if reason:
         say(f"without our Fast DDS profile: {reason}")
-        # Best Effort images would hardly arrive; Reliable ones do, if late.
+        # Large Best Effort images are mostly lost without the profile; Reliable ones arrive late.
         depth_parameters["image.reliability"] = "reliable"
-    os.environ.update(environment)  # this process is the third on the same graph
+    os.environ.update(environment)  # this process joins the same graph
     types = {getattr(topics, name): kind for name, kind in TYPES.items()}
     definition = find_shared("msg/DepthQuality.msg")
     if definition is None:
@@ -86,7 +86,7 @@ def run_session(
     add_message_type(TYPES["quality"], definition.read_text(encoding="utf-8"))
     prepare(types.values())
     for kind in types.values():
-        message_class(kind)  # so that a missing one shows before anything is started
+        message_class(kind)  # reports a missing type before any node starts
     tally = Tally(topics)
     recorder = Recorder(folder / "recording")
 
@@ -109,7 +109,7 @@ def run_session(
                 environment,
                 logs / "camera_node.log",
             )
-            # After the children: it has threads, and a process with threads should not fork.
+            # After the children: a process with threads should not fork.
             with Observer("clip2depth_demo", types, take) as observer:
                 _watch(observer, tally, plan, camera_node, depth_node, show)
     finally:
@@ -120,7 +120,7 @@ def run_session(
 def _watch(
     observer, tally: Tally, plan: Plan, camera_node: Child, depth_node: Child, show: Callable[[str], None]
 ) -> None:
-    """Take messages until the camera's end or the plan's, then until the last depths are here."""
+    """Receive messages until the camera or the plan ends, then until the last depths have arrived."""
     began = time.monotonic()
     first = None  # time.monotonic() of the first image
     asked = False
@@ -132,8 +132,8 @@ def _watch(
             first = now
         if not tally.frames_out:
             show(f"waiting for the nodes: {now - began:.0f} s, {tally.frames_in} images")
-            if now - began > START_PATIENCE:
-                raise Clip2DepthError(_silent("no depth", START_PATIENCE, camera_node, depth_node))
+            if now - began > START_TIMEOUT:
+                raise Clip2DepthError(_silent("no depth", START_TIMEOUT, camera_node, depth_node))
             continue
         show(tally.line())
         if plan.seconds and now - first >= plan.seconds and not asked:
@@ -156,6 +156,6 @@ def _watch(
 
 def _silent(what: str, seconds: float, camera_node: Child, depth_node: Child) -> str:
     return (
-        f"{what} came for {seconds:.0f} s although both nodes run; the last lines of {camera_node.log}:\n"
+        f"{what} was received for {seconds:.0f} s although both nodes run; last lines of {camera_node.log}:\n"
         f"{camera_node.last_lines(5)}\nand of {depth_node.log}:\n{depth_node.last_lines(8)}"
     )

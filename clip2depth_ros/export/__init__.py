@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From a checkpoint to a bundle, and a bundle's network in 8 bits."""
+"""Export of a checkpoint as a bundle, and quantization of a bundle's network to 8 bits."""

@@ -20,8 +20,8 @@ from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.network import Clip2Depth
 from clip2depth_ros.system.offline import openvino_core
 
-OPSET = 17  # TensorRT 8.5 reads nothing later
-AGREEMENT = 1e-3  # relative; what ONNX and PyTorch may differ by
+OPSET = 17  # the newest that TensorRT 8.5 reads
+AGREEMENT = 1e-3  # largest relative difference between ONNX and PyTorch
 
 
 def export_bundle(
@@ -39,13 +39,12 @@ def export_bundle(
 
     check_image: (H, W, 3) uint8 RGB at the network's size; its depth, from PyTorch with the live text tower,
     becomes the check sample. Raises Clip2DepthError if the exported model's depth differs from that by more
-    than 1e-3. The network itself is left as it was.
+    than 1e-3. The network itself is not changed.
     """
     height, width = network.size
     if check_image.shape != (height, width, 3) or check_image.dtype != np.uint8:
         raise Clip2DepthError(
-            f"the check image must be uint8 {(height, width, 3)}, "
-            f"it is {check_image.dtype} {check_image.shape}"
+            f"the check image must be uint8 {(height, width, 3)}, not {check_image.dtype} {check_image.shape}"
         )
     image = torch.from_numpy(np.ascontiguousarray(check_image))[None]
     modes = [(module, module.training) for module in network.modules()]
@@ -91,11 +90,11 @@ def onnx_model(network: Clip2Depth) -> bytes:
     held = copy.deepcopy(network).freeze_mirror().eval().to(memory_format=torch.contiguous_format)
     image = torch.zeros((1, *network.size, 3), dtype=torch.uint8)
     with tempfile.TemporaryDirectory() as scratch, warnings.catch_warnings():
-        # the TorchScript exporter is deprecated in favour of one that cannot write opset 17
+        # The TorchScript exporter is deprecated; its replacement cannot write opset 17.
         warnings.simplefilter("ignore")
         path = Path(scratch) / "model.onnx"
         fused = torch.backends.mha.get_fastpath_enabled()
-        torch.backends.mha.set_fastpath_enabled(False)  # its one fused operator has no ONNX form
+        torch.backends.mha.set_fastpath_enabled(False)  # the fused operator has no ONNX equivalent
         try:
             torch.onnx.export(
                 held,
@@ -112,7 +111,7 @@ def onnx_model(network: Clip2Depth) -> bytes:
 
 
 def run_onnx(model: bytes, image: np.ndarray) -> np.ndarray:
-    """Depth (1, H, W) of image (1, H, W, 3) uint8 by OpenVINO on the CPU in float32."""
+    """Depth (1, H, W) of image (1, H, W, 3) uint8, computed by OpenVINO on the CPU in float32."""
     core = openvino_core()
     compiled = core.compile_model(core.read_model(model, b""), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     return np.array(compiled(image)[0])

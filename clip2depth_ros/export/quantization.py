@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A bundle's network in 8 bits, beside the plain one. Needs NNCF, ONNX Runtime and onnx: the extra `int8`."""
+"""Quantization of a bundle's network to 8 bits. Needs NNCF, ONNX Runtime and onnx: the extra `int8`."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.system.offline import import_nncf, openvino_core
 
 LEAST_IMAGES = 24
-"""Of each kind of scene."""
+"""For each kind of scene."""
 MOST_DEVIATION = 0.01
-"""Mean relative deviation from the plain network's depth up to which layers stay in 8 bits."""
+"""Largest mean relative error against the plain network's depth; layers that exceed it stay in float32."""
 ROOM = 2.0
-"""The self-check's tolerance over the deviation on the check sample: processors round in other places."""
+"""Ratio of the self-check's tolerance to the error on the check sample: processors round differently."""
 
 _HEAVY = {"Conv", "ConvTranspose", "MatMul", "Gemm"}
 
@@ -35,18 +35,18 @@ def quantize(
 ) -> Bundle:
     """Write `bundle` to `folder` with an int8 model beside the plain one.
 
-    images: by kind of scene, (H, W, 3) uint8 RGB of the network's input size, at least LEAST_IMAGES of each.
-    Four of six calibrate, one chooses the layers that stay in float32, the one most harmful first until the
-    mean deviation is MOST_DEVIATION at most; the last measures what the manifest then says, by kind. Which is
-    which, `seed` decides. `folder` may be the bundle's own. What follows the last convolution or product,
-    which makes metres, is never in 8 bits.
+    images: keyed by kind of scene, (H, W, 3) uint8 RGB of the network's input size, at least LEAST_IMAGES of
+    each. Four sixths calibrate. One sixth selects the layers that stay in float32: the most harmful layer
+    first, until the mean relative error is at most MOST_DEVIATION. The last sixth measures the errors for the
+    manifest, by kind. `seed` determines the split. `folder` may be the bundle's own. Nodes after the last
+    convolution or product, which compute the meters, stay in float32.
 
-    Raises Clip2DepthError without NNCF, with too few images, and where the network is too far off in 8 bits.
+    Raises Clip2DepthError without NNCF, with too few images, or if the errors in 8 bits are too large.
     """
     for kind, own in images.items():
         if len(own) < LEAST_IMAGES:
             raise Clip2DepthError(
-                f"{kind}: {len(own)} images are too few for 8 bits, it takes {LEAST_IMAGES} or more."
+                f"{kind}: {len(own)} images are too few for 8 bits, at least {LEAST_IMAGES} are needed."
             )
         for image in own:
             check_image(image, bundle.manifest)
@@ -68,8 +68,8 @@ def quantize(
     tolerance = math.ceil(ROOM * on_sample * 1000) / 1000
     if not tolerance <= MAX_INT8_TOLERANCE:
         raise Clip2DepthError(
-            f"In 8 bits the depth of the check sample is {on_sample:.1%} off (99th percentile), more than "
-            f"{MAX_INT8_TOLERANCE / ROOM:.1%}: not written."
+            f"In 8 bits, the depth of the check sample differs by {on_sample:.1%} (99th percentile), more "
+            f"than {MAX_INT8_TOLERANCE / ROOM:.1%}: not written."
         )
     facts = Quantized(
         tolerance=max(tolerance, 0.01),
@@ -85,7 +85,7 @@ def quantize(
 
 
 class _Depth:
-    """A model's depth by OpenVINO on the CPU: (H, W, 3) uint8 -> (H, W) float32."""
+    """A model's depth, computed by OpenVINO on the CPU: (H, W, 3) uint8 -> (H, W) float32."""
 
     def __init__(self, bundle: Bundle, model: bytes) -> None:
         core = openvino_core()
@@ -97,9 +97,10 @@ class _Depth:
         return np.array(self._compiled(image[None])[0])[0]
 
     def deviation(self, depth: np.ndarray, reference: np.ndarray) -> np.ndarray:
-        """|depth - reference| / reference of all pixels that the reference knows; (N,), 1 at most each.
+        """|depth - reference| / reference, at most 1, (N,), for all pixels that are known in the reference.
 
-        As the self-check has it, for a disparity too. A pixel that is no number counts 1.
+        The same definition as in the self-check, also for disparity. A pixel that is not a number counts as
+        1.
         """
         known = np.isfinite(reference) & (reference > 0)
         if not known.any():
@@ -124,8 +125,8 @@ def _in_8_bits(
         node.name = node.name or f"node/{number}"
     image_name = graph.graph.input[0].name
 
-    def judge(candidate: onnx.ModelProto, items: Iterable) -> tuple[float, list[float]]:
-        """1 - the mean deviation, over all images and by image."""
+    def accuracy(candidate: onnx.ModelProto, items: Iterable) -> tuple[float, list[float]]:
+        """1 - the mean relative error, over all images and for each image."""
         depth = _Depth(bundle, candidate.SerializeToString())
         near = [1 - float(deviation(depth(image), reference).mean()) for image, reference in items]
         return float(np.mean(near)), near
@@ -133,21 +134,21 @@ def _in_8_bits(
     ranges = nncf.quantization.range_estimator.RangeEstimatorParametersSet
     nncf.set_log_level(30)  # warnings
     attention = any(node.op_type == "Softmax" for node in graph.graph.node)
-    # its progress bars are no output of the command
+    # NNCF prints progress bars to stdout, which is the command's output
     try:
         with contextlib.redirect_stdout(sys.stderr):
             made = nncf.quantize_with_accuracy_control(
                 graph,
                 nncf.Dataset([{image_name: image[None]} for image in calibrating]),
                 nncf.Dataset(list(choosing)),
-                judge,
+                accuracy,
                 max_drop=MOST_DEVIATION,
                 subset_size=len(calibrating),
                 target_device=nncf.TargetDevice.CPU,
                 model_type=nncf.ModelType.TRANSFORMER if attention else None,
                 preset=nncf.QuantizationPreset.PERFORMANCE,
                 ignored_scope=nncf.IgnoredScope(names=_tail(graph), validate=False),
-                # the default, a mean over images of each one's largest value, cuts off what is far and near
+                # the default, a mean of each image's maximum, clips far and near values
                 advanced_quantization_parameters=nncf.AdvancedQuantizationParameters(
                     activations_range_estimator_params=ranges.MINMAX
                 ),
@@ -155,21 +156,23 @@ def _in_8_bits(
                     ranking_subset_size=len(choosing), num_ranking_workers=1
                 ),
             )
-    except Exception as error:  # NNCF's, ONNX Runtime's and OpenVINO's own
+    except Exception as error:  # exceptions of NNCF, ONNX Runtime and OpenVINO
         reason = f"{type(error).__name__}: {first_line(error)}"
-        raise Clip2DepthError(f"NNCF cannot bring this network to 8 bits ({reason}): not written.") from error
+        raise Clip2DepthError(
+            f"NNCF cannot quantize this network to 8 bits ({reason}): not written."
+        ) from error
     if not any(
         tensor.data_type == onnx.TensorProto.INT8 and len(tensor.dims) > 1
         for tensor in made.graph.initializer
     ):
         raise Clip2DepthError(
-            f"Within {MOST_DEVIATION:.1%} of the plain depth no layer stays in 8 bits: not written."
+            f"No layer can be in 8 bits within {MOST_DEVIATION:.1%} of the plain depth: not written."
         )
     return made.SerializeToString()
 
 
 def _tail(model) -> list[str]:
-    """Names of the nodes from which no convolution or product is reached."""
+    """Names of the nodes after the last convolution or product."""
     reaching, names = set(), []
     for node in reversed(model.graph.node):
         if node.op_type in _HEAVY or reaching.intersection(node.output):

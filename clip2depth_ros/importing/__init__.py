@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Depth networks of others, as ONNX files, made bundles. Needs the onnx package and OpenVINO; no PyTorch."""
+"""Imports ONNX files of other depth networks as bundles. Needs onnx and OpenVINO, but no PyTorch."""
 
 from clip2depth_ros.importing.importer import import_model
 from clip2depth_ros.importing.kinds import Kind, find_kind, kind_names

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An ONNX file of somebody else: read whole, in single precision, of static shape, or refused in one
-sentence."""
+"""Reads another project's ONNX file: with all weights, in float32, with static shapes; or rejects it."""
 
 from __future__ import annotations
 
@@ -17,19 +16,19 @@ from clip2depth_ros.engines.graph import fold_constants
 from clip2depth_ros.errors import Clip2DepthError
 
 OLDEST, NEWEST = 13, 17
-"""Operator sets: older files are converted to NEWEST; TensorRT 8.5 reads nothing later."""
+"""Operator sets: older files are converted to NEWEST, the newest that TensorRT 8.5 reads."""
 LARGEST = 2**31 - 1
-"""Bytes of an ONNX file in one piece: protobuf's limit."""
+"""Largest size of a single ONNX file, bytes: protobuf's limit."""
 _FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16)
 _HALVES = (TensorProto.FLOAT16, TensorProto.BFLOAT16)
 
 
 def read_graph_file(path: Path) -> tuple[onnx.ModelProto, list[str]]:
-    """The model with all its weights, and what was done to it, a sentence each.
+    """Read the model with all its weights. Returns it and a list of notes: one sentence for each change.
 
-    Weights in files beside it are gathered in, 16-bit ones widened to float32: engines that want 16 bits
-    choose by themselves where. Raises Clip2DepthError for a file that is no whole ONNX model, for external
-    data that is missing, for operators outside the ONNX standard, and for a model beyond 2 GB.
+    External weights are included in the model. 16-bit weights are converted to float32, because each engine
+    chooses its own precision. Raises Clip2DepthError for a file that is not a complete ONNX model, for
+    missing external data, for operators outside the ONNX standard, and for a model of more than 2 GB.
     """
     try:
         size = path.stat().st_size
@@ -40,46 +39,46 @@ def read_graph_file(path: Path) -> tuple[onnx.ModelProto, list[str]]:
         raise Clip2DepthError(f"{path} cannot be read: {error.strerror or error}.") from None
     except Clip2DepthError:
         raise
-    except Exception as error:  # protobuf's and onnx's own; they have no common class
+    except Exception as error:  # exceptions of protobuf and onnx, which have no common base class
         raise Clip2DepthError(
-            f"{path} is no ONNX model, or was cut off ({first_line(error)}); download or export it again."
+            f"{path} is not an ONNX model or is incomplete ({first_line(error)}); download or export it "
+            "again."
         ) from None
     if not model.graph.node:
-        raise Clip2DepthError(f"{path} is no ONNX model, or was cut off: its graph is empty.")
+        raise Clip2DepthError(f"{path} is not an ONNX model or is incomplete: its graph is empty.")
     notes = []
-    _refuse_unknown_operators(path, model)
-    if _gather_weights(path, model):
-        notes.append("Weights from files beside the model were gathered into model.onnx.")
-    if _widen(model):
-        notes.append("16-bit weights were widened to float32; engines choose their precision by themselves.")
-    _refuse_large(path, model.ByteSize())
+    _reject_unknown_operators(path, model)
+    if _include_external_weights(path, model):
+        notes.append("External weights were included in model.onnx.")
+    if _convert_to_float32(model):
+        notes.append("16-bit weights were converted to float32; each engine chooses its own precision.")
+    _reject_large(path, model.ByteSize())
     try:
         onnx.checker.check_model(model)
     except Exception as error:
-        raise Clip2DepthError(f"{path} is no valid ONNX model ({first_line(error)}).") from None
+        raise Clip2DepthError(f"{path} is not a valid ONNX model ({first_line(error)}).") from None
     opset = next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
     if opset < OLDEST:
         try:
             model = version_converter.convert_version(model, NEWEST)
         except Exception as error:
             raise Clip2DepthError(
-                f"{path} is of ONNX operator set {opset} and cannot be converted to {NEWEST} "
+                f"{path} uses ONNX operator set {opset} and cannot be converted to {NEWEST} "
                 f"({first_line(error)}); export it again with --opset {NEWEST}."
             ) from None
         notes.append(f"Operator set {opset} was converted to {NEWEST}.")
     elif opset > NEWEST:
         notes.append(
-            f"Operator set {opset}: OpenVINO reads it, TensorRT 8.5 reads none after {NEWEST}; where that "
-            "matters, "
-            f"export the network again with operator set {NEWEST}."
+            f"Operator set {opset}: OpenVINO reads it, but TensorRT 8.5 reads none after {NEWEST}; for "
+            f"TensorRT 8.5, export the network again with operator set {NEWEST}."
         )
     return model, notes
 
 
 def fix_shapes(path: Path, model: onnx.ModelProto, shapes: dict[str, list[int]], values: dict) -> None:
-    """Give the inputs their shapes, those in `values` their value, and compute what follows from that.
+    """Set the shapes of the inputs, replace the inputs in `values` by constants, and fold the constants.
 
-    Raises Clip2DepthError where the graph contradicts the shapes.
+    Raises Clip2DepthError if the graph contradicts the shapes.
     """
     graph = model.graph
     kept = []
@@ -106,14 +105,13 @@ def fix_shapes(path: Path, model: onnx.ModelProto, shapes: dict[str, list[int]],
         raise
     except Exception as error:
         raise Clip2DepthError(
-            f"{path} does not take an image of that size ({first_line(error)}); leave --size out, or "
-            "export the "
-            "network with the size that you want."
+            f"{path} does not accept an image of that size ({first_line(error)}); omit --size, or "
+            "export the network with the size that you need."
         ) from None
 
 
 def shape_of(value: onnx.ValueInfoProto) -> list[int | None]:
-    """An input's or output's shape, None for a size that changes."""
+    """Shape of an input or output, None for a dynamic size."""
     return [
         dim.dim_value if dim.HasField("dim_value") and dim.dim_value > 0 else None
         for dim in value.type.tensor_type.shape.dim
@@ -121,12 +119,12 @@ def shape_of(value: onnx.ValueInfoProto) -> list[int | None]:
 
 
 def described(value: onnx.ValueInfoProto) -> str:
-    """An input or output in words: name, type and shape."""
+    """Name, type and shape of an input or output, as text."""
     kind = TensorProto.DataType.Name(value.type.tensor_type.elem_type).lower()
     return f"{value.name} {kind} [{', '.join('?' if n is None else str(n) for n in shape_of(value))}]"
 
 
-def _refuse_unknown_operators(path: Path, model: onnx.ModelProto) -> None:
+def _reject_unknown_operators(path: Path, model: onnx.ModelProto) -> None:
     known = {"", "ai.onnx"}
     local = {(function.domain, function.name) for function in model.functions}
     foreign = Counter(
@@ -137,8 +135,8 @@ def _refuse_unknown_operators(path: Path, model: onnx.ModelProto) -> None:
     if foreign:
         names = ", ".join(sorted(foreign)[:5]) + (", ..." if len(foreign) > 5 else "")
         raise Clip2DepthError(
-            f"{path} uses operators outside the ONNX standard ({names}), which no engine here knows: it was "
-            "quantized or optimized for ONNX Runtime alone; take the float32 or float16 file."
+            f"{path} uses operators outside the ONNX standard ({names}), which no engine supports: it was "
+            "quantized or optimized for ONNX Runtime only; use the float32 or float16 file."
         )
 
 
@@ -167,17 +165,19 @@ def _tensors(graph: onnx.GraphProto):
             yield from inner.initializer
 
 
-def _gather_weights(path: Path, model: onnx.ModelProto) -> bool:
+def _include_external_weights(path: Path, model: onnx.ModelProto) -> bool:
     outside = [tensor for tensor in _tensors(model.graph) if external_data_helper.uses_external_data(tensor)]
-    # Before any of it is read: a robot's memory may be smaller.
-    _refuse_large(path, sum(4 * math.prod(tensor.dims) for tensor in outside if tensor.data_type in _FLOATS))
+    # Check the size before reading, because a robot's memory may be small.
+    _reject_large(path, sum(4 * math.prod(tensor.dims) for tensor in outside if tensor.data_type in _FLOATS))
     for tensor in outside:
         place = next((entry.value for entry in tensor.external_data if entry.key == "location"), "")
         if not place or Path(place).is_absolute() or ".." in Path(place).parts:
-            raise Clip2DepthError(f"{path} takes weights from '{place}', which is not a file beside it.")
+            raise Clip2DepthError(
+                f"{path} refers to weights in '{place}', which is not a file in its folder."
+            )
         if not (path.parent / place).is_file():
             raise Clip2DepthError(
-                f"{path} keeps its weights in '{place}', which is not beside it: download that file too."
+                f"{path} has its weights in '{place}', which is not in its folder: download that file too."
             )
         try:
             external_data_helper.load_external_data_for_tensor(tensor, str(path.parent))
@@ -195,14 +195,14 @@ def _gather_weights(path: Path, model: onnx.ModelProto) -> bool:
     return bool(outside)
 
 
-def _widen(model: onnx.ModelProto) -> bool:
-    """Make a 16-bit graph one of float32; True where there was something to widen."""
+def _convert_to_float32(model: onnx.ModelProto) -> bool:
+    """Convert 16-bit floats of the graph to float32. Returns whether there were any."""
     changed = False
 
-    def widen_graph(graph: onnx.GraphProto) -> None:
+    def convert_graph(graph: onnx.GraphProto) -> None:
         nonlocal changed
         for tensor in graph.initializer:
-            changed |= _widen_tensor(tensor)
+            changed |= _convert_tensor(tensor)
         for value in (*graph.input, *graph.output, *graph.value_info):
             if value.type.tensor_type.elem_type in _HALVES:
                 value.type.tensor_type.elem_type = TensorProto.FLOAT
@@ -210,18 +210,18 @@ def _widen(model: onnx.ModelProto) -> bool:
         for node in graph.node:
             for entry in node.attribute:
                 if entry.type == onnx.AttributeProto.TENSOR:
-                    changed |= _widen_tensor(entry.t)
+                    changed |= _convert_tensor(entry.t)
                 elif entry.name in ("to", "dtype") and entry.i in _HALVES:
                     entry.i = TensorProto.FLOAT
                     changed = True
             for inner in _subgraphs(node):
-                widen_graph(inner)
+                convert_graph(inner)
 
-    widen_graph(model.graph)
+    convert_graph(model.graph)
     return changed
 
 
-def _widen_tensor(tensor: onnx.TensorProto) -> bool:
+def _convert_tensor(tensor: onnx.TensorProto) -> bool:
     if tensor.data_type not in _HALVES:
         return False
     wide = numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float32), tensor.name)
@@ -229,9 +229,9 @@ def _widen_tensor(tensor: onnx.TensorProto) -> bool:
     return True
 
 
-def _refuse_large(path: Path, size: int) -> None:
+def _reject_large(path: Path, size: int) -> None:
     if size > LARGEST:
         raise Clip2DepthError(
-            f"{path} holds {size / 1e9:.1f} GB of float32 weights, more than the 2 GB of one ONNX file; use "
-            "a smaller variant of the network."
+            f"{path} has {size / 1e9:.1f} GB of float32 weights, more than the limit of 2 GB for an ONNX "
+            "file; use a smaller variant of the network."
         )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From somebody's ONNX file to a bundle."""
+"""Converts an ONNX file into a bundle."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ _IMAGES = (TensorProto.FLOAT, TensorProto.UINT8, TensorProto.DOUBLE)
 
 @dataclass(frozen=True)
 class Imported:
-    """What an import made."""
+    """Result of an import."""
 
     bundle: Bundle
     notes: list[str]
-    """What was done to the file and what is worth knowing, a sentence each."""
+    """Changes to the file and other remarks, one sentence each."""
 
 
 def import_model(
@@ -51,11 +51,11 @@ def import_model(
 ) -> Imported:
     """Write the ONNX file at `path` as a bundle in `folder`.
 
-    size: (height, width) of the image, None for the file's own, or the kind's. check_image: (h, w, 3)
-    uint8 RGB of any size for the bundle's check sample; None: that of the bundle that ships. given: factor
-    and shift with which scale_free output or a disparity becomes metres, where somebody knows them.
+    size: (height, width) of the image; None: from the file or the kind. check_image: (h, w, 3) uint8 RGB of
+    any size for the bundle's check sample; None: the check image of the included bundle. given: known factor
+    and shift that convert scale-free depth or disparity to meters, or None.
 
-    Raises Clip2DepthError, in one sentence, for a file that is not what the kind describes.
+    Raises Clip2DepthError, in one sentence, for a file that does not match the kind.
     """
     path = Path(path)
     model, notes = read_graph_file(path)
@@ -66,7 +66,7 @@ def import_model(
     wrapped = _wrap(path, model, kind, image.name, shapes[image.name], size, given)
     content = wrapped.SerializeToString()
     if len(content) > LARGEST:
-        raise Clip2DepthError(f"{path} makes a model of more than 2 GB, protobuf's limit for one file.")
+        raise Clip2DepthError(f"{path} gives a model of more than 2 GB, protobuf's limit for one file.")
     sample = _fitted(check_image, size)
     depth = _depth_of_sample(path, content, sample, kind if given is None else None)
     depth_kind = "metric" if given is not None else kind.depth_kind
@@ -93,8 +93,8 @@ def import_model(
     folder = Path(folder).resolve()
     with writing(folder):
         make_folder(folder.parent)
-    # Beside its place first: what fails its own self-check, which asks several times and for another image
-    # between, leaves what is there as it was.
+    # Write to a temporary folder first, so that a bundle that fails its self-check leaves the existing folder
+    # unchanged. The self-check infers several times, with another image between.
     with (
         tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as trial,
         open_engine(Bundle.write(trial, content, manifest, sample, depth), "openvino"),
@@ -104,7 +104,7 @@ def import_model(
 
 
 def _the_image(path: Path, model: onnx.ModelProto, kind: Kind) -> onnx.ValueInfoProto:
-    """The input that is the image."""
+    """The image input of the model."""
     weights = {tensor.name for tensor in model.graph.initializer}
     inputs = [value for value in model.graph.input if value.name not in weights]
     # Old files list their weights as inputs too.
@@ -115,21 +115,21 @@ def _the_image(path: Path, model: onnx.ModelProto, kind: Kind) -> onnx.ValueInfo
     if not kind.input and len(inputs) == 1:
         found = inputs
     if not found:
-        wanted = " or ".join(kind.input) or "one alone"
+        wanted = " or ".join(kind.input) or "its only input"
         raise Clip2DepthError(
-            f"{path} has the inputs {listed}, but {kind.title} has its image in {wanted}; name it with "
+            f"{path} has the inputs {listed}, but the image input of {kind.title} is {wanted}; name it with "
             "--input-name."
         )
     image = found[0]
-    # Not `inputs`: what is in the graph is what will be changed.
+    # Not from `inputs`: the element in the graph will be changed.
     image = next(value for value in model.graph.input if value.name == image.name)
     shape, kind_of_data = shape_of(image), image.type.tensor_type.elem_type
     planes = len(shape) in (4, 5) and shape[-3] in (3, None) and not (shape[-3] is None and shape[-1] == 3)
     last = len(shape) == 4 and shape[3] == 3
     if not (planes or last) or kind_of_data not in _IMAGES:
         raise Clip2DepthError(
-            f"{path} takes {described(image)}, which is no image of three colours, (1, 3, H, W) or (1, H, "
-            "W, 3)."
+            f"{path} takes {described(image)}, which is not an image with three channels, (1, 3, H, W) or "
+            "(1, H, W, 3)."
         )
     return image
 
@@ -137,24 +137,24 @@ def _the_image(path: Path, model: onnx.ModelProto, kind: Kind) -> onnx.ValueInfo
 def _size(
     path: Path, image: onnx.ValueInfoProto, kind: Kind, asked: tuple[int, int] | None
 ) -> tuple[int, int]:
-    """(height, width) of the image: asked, or the file's own, or the kind's."""
+    """(height, width) of the image: requested, or from the file, or from the kind."""
     shape = shape_of(image)
     fixed = shape[1:3] if shape[-1] == 3 and len(shape) == 4 else shape[-2:]
     usual = (kind.height or None, kind.width or None)
     size = tuple(a or b or c for a, b, c in zip(asked or (None, None), fixed, usual, strict=True))
     if None in size:
-        raise Clip2DepthError(f"{path} takes images of any size: choose one with --size WxH.")
+        raise Clip2DepthError(f"{path} accepts images of any size: choose one with --size WxH.")
     for own, wanted in zip(fixed, size, strict=True):
         if own is not None and own != wanted:
             raise Clip2DepthError(
-                f"{path} is fixed to images of {fixed[1]}x{fixed[0]} pixels, not {size[1]}x{size[0]}; leave "
-                "--size out, or export the network with the size that you want."
+                f"{path} has a fixed image size of {fixed[1]}x{fixed[0]} pixels, not {size[1]}x{size[0]}; "
+                "omit --size, or export the network with the size that you need."
             )
     if size[0] % kind.multiple or size[1] % kind.multiple:
         near = [max(1, round(side / kind.multiple)) * kind.multiple for side in size]
         raise Clip2DepthError(
-            f"{kind.title} takes sizes that are multiples of {kind.multiple}, not {size[1]}x{size[0]}; "
-            f"{near[1]}x{near[0]} is near."
+            f"{kind.title} needs sizes that are multiples of {kind.multiple}, not {size[1]}x{size[0]}; "
+            f"the nearest is {near[1]}x{near[0]}."
         )
     return size
 
@@ -162,22 +162,21 @@ def _size(
 def _inputs(
     path: Path, model: onnx.ModelProto, image: onnx.ValueInfoProto, kind: Kind, size: tuple[int, int]
 ) -> tuple[dict[str, list[int]], dict[str, float]]:
-    """The image's shape by its name, and the values of all other inputs."""
+    """Shape of the image input by name, and the values of all other inputs."""
     own = shape_of(image)
     last = own[-1] == 3 and len(own) == 4
     shape = [1, *size, 3] if last else [1] * (len(own) - 3) + [3, *size]
     for have, want in zip(own[:-3], shape[:-3], strict=True):
         if have not in (None, want):
             raise Clip2DepthError(
-                f"{path} takes {have} images at once ({described(image)}); export it for one."
+                f"{path} has a batch size of {have} ({described(image)}); export it with batch size 1."
             )
     others = [value for value in model.graph.input if value.name != image.name]
     unknown = [value for value in others if value.name not in kind.constants]
     if unknown:
         raise Clip2DepthError(
-            f"{path} has a further input {described(unknown[0])} that {kind.title} is not known to need; "
-            "give it a "
-            f"value with --constant {unknown[0].name}=VALUE, or export the network without it."
+            f"{path} has another input, {described(unknown[0])}, that {kind.title} does not define; "
+            f"give it a value with --constant {unknown[0].name}=VALUE, or export the network without it."
         )
     return {image.name: shape}, {value.name: kind.constants[value.name] for value in others}
 
@@ -191,7 +190,7 @@ def _wrap(
     size: tuple[int, int],
     given: tuple[float, float] | None,
 ) -> onnx.ModelProto:
-    """The bundle's graph."""
+    """The bundle's graph, with the network inside."""
     outputs = {value.name: _static_shape(path, model, value) for value in model.graph.output}
     result = _output(path, outputs, kind.output, "depth", kind)
     factor = _output(path, outputs, kind.factor_output, "a factor", kind) if kind.factor_output else None
@@ -236,12 +235,12 @@ def _wrap(
     try:
         onnx.checker.check_model(model)
     except Exception as error:
-        raise Clip2DepthError(f"{path} makes no valid bundle ({first_line(error)}).") from None
+        raise Clip2DepthError(f"{path} does not give a valid bundle ({first_line(error)}).") from None
     return model
 
 
 def _needed(nodes: list[onnx.NodeProto], output: str) -> list[onnx.NodeProto]:
-    """Those nodes, in their order, that the output depends on: unused outputs of the network cost nothing."""
+    """The nodes that the output depends on, in their order; other outputs of the network are dropped."""
     wanted, kept = {output}, []
     for node in reversed(nodes):
         if wanted.intersection(node.output):
@@ -254,7 +253,7 @@ def _needed(nodes: list[onnx.NodeProto], output: str) -> list[onnx.NodeProto]:
 
 
 def _static_shape(path: Path, model: onnx.ModelProto, value: onnx.ValueInfoProto) -> list[int | None]:
-    """An output's shape, by onnx, or by OpenVINO where that does not see through a graph."""
+    """An output's shape from onnx, or from OpenVINO if onnx cannot infer it."""
     if value.type.tensor_type.HasField("shape") and None not in (shape := shape_of(value)):
         return shape
     try:
@@ -273,7 +272,7 @@ def _output(path: Path, outputs: dict, names: tuple[str, ...], what: str, kind: 
         listed = ", ".join(f"{name} {shape}" for name, shape in outputs.items())
         raise Clip2DepthError(
             f"{path} has the outputs {listed}, but {kind.title} has {what} in "
-            f"{' or '.join(names) or 'one alone'}; "
+            f"{' or '.join(names) or 'its only output'}; "
             "name it with --output-name."
         )
     return found
@@ -282,7 +281,7 @@ def _output(path: Path, outputs: dict, names: tuple[str, ...], what: str, kind: 
 def _image_size(
     path: Path, name: str, shape: list[int | None], points: bool, size: tuple[int, int]
 ) -> tuple[tuple[int, int], bool]:
-    """(h, w) of an output, and whether its three coordinates come last."""
+    """(h, w) of an output, and whether the three coordinates are the last axis."""
     sides = [n for n in shape if n != 1]
     what = "points (1, H, W, 3) or (1, 3, H, W)" if points else "depth (1, H, W)"
     channels_last = False
@@ -293,21 +292,20 @@ def _image_size(
         sides = []
     if len(sides) != 2 or None in sides:
         raise Clip2DepthError(
-            f"{path}: its output {name} has the shape {shape}, which is not {what}: this is not a network "
-            "for depth, "
-            "or another output is meant (--output-name)."
+            f"{path}: output {name} has the shape {shape}, which is not {what}: this is not a depth network, "
+            "or the depth is another output (--output-name)."
         )
     height, width = sides
     if abs(height / width * size[1] / size[0] - 1) > 0.1:
         raise Clip2DepthError(
-            f"{path}: its output {name} has the shape {shape}, another form than the image of "
+            f"{path}: output {name} has the shape {shape}, whose aspect ratio differs from the image's, "
             f"{size[1]}x{size[0]}."
         )
     return (height, width), channels_last
 
 
 def _depth_of_sample(path: Path, content: bytes, sample: np.ndarray, kind: Kind | None) -> np.ndarray:
-    """(H, W) float32 by OpenVINO on the CPU in float32."""
+    """(H, W) float32, computed by OpenVINO on the CPU in float32."""
     core = openvino_core()
     try:
         read = core.read_model(content, b"")
@@ -318,23 +316,21 @@ def _depth_of_sample(path: Path, content: bytes, sample: np.ndarray, kind: Kind 
     known = np.isfinite(depth) & (depth > 0)
     if not known.any():
         raise Clip2DepthError(
-            f"{path} gives no depth on the check sample: all of it is masked, zero, negative or no "
-            "number; is it "
-            "the kind of network that --as says?"
+            f"{path} gives no depth on the check sample: every pixel is masked, zero, negative or not a "
+            "number; does --as name the correct kind of network?"
         )
     if kind is not None and kind.meaning in ("metres", "inverse_metres", "affine_points"):
         inside = known & (depth >= kind.depth_min * 0.99) & (depth <= kind.depth_max * 1.01)
         if not inside.any():
             raise Clip2DepthError(
-                f"{path} gives {np.median(depth[known]):.3g} on the check sample where {kind.title} gives "
-                "metres "
-                f"between {kind.depth_min:g} and {kind.depth_max:g}: this is another kind of network."
+                f"{path} gives {np.median(depth[known]):.3g} on the check sample, but {kind.title} gives "
+                f"{kind.depth_min:g} to {kind.depth_max:g} meters: this is another kind of network."
             )
     return depth.astype(np.float32)
 
 
 def _fitted(image: np.ndarray | None, size: tuple[int, int]) -> np.ndarray:
-    """(H, W, 3) uint8: the sample at the network's size, letterboxed."""
+    """(H, W, 3) uint8: the check image letterboxed to the network's size."""
     if image is None:
         image = open_bundle(Path(__file__).parents[1] / "bundle" / "bundles" / "mini").check()[0]
     box = Letterbox((image.shape[1], image.shape[0]), size[1], size[0])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The nodes before and after somebody's network that make a bundle's graph of it."""
+"""Adds the nodes before and after an imported network that give it a bundle's input and output."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from onnx import TensorProto, helper, numpy_helper
 from clip2depth_ros.importing.kinds import Kind
 
 SAMPLES = 64
-"""Points per axis from which the shift of a map of points is found, as its authors do."""
+"""Points per axis for estimating the shift of a point map; the same as in the published code."""
 ITERATIONS = 12
-"""Of Gauss and Newton; from the tenth on nothing changes."""
+"""Gauss-Newton iterations; after the tenth, nothing changes."""
 
 
 class Writer:
-    """Appends nodes to a graph, each under a name of its own that no network uses.
+    """Appends nodes to a graph, each with a unique name.
 
-    Only operators that mean the same from operator set 13 on. Methods return the name of the output.
+    Only operators whose definition is the same from operator set 13 on. Methods return the name of the
+    output.
     """
 
     def __init__(self, graph: onnx.GraphProto, prefix: str = "bundle") -> None:
@@ -48,11 +49,11 @@ class Writer:
         return self.node("Reshape", x, self.constant(np.array(shape, np.int64)))
 
     def sum(self, x: str) -> str:
-        """Over everything, as a tensor of no axes."""
+        """Sum over all elements, as a scalar tensor."""
         return self.node("ReduceSum", x, keepdims=0)
 
     def resize(self, x: str, shape: list[int], mode: str) -> str:
-        """x of four axes, to `shape`; as PyTorch's interpolate does without align_corners."""
+        """Resize x (four axes) to `shape`, like PyTorch's interpolate without align_corners."""
         nearest = {"nearest_mode": "floor"} if mode == "nearest" else {}
         way = "asymmetric" if mode == "nearest" else "half_pixel"
         sizes = self.constant(np.array(shape, np.int64))
@@ -62,9 +63,9 @@ class Writer:
 def write_input(
     writer: Writer, kind: Kind, image: str, shape: list[int], element_type: int, output: str
 ) -> None:
-    """From (1, H, W, 3) uint8 RGB to the network's input of `shape` and type.
+    """Convert (1, H, W, 3) uint8 RGB to the network's input of `shape` and type.
 
-    The image is cast to float before anything else, which is all that NVIDIA's parser does to bytes.
+    The image is cast to float first, because NVIDIA's parser accepts no other operation on bytes.
     """
     x = writer.node("Cast", image, to=TensorProto.FLOAT)
     if kind.channels == "bgr":
@@ -99,11 +100,11 @@ def write_output(
     given: tuple[float, float] | None,
     output: str,
 ) -> None:
-    """From the network's output to (1, H, W) float32.
+    """Convert the network's output to (1, H, W) float32.
 
     size: (H, W) of the input. result: the output; inner: its (h, w). channels_last: whether points are
-    (h, w, 3) or (3, h, w). factor: name of an output of one number, or None. mask: name and (h, w) of an
-    output, or None. given: factor and shift that somebody knows, or None.
+    (h, w, 3) or (3, h, w). factor: name of a scalar output, or None. mask: name and (h, w) of an output, or
+    None. given: known factor and shift, or None.
     """
     x = writer.node("Cast", result, to=TensorProto.FLOAT)
     known = None
@@ -143,10 +144,10 @@ def write_output(
 def _depth_of_points(
     writer: Writer, points: str, size: tuple[int, int], channels_last: bool, known: str | None
 ) -> str:
-    """Depth (1, h, w) of points that are right but for a shift of all of them along the optical axis.
+    """Depth (1, h, w) of points that are correct up to one shift along the optical axis.
 
-    The shift is the one with which the points fall best onto their own pixels, by whatever focal length;
-    found by Gauss and Newton over a grid of points, written out as nodes.
+    The shift is the one with which the points project best onto their own pixels, for any focal length. It is
+    found by Gauss-Newton over a grid of points, unrolled as nodes.
     """
     height, width = size
     axis = 3 if channels_last else 1
@@ -173,7 +174,7 @@ def _depth_of_points(
         weight = sampled(writer.node("Cast", known, to=TensorProto.FLOAT))
 
     def total(a: str, b: str, c: str, d: str) -> str:
-        """Sum of a c + b d over the points that count."""
+        """Sum of a c + b d over the valid points."""
         product = writer.node("Add", writer.node("Mul", a, c), writer.node("Mul", b, d))
         return writer.sum(product if weight is None else writer.node("Mul", product, weight))
 
@@ -182,7 +183,7 @@ def _depth_of_points(
     for _ in range(ITERATIONS):
         near = writer.node("Max", writer.node("Add", zs, shift), least)
         px, py = writer.node("Div", xs, near), writer.node("Div", ys, near)
-        # d(p)/d(shift) = -p / (z + shift); the sign is taken into the step.
+        # d(p)/d(shift) = -p / (z + shift); the sign is included in the step.
         qx, qy = writer.node("Div", px, near), writer.node("Div", py, near)
         square = total(px, py, px, py)
         focal = writer.node("Div", total(px, py, us, vs), square)
@@ -212,6 +213,6 @@ def _depth_of_points(
 
 
 def _grid(length: int) -> np.ndarray:
-    """Indices, at most SAMPLES, evenly over a side."""
+    """At most SAMPLES indices, evenly spaced along an axis."""
     count = min(SAMPLES, length)
     return np.floor((np.arange(count) + 0.5) * length / count).astype(np.int64)

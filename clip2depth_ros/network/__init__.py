@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The network of the paper, in PyTorch over open_clip. Needed to train and export, never to run."""
+"""The network of the paper, in PyTorch over open_clip. Needed for training and export, not for inference."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The CLIP models that the network is built on: a JSON registry and one function that creates them."""
+"""The CLIP models on which the network is built: a JSON registry and a function that creates them."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ _HERE = Path(__file__).parent
 
 @dataclass(frozen=True)
 class Backbone:
-    """One CLIP and where the depth network taps it.
+    """A CLIP and the taps of the depth network in it.
 
-    clip            open_clip's name of the architecture
-    pretrained      open_clip's tag of the weights, or None where the weights are a local file of our own
+    clip            architecture name in open_clip
+    pretrained      weights tag in open_clip, or None if the weights are a local file
     taps            feature maps of the image tower, shallow to deep
     stride          of the deepest tap: input pixels per feature cell, the patch size of a plain ViT
     decoder_widths  decoder channels at each tap, deepest first
     input_height, input_width   default network input in pixels
-    mean, std       normalisation of RGB in 0..1
+    mean, std       normalization of RGB in 0..1
     """
 
     name: str
@@ -58,10 +58,10 @@ def backbones() -> dict[str, Backbone]:
 
 
 def find_backbone(name: str) -> Backbone:
-    """The backbone registered as `name`; Clip2DepthError that lists those that exist otherwise."""
+    """The backbone registered as `name`. Raises Clip2DepthError with the known names if there is none."""
     known = backbones()
     if name not in known:
-        raise Clip2DepthError(f"unknown backbone '{name}': known ones are {', '.join(sorted(known))}")
+        raise Clip2DepthError(f"unknown backbone '{name}'; known backbones: {', '.join(sorted(known))}")
     return known[name]
 
 
@@ -87,7 +87,9 @@ def create_clip(backbone: Backbone, weights: str | Path | None = None) -> nn.Mod
     root = logging.getLogger()
     level = root.level
     if pretrained is None:
-        root.setLevel(logging.ERROR)  # open_clip warns about random weights; here they are asked for
+        root.setLevel(
+            logging.ERROR
+        )  # suppresses open_clip's warning about random weights, which are intended here
     try:
         return open_clip.create_model(backbone.clip, pretrained=pretrained)
     except (RuntimeError, SafetensorError) as error:
@@ -95,14 +97,14 @@ def create_clip(backbone: Backbone, weights: str | Path | None = None) -> nn.Mod
             raise
         why = str(error).splitlines()[0]
         raise Clip2DepthError(
-            f"{weights} holds no weights of {backbone.clip}, the CLIP of {backbone.name}: {why}"
+            f"{weights} does not contain weights of {backbone.clip}, the CLIP of {backbone.name}: {why}"
         ) from None
     finally:
         root.setLevel(level)
 
 
 def clip_fingerprint(clip: nn.Module) -> str:
-    """SHA-256 over names and values of all CLIP weights: the same network gives the same 64 hex digits."""
+    """SHA-256 over names and values of all CLIP weights, 64 hex digits."""
     digest = hashlib.sha256()
     for name, tensor in sorted(clip.state_dict().items()):
         digest.update(name.encode())

@@ -22,8 +22,8 @@ FORMAT = "clip2depth-checkpoint-1"
 
 
 def write_tensors(path: str | Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> None:
-    """Write a safetensors file whole or not at all: an interrupted run leaves the old one."""
-    # contiguous clones: safetensors refuses shared storage, and channels_last has to be undone
+    """Write a safetensors file atomically: an interrupted write leaves the old file."""
+    # contiguous clones: safetensors rejects shared storage, and channels_last must be undone
     whole = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
     try:
         with replacing(path) as part:
@@ -33,13 +33,13 @@ def write_tensors(path: str | Path, tensors: dict[str, torch.Tensor], metadata: 
 
 
 def read_tensors(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
-    """Tensors and metadata of a safetensors file; Clip2DepthError if it is missing or broken."""
+    """Tensors and metadata of a safetensors file. Raises Clip2DepthError if it is missing or damaged."""
     with reading_tensors(path), safe_open(str(path), framework="pt") as file:
         return {k: file.get_tensor(k) for k in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
 
 
 def read_facts(path: str | Path, kind: str) -> dict:
-    """The facts in the metadata of a safetensors file whose format is `kind`, its tensors left alone.
+    """The facts in the metadata of a safetensors file whose format is `kind`, without reading its tensors.
 
     Raises Clip2DepthError.
     """
@@ -49,14 +49,14 @@ def read_facts(path: str | Path, kind: str) -> dict:
         if metadata.get("format") == kind:
             facts = json.loads(metadata["facts"])
             if not isinstance(facts, dict):
-                raise ValueError("its facts are no table")
+                raise ValueError("its facts are not a table")
             return facts
-    raise Clip2DepthError(f"{path} has not the format {kind} but '{printable(metadata.get('format'))}'")
+    raise Clip2DepthError(f"{path} does not have the format {kind} but '{printable(metadata.get('format'))}'")
 
 
 @contextmanager
 def reading_tensors(path: str | Path) -> Iterator[None]:
-    """Around what reads a safetensors file. Its sizes are held against the file's by safetensors itself."""
+    """Context for reading a safetensors file: errors become Clip2DepthError. safetensors checks sizes."""
     path = Path(path)
     if not path.exists():
         raise Clip2DepthError(f"no file {path}")
@@ -75,7 +75,7 @@ def save_checkpoint(
 ) -> None:
     """Save mirror and decoder. clip_weights: "pretrained", "random", or the name of a file beside `path`.
 
-    notes: anything JSON can hold; comes back from `checkpoint_facts`.
+    notes: any JSON value; `checkpoint_facts` returns it.
     """
     facts = {
         "backbone": model.backbone.name,
@@ -93,15 +93,15 @@ def save_checkpoint(
 
 
 def checkpoint_facts(path: str | Path) -> dict:
-    """What `save_checkpoint` wrote beside the weights."""
+    """The facts that `save_checkpoint` wrote beside the weights."""
     try:
         return read_facts(path, FORMAT)
     except Clip2DepthError as error:
-        raise Clip2DepthError(f"no clip2depth checkpoint: {error}") from error
+        raise Clip2DepthError(f"not a clip2depth checkpoint: {error}") from error
 
 
 def load_checkpoint(path: str | Path) -> Clip2Depth:
-    """Build the network that `path` belongs to, in evaluation mode, and refuse it on any other CLIP."""
+    """The network of `path` in evaluation mode. Raises Clip2DepthError if the CLIP differs."""
     facts = checkpoint_facts(path)
     with reading(f"The checkpoint {path}"):
         return _build(path, facts)
@@ -111,7 +111,7 @@ def _build(path: str | Path, facts: dict) -> Clip2Depth:
     backbone = find_backbone(facts["backbone"])
     weights = facts["clip_weights"]
     if weights == "random":
-        raise Clip2DepthError(f"{path} was trained on a CLIP of random weights that were not kept")
+        raise Clip2DepthError(f"{path} was trained on a CLIP with random weights that were not saved")
     source = "pretrained" if weights == "pretrained" else Path(path).parent / weights
     model = Clip2Depth(
         create_clip(backbone, source),
@@ -133,7 +133,7 @@ def _build(path: str | Path, facts: dict) -> Clip2Depth:
 
 
 def load_trainable(model: Clip2Depth, path: str | Path) -> None:
-    """Load mirror and decoder from `path` into `model`, all of them and nothing else."""
+    """Load mirror and decoder from `path` into `model`; missing or unexpected tensors are an error."""
     tensors, _ = read_tensors(path)
     missing = model.trainable_state().keys() ^ tensors.keys()
     if missing:

@@ -21,7 +21,7 @@ SENTENCE = "How far is this location from the camera?"
 
 
 class Preprocess(nn.Module):
-    """uint8 RGB (B, H, W, 3) -> normalised float32 (B, 3, H, W)."""
+    """uint8 RGB (B, H, W, 3) -> normalized float32 (B, 3, H, W)."""
 
     def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
@@ -34,20 +34,21 @@ class Preprocess(nn.Module):
 
 
 class Clip2Depth(nn.Module):
-    """Monocular metric depth from a CLIP whose weights are not touched.
+    """Monocular metric depth from a CLIP with frozen weights.
 
     clip            an open_clip model; the network takes over its towers
-    backbone        registry entry: taps, decoder widths, normalisation
+    backbone        registry entry: taps, decoder widths, normalization
     size            (height, width) of the input in pixels; the registry's default if None
-    depth_range     (min, max) metres that the network can say
-    canonical_focal_px  focal length in input pixels that all depth belongs to, at any input size: what is so
-                    many pixels large is so far away, as a convolution sees it. None: depth as it is
-    skips           False leaves out all taps but the deepest
-    condition       "mirror", as the paper has it; or, to compare, "random" (a mirror that stays as it began),
+    depth_range     (min, max) of the output, meters
+    canonical_focal_px  focal length in input pixels for which all depth is given, at any input size: an
+    object
+                    of a given size in pixels has one distance, as a convolution sees it. None: depth as it is
+    skips           False: only the deepest tap is used
+    condition       "mirror", as in the paper; or, for comparison, "random" (a mirror that is not trained),
                     "sentence" (the words of SENTENCE instead) or "none" (a decoder without condition)
-    frozen          False leaves CLIP trainable (to pretrain a small CLIP with depth beside captions)
+    frozen          False: CLIP is trainable (to pretrain a small CLIP with depth and captions)
 
-    Trainable are the mirror and the decoder only (`trainable_state`).
+    Only the mirror and the decoder are trainable (`trainable_state`).
     """
 
     def __init__(
@@ -65,7 +66,9 @@ class Clip2Depth(nn.Module):
     ) -> None:
         super().__init__()
         if condition not in CONDITIONS:
-            raise Clip2DepthError(f"unknown condition '{condition}': known ones are {', '.join(CONDITIONS)}")
+            raise Clip2DepthError(
+                f"unknown condition '{condition}'; known conditions: {', '.join(CONDITIONS)}"
+            )
         if not 0 < depth_range[0] < depth_range[1]:
             raise Clip2DepthError(f"depth range {depth_range} must be positive and increasing")
         self.backbone = backbone
@@ -90,7 +93,9 @@ class Clip2Depth(nn.Module):
             words = word_embeddings(clip, open_clip.get_tokenizer(backbone.clip), SENTENCE)
         self.text_tower: TextTower | None = None
         self.mirror: Mirror | None = None
-        if condition != "none":  # after the decoder, which so begins the same whatever the condition
+        if (
+            condition != "none"
+        ):  # after the decoder, so that its random weights do not depend on the condition
             self.text_tower = text_tower
             self.mirror = Mirror(text_tower, mirror_tokens, trained=condition == "mirror", words=words)
         if frozen:
@@ -98,14 +103,14 @@ class Clip2Depth(nn.Module):
             text_tower.freeze()
 
     def embedding(self) -> torch.Tensor:
-        """The mirror's (embedding_dim,) embedding, live through the text tower."""
+        """The mirror's (embedding_dim,) embedding, computed by the text tower."""
         if self.text_tower is None or self.mirror is None:
-            raise Clip2DepthError("this network has no mirror, or its text tower is no longer held")
+            raise Clip2DepthError("this network has no mirror, or its text tower was dropped")
         return self.mirror(self.text_tower)
 
     @torch.no_grad()
     def freeze_mirror(self) -> Clip2Depth:
-        """Run the text tower once, keep its FiLM constants, drop text tower and mirror. Returns self."""
+        """Run the text tower once, keep the FiLM constants, drop text tower and mirror. Returns self."""
         if self.text_tower is not None:
             self.decoder.film.hold(self.embedding())
             self.text_tower = self.mirror = None
@@ -119,14 +124,14 @@ class Clip2Depth(nn.Module):
         return torch.exp(low + (high - low) * torch.sigmoid(raw))
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        """image: uint8 RGB (B, H, W, 3), or normalised float (B, 3, H, W).
+        """image: uint8 RGB (B, H, W, 3), or normalized float (B, 3, H, W).
 
-        Returns depth (B, H, W), float32, metres, for the canonical focal length if there is one.
+        Returns depth (B, H, W), float32, meters, for the canonical focal length if there is one.
         """
         if image.dtype == torch.uint8:
             image = self.preprocess(image)
         return self.decode(self.image_tower(image))
 
     def trainable_state(self) -> dict[str, torch.Tensor]:
-        """Mirror and decoder, batch-norm statistics included, by name."""
+        """Tensors of mirror and decoder by name, including batch-norm statistics."""
         return {k: v for k, v in self.state_dict().items() if k.startswith(("mirror.", "decoder."))}

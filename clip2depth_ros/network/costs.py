@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a network costs: parameters by part, and multiplications by PyTorch's own counter."""
+"""Costs of a network: parameters by part, and multiplications from PyTorch's own counter."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from clip2depth_ros.network.clip2depth import Clip2Depth
 class Costs:
     """Parameters, and multiply-accumulates (MACs) for one image.
 
-    mirror, decoder           what is trained
-    image_tower, text_tower   frozen; the text tower without its vocabulary, and only while training
-    tower_macs, decoder_macs  at run time, when text tower and mirror have become constants
+    mirror, decoder           the trained parts
+    image_tower, text_tower   the frozen parts; the text tower without its vocabulary, and only during
+    training tower_macs, decoder_macs  at run time, when text tower and mirror are constants
     """
 
     mirror: int
@@ -36,7 +36,7 @@ class Costs:
 
     @property
     def running(self) -> int:
-        """Parameters that are held at run time."""
+        """Number of parameters at run time."""
         return self.image_tower + self.decoder
 
     @property
@@ -45,7 +45,7 @@ class Costs:
 
 
 def costs(network: Clip2Depth) -> Costs:
-    """Costs of `network` at its own input size. Convolutions and matrix products count, the rest does not."""
+    """Costs of `network` at its own input size. Only convolutions and matrix products are counted."""
     parameters = {
         name: sum(p.numel() for p in part.parameters()) if part is not None else 0
         for name, part in (
@@ -55,10 +55,12 @@ def costs(network: Clip2Depth) -> Costs:
             ("text_tower", network.text_tower),
         )
     }
-    held = copy.deepcopy(network).freeze_mirror().eval().to("meta")  # shapes are enough: nothing is computed
+    held = (
+        copy.deepcopy(network).freeze_mirror().eval().to("meta")
+    )  # only shapes are needed, nothing is computed
     image = torch.empty(1, 3, *network.size, device="meta")
     fused = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)  # the counter does not know its one fused operator
+    torch.backends.mha.set_fastpath_enabled(False)  # the counter does not support the fused operator
     try:
         with torch.no_grad():
             taps, tower_macs = _macs(held.image_tower, image)
@@ -69,8 +71,8 @@ def costs(network: Clip2Depth) -> Costs:
 
 
 def _macs(module: nn.Module, *arguments):
-    """What the module returns, and its MACs: half the floating-point operations."""
-    # attention as plain matrix products: not every PyTorch's counter knows all of its fused kernels
+    """Output of the module and its MACs: half of its floating-point operations."""
+    # attention as plain matrix products: some PyTorch versions cannot count all fused kernels
     with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
         result = module(*arguments)
     return result, counter.get_total_flops() // 2

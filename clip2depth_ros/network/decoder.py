@@ -11,9 +11,10 @@ from torch.nn import functional
 
 
 class Film(nn.Module):
-    """Feature-wise linear modulation: x * scale + shift, both linear in the embedding, the identity at first.
+    """Feature-wise linear modulation: x * scale + shift, both linear in the embedding; initially the
+    identity.
 
-    After `hold`, scale and shift are constants and the linear layers are gone.
+    After `hold`, scale and shift are constants and the linear layers are removed.
     """
 
     def __init__(self, embedding_dim: int, channels: int) -> None:
@@ -26,7 +27,7 @@ class Film(nn.Module):
         nn.init.ones_(self.scale.bias)
 
     def forward(self, x: torch.Tensor, embedding: torch.Tensor | None) -> torch.Tensor:
-        """x: (B, C, h, w); embedding: (embedding_dim,), or None once held."""
+        """x: (B, C, h, w); embedding: (embedding_dim,), or None after `hold`."""
         if embedding is None:
             scale, shift = self.held_scale, self.held_shift
         else:
@@ -34,7 +35,7 @@ class Film(nn.Module):
         return x * scale.to(x.dtype) + shift.to(x.dtype)
 
     def hold(self, embedding: torch.Tensor) -> None:
-        """Keep scale and shift for this embedding and drop the layers that made them."""
+        """Store scale and shift for this embedding and remove the layers that compute them."""
         self.register_buffer("held_scale", self.scale(embedding).detach()[:, None, None].clone())
         self.register_buffer("held_shift", self.shift(embedding).detach()[:, None, None].clone())
         del self.scale, self.shift
@@ -49,7 +50,7 @@ def _conv(channels_in: int, channels_out: int, size: int = 3) -> nn.Sequential:
 
 
 def _deconv(channels_in: int, channels_out: int) -> nn.Sequential:
-    """Twice the size; kernel 4 over stride 2 covers every output pixel equally often, so no checkerboard."""
+    """Doubles the size. With kernel 4 and stride 2 every output pixel is covered equally: no checkerboard."""
     return nn.Sequential(
         nn.ConvTranspose2d(channels_in, channels_out, 4, stride=2, padding=1, bias=False),
         nn.BatchNorm2d(channels_out),
@@ -73,12 +74,12 @@ class _Refine(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Fuses taps from deep to shallow and ends in one channel at half the input's resolution, then bilinear.
+    """Fuses taps from deep to shallow to one channel at half the input's resolution, then resizes bilinearly.
 
-    channels, strides  of the taps, shallow to deep, as the image tower gives them
+    channels, strides  of the image tower's taps, shallow to deep
     widths             decoder channels at each tap, deepest first
-    skips              False leaves out all taps but the deepest (an ablation)
-    film               False leaves out the embedding (an ablation)
+    skips              False: only the deepest tap is used (an ablation)
+    film               False: no embedding (an ablation)
     """
 
     OUTPUT_STRIDE = 2
@@ -116,11 +117,11 @@ class Decoder(nn.Module):
             width, stride = narrower, stride // 2
         self.head = nn.Sequential(*head, nn.Conv2d(width, 1, 3, padding=1))
         self.upsample = stride
-        # last, so that with and without it the rest begins with the same random weights
+        # last, so that the other layers begin with the same random weights with and without FiLM
         self.film = Film(embedding_dim, widths[0]) if film else None
 
     def forward(self, taps: Sequence[torch.Tensor], embedding: torch.Tensor | None) -> torch.Tensor:
-        """taps: shallow to deep; embedding: (embedding_dim,), or None once held or without FiLM.
+        """taps: shallow to deep; embedding: (embedding_dim,), or None after `hold` or without FiLM.
 
         Returns (B, 1, H, W).
         """
@@ -141,7 +142,7 @@ class Decoder(nn.Module):
 
 
 def _rise(channels_in: int, channels_out: int, factor: int) -> nn.Module:
-    """From one tap's resolution to the next shallower one's."""
+    """Upsampling from one tap's resolution to that of the next shallower tap."""
     if factor == 1:
         return _conv(channels_in, channels_out, 1) if channels_in != channels_out else nn.Identity()
     layers = []

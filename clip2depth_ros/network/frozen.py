@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Modules that stay as they were trained."""
+"""Modules that can be frozen."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from torch import nn
 
 
 class Freezable(nn.Module):
-    """A module that, once frozen, has no trainable parameter and never leaves evaluation mode.
+    """A module that, once frozen, has no trainable parameters and stays in evaluation mode.
 
-    `train()` on a parent reaches all its children; without this, it would put a frozen tower's batch norm
-    back to updating its statistics and its dropout back to dropping.
+    `train()` on a parent calls it on all children; without this class it would re-enable dropout and the
+    updates of batch-norm statistics in a frozen tower.
     """
 
     def __init__(self) -> None:
@@ -18,7 +18,7 @@ class Freezable(nn.Module):
         self.frozen = False
 
     def freeze(self) -> Freezable:
-        """Freeze for good; returns self."""
+        """Freeze permanently; returns self."""
         self.frozen = True
         self.requires_grad_(False)
         return self.eval()

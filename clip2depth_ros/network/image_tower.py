@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""CLIP image towers as feature extractors: a normalised image in, feature maps at named taps out.
+"""CLIP image towers as feature extractors: a normalized image in, feature maps at named taps out.
 
-Three families: plain ViT ("block0", "block1", ...), ResNets, CLIP's modified one or timm's ("stem", "layer1"
-.. "layer4"), and timm pyramids ("stem", "stage0", "stage1", ...). A tower keeps only the layers that
-its deepest tap needs.
+Three families: plain ViT ("block0", "block1", ...), ResNets of CLIP or timm ("stem", "layer1" .. "layer4"),
+and timm pyramids ("stem", "stage0", "stage1", ...). A tower keeps only the layers that its deepest tap needs.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from clip2depth_ros.network.frozen import Freezable
 class ImageTower(Freezable):
     """Base of the towers.
 
-    taps      names as given, shallow to deep
+    taps      names, shallow to deep
     channels  of each tap
     strides   of each tap: input pixels per feature cell
     """
@@ -38,7 +37,7 @@ class ImageTower(Freezable):
         raise NotImplementedError
 
     def forward(self, image: torch.Tensor) -> list[torch.Tensor]:
-        """image: (B, 3, H, W) normalised float. Returns a (B, C, H / stride, W / stride) map for each tap."""
+        """image: (B, 3, H, W) normalized float. Returns a (B, C, H / stride, W / stride) map for each tap."""
         if self.frozen:
             with torch.no_grad():
                 return self.features(image)
@@ -48,8 +47,8 @@ class ImageTower(Freezable):
 class VitTower(ImageTower):
     """A plain vision transformer up to its deepest tapped block, for one fixed input size.
 
-    The position embedding is interpolated (bicubic, antialiased) once, here, for `size` = (height, width),
-    any multiple of the patch size, square or not. The class token takes part and is not in the maps.
+    The position embedding is interpolated once (bicubic, antialiased) for `size` = (height, width), any
+    multiple of the patch size, square or not. The maps do not contain the class token.
     """
 
     def __init__(self, visual: VisionTransformer, taps: Sequence[str], size: tuple[int, int]) -> None:
@@ -65,7 +64,7 @@ class VitTower(ImageTower):
         height, width = size
         if height % patch_height or width % patch_width:
             raise Clip2DepthError(
-                f"network input {width}x{height} is no multiple of the patch size "
+                f"network input {width}x{height} is not a multiple of the patch size "
                 f"{patch_width}x{patch_height}"
             )
         self.grid = (height // patch_height, width // patch_width)
@@ -96,15 +95,13 @@ class VitTower(ImageTower):
 
 
 class _StagedTower(ImageTower):
-    """A tower that is a chain of stages, each tappable by name."""
+    """A tower that is a sequence of stages, each of which can be tapped by name."""
 
     def __init__(self, stages: dict[str, nn.Module], taps: Sequence[str]) -> None:
         super().__init__()
         for tap in taps:
             if tap not in stages:
-                raise Clip2DepthError(
-                    f"no tap '{tap}' in this image tower: known ones are {', '.join(stages)}"
-                )
+                raise Clip2DepthError(f"no tap '{tap}' in this image tower; known taps: {', '.join(stages)}")
         names = list(stages)
         deepest = max(names.index(tap) for tap in taps)
         self.taps = tuple(taps)
@@ -139,7 +136,8 @@ class _ResNetStem(nn.Module):
 
 
 def create_image_tower(visual: nn.Module, taps: Sequence[str], size: tuple[int, int]) -> ImageTower:
-    """The tower of an open_clip model's `visual`, sharing its weights (a ViT's position embedding is copied).
+    """The image tower of an open_clip model's `visual`; shares its weights (a ViT's position embedding is
+    copied).
 
     size: (height, width) of the network input in pixels.
     """
@@ -163,7 +161,7 @@ def create_image_tower(visual: nn.Module, taps: Sequence[str], size: tuple[int, 
     tower = _StagedTower(stages, taps)
     if any(side % max(tower.strides) for side in size):
         raise Clip2DepthError(
-            f"network input {size[1]}x{size[0]} is no multiple of {max(tower.strides)}, "
+            f"network input {size[1]}x{size[0]} is not a multiple of {max(tower.strides)}, "
             f"the deepest tap's stride"
         )
     return tower
@@ -173,7 +171,7 @@ def _tap_index(tap: str, prefix: str, count: int) -> int:
     number = tap.removeprefix(prefix)
     if not (tap.startswith(prefix) and number.isdecimal() and int(number) < count):
         raise Clip2DepthError(
-            f"no tap '{tap}' in this image tower: known ones are {prefix}0 .. {prefix}{count - 1}"
+            f"no tap '{tap}' in this image tower; known taps: {prefix}0 .. {prefix}{count - 1}"
         )
     return int(number)
 
@@ -181,7 +179,7 @@ def _tap_index(tap: str, prefix: str, count: int) -> int:
 def _interpolate_positions(
     embedding: torch.Tensor, old: tuple[int, int], new: tuple[int, int]
 ) -> torch.Tensor:
-    """(1 + old grid, C) -> (1 + new grid, C); the class token's row stays."""
+    """Interpolate (1 + old grid, C) to (1 + new grid, C); the class token's row is kept."""
     if tuple(old) == tuple(new):
         return embedding.clone()
     grid = embedding[1:].T.unflatten(1, tuple(old))[None]

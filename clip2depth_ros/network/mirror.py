@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The mirror: learned tokens that stand where a prompt's words would, read by the frozen text tower."""
+"""The mirror: learned tokens in place of the words of a prompt, encoded by the frozen text tower."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ PAD_ID = 0
 class TextTower(Freezable):
     """CLIP's text transformer behind its token embedding: token vectors in, EOS-pooled embedding out.
 
-    Takes over the weights of an open_clip CLIP or CustomTextCLIP except the vocabulary, of which it keeps the
+    Uses the weights of an open_clip CLIP or CustomTextCLIP except the vocabulary, of which it keeps only the
     start, end and padding rows.
 
     width             of a token vector
     embedding_dim     of the output
-    tokens            how many tokens fit between start and end
+    tokens            capacity between the start and end tokens
     """
 
     def __init__(self, clip: nn.Module) -> None:
@@ -31,10 +31,10 @@ class TextTower(Freezable):
         pool = getattr(text, "pool_type", None) or getattr(text, "text_pool_type", None)
         if pool not in ("argmax", "eos") or getattr(text, "cls_emb", None) is not None:
             raise Clip2DepthError(
-                f"this CLIP's text tower pools by '{pool}': the mirror needs one that pools at EOS"
+                f"this CLIP's text tower pools by '{pool}': the mirror needs pooling at EOS"
             )
         rows = text.token_embedding.weight.detach()
-        # open_clip's own tokenizer ends its vocabulary with start and end of text, in this order
+        # open_clip's tokenizer has the start and end tokens last in its vocabulary, in this order
         self.register_buffer("sos", rows[-2].clone())
         self.register_buffer("eos", rows[-1].clone())
         self.register_buffer("pad", rows[PAD_ID].clone())
@@ -54,14 +54,16 @@ class TextTower(Freezable):
         return projection.out_features if isinstance(projection, nn.Linear) else projection.shape[1]
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
-        """tokens: (n, width) vectors. Returns the (embedding_dim,) embedding, not normalised."""
+        """tokens: (n, width) vectors. Returns the (embedding_dim,) embedding, not normalized."""
         count = tokens.shape[0]
         if count > self.tokens:
-            raise Clip2DepthError(f"{count} mirror tokens do not fit: this text tower holds {self.tokens}")
+            raise Clip2DepthError(
+                f"{count} mirror tokens do not fit: this text tower has room for {self.tokens}"
+            )
         parts = [self.sos[None], tokens, self.eos[None]]
         mask = self.attn_mask
         if mask is None:
-            # without a causal mask the end token sees the padding behind it, as it does for a real prompt
+            # without a causal mask the end token attends to the padding behind it, as for a real prompt
             parts.append(self.pad.expand(self.tokens - count, -1))
         x = torch.cat(parts)
         length = x.shape[0]
@@ -78,20 +80,20 @@ class TextTower(Freezable):
 
 
 def word_embeddings(clip: nn.Module, tokenizer, sentence: str) -> torch.Tensor:
-    """(n, width): what `clip` puts in for the words of `sentence`, start and end left out."""
+    """(n, width): the token embeddings of `sentence` in `clip`, without start and end."""
     ids = tokenizer(sentence)[0]
-    words = ids[1 : ids.argmax()]  # open_clip's end of text has the highest number
+    words = ids[1 : ids.argmax()]  # open_clip's end token has the highest id
     return getattr(clip, "text", clip).token_embedding.weight.detach()[words]
 
 
 class Mirror(nn.Module):
-    """The token matrix. forward() runs it through the given text tower and normalises the result.
+    """The token matrix. forward() encodes it with the given text tower and normalizes the result.
 
-    The embedding is scaled to unit mean square, whatever the CLIP's own output scale, since only its
-    direction means anything to CLIP and FiLM wants inputs of order one.
+    The embedding is scaled to unit mean square, independent of the CLIP's output scale: only its direction
+    has a meaning in CLIP, and FiLM needs inputs of order one.
 
-    The matrix is learned from random values on; to compare with that, it stays random (`trained` False), or
-    is a sentence's own token embeddings (`words`, (n, width)), which never change.
+    The matrix is trained from random values. For comparison it can stay random (`trained` False), or hold a
+    sentence's token embeddings (`words`, (n, width)), which never change.
     """
 
     def __init__(

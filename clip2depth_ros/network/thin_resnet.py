@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The image tower of our own small CLIP: a ResNet-18 of half the width, registered with timm under its name.
+"""The image tower of the project's small CLIP: a ResNet-18 of half the width, registered with timm.
 
-Chosen by measurement: on a CPU in bfloat16 it trains 1.6 to 2 times as many images a second as CLIP's
-modified ResNet of about its size, whose wide bottlenecks are bound by memory, not by arithmetic.
+Selected by measurement: on a CPU in bfloat16 it trains 1.6 to 2 times as many images per second as CLIP's
+modified ResNet of about its size, whose wide bottlenecks are limited by memory bandwidth, not by arithmetic.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A robot with a camera in rooms and places made from a seed, with true depth and pose.
+"""A robot with a camera in rooms and places generated from a seed, with true depth and pose.
 
 MuJoCo (the `sim` extra) is imported at first use.
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Shards read by the frame: the file stays on disk, and processes that read it share the system's memory."""
+"""Memory-mapped shards: the file stays on disk, and all reading processes share the page cache."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _SMALL = ("fx", "caption", "pose", "stamp")
 
 
 class MappedShard:
-    """A shard's arrays as attributes: image and depth as maps of the file, the small ones in memory.
+    """A shard's arrays as attributes: image and depth memory-mapped, the small arrays in memory.
 
     image (N, H, W, 3) uint8, depth (N, H, W) uint16, fx (N,), caption (N,); pose (N, 4, 4) and stamp (N,), or
-    None in a shard without drives. Raises Clip2DepthError where the file is missing or no shard.
+    None in a shard without drives. Raises Clip2DepthError if the file is missing or not a shard.
     """
 
     def __init__(self, path: Path) -> None:
@@ -36,7 +36,7 @@ class MappedShard:
                     setattr(self, name, stored.get(name))
             if not len(self.image) == len(self.depth) == len(self.fx) == len(self.caption):
                 raise ValueError("its arrays are of different lengths")
-        except Exception as error:  # zipfile, zlib and numpy have each their own
+        except Exception as error:  # zipfile, zlib and numpy raise different classes
             raise Clip2DepthError(
                 f"{path} is not a readable shard ({reason_of(error)}); delete it and render again."
             ) from error
@@ -46,7 +46,7 @@ class MappedShard:
 
 
 def check_arrays(path: Path) -> None:
-    """Raise ValueError where an array of an .npz is compressed or would be larger than the file."""
+    """Raise ValueError if an array of an .npz is compressed or would be larger than the file."""
     if not path.is_file():
         raise ValueError("it is missing or no regular file")
     size = os.path.getsize(path)
@@ -61,17 +61,17 @@ def check_arrays(path: Path) -> None:
 
 
 def _header(stream) -> tuple[tuple[int, ...], bool, np.dtype]:
-    """Shape, whether it is stored by columns, and type of the .npy that begins here."""
+    """Shape, whether the order is Fortran, and dtype of the .npy that begins here."""
     version = np.lib.format.read_magic(stream)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     return read(stream)
 
 
 def _map(path: Path, stream, info) -> np.memmap:
-    """The array of an uncompressed member of an .npz, mapped."""
+    """The array of an uncompressed member of an .npz, memory-mapped."""
     if info.compress_type:
         raise ValueError("it is compressed")
-    # The local header's name and extra field may differ in length from the directory's.
+    # Name and extra field of the local header may differ in length from those in the directory.
     stream.seek(info.header_offset + 26)
     name, extra = (int.from_bytes(stream.read(2), "little") for _ in range(2))
     stream.seek(info.header_offset + 30 + name + extra)

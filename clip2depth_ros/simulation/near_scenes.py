@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Places whose tables, desks, shelves and benches are crowded with near things, hands and tools. Metres."""
+"""Places with many near things, hands and tools on tables, desks, shelves and benches. Meters."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ KINDS = {
     "basement": 2,
     "storage room": 2,
 }
-"""Kinds of places with things at arm's length, and how often each comes."""
+"""Kinds of places with things at arm's length, and their frequencies."""
 _LEVEL = 0.99
-"""Least vertical part of the axis of a level surface."""
+"""Smallest vertical component of the axis of a level surface."""
 
 
 def make_near_scene(seed: int) -> Scene:
@@ -46,7 +46,7 @@ def make_near_scene(seed: int) -> Scene:
             themes = [theme.get(kind, "office"), str(rng.choice(list(THEMES)))]
             _crowd(scene, palette, top, themes)
     for _ in range(int(rng.poisson(1.5))):
-        # A bin on the floor, as a robot that picks from bins has it.
+        # A bin on the floor, as in bin picking.
         x, y = rng.uniform(0.5, scene.width - 0.5), rng.uniform(0.5, scene.length - 0.5)
         tote(scene.thing("box", x, y, rng.uniform(-math.pi, math.pi)), palette)
     scene.finish()
@@ -54,7 +54,7 @@ def make_near_scene(seed: int) -> Scene:
 
 
 def _top(parts: list[Part]) -> tuple[np.ndarray, float, float, float] | None:
-    """The largest level surface: its middle (3,) at its upper side, yaw, and full lengths along and
+    """The largest level surface: the middle (3,) of its upper side, its yaw, and its full lengths along and
     across."""
     level = []
     for part in parts:
@@ -75,7 +75,7 @@ def _top(parts: list[Part]) -> tuple[np.ndarray, float, float, float] | None:
 
 
 def _crowd(scene: Scene, p: Palette, top: tuple, themes: list[str]) -> None:
-    """Put more onto a top that has some already: things may touch and hide each other, as on a used table."""
+    """Add things to a top that already has some: they may touch and hide each other, as on a used table."""
     middle, yaw, width, depth = top
     rng = p.rng
     cos, sin = math.cos(yaw), math.sin(yaw)
@@ -104,7 +104,7 @@ def _crowd(scene: Scene, p: Palette, top: tuple, themes: list[str]) -> None:
 
 
 def tote(a: Assembly, p: Palette) -> None:
-    """An open box, tote or tray with things thrown into it."""
+    """An open box, tote or tray with random contents."""
     rng = p.rng
     w, d, h = rng.uniform(0.25, 0.6), rng.uniform(0.2, 0.42), rng.uniform(0.06, 0.32)
     cardboard = rng.random() < 0.35
@@ -136,7 +136,7 @@ def tote(a: Assembly, p: Palette) -> None:
 
 
 def hand(a: Assembly, p: Palette) -> None:
-    """A hand and its forearm that reach over a top along +x, empty or holding something."""
+    """A hand and its forearm above a top along +x, empty or holding something."""
     rng = p.rng
     skin, sleeve = Paint(SKINS[int(rng.integers(len(SKINS)))]), p.fabric()
     lift, pitch = rng.uniform(0.03, 0.2), rng.uniform(-0.1, 0.5)

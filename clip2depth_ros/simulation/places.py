@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whole places from a seed, as cameras record them: kinds, true sizes, what stands where. Metres.
+"""Whole places from a seed, similar to recorded ones: kinds, realistic sizes, furniture. Meters.
 
-They stand beside the rooms of rooms.py, which demo, tests and benchmarks rest on and which never change.
+Separate from the rooms in rooms.py, on which demo, tests and benchmarks depend and which never change.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ from clip2depth_ros.simulation.yard import build_outdoors
 
 TEXTURES = (44, 16)
 PARTS = 1250
-"""A place with so many parts gets no more furniture."""
+"""Number of parts from which a place gets no more furniture."""
 
 
 class PlaceLayout(Layout):
-    """Places the pieces that places have: those of the rooms, and newer ones."""
+    """Places the pieces of places: those of the rooms, and newer ones."""
 
     catalogue = CATALOGUE | PIECES
 
     def _shade(self, x: float, y: float, yaw: float, width: float, depth: float) -> None:
-        """Darker under a piece than about it, and softly so: views darken corners themselves."""
+        """Darken the floor under a piece, softly, because the views themselves darken corners."""
         for grow, height in ((0.05, 0.0015), (-0.08, 0.003)):
             dark = Paint((0.0, 0.0, 0.0), specular=0.0, alpha=0.6 * self.shade)
             a = self.scene.thing("floor", x, y, yaw)
@@ -51,7 +51,7 @@ def make_place(seed: int, kind: str | None = None) -> Scene:
 
     Args:
         seed: any non-negative integer; the same seed gives the same place.
-        kind: one of PLACES, or None for the seed's own choice.
+        kind: one of PLACES, or None to choose by the seed.
 
     Raises Clip2DepthError for an unknown kind.
     """
@@ -108,12 +108,12 @@ def _furnish(layout: PlaceLayout, place: PlaceKind) -> None:
 
 
 def _rows(layout: PlaceLayout, name: str, across: float, along: float) -> None:
-    """Fill the middle of the floor with rows of a piece, `across` metres between rows, `along` in a row."""
+    """Fill the middle of the floor with rows of a piece, `across` meters between rows, `along` in a row."""
     scene, rng = layout.scene, layout.rng
     piece = layout.catalogue[name]
     width, depth = rng.uniform(*piece.width), rng.uniform(*piece.depth)
     margin = rng.uniform(1.0, 1.8)
-    # Along the longer side: that is how racks stand, and how one looks down an aisle.
+    # Along the longer side, as racks usually stand and aisles are viewed.
     turn = np.pi / 2 if rng.random() < 0.8 else 0.0
     long, wide = (scene.length, scene.width) if turn else (scene.width, scene.length)
     for row in np.arange(margin + depth / 2, wide - margin - depth / 2 + 0.01, depth + across):

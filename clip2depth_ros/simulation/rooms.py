@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whole rooms from a seed: what kind, how large, what stands where. Metres."""
+"""Whole rooms from a seed: kind, size, furniture. Meters."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from clip2depth_ros.simulation.walls.walls import build_floor_and_ceiling, build
 
 
 class RoomKind(NamedTuple):
-    """A kind of room: ranges of width, length and height, how often it comes, floors, and likely pieces."""
+    """A kind of room: ranges of width, length and height, frequency, floors, and likely pieces."""
 
     share: float
     width: tuple[float, float]
@@ -25,11 +25,11 @@ class RoomKind(NamedTuple):
     height: tuple[float, float]
     floors: tuple[str, ...]
     first: tuple[str, ...]
-    """Pieces it surely has, where they fit."""
+    """Pieces that are always placed, if they fit."""
     more: tuple[str, ...]
-    """Pieces it may have."""
+    """Optional pieces."""
     density: float
-    """Further pieces per square metre of floor."""
+    """Number of further pieces per square meter of floor."""
 
 
 _LIVING = (
@@ -186,7 +186,7 @@ ROOMS = {
 
 
 def _size(rng: np.random.Generator, low: float, high: float) -> float:
-    """A side of a room, leaning towards the larger."""
+    """Length of a side of a room, with a bias toward larger ones."""
     return float(low + (high - low) * rng.random() ** 0.7)
 
 
@@ -195,8 +195,8 @@ def make_room(seed: int, kind: str | None = None, people: int | None = None) -> 
 
     Args:
         seed: any non-negative integer; the same seed gives the same room.
-        kind: one of ROOMS, or None for the seed's own choice.
-        people: how many standing people; None for the seed's own choice.
+        kind: one of ROOMS, or None to choose by the seed.
+        people: number of standing people; None to choose by the seed.
     """
     rng = np.random.default_rng([11, seed])
     shares = np.array([room.share for room in ROOMS.values()])

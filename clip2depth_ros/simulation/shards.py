@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Simulated views on disk for training: uncompressed .npz shards, named by seed, made by several processes.
+"""Simulated views on disk for training: uncompressed .npz shards, named by seed, written by several
+processes.
 
-A shard holds `image` (N, H, W, 3) uint8 RGB, `depth` (N, H, W) uint16 millimetres (0 = unknown), `fx` (N,)
-float32 pixels (fy is the same, the principal point is the middle) and `caption` (N,) text. A shard of a
-drive has also `pose` (N, 4, 4) float64, optical frame to world, metres, and `stamp` (N,) int64 nanoseconds;
-its frames follow each other.
+A shard contains `image` (N, H, W, 3) uint8 RGB, `depth` (N, H, W) uint16 millimeters (0 = unknown), `fx` (N,)
+float32 pixels (fy is the same, the principal point is the middle) and `caption` (N,) text. A shard of a drive
+also contains `pose` (N, 4, 4) float64, optical frame to world, meters, and `stamp` (N,) int64 nanoseconds;
+its frames are consecutive.
 """
 
 from __future__ import annotations
@@ -36,14 +37,14 @@ SCENES_PER_SHARD = 32
 def shard_path(
     out_dir: Path, seed: int, scenes: int, views: int, width: int, height: int, what: str = "rooms"
 ) -> Path:
-    """Where the shard of rooms (or places: `what`) `seed` to `seed + scenes - 1` lies."""
+    """Path of the shard of rooms (or places: `what`) `seed` to `seed + scenes - 1`."""
     return Path(out_dir) / f"{what}_{seed:09d}+{scenes}x{views}_{width}x{height}.npz"
 
 
 def views_of_seed(
     what: str, seed: int, views: int, width: int, height: int, supersample: int = 2
 ) -> Iterator[SimView]:
-    """The `views` views of scene `seed` of `what` ("rooms", "places" or "near"), whoever asks for them."""
+    """The `views` views of scene `seed` of `what` ("rooms", "places" or "near"); reproducible by seed."""
     if what == "near":
         from clip2depth_ros.simulation.near_scenes import make_near_scene
         from clip2depth_ros.simulation.views.near_views import near_rng, views_of_near_scene
@@ -73,12 +74,12 @@ def render_shard(
     supersample: int = 2,
     what: str = "rooms",
 ) -> int:
-    """Render rooms or places `seed` to `seed + scenes - 1` into a shard, whole or not at all; how many."""
+    """Render rooms or places `seed` to `seed + scenes - 1` into a shard, atomically; the number of views."""
     images, depths, focal, captions = [], [], [], []
     for scene_seed in range(seed, seed + scenes):
         for view in views_of_seed(what, scene_seed, views, width, height, supersample):
             images.append(view.image)
-            depths.append(_millimetres(view.depth))
+            depths.append(_millimeters(view.depth))
             focal.append(view.camera.fx)
             captions.append(view.caption)
     if not images:
@@ -96,12 +97,12 @@ def render_shard(
 
 
 def drive_path(out_dir: Path, seed: int, frames: int, fps: float, width: int, height: int) -> Path:
-    """Where the shard of drive `seed` lies."""
+    """Path of the shard of drive `seed`."""
     return Path(out_dir) / f"drive_{seed:09d}x{frames}@{fps:g}_{width}x{height}.npz"
 
 
 def make_drive(seed: int, frames: int, fps: float, width: int, height: int) -> Drive:
-    """Drive `seed`, with a field of view of its own of 50 to 100 degrees."""
+    """Drive `seed`, with its own field of view of 50 to 100 degrees."""
     from clip2depth_ros.simulation.drives.drive import Drive
 
     fov = np.random.default_rng([23, seed]).uniform(math.radians(50), math.radians(100))
@@ -109,7 +110,7 @@ def make_drive(seed: int, frames: int, fps: float, width: int, height: int) -> D
 
 
 def drive_caption(drive: Drive, frame: Frame) -> str:
-    """A sentence about a frame of a drive."""
+    """A sentence that describes a frame of a drive."""
     from clip2depth_ros.simulation.views.captions import describe
 
     rng = np.random.default_rng([31, drive.seed, int(frame.name)])
@@ -117,13 +118,13 @@ def drive_caption(drive: Drive, frame: Frame) -> str:
 
 
 def render_drive(path: Path, seed: int, frames: int, fps: float, width: int, height: int) -> int:
-    """Render the frames of drive `seed` into one shard, whole or not at all; how many."""
+    """Render the frames of drive `seed` into one shard, atomically. Returns the number of frames."""
     drive = make_drive(seed, frames, fps, width, height)
     made = list(drive)
     _write(
         path,
         image=np.stack([frame.image for frame in made]),
-        depth=np.stack([_millimetres(frame.depth) for frame in made]),
+        depth=np.stack([_millimeters(frame.depth) for frame in made]),
         fx=np.full(len(made), drive.camera.fx, np.float32),
         caption=np.array([drive_caption(drive, frame) for frame in made]),
         pose=np.stack([frame.pose for frame in made]),
@@ -132,24 +133,24 @@ def render_drive(path: Path, seed: int, frames: int, fps: float, width: int, hei
     return len(made)
 
 
-def _millimetres(depth: np.ndarray) -> np.ndarray:
+def _millimeters(depth: np.ndarray) -> np.ndarray:
     return np.round(np.nan_to_num(depth) * 1000.0).astype(np.uint16)
 
 
 def _write(path: Path, **arrays: np.ndarray) -> None:
-    """A shard, whole or not at all."""
+    """Write a shard atomically."""
     with writing(path), replacing(path) as partial, open(partial, "wb") as stream:
         np.savez(stream, **arrays)
 
 
 def load_shard(path: Path) -> dict[str, np.ndarray]:
-    """Read a shard. Raises Clip2DepthError where it is missing, cut short or not a shard."""
+    """Read a shard. Raises Clip2DepthError if it is missing, truncated or not a shard."""
     try:
         check_arrays(path)
         with np.load(path, allow_pickle=False) as stored:
             names = ["image", "depth", "fx", "caption", *(n for n in ("pose", "stamp") if n in stored)]
             return {name: stored[name] for name in names}
-    except Exception as error:  # zipfile, zlib and numpy have each their own
+    except Exception as error:  # zipfile, zlib and numpy raise different classes
         raise Clip2DepthError(
             f"{path} is not a readable shard ({reason_of(error)}); delete it and render again."
         ) from error
@@ -161,7 +162,7 @@ def _work(job: tuple) -> int:
 
 
 def _one_thread_per_worker() -> None:
-    """Software OpenGL would otherwise use every core in every worker."""
+    """Limit software OpenGL to one thread; otherwise every worker would use all cores."""
     os.environ["LP_NUM_THREADS"] = "1"
 
 
@@ -176,12 +177,12 @@ def render_shards(
     supersample: int = 2,
     what: str = "rooms",
 ) -> list[Path]:
-    """Render `scenes` rooms from `seed_start` on into shards under `out_dir`; shards that exist are kept.
+    """Render `scenes` rooms from `seed_start` on into shards under `out_dir`; existing shards are kept.
 
     what: "rooms", or "places" for those of make_place.
 
-    Stopping it loses at most the shards in the making; the same call goes on where it stopped. Returns every
-    shard's path, in order of seed. Progress is a bar on a terminal and a line per shard elsewhere.
+    An interruption loses at most the unfinished shards; the same call continues. Returns every shard's path,
+    in order of seed. Progress is a bar on a terminal, otherwise a line per shard.
     """
     if min(scenes, views_per_scene, width, height, workers) < 1:
         raise Clip2DepthError("render_shards: scenes, views, width, height and workers must be at least 1.")
@@ -204,7 +205,7 @@ def render_drives(
     height: int,
     workers: int = 2,
 ) -> list[Path]:
-    """Render `drives` drives from `seed_start` on into a shard each, as render_shards does rooms."""
+    """Render `drives` drives from `seed_start` on into one shard each, like render_shards for rooms."""
     if min(drives, frames, width, height, workers) < 1 or not fps > 0:
         raise Clip2DepthError(
             "render_drives: drives, frames, fps, width, height and workers must be positive."
@@ -217,7 +218,7 @@ def render_drives(
 
 
 def _render_missing(jobs: list[tuple], workers: int, what: str) -> list[Path]:
-    """Do the jobs (function, path, arguments) whose path is not there yet; all paths."""
+    """Run the jobs (function, path, arguments) whose path does not exist yet. Returns all paths."""
     from clip2depth_ros.simulation.rendering.gl import import_mujoco
 
     paths = [path for _, path, *_ in jobs]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Yards and streets: ground, house fronts, fences, hedges, trees, cars, lamp posts. Metres."""
+"""Yards and streets: ground, house fronts, fences, hedges, trees, cars, lamp posts. Meters."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _GLASS = Paint((0.10, 0.12, 0.15), specular=0.9, shininess=0.9)
 
 
 def build_outdoors(layout: Layout) -> list[list[Opening]]:
-    """Lay the ground, close the sides with house fronts, fences or hedges, park cars, plant trees.
+    """Lay the ground, close the sides with house fronts, fences or hedges, add parked cars and trees.
 
-    The plan of openings that it returns has no opening: fronts carry their own windows and doors.
+    The returned plan of openings is empty: house fronts contain their own windows and doors.
     """
     scene, palette, rng = layout.scene, layout.palette, layout.rng
     scene.sky = int(rng.integers(SKIES))
@@ -55,7 +55,7 @@ def build_outdoors(layout: Layout) -> list[list[Opening]]:
 
 
 def _put(layout: Layout, make, name: str, width: float, depth: float, along: bool = False) -> None:
-    """Stand a thing where the ground is free; `along` the longer sides, as cars park."""
+    """Place a thing on free ground; `along` the longer sides, like parked cars."""
     scene, rng = layout.scene, layout.rng
     for _ in range(10):
         x, y = rng.uniform(0.6, scene.width - 0.6), rng.uniform(0.6, scene.length - 0.6)
@@ -71,7 +71,7 @@ def _put(layout: Layout, make, name: str, width: float, depth: float, along: boo
 
 
 def _front(scene: Scene, palette: PlacePalette, wall: Wall, height: float, back: float) -> None:
-    """A house front `back` metres behind the side, with windows in storeys, doors and gates."""
+    """A house front `back` meters behind the side, with windows in stories, doors and gates."""
     rng = palette.rng
     a = scene.thing("house front", wall.x, wall.y, wall.yaw)
     paint, frame, length = palette.facade(), palette.plain("white", "brown", "grey"), wall.length
@@ -133,7 +133,7 @@ def _hedge(scene: Scene, palette: PlacePalette, wall: Wall) -> None:
 
 
 def _kerbs(scene: Scene, palette: PlacePalette) -> None:
-    """Pavements along both long sides, 12 cm above the road."""
+    """Sidewalks along both long sides, 12 cm above the road."""
     wide, stone = palette.rng.uniform(1.2, 2.0), palette.wall("concrete")
     a = scene.thing("pavement", 0, 0)
     for x in (wide / 2 - 0.5, scene.width - wide / 2 + 0.5):
@@ -142,7 +142,7 @@ def _kerbs(scene: Scene, palette: PlacePalette) -> None:
 
 
 def car(a: Assembly, p: Palette, w: float, d: float) -> None:
-    """A car of `w` metres length along x."""
+    """A car of `w` meters length along x."""
     rng = p.rng
     paint = p.plain("white", "grey", "black", "dark grey", "red", "blue", gloss=0.8)
     rubber, van = Paint((0.05, 0.05, 0.05)), rng.random() < 0.2

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The table of benchmark/engines.py: what is measured, and that what is not stays empty with its reason."""
+"""The table of benchmark/engines.py: measured rows, and empty rows with their reasons."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def cells(line: str) -> list[str]:
 
 @pytest.fixture
 def small(monkeypatch, tiny_bundle):
-    """The table's networks are the tiny bundle alone; the machine has no GPU."""
+    """The only network of the table is the tiny bundle; the machine has no GPU."""
     monkeypatch.setattr(engines, "gpu_facts", lambda: "the test has none")
     monkeypatch.setattr(table, "gpu_facts", lambda: "the test has none")
     monkeypatch.setattr(engines, "needs", lambda: "")
@@ -36,17 +36,17 @@ def test_a_row_has_times_memory_and_deviations(tiny_bundle):
     median, high = row["whole"]
     assert 0 < median <= high < 1 and 0 < row["processor"] < 1
     assert row["frames"] >= 5
-    assert row["memory"] >= 0  # over the process's largest size so far, which another test may have set
+    assert row["memory"] >= 0  # over the process's peak so far, which another test may have set
     assert 0 <= row["deviation_99"] <= row["max_deviation"] < 1e-3
     assert row["network"] is None, "CUDA events need a GPU"
 
 
-def test_what_does_not_run_here_says_why(tiny_bundle, no_gpu):
+def test_rows_that_cannot_run_have_a_reason(tiny_bundle, no_gpu):
     row = measure.measure(str(tiny_bundle.path), "tensorrt", "cuda", "fp16", 0.05, 1)
     assert set(row) == {"missing"} and "no CUDA device" in row["missing"]
 
 
-def test_deviations_are_from_the_answers_beside_the_bundle(make_bundle, tiny_depth):
+def test_deviations_are_relative_to_the_stored_results(make_bundle, tiny_depth):
     bundle = make_bundle(name="beside")
     images = np.random.default_rng(1).integers(0, 256, (2, *SIZE, 3), np.uint8)
     depth = np.stack([tiny_depth(image) for image in images])
@@ -79,14 +79,14 @@ def test_the_whole_table_without_a_gpu(small, tmp_path, capsys):
     assert "no GPU here: the test has none [all networks]" in reason
 
 
-def test_without_pytorch_only_the_bundle_that_ships_is_measured(monkeypatch, tmp_path):
+def test_without_pytorch_only_the_included_bundle_is_measured(monkeypatch, tmp_path):
     monkeypatch.setattr(engines, "needs", lambda: "needs torch")
     row = engines._row("ViT-B-16", (352, 352), engines.BASE, tmp_path, 0.1, 1)
     assert row == {"missing": "needs torch", "network": "ViT-B-16"}
 
 
 def test_a_process_that_crashes_costs_one_row(small, tmp_path, monkeypatch):
-    monkeypatch.setattr(engines, "HERE", tmp_path)  # where there is no measure.py
+    monkeypatch.setattr(engines, "HERE", tmp_path)  # a folder without measure.py
     row = engines._row("tiny", SIZE, engines.BASE, tmp_path, 0.1, 1)
     assert "the process ended with" in row["missing"]
 
@@ -99,7 +99,7 @@ def test_the_machine_is_named(monkeypatch):
     assert re.search(r"OpenVINO: 20\d\d", text) and "CPU: " in text
 
 
-def test_the_shipped_table_has_every_network_and_no_guess():
+def test_the_included_table_has_every_network_and_only_measured_values():
     results = engines.HERE / "results" / "engines_cpu.md"
     rows = [cells(line) for line in results.read_text().splitlines() if line.startswith("| ")][1:]
     wanted = {(name, f"{w}x{h}") for name, sizes in networks.SIZES.items() for h, w in sizes}
@@ -127,7 +127,7 @@ def test_the_peer_is_as_large_as_depth_anything_small(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.torch
-def test_a_network_is_made_once_with_its_answers(tmp_path):
+def test_a_network_is_created_once_with_its_results(tmp_path):
     pytest.importorskip("open_clip")
     bundle = networks.bundle_of("mini", (64, 96), tmp_path)
     images, depth = networks.answers(bundle)

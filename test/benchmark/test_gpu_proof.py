@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The proof for a GPU machine, rehearsed: each step on a stand-in for the GPU, the whole without one."""
+"""The test for a GPU machine: each step with a simulated GPU, the whole without one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ pytest.importorskip("onnx", reason="the graph is read with onnx")
 
 
 @pytest.mark.parametrize(("engine", "version"), [("tensorrt", "10.3.0"), ("tensorrt_rtx", "1.7.1.116")])
-def test_refusals_are_told(fake_tensorrt, engine, version):
+def test_rejections_are_reported(fake_tensorrt, engine, version):
     trt = fake_tensorrt(version, "", engine)
     trt.gpu["compute_capability"] = "8.6"
     said = gpu_proof.refusals(engine)["said"]
@@ -27,7 +27,7 @@ def test_refusals_are_told(fake_tensorrt, engine, version):
     assert trt.builds == 6
 
 
-def test_an_engine_that_is_not_there_is_a_reason(no_gpu):
+def test_a_missing_engine_is_a_reason(no_gpu):
     assert "no CUDA device" in gpu_proof.refusals("tensorrt")["missing"]
 
 
@@ -39,10 +39,10 @@ def test_the_letterbox_is_compared(fake_tensorrt):
 
 
 @pytest.mark.parametrize(("fault", "wrong"), [("", "first time's: 0;"), ("jumps", None)])
-def test_running_without_a_pause(fake_tensorrt, fault, wrong):
+def test_continuous_running(fake_tensorrt, fault, wrong):
     fake_tensorrt(fault=fault)
     first, speed, drift, *choice = gpu_proof.sustained(0.3)["said"]
-    engine = "tensorrt fp16" if wrong else "openvino fp32"  # what jumps is refused
+    engine = "tensorrt fp16" if wrong else "openvino fp32"  # an engine with jumps is rejected
     assert first.startswith(engine) and "640x480, resized on the" in first
     assert "at 50, 95, 99 and 100 %" in speed and "first time's: 0;" in drift
     assert any("chosen" in step for step in choice)

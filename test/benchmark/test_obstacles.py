@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How the benchmark of costmaps counts: grids whose cells are known, and models of nav2's layers."""
+"""Counts of the costmap benchmark: grids with known cells, and models of nav2's layers."""
 
 import math
 from dataclasses import replace
@@ -56,15 +56,15 @@ def test_an_empty_grid_marks_nothing_and_a_cell_in_the_open_is_false(truth):
     point = free_point(truth, view)
     false = counts.add(cells_of(truth, point[None]), view)
     assert counts.counts.false == counts.counts.early == false.sum() == 1
-    # Behind the camera, too near and too far nobody judges.
+    # Cells behind the camera, too near or too far are not evaluated.
     for away in (-1.0, NEAREST / 2, FARTHEST + 1):
         ahead = view.pose[:2, 2] / np.linalg.norm(view.pose[:2, 2])
         counts.add(cells_of(truth, (view.pose[:2, 3] + away * ahead)[None]), view)
     assert counts.counts.lethal == 1
 
 
-def test_a_cell_that_outlives_its_obstacle_is_timed(truth):
-    """The robot stands; somebody is in the first image and gone in the others, the cell only in the last."""
+def test_a_cell_that_stays_after_its_obstacle_is_timed(truth):
+    """The robot stands still; a person is in the first image only; the cell is cleared in the last."""
     view = truth.views[0]
     lethal = cells_of(truth, free_point(truth, view)[None])
     comparison = Comparison(truth)
@@ -85,7 +85,7 @@ def test_models_of_the_layers_mark_ends_and_clear_on_the_way():
     voxels = VoxelLayer(shape, corner)
     eye = np.array([0.0, 0.0, 0.5])
     voxels.add(eye, np.array([[1.01, 0.01, 0.3], [1.01, 0.51, 0.02], [math.nan] * 3]))
-    assert voxels.lethal.sum() == 1 and voxels.lethal[50, 70]  # the floor marks nothing
+    assert voxels.lethal.sum() == 1 and voxels.lethal[50, 70]  # the floor is not marked
     voxels.add(eye, np.array([[2.0, 0.02, 0.1]]))
     assert voxels.lethal[50, 70] == 0
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The table of precisions, on a bundle whose int8 model is a little wrong."""
+"""The table of precisions, for a bundle whose int8 model has a small error."""
 
 import re
 import sys
@@ -7,7 +7,7 @@ import sys
 from benchmark import precisions
 
 
-def test_every_precision_is_timed_and_judged(make_bundle, monkeypatch, capsys):
+def test_every_precision_is_timed_and_evaluated(make_bundle, monkeypatch, capsys):
     bundle = make_bundle(int8=1.05)
     monkeypatch.setattr(precisions, "computes_bf16", lambda: False)
     monkeypatch.setattr(sys, "argv", ["precisions.py", str(bundle.path), "--rounds", "5"])

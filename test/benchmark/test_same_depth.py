@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""benchmark/machine/same_depth.py finds a known deviation, and the pixels that one machine alone knows."""
+"""benchmark/machine/same_depth.py finds a known deviation, and the pixels known on one machine only."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ def write(folder, depth: np.ndarray) -> None:
     (folder / "depth").mkdir(parents=True)
     np.save(folder / "depth.npy", depth)
     for number, image in enumerate(depth):
-        millimetres = np.nan_to_num(np.rint(image * 1000)).astype(np.uint16)
-        cv2.imwrite(str(folder / f"depth/{number:06d}.png"), millimetres)
+        millimeters = np.nan_to_num(np.rint(image * 1000)).astype(np.uint16)
+        cv2.imwrite(str(folder / f"depth/{number:06d}.png"), millimeters)
 
 
-def test_what_differs_is_told(tmp_path, capsys):
+def test_differences_are_reported(tmp_path, capsys):
     depth = np.full((2, 10, 10), 2.0, np.float32)
     other = depth.copy()
     other[0, 0, 0] = 2.5
@@ -35,8 +35,8 @@ def test_what_differs_is_told(tmp_path, capsys):
     assert float(mean.strip("%")) == pytest.approx(25.0 / 199, rel=1e-4)
 
 
-def test_the_depth_that_is_compared_is_the_commands_own(tmp_path):
-    """In float32 what the command writes in millimetres, for the stabilizer on and off."""
+def test_the_compared_depth_is_the_commands_output(tmp_path):
+    """In float32 the depth that the command writes in millimeters, with the stabilizer on and off."""
     images = tmp_path / "images"
     images.mkdir()
     Camera.from_fov(64, 48, 1.2).to_file(images / "camera.json")

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The measures of benchmark/temporal.py on sequences whose answers are known."""
+"""The measures of benchmark/temporal.py on sequences with known results."""
 
 import numpy as np
 import pytest
 
 from benchmark.steadiness import measures
 from benchmark.steadiness.methods import AVERAGE, OWN, RAW, TRUE_POSES, Outcome, methods, run
-from benchmark.steadiness.pictures import colour_difference, write_film, write_picture
+from benchmark.steadiness.pictures import color_difference, write_image, write_video
 from benchmark.steadiness.sequences import FrameSequence
 from clip2depth_ros.camera import Camera
 
@@ -14,7 +14,7 @@ FAR, NEAR = 4.0, 2.0
 
 
 def passing_body(frames: int = 60) -> FrameSequence:
-    """A wall at 4 m; from frame 10 to 39 a body at 2 m covers the left half of the picture."""
+    """A wall at 4 m; from frame 10 to 39 a body at 2 m covers the left half of the image."""
     height, width = 48, 64
     rng = np.random.default_rng(1)
     texture = rng.integers(0, 255, (height, width, 3), np.uint8)
@@ -32,7 +32,7 @@ def passing_body(frames: int = 60) -> FrameSequence:
     return sequence
 
 
-def test_what_is_right_has_no_error_and_no_lag():
+def test_exact_depth_has_no_error_and_no_lag():
     sequence = passing_body()
     outcome, newcomers = run(RAW, sequence), measures.Newcomers(sequence)
     assert measures.abs_rel(outcome.depths, sequence) == 0.0
@@ -42,8 +42,8 @@ def test_what_is_right_has_no_error_and_no_lag():
         assert measures.lag([outcome], [newcomers], arriving=arriving) == pytest.approx(0.0, abs=1e-6)
 
 
-def test_an_average_is_as_late_as_its_weight_says():
-    """In metres 4 - 2 (1 - 0.8^n) after n frames: its error against 2 m by hand, and its lag of nearly 4."""
+def test_the_lag_of_an_average_follows_from_its_weight():
+    """In meters 4 - 2 (1 - 0.8^n) after n frames: its error against 2 m by hand, and its lag of nearly 4."""
     sequence = passing_body()
     outcome, newcomers = run(AVERAGE, sequence), measures.Newcomers(sequence)
     for frame in (1, 3, 10):
@@ -51,11 +51,11 @@ def test_an_average_is_as_late_as_its_weight_says():
         assert measures.moving_error([outcome], [newcomers], frame, frame) == pytest.approx(
             expected, rel=1e-4
         )
-    # Sums over 15 frames, in log depth, where going nearer takes longer than going away.
+    # Sums over 15 frames, in log depth, where approaching takes longer than receding.
     assert measures.lag([outcome], [newcomers], arriving=True) == pytest.approx(
         sum(np.log(1 + 0.8**n) / np.log(2) for n in range(1, 16)), rel=1e-3
     )
-    gone = (NEAR + 2 * 0.8**30, FAR)  # where the average was when the body left, and where it goes
+    gone = (NEAR + 2 * 0.8**30, FAR)  # the average when the body left, and its limit
     assert measures.lag([outcome], [newcomers], arriving=False) == pytest.approx(
         sum(np.log(FAR / (FAR - (FAR - gone[0]) * 0.8**n)) / np.log(2) for n in range(1, 16)), rel=1e-3
     )
@@ -71,8 +71,8 @@ def test_ages_begin_where_a_pixel_begins_to_move():
     assert newcomers.before[15][0, 0] == FAR and newcomers.before[45][0, 0] == NEAR
 
 
-def test_all_rows_are_judged_on_the_same_pixels():
-    """What raw does not know counts for nobody, and TAE leaves out what moves."""
+def test_all_rows_are_evaluated_on_the_same_pixels():
+    """Pixels unknown in raw are not counted, and TAE excludes moving pixels."""
     sequence = passing_body()
     wrong = [depth.copy() for depth in sequence.truth]
     for index, depth in enumerate(wrong):
@@ -86,7 +86,7 @@ def test_all_rows_are_judged_on_the_same_pixels():
     assert measures.tae_of(outcome.depths, sequence, 1) == 0.0
 
 
-def test_true_motion_is_in_the_depth_s_own_metres():
+def test_true_motion_is_in_the_depths_own_meters():
     sequence = passing_body(3)
     sequence.poses[1] = np.eye(4)
     sequence.poses[1][:3, 3] = 0.0, 0.0, 0.5
@@ -99,14 +99,14 @@ def test_true_motion_is_in_the_depth_s_own_metres():
     assert sequence.motion(1) is None and TRUE_POSES not in methods(sequence)
 
 
-def test_films_and_pictures_are_written(tmp_path):
+def test_videos_and_images_are_written(tmp_path):
     sequence = passing_body(20)
-    film = write_film(sequence, tmp_path / "film.mp4")
-    picture = write_picture(sequence, tmp_path / "picture.jpg", frame=5)
-    assert film.stat().st_size > 1000 and picture.stat().st_size > 1000
+    video = write_video(sequence, tmp_path / "film.mp4")
+    image = write_image(sequence, tmp_path / "picture.jpg", frame=5)
+    assert video.stat().st_size > 1000 and image.stat().st_size > 1000
     assert run(OWN, sequence).depths[0].shape == (48, 64)
 
 
-def test_colours_of_a_difference():
-    colours = colour_difference(np.array([[0.0, 0.2, -5.0, np.nan]]))
-    assert colours[0].tolist() == [[255, 255, 255], [255, 50, 50], [50, 50, 255], [90, 90, 90]]
+def test_colors_of_a_difference():
+    colors = color_difference(np.array([[0.0, 0.2, -5.0, np.nan]]))
+    assert colors[0].tolist() == [[255, 255, 255], [255, 50, 50], [50, 50, 255], [90, 90, 90]]

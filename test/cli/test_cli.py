@@ -32,26 +32,26 @@ def test_version(capsys):
     assert __version__ in capsys.readouterr().out
 
 
-def test_an_unknown_command_lists_those_that_exist(capsys):
+def test_an_unknown_command_lists_the_known_ones(capsys):
     with pytest.raises(SystemExit) as end:
         main(["walk"])
     assert end.value.code == 2
     assert "'run'" in capsys.readouterr().err
 
 
-def test_options_are_not_guessed_from_their_beginning(capsys):
+def test_options_cannot_be_abbreviated(capsys):
     with pytest.raises(SystemExit):
         make_parser("run").parse_args(["run", "--inp", "x", "--output", "y"])
     assert "--input" in capsys.readouterr().err
 
 
-def test_a_known_mistake_is_one_line_and_exit_2(capsys, tmp_path):
+def test_a_user_error_gives_one_line_and_exit_2(capsys, tmp_path):
     assert main(["run", "--input", str(tmp_path / "nothing"), "--output", str(tmp_path / "out")]) == 2
     error = capsys.readouterr().err
     assert error.startswith("clip2depth run: ") and error.count("\n") == 1
 
 
-def test_a_full_disk_is_one_line_whoever_wrote(capsys, monkeypatch):
+def test_a_full_disk_gives_one_line_for_every_writer(capsys, monkeypatch):
     def run(_args):
         with open("/dev/full", "w") as file:
             file.write("x")
@@ -63,7 +63,7 @@ def test_a_full_disk_is_one_line_whoever_wrote(capsys, monkeypatch):
     )
 
 
-def test_what_needs_rosbags_says_so_in_one_sentence(monkeypatch, capsys, tmp_path):
+def test_a_missing_rosbags_gives_one_sentence(monkeypatch, capsys, tmp_path):
     monkeypatch.setitem(sys.modules, "rosbags", None)
     monkeypatch.setitem(sys.modules, "rosbags.highlevel", None)
     bag = tmp_path / "drive.mcap"
@@ -72,7 +72,7 @@ def test_what_needs_rosbags_says_so_in_one_sentence(monkeypatch, capsys, tmp_pat
     text = f"clip2depth run: The bag {bag} cannot be read without rosbags: pip install rosbags.\n"
     assert capsys.readouterr().err.endswith(text)
     assert main(["demo", "--output", str(tmp_path / "out")]) == 2
-    assert "it needs rosbags: pip install rosbags.\n" in capsys.readouterr().err
+    assert "needs rosbags to write its recording: pip install rosbags.\n" in capsys.readouterr().err
 
 
 def test_as_a_module(tmp_path):
@@ -93,7 +93,7 @@ def test_as_a_module(tmp_path):
 
 
 def test_running_needs_no_pytorch_no_ros_and_no_simulator():
-    """The run path's modules, imported in a fresh process, bring none of them along."""
+    """The modules of the run path, imported in a new process, do not import any of them."""
     program = """
 import sys
 import clip2depth_ros.cli, clip2depth_ros.commands.run, clip2depth_ros.commands.doctor

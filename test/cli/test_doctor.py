@@ -17,7 +17,7 @@ GPU = GpuFacts("Orin", "8.7", 8 * 2**30, "", "12.6")
 
 @pytest.fixture
 def gpu(monkeypatch):
-    """Function that gives the machine a GPU, or takes it away with a reason."""
+    """Function that simulates a GPU, or its absence with a reason."""
     return lambda facts: monkeypatch.setattr(doctor_engines, "gpu_facts", lambda: facts)
 
 
@@ -25,7 +25,7 @@ def levels(findings) -> dict[str, str]:
     return {finding.subject: finding.level for finding in findings}
 
 
-def test_every_trouble_comes_with_advice(tiny_bundle, capsys):
+def test_every_problem_has_advice(tiny_bundle, capsys):
     main(["doctor", "--bundle", str(tiny_bundle.path)])
     lines = capsys.readouterr().out.splitlines()
     for line, after in itertools.pairwise(lines):
@@ -34,7 +34,7 @@ def test_every_trouble_comes_with_advice(tiny_bundle, capsys):
     assert lines[-1] in ("The node can run here.", "The node cannot run here.")
 
 
-def test_the_exit_code_is_the_verdict(monkeypatch, tiny_bundle, capsys):
+def test_the_exit_code_is_the_result(monkeypatch, tiny_bundle, capsys):
     monkeypatch.setattr(doctor, "look_at_ros", lambda: iter([doctor.Finding(doctor.OK, "ROS 2", "there")]))
     assert main(["doctor", "--bundle", str(tiny_bundle.path)]) == 0
     assert main(["doctor", "--bundle", "no such bundle"]) == 1
@@ -42,7 +42,7 @@ def test_the_exit_code_is_the_verdict(monkeypatch, tiny_bundle, capsys):
     assert "FAIL  Bundle       No bundle is called 'no such bundle'" in text
 
 
-def test_every_step_of_the_choice_is_told_and_the_bundle_is_checked_and_timed(no_gpu, tiny_bundle, capsys):
+def test_all_attempts_are_listed_and_the_bundle_is_checked_and_timed(no_gpu, tiny_bundle, capsys):
     main(["doctor", "--bundle", str(tiny_bundle.path)])
     lines = capsys.readouterr().out.splitlines()
     steps = [line for line in lines if line.startswith("ok    Engine ")]
@@ -52,7 +52,7 @@ def test_every_step_of_the_choice_is_told_and_the_bundle_is_checked_and_timed(no
     assert "openvino fp32: differs by 0.000%" in bundle and "ms a frame" in bundle
 
 
-def test_what_the_bundle_says_is_told(no_gpu, make_bundle, capsys):
+def test_the_bundles_depth_kind_is_reported(no_gpu, make_bundle, capsys):
     for kind, words in (("metric", "metric: metres"), ("scale_free", "scale_free: depth up to a factor")):
         main(["doctor", "--bundle", str(make_bundle(depth_kind=kind).path)])
         assert f"depth_kind {words}" in capsys.readouterr().out
@@ -66,12 +66,12 @@ def test_an_engine_that_computes_wrongly_is_a_warning():
     assert doctor_engines._step("openvino fp32: chosen").level == doctor.OK
 
 
-def test_the_engine_that_is_asked_for_is_the_one_that_is_looked_at(tiny_bundle, capsys):
+def test_only_the_requested_engine_is_checked(tiny_bundle, capsys):
     main(["doctor", "--bundle", str(tiny_bundle.path), "--engine", "openvino", "--precision", "fp16"])
     assert "FAIL  Bundle       The openvino engine does not run bundle" in capsys.readouterr().out
 
 
-def test_without_openvino_it_says_which_engine_runs(monkeypatch):
+def test_without_openvino_the_selected_engine_is_reported(monkeypatch):
     monkeypatch.setitem(sys.modules, "openvino", None)
     (finding,) = doctor_engines.look_at_openvino()
     assert finding.level == doctor.WARN and finding.advice == "pip install openvino"
@@ -99,7 +99,7 @@ def test_a_jetson_whose_gpu_is_hidden_is_a_warning(gpu, monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize(("facts", "level"), [(GPU, doctor.WARN), ("no driver", doctor.OK)])
-def test_what_is_missing_is_a_warning_only_where_there_is_a_gpu(gpu, monkeypatch, facts, level):
+def test_missing_packages_are_a_warning_only_with_a_gpu(gpu, monkeypatch, facts, level):
     installed = {"tensorrt": "10.3.0"}
 
     def version(library):
@@ -117,7 +117,7 @@ def test_what_is_missing_is_a_warning_only_where_there_is_a_gpu(gpu, monkeypatch
     (neither,) = doctor_engines.look_at_tensorrt()
     assert neither.level == level and "tensorrt not installed; tensorrt_rtx not installed" in neither.text
     (pytorch,) = doctor_engines.look_at_pytorch()
-    assert pytorch.level == doctor.OK  # nothing on the run path wants it
+    assert pytorch.level == doctor.OK  # nothing on the run path needs it
     installed["tensorrt_rtx"] = "1.7.1"
     monkeypatch.setattr(doctor_engines, "package_version", lambda name: "13.5.0")
     assert [(f.level, f.subject) for f in doctor_engines.look_at_tensorrt()] == [
@@ -154,9 +154,9 @@ def test_without_rclpy_the_node_cannot_run(monkeypatch):
 @pytest.mark.parametrize(
     ("versions", "distribution", "said"),
     [
-        ({"ros-rclpy": "9.1.2"}, "", "9.1.2 of PyPI's wheels"),
-        ({"rclpy": "3.3.15"}, "humble", "3.3.15 of ROS humble"),
-        ({}, "", "of unknown version of an installation"),
+        ({"ros-rclpy": "9.1.2"}, "", "9.1.2 from the PyPI wheels"),
+        ({"rclpy": "3.3.15"}, "humble", "3.3.15 from ROS humble"),
+        ({}, "", "unknown version from an installation"),
     ],
 )
 def test_where_rclpy_comes_from(monkeypatch, versions, distribution, said):
@@ -191,7 +191,7 @@ def test_messages_that_are_not_built(monkeypatch):
 @pytest.mark.parametrize(
     ("environment", "level", "word"),
     [
-        ({"FASTDDS_DEFAULT_PROFILES_FILE": "/nowhere/profile.xml"}, doctor.WARN, "no file"),
+        ({"FASTDDS_DEFAULT_PROFILES_FILE": "/nowhere/profile.xml"}, doctor.WARN, "not a file"),
         ({"FASTDDS_DEFAULT_PROFILES_FILE": __file__}, doctor.OK, "PROFILES_FILE"),
         ({"FASTDDS_BUILTIN_TRANSPORTS": "LARGE_DATA"}, doctor.OK, "LARGE_DATA"),
         ({"RMW_IMPLEMENTATION": "rmw_cyclonedds_cpp"}, doctor.OK, "not used"),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`clip2depth run` that is stopped, or whose disk is full: what was done by then is whole, and told."""
+"""`clip2depth run` when it is stopped or its disk is full: the results so far are complete and reported."""
 
 import csv
 import json
@@ -40,7 +40,7 @@ def arguments(images, output, *more):
 
 
 def check_results(output):
-    """Every depth image is whole, and has its row; the summary counts them. Returns the summary."""
+    """Every depth image is complete and has its row; the summary counts them. Returns the summary."""
     summary = json.loads((output / "summary.json").read_text())
     rows = list(csv.DictReader((output / "quality.csv").open()))
     assert [row["frame"] for row in rows] == sorted(p.stem for p in (output / "depth").iterdir())
@@ -52,7 +52,7 @@ def check_results(output):
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 0)])
-def test_a_stopped_run_leaves_its_summary(images, tmp_path, number, code):
+def test_a_stopped_run_writes_its_summary(images, tmp_path, number, code):
     output = tmp_path / "out"
     process = subprocess.Popen(
         RUN + arguments(images, output), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -70,7 +70,7 @@ def test_a_stopped_run_leaves_its_summary(images, tmp_path, number, code):
 
 
 @pytest.mark.parametrize("which", ["an image", "a row"])
-def test_an_interrupt_in_the_middle_of_a_file_leaves_nothing_half(images, tmp_path, monkeypatch, which):
+def test_an_interrupt_in_the_middle_of_a_file_leaves_no_partial_file(images, tmp_path, monkeypatch, which):
     write, written = results._write_all, []
 
     def interrupted(file, content):
@@ -88,7 +88,7 @@ def test_an_interrupt_in_the_middle_of_a_file_leaves_nothing_half(images, tmp_pa
 
 
 @pytest.mark.parametrize("delay", [0.0, 0.1, 0.3, 0.6])
-def test_an_early_interrupt_is_no_traceback(images, tmp_path, delay):
+def test_an_early_interrupt_gives_no_traceback(images, tmp_path, delay):
     code = "from clip2depth_ros.cli import main; print(1, flush=True); raise SystemExit(main())"
     process = subprocess.Popen(
         [sys.executable, "-c", code, "run", *arguments(images, tmp_path / "out")],
@@ -104,8 +104,8 @@ def test_an_early_interrupt_is_no_traceback(images, tmp_path, delay):
     assert process.returncode in (0, 130, -signal.SIGINT)
 
 
-def test_a_full_disk_is_one_sentence_and_the_rest_is_whole(images, tmp_path):
-    """Files end at 40,000 bytes here: quality.csv is full after some hundred rows."""
+def test_a_full_disk_gives_one_sentence_and_complete_files(images, tmp_path):
+    """Files are limited to 40,000 bytes here: quality.csv is full after some hundred rows."""
     output = tmp_path / "out"
     ended = subprocess.run(
         [sys.executable, "-c", FULL, "40000", "run", *arguments(images, output, "--no-stabilize")],
@@ -120,7 +120,7 @@ def test_a_full_disk_is_one_sentence_and_the_rest_is_whole(images, tmp_path):
     assert summary["stopped"].startswith(f"{output / 'quality.csv'} cannot be written")
 
 
-def test_a_film_that_does_not_fit_is_noticed(tmp_path):
+def test_a_video_that_does_not_fit_on_the_disk_is_reported(tmp_path):
     code = """
 import resource, signal, sys
 import numpy as np

@@ -15,13 +15,13 @@ from clip2depth_ros.io.results import COLUMNS, ERRORS
 
 @pytest.fixture
 def room(tmp_path):
-    """Four frames in the RGB-D layout, of brightness that the tiny network turns into 2.5 m, truth 2 m."""
+    """Four frames in the RGB-D layout; the tiny network gives 2.5 m for them; the truth is 2 m."""
     folder = tmp_path / "room"
     (folder / "rgb").mkdir(parents=True)
     (folder / "depth").mkdir()
-    grey = round(0.3 * 255)  # 1 / (0.1 + 0.3) = 2.5 m
+    gray = round(0.3 * 255)  # 1 / (0.1 + 0.3) = 2.5 m
     for i in range(4):
-        cv2.imwrite(str(folder / f"rgb/{i + 5:06d}.png"), np.full((48, 64, 3), grey, np.uint8))
+        cv2.imwrite(str(folder / f"rgb/{i + 5:06d}.png"), np.full((48, 64, 3), gray, np.uint8))
         truth = np.full((48, 64), 2000, np.uint16)
         truth[:10] = 0
         cv2.imwrite(str(folder / f"depth/{i + 5:06d}.png"), truth)
@@ -64,7 +64,7 @@ def test_writes_depth_rows_and_summary(room, tmp_path, tiny_bundle, capsys):
     assert summary["times"]["infer"]["p95"] >= summary["times"]["infer"]["median"] > 0
     said = capsys.readouterr()
     assert "4 frames of" in said.out and "AbsRel 0.25" in said.out
-    assert "\r" not in said.err  # no bar where there is no terminal
+    assert "\r" not in said.err  # no bar without a terminal
 
 
 def test_limit_every_and_size(room, tmp_path, tiny_bundle):
@@ -77,7 +77,7 @@ def test_limit_every_and_size(room, tmp_path, tiny_bundle):
     assert summary["errors"]["abs_rel"] == pytest.approx(0.25, abs=0.01)
 
 
-def test_the_film_shows_every_frame(room, tmp_path, tiny_bundle):
+def test_the_video_shows_every_frame(room, tmp_path, tiny_bundle):
     out = tmp_path / "out"
     assert run(room, out, tiny_bundle, "--video") == 0
     film = cv2.VideoCapture(str(out / "film.mp4"))
@@ -86,7 +86,7 @@ def test_the_film_shows_every_frame(room, tmp_path, tiny_bundle):
         count += 1
     assert count == 4
     _, picture = cv2.VideoCapture(str(out / "film.mp4")).read()
-    assert picture.shape[1] >= 4 * 64  # image, the network's depth, stable depth, true depth
+    assert picture.shape[1] >= 4 * 64  # image, the network's depth, stabilized depth, true depth
     assert json.loads((out / "summary.json").read_text())["film"] == "film.mp4"
 
 
@@ -102,11 +102,11 @@ def test_without_stabilizer(room, tmp_path, tiny_bundle, capsys):
     assert summary["temporal_error"] == 0.0
     _, picture = cv2.VideoCapture(str(out / "film.mp4")).read()
     assert 3 * 64 <= picture.shape[1] < 4 * 64
-    assert "departs from the last one by 0.00%" in capsys.readouterr().out
+    assert "differs from the last frame by 0.00%" in capsys.readouterr().out
 
 
 def test_scale_from_sparse_true_ranges(room, tmp_path, tiny_bundle, capsys):
-    """The network says 2.5 m where 2 m are true."""
+    """The network gives 2.5 m where 2 m are true."""
     out = tmp_path / "out"
     assert run(room, out, tiny_bundle, "--scale-ranges", "50", "--seed", "3") == 0
     summary = json.loads((out / "summary.json").read_text())
@@ -124,7 +124,7 @@ def test_scale_from_sparse_true_ranges(room, tmp_path, tiny_bundle, capsys):
 
 
 def test_ranges_of_a_distorted_camera(room, tmp_path, tiny_bundle):
-    """Its true depth is rectified like its images before ranges are drawn from it."""
+    """Its true depth is rectified like its images before ranges are sampled from it."""
     camera = Camera(64, 48, 60, 60, 31.5, 23.5, (-0.1, 0.02, 0, 0, 0))
     camera.to_file(room / "camera.json")
     assert run(room, tmp_path / "out", tiny_bundle, "--scale-ranges", "50") == 0
@@ -136,19 +136,19 @@ def test_ranges_of_a_distorted_camera(room, tmp_path, tiny_bundle):
 
 def test_ranges_need_true_depth(room, tmp_path, tiny_bundle, capsys):
     assert run(room / "rgb", tmp_path / "out", tiny_bundle, "--scale-ranges", "50") == 2
-    assert "--scale-ranges draws from true depth" in capsys.readouterr().err
+    assert "--scale-ranges samples true depth" in capsys.readouterr().err
 
 
-def test_a_scale_that_nobody_told_is_said(room, tmp_path, tiny_bundle, capsys):
-    """A still camera drives nowhere."""
+def test_a_scale_without_a_source_is_reported(room, tmp_path, tiny_bundle, capsys):
+    """A static camera gives no scale."""
     poses = "".join(f"{i + 5} 1 0 0 0 0 1 0 0 0 0 1 0\n" for i in range(4))
     (room / "poses.txt").write_text(poses)
     assert run(room, tmp_path / "out", tiny_bundle, "--scale-odometry") == 0
-    assert "Nothing told the scale, so it stayed at 1" in capsys.readouterr().out
+    assert "No scale was found, so it stayed at 1" in capsys.readouterr().out
     assert json.loads((tmp_path / "out/summary.json").read_text())["scale"] is None
 
 
-def test_what_is_wrong_with_the_odometry_is_said(room, tmp_path, tiny_bundle, capsys):
+def test_odometry_errors_are_reported(room, tmp_path, tiny_bundle, capsys):
     lines = [f"{i + 5} 1 0 0 {40 * i} 0 1 0 0 0 0 1 0\n" for i in range(4)]
     (room / "poses.txt").write_text("".join(lines))
     assert run(room, tmp_path / "out", tiny_bundle, "--scale-odometry") == 0
@@ -180,7 +180,7 @@ def test_a_bad_image_is_counted(room, tmp_path, tiny_bundle, capsys):
     assert "1 images could not be read" in capsys.readouterr().out
 
 
-def test_two_images_of_one_stem_leave_two_results(tmp_path, tiny_bundle):
+def test_two_images_with_one_stem_give_two_results(tmp_path, tiny_bundle):
     for name in ("a.png", "a.bmp"):
         (tmp_path / "images").mkdir(exist_ok=True)
         cv2.imwrite(str(tmp_path / "images" / name), np.full((48, 64, 3), 90, np.uint8))
@@ -207,7 +207,7 @@ def test_two_images_of_one_stem_leave_two_results(tmp_path, tiny_bundle):
         (["--scale-height", "1", "--mounting", "0", "0", "0", "0", "30", "0"], "radians"),
     ],
 )
-def test_mistakes_are_one_line(room, tmp_path, tiny_bundle, capsys, options, message):
+def test_user_errors_give_one_line(room, tmp_path, tiny_bundle, capsys, options, message):
     if "--horizontal-fov" in options:
         (room / "camera.json").unlink()
     assert run(room, tmp_path / "out", tiny_bundle, *options) == 2
@@ -222,20 +222,20 @@ def test_an_output_that_cannot_be_written(room, tmp_path, tiny_bundle, capsys):
 
 
 @pytest.mark.parametrize("size", ["32", "0x10", "axb", "32x"])
-def test_sizes_that_are_none(room, tmp_path, tiny_bundle, capsys, size):
+def test_invalid_sizes(room, tmp_path, tiny_bundle, capsys, size):
     with pytest.raises(SystemExit):
         run(room, tmp_path / "out", tiny_bundle, "--size", size)
-    assert "write it like 320x240" in capsys.readouterr().err
+    assert "use a format such as 320x240" in capsys.readouterr().err
 
 
-def test_millimetres():
+def test_millimeters():
     depth = np.array([[0.0004, 0.0006, 1.2345, 65.535, 65.536, 70.0, np.nan, np.inf, -1.0]], np.float32)
     np.testing.assert_array_equal(Millimetres().of(depth), [[0, 1, 1234, 65535, 0, 0, 0, 0, 0]])
 
 
 @pytest.mark.parametrize("name", ["kitchen", "hall", "desk", "nyu", "kitti"])
 def test_real_frames(rgbd, tmp_path, tiny_bundle, name):
-    """Every real folder goes through; what the tiny network makes of it says nothing about a trained one."""
+    """Every real folder can be processed; the tiny network's depth is meaningless."""
     assert run(rgbd / name, tmp_path / "out", tiny_bundle, "--limit", "2") == 0
     summary = json.loads((tmp_path / "out/summary.json").read_text())
     assert summary["frames"] == 2 and summary["errors"]["frames"] == 2
@@ -244,7 +244,7 @@ def test_real_frames(rgbd, tmp_path, tiny_bundle, name):
 
 
 def test_real_frames_with_a_scale(rgbd, tmp_path):
-    """With 60 true ranges a frame the shipped bundle's metric error is hardly more than its shape's."""
+    """With 60 true ranges per frame, the bundle's metric error is hardly larger than its shape error."""
     errors = {}
     for key, more in (("without", []), ("with", ["--scale-ranges", "60"])):
         out = tmp_path / key

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Messages on the wire without ROS, and a look at which processes are left."""
+"""Serialized messages without ROS, and a check for remaining processes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ QUALITY = "clip2depth_ros/msg/DepthQuality"
 
 
 class Wire:
-    """Makes messages as they come over DDS: CDR bytes, and the message type's name."""
+    """Creates messages as they are sent over DDS: CDR bytes, and the name of the message type."""
 
     def __init__(self) -> None:
         self.store = get_typestore(Stores.ROS2_HUMBLE)

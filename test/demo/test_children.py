@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The children end, whatever happens, and say why they ended."""
+"""Child processes end in every case, and their reason is reported."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def wait_until(condition, seconds: float = 10.0) -> bool:
     return True
 
 
-def test_children_are_interrupted_at_the_end(tmp_path):
+def test_children_are_interrupted_on_exit(tmp_path):
     with Children() as children:
         child = shell(
             children, tmp_path, "trap 'echo bye; exit 0' INT; echo ready; while :; do sleep 0.05; done"
@@ -52,13 +52,13 @@ def test_children_are_interrupted_at_the_end(tmp_path):
     assert child.last_lines() == "    ready\n    bye"
 
 
-def test_a_stubborn_child_is_killed_with_what_it_started(tmp_path):
+def test_a_child_that_ignores_signals_is_killed_with_its_children(tmp_path):
     child = Child(
         "stubborn", ["bash", "-c", f"sleep 987 & echo $!; {STUBBORN}"], os.environ, tmp_path / "log"
     )
     assert wait_until(lambda: "deaf" in child.last_lines())
     grandchild = int(child.last_lines().split()[0])
-    child.end(patience=0.2)
+    child.end(timeout=0.2)
     assert child.code == -signal.SIGKILL
     assert wait_until(lambda: not is_running(grandchild))
 
@@ -70,7 +70,7 @@ def test_an_error_ends_the_children_too(tmp_path):
     assert child.code is not None
 
 
-def test_a_dead_child_says_why_in_its_last_lines(tmp_path):
+def test_a_dead_child_is_reported_with_its_last_lines(tmp_path):
     with Children() as children:
         child = shell(children, tmp_path, "for i in $(seq 30); do echo line $i; done; exit 3", "depth_node")
         assert wait_until(lambda: child.code is not None)
@@ -81,7 +81,7 @@ def test_a_dead_child_says_why_in_its_last_lines(tmp_path):
     assert text.endswith("line 30") and "line 19\n" in text and "line 18\n" not in text
 
 
-def test_an_end_without_error_is_fine_where_one_is_expected(tmp_path):
+def test_an_exit_without_error_is_allowed_if_expected(tmp_path):
     with Children() as children:
         child = shell(children, tmp_path, "exit 0")
         assert wait_until(lambda: child.code is not None)
@@ -90,7 +90,7 @@ def test_an_end_without_error_is_fine_where_one_is_expected(tmp_path):
             child.check()
 
 
-def test_a_child_that_was_killed_is_said_so(tmp_path):
+def test_a_killed_child_is_reported(tmp_path):
     with Children() as children:
         child = shell(children, tmp_path, "kill -SEGV $$")
         assert wait_until(lambda: child.code is not None)
@@ -98,7 +98,7 @@ def test_a_child_that_was_killed_is_said_so(tmp_path):
             child.check(may_have_ended=True)
 
 
-def test_a_program_that_is_not_there_is_one_sentence(tmp_path):
+def test_a_missing_program_gives_one_sentence(tmp_path):
     with pytest.raises(Clip2DepthError, match="cannot start camera_node"):
         Child("camera_node", ["/nowhere/camera_node"], os.environ, tmp_path / "log")
 
@@ -131,14 +131,14 @@ def test_no_signal_to_the_parent_leaves_a_child_behind(tmp_path, number):
         parent.kill()
 
 
-def test_signal_handlers_are_put_back():
+def test_signal_handlers_are_restored():
     before = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
     with Children():
         assert signal.getsignal(signal.SIGTERM) is not before[1]
     assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)] == before
 
 
-def test_the_environment_keeps_to_this_machine(tmp_path):
+def test_the_environment_is_limited_to_this_machine(tmp_path):
     environ, reason = private_environment({"PATH": "/bin", "ROS_STATIC_PEERS": "10.0.0.9"}, tmp_path)
     assert environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] == "LOCALHOST"
     assert 0 < int(environ["ROS_DOMAIN_ID"]) <= 101
@@ -148,7 +148,7 @@ def test_the_environment_keeps_to_this_machine(tmp_path):
     assert profiles == ([str(find_shared("config/fastdds_large_data.xml"))] if not reason else [])
 
 
-def test_a_domain_that_is_in_use_is_not_taken(monkeypatch):
+def test_a_domain_in_use_is_not_selected(monkeypatch):
     monkeypatch.setattr("clip2depth_ros.demo.children.DOMAINS", range(90, 92))
     for taken, free in ((90, 91), (91, 90)):
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as participant:
@@ -158,7 +158,7 @@ def test_a_domain_that_is_in_use_is_not_taken(monkeypatch):
 
 @pytest.mark.ros
 def test_a_ros_node_occupies_its_domain(monkeypatch):
-    """What free_domain relies on."""
+    """The assumption of free_domain."""
     pytest.importorskip("rclpy", reason="needs ROS 2")
     monkeypatch.setattr("clip2depth_ros.demo.children.DOMAINS", range(93, 95))
     program = """
@@ -183,14 +183,14 @@ def test_a_ros_node_occupies_its_domain(monkeypatch):
         node.communicate(timeout=20)
 
 
-def test_what_the_user_chose_stays(tmp_path):
+def test_the_users_choice_is_kept(tmp_path):
     chosen = {"RMW_IMPLEMENTATION": "rmw_cyclonedds_cpp"}
     environ, reason = private_environment(chosen, tmp_path)
     assert environ["RMW_IMPLEMENTATION"] == "rmw_cyclonedds_cpp"
     assert "rmw_cyclonedds_cpp" in reason
 
 
-def test_installed_programs_come_first(tmp_path, monkeypatch):
+def test_installed_programs_are_preferred(tmp_path, monkeypatch):
     program = tmp_path / "lib" / "clip2depth_ros" / "depth_node"
     program.parent.mkdir(parents=True)
     program.write_text("#!/bin/sh\n")
@@ -203,6 +203,6 @@ def test_installed_programs_come_first(tmp_path, monkeypatch):
     assert find_executable("camera_node") == [sys.executable, "-m", "clip2depth_ros.ros.nodes.camera_node"]
 
 
-def test_a_shared_file_that_is_not_there_is_none():
+def test_a_missing_shared_file_gives_none():
     assert find_shared("config/fastdds_large_data.xml").is_file()
     assert find_shared("config/no_such_thing.xml") is None

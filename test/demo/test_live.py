@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Counting, and the line on the terminal."""
+"""Message counts, and the live line on the terminal."""
 
 from __future__ import annotations
 
@@ -42,15 +42,15 @@ def test_the_depth_of_the_newest_image_is_waited_for(wire):
     assert tally.is_drained
 
 
-def test_true_depths_that_never_get_a_depth_do_not_pile_up(wire):
+def test_ground_truth_without_depth_does_not_accumulate(wire):
     tally = Tally(TOPICS)
     for stamp in range(1, 200):
         tally.take(TOPICS.true_depth, *wire.image(stamp, np.ones((2, 2), np.float32), "32FC1"), stamp)
     assert len(tally._truths) <= 64
 
 
-def test_no_error_against_the_truth_of_a_distorted_camera(wire):
-    """There the truth belongs to the distorted image and the depth to the rectified one."""
+def test_no_error_against_the_ground_truth_of_a_distorted_camera(wire):
+    """The truth belongs to the distorted image, the depth to the rectified one."""
     tally = Tally(TOPICS)
     camera_info = wire.message(
         "sensor_msgs/msg/CameraInfo",

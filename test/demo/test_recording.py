@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The recording: what goes in comes out, byte for byte, and others can read it."""
+"""The recording: messages are stored byte for byte, and other programs can read it."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def test_messages_come_back_byte_for_byte_and_in_order(tmp_path, wire):
     assert [decode(raw, kind).frames_dropped for _, _, raw, kind in only] == list(range(20))
 
 
-def test_the_file_alone_carries_the_definitions_of_its_messages(tmp_path, wire):
-    """As in Foxglove, which gets the .mcap file and nothing else; our own message included."""
+def test_the_file_contains_the_definitions_of_its_messages(tmp_path, wire):
+    """As in Foxglove, which gets only the .mcap file; our own message included."""
     recorder = Recorder(tmp_path / "recording")
     kind, raw = wire.quality(5 * SECOND, engine="somebody's", infer_time=0.125, reset=True)
     recorder.write("/clip2depth/quality", kind, raw, 5 * SECOND)
@@ -53,7 +53,7 @@ def test_the_file_alone_carries_the_definitions_of_its_messages(tmp_path, wire):
     assert message.header.stamp.sec == 5
 
 
-def test_a_recording_is_replaced_and_anything_else_is_left_alone(tmp_path, wire):
+def test_a_recording_is_replaced_and_other_folders_are_kept(tmp_path, wire):
     for i in range(2):
         recorder = Recorder(tmp_path / "recording")
         recorder.write("/a", *wire.quality(i + 1), i + 1)
@@ -65,7 +65,7 @@ def test_a_recording_is_replaced_and_anything_else_is_left_alone(tmp_path, wire)
     assert (tmp_path / "recording" / "thesis.txt").read_text() == "the only copy"
 
 
-def test_a_recording_without_messages_leaves_nothing(tmp_path):
+def test_a_recording_without_messages_is_removed(tmp_path):
     Recorder(tmp_path / "recording").close()
     assert not (tmp_path / "recording").exists()
 
@@ -74,8 +74,8 @@ def test_whole_frames_are_left_out_when_there_is_too_much(tmp_path, wire):
     picture = np.zeros((100, 100, 3), np.uint8)
     recorder = Recorder(
         tmp_path / "recording", budget=10 * 2 * picture.nbytes
-    )  # 10 frames of two images a second
-    for i in range(60):  # at 30 a second
+    )  # 10 frames of two images per second
+    for i in range(60):  # at 30 per second
         stamp = (i + 1) * SECOND // 30
         for topic in ("/a", "/b"):
             recorder.write(topic, *wire.image(stamp, picture, "rgb8"), stamp)
@@ -83,12 +83,12 @@ def test_whole_frames_are_left_out_when_there_is_too_much(tmp_path, wire):
     stamps = {"/a": [], "/b": []}
     for topic, _, raw, _ in read_recording(recorder.folder):
         stamps[topic].append(stamp_of(raw))
-    assert stamps["/a"] == stamps["/b"]  # a frame is there with all its messages or not at all
+    assert stamps["/a"] == stamps["/b"]  # a frame is recorded with all its messages or not at all
     assert 18 <= len(stamps["/a"]) <= 27
     assert len(stamps["/a"]) + recorder.thinned == 60
 
 
-def test_a_recording_has_an_end(tmp_path, wire):
+def test_a_recording_has_a_size_limit(tmp_path, wire):
     picture = np.zeros((100, 100, 3), np.uint8)
     recorder = Recorder(tmp_path / "recording", limit=5.5 * picture.nbytes)
     for i in range(20):
@@ -98,7 +98,7 @@ def test_a_recording_has_an_end(tmp_path, wire):
     assert recorder.thinned == 14
 
 
-def test_a_full_disk_is_one_sentence(tmp_path, wire, monkeypatch):
+def test_a_full_disk_gives_one_sentence(tmp_path, wire, monkeypatch):
     recorder = Recorder(tmp_path / "recording")
 
     def full(*_):
@@ -122,7 +122,7 @@ def test_depth_is_the_same_from_every_encoding(wire, encoding, big_endian, paddi
     depth = np.float32([[0.5, np.nan, 2.25], [65.0, 1.0, np.nan]])
     if encoding == "32FC1":
         pixels = depth.astype(">f4" if big_endian else "<f4")
-        pixels[0, 1] = np.inf  # REP 117's way of saying too far
+        pixels[0, 1] = np.inf  # "too far" in REP 117
     else:
         pixels = np.nan_to_num(depth * 1000).astype(">u2" if big_endian else "<u2")
     rows = np.hstack([pixels.view(np.uint8).reshape(2, -1), np.full((2, padding), 7, np.uint8)])
@@ -131,6 +131,6 @@ def test_depth_is_the_same_from_every_encoding(wire, encoding, big_endian, paddi
     assert depth_of(message).dtype == np.float32
 
 
-def test_a_picture_is_no_depth(wire):
+def test_an_image_is_not_accepted_as_depth(wire):
     with pytest.raises(Clip2DepthError, match="rgb8"):
         depth_of(wire.image_message(1, np.zeros((2, 2, 3), np.uint8), "rgb8"))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Film, sheet, table and summary, from a recording whose errors are known."""
+"""Video, sheet, table and summary, from a recording with known errors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from clip2depth_ros.demo.live import Tally, Topics
 from clip2depth_ros.demo.recording import Recorder
-from clip2depth_ros.demo.report import draw, film_rate, matches, summary, table
+from clip2depth_ros.demo.report import draw, matches, summary, table, video_rate
 from clip2depth_ros.images.visualization import colour_depth
 
 TOPICS = Topics()
@@ -20,7 +20,7 @@ SCALE = 1.1
 
 
 def quality(wire, i: int, stamp: int, **changes):
-    """Of frame i: of the first no motion is known, and every other one flickers by 1 %, up and down."""
+    """Quality of frame i: no motion in the first; every other one has 1 % scale jitter."""
     changes |= {
         "infer_time": 0.02,
         "temporal_error": 0.004 if i else np.nan,
@@ -32,7 +32,7 @@ def quality(wire, i: int, stamp: int, **changes):
 
 
 def session(folder, wire, frames: int, dropped: set[int] = frozenset(), with_truth: bool = True):
-    """A recording and its tally. Frame i is grey 10 i and 1 + i / 10 m away; its depth says SCALE of that."""
+    """A recording and its tally. Frame i: gray level 10 i, 1 + i / 10 m away, depth SCALE of that."""
     tally, recorder = Tally(TOPICS), Recorder(folder / "recording")
     late = []
     for i in range(frames):
@@ -44,7 +44,7 @@ def session(folder, wire, frames: int, dropped: set[int] = frozenset(), with_tru
             messages.append((TOPICS.true_depth, *wire.image(stamp, truth, "32FC1")))
         messages += late
         late = []
-        if i not in dropped:  # depth comes after the next image, as a slow node's would
+        if i not in dropped:  # depth arrives after the next image, as from a slow node
             late = [
                 (TOPICS.depth, *wire.image(stamp, truth * np.float32(SCALE), "32FC1")),
                 (TOPICS.quality, *quality(wire, i, stamp, frames_dropped=len(dropped))),
@@ -56,7 +56,7 @@ def session(folder, wire, frames: int, dropped: set[int] = frozenset(), with_tru
     return tally, recorder
 
 
-def test_images_meet_their_own_depth(tmp_path, wire):
+def test_images_are_matched_with_their_depth(tmp_path, wire):
     _, recorder = session(tmp_path, wire, 12, dropped={3, 4, 9})
     found = list(matches(recorder.folder, TOPICS, has_truth=True))
     assert [m.image[0, 0, 0] // 10 for m in found] == [0, 1, 2, 5, 6, 7, 8, 10, 11]
@@ -65,7 +65,7 @@ def test_images_meet_their_own_depth(tmp_path, wire):
         np.testing.assert_allclose(m.depth, m.truth * np.float32(SCALE))
 
 
-def test_film_sheet_and_figures(tmp_path, wire):
+def test_video_sheet_and_summary(tmp_path, wire):
     tally, recorder = session(tmp_path, wire, 12, dropped={3})
     errors = draw(recorder.folder, tally, tmp_path / "film.webm", tmp_path / "sheet.jpg")
     facts = summary(tally, errors)
@@ -98,7 +98,7 @@ def test_film_sheet_and_figures(tmp_path, wire):
         "median 140 ms",
         "AbsRel 0.100",
         "0.50 at the end, by odometry, standard deviation 12.5%",
-        "0.40% from frame to frame after 1.0% of flicker was taken out; camera motion known in 80%",
+        "0.40% from frame to frame after 1.0% of scale jitter was removed; camera motion known in 80%",
         "infer 20.0",
     ):
         assert expected in text
@@ -111,7 +111,7 @@ def test_film_sheet_and_figures(tmp_path, wire):
     assert len(frames) == 11
     first, last = frames[0][26:266], frames[-1][26:266]  # below the labels, 240 rows
     assert abs(first[100, 100] - 0).max() < 12 and abs(last[100, 100] - 110).max() < 12
-    # Three columns of 320: the node's depth in the middle, the truth to the right, in the same colours.
+    # Three columns of 320: the node's depth in the middle, the truth to the right, in the same colors.
     for column, scale in ((1, SCALE), (2, 1.0)):
         patch = last[40:200, column * 322 + 95 : column * 322 + 98].mean(axis=(0, 1))
         expected = colour_depth(np.float32([[2.1 * scale]]))[0, 0].astype(int)
@@ -130,7 +130,7 @@ def test_without_truth_the_column_is_absent(tmp_path, wire):
     assert ok and frame.shape[1] == 2 * 320 + 2
 
 
-def test_a_single_frame_is_a_film_too(tmp_path, wire):
+def test_a_single_frame_gives_a_video(tmp_path, wire):
     tally, recorder = session(tmp_path, wire, 1)
     draw(recorder.folder, tally, tmp_path / "film.webm", tmp_path / "sheet.jpg")
     facts = summary(tally, [])
@@ -151,5 +151,5 @@ def test_a_single_frame_is_a_film_too(tmp_path, wire):
         ([0, 90 * SECOND], 1),
     ],
 )
-def test_the_film_runs_as_fast_as_the_scene_within_reason(stamps, rate):
-    assert film_rate(stamps) == pytest.approx(rate)
+def test_the_video_plays_in_real_time_within_limits(stamps, rate):
+    assert video_rate(stamps) == pytest.approx(rate)

@@ -128,15 +128,15 @@ def test_without_matplotlib_the_report_says_how_to_get_plots(room, tmp_path, tin
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ([], "give one of --input, --data and --config"),
-        (["--input", "x", "--data", "nyu_raw"], "give one of --input, --data and --config"),
+        ([], "give exactly one of --input, --data and --config"),
+        (["--input", "x", "--data", "nyu_raw"], "give exactly one of --input, --data and --config"),
         (["--data", "nyu_labelled"], "--data nyu_labelled needs --root"),
         (["--data", "nyu", "--root", "."], "no data set of kind 'nyu'; there are nyu_labelled"),
         (["--config", "none.yaml"], "no configuration none.yaml"),
         (["--config", str(Path(__file__))], "cannot be read"),
         (["--data", "rgbd", "--root", ".", "--set", "every"], "--set takes NAME=VALUE, not 'every'"),
         (["--data", "rgbd", "--root", ".", "--set", "colour=red"], "takes no 'colour'"),
-        (["--data", "rgbd", "--root", ".", "--scale-ranges", "9"], "the recording as --input"),
+        (["--data", "rgbd", "--root", ".", "--scale-ranges", "9"], "a recording as --input"),
         (["--data", "rgbd", "--root", ".", "--every", "0"], "must be at least 1"),
     ],
 )
@@ -148,7 +148,7 @@ def test_mistakes_are_one_line(tmp_path, capsys, options, message):
 
 def test_an_input_without_truth_says_so(room, tmp_path, tiny_bundle, capsys):
     assert evaluate(room / "rgb", tmp_path / "out", tiny_bundle, "--no-temporal") == 2
-    assert "has no true depth to judge by" in capsys.readouterr().err
+    assert "has no ground truth" in capsys.readouterr().err
     for path in (room / "depth").iterdir():
         path.unlink()
     assert evaluate(room, tmp_path / "out", tiny_bundle, "--no-temporal") == 2

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# ruff: noqa: E402  # nothing of ours is imported where PyTorch is missing
+# ruff: noqa: E402  # the package is not imported if PyTorch is missing
 import json
 
 import numpy as np
@@ -19,8 +19,8 @@ from clip2depth_ros.network import create_network
 pytestmark = pytest.mark.torch
 
 
-def trained_a_little(name, size, **options):
-    """A network whose mirror, FiLM, decoder and batch statistics are none of their initial values."""
+def slightly_trained(name, size, **options):
+    """A network whose mirror, FiLM, decoder and batch statistics differ from their initial values."""
     torch.set_num_threads(1)
     torch.manual_seed(5)
     network = create_network(name, weights=None, size=size, **options)
@@ -47,13 +47,13 @@ BACKBONES = [
 
 @pytest.mark.parametrize(("name", "size"), BACKBONES)
 def test_onnx_agrees_with_pytorch_and_its_live_text_tower(name, size):
-    network = trained_a_little(name, size)
+    network = slightly_trained(name, size)
     image = some_image(size)
     with torch.no_grad():
         live = network(torch.from_numpy(image)[None]).numpy()
-    assert live.std() / live.mean() > 1e-3  # a constant would agree with anything
+    assert live.std() / live.mean() > 1e-3  # a constant would always agree
     model = onnx_model(network)
-    assert network.text_tower is not None  # exporting leaves the network as it was
+    assert network.text_tower is not None  # the export does not change the network
     assert relative_difference(run_onnx(model, image[None]), live) < AGREEMENT
 
     graph = onnx.load_from_string(model)
@@ -66,7 +66,7 @@ def test_onnx_agrees_with_pytorch_and_its_live_text_tower(name, size):
 
 def test_bundle_is_static_self_checked_and_complete(tmp_path):
     size = (64, 96)
-    network = trained_a_little("mini", size, canonical_focal_px=123.0, depth_range=(0.2, 12.0))
+    network = slightly_trained("mini", size, canonical_focal_px=123.0, depth_range=(0.2, 12.0))
     image = some_image(size)
     written = export_bundle(
         network,
@@ -100,7 +100,7 @@ def test_bundle_is_static_self_checked_and_complete(tmp_path):
 
 
 def test_a_model_that_disagrees_is_not_written(tmp_path, monkeypatch):
-    network = trained_a_little("mini", (32, 32))
+    network = slightly_trained("mini", (32, 32))
     true_run = exporter.run_onnx
     monkeypatch.setattr(exporter, "run_onnx", lambda model, image: 1.01 * true_run(model, image))
     with pytest.raises(Clip2DepthError, match=r"differs from PyTorch's by 0\.01"):

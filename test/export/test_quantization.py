@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# ruff: noqa: E402  # nothing of onnx is imported where it is missing
-"""Networks in 8 bits: what is written beside the plain one, and what is measured of it."""
+# ruff: noqa: E402  # onnx may be missing
+"""Networks in 8 bits: the files beside the plain one, and the measured errors."""
 
 import json
 import sys
@@ -28,7 +28,7 @@ def with_nncf():
 
 @pytest.fixture
 def noise():
-    """Images of the tiny bundle's size, of all brightnesses."""
+    """Images of the tiny bundle's size, with all brightness levels."""
     rng = np.random.default_rng(3)
     return [
         (rng.integers(0, 256, (48, 64, 3)) * rng.uniform(0.1, 1, (1, 1, 3))).astype(np.uint8)
@@ -40,7 +40,7 @@ def kinds_of_weights(model: bytes) -> list[int]:
     return [tensor.data_type for tensor in onnx.load_from_string(model).graph.initializer if tensor.dims]
 
 
-def test_the_int8_model_stands_beside_the_plain_one(with_nncf, make_bundle, noise, tmp_path):
+def test_the_int8_model_is_written_beside_the_plain_one(with_nncf, make_bundle, noise, tmp_path):
     from clip2depth_ros.export.quantization import quantize
 
     plain = make_bundle(convolution=True)
@@ -62,12 +62,12 @@ def test_the_int8_model_stands_beside_the_plain_one(with_nncf, make_bundle, nois
 
 
 def harsh(bundle, folder, *, gentle: bool) -> Bundle:
-    """A network whose first convolution is nothing in 8 bits; gentle: and whose second one is the same."""
+    """A network whose first convolution loses all information in 8 bits; gentle: the second one is equal."""
     model = onnx.load_from_string(bundle.model())
     graph = model.graph
     conv = next(node for node in graph.node if node.op_type == "Conv")
-    # red is a thousand times as large and its weight as much smaller: one range for all three colours leaves
-    # nothing of the others
+    # red is a thousand times as large and its weight that much smaller: one range for all three colors
+    # removes the others
     louder = np.array([1000, 1, 1], np.float32).reshape(1, 3, 1, 1)
     thirds = next(tensor for tensor in graph.initializer if tensor.name == "thirds")
     thirds.CopyFrom(numpy_helper.from_array(np.float32(1 / 3) / louder, "thirds"))
@@ -82,7 +82,7 @@ def harsh(bundle, folder, *, gentle: bool) -> Bundle:
     return Bundle.write(folder, model.SerializeToString(), bundle.manifest, *bundle.check())
 
 
-def test_a_layer_that_8_bits_would_ruin_stays_in_float32(with_nncf, make_bundle, noise, tmp_path):
+def test_a_layer_with_large_errors_in_8_bits_stays_in_float32(with_nncf, make_bundle, noise, tmp_path):
     from clip2depth_ros.export.quantization import MOST_DEVIATION, quantize
 
     bundle = harsh(make_bundle(convolution=True), tmp_path / "a", gentle=True)
@@ -95,16 +95,16 @@ def test_a_layer_that_8_bits_would_ruin_stays_in_float32(with_nncf, make_bundle,
     assert written.manifest.int8.deviation["noise"] <= MOST_DEVIATION
 
 
-def test_a_network_of_which_nothing_stays_in_8_bits_is_not_written(with_nncf, make_bundle, noise, tmp_path):
+def test_a_network_without_a_layer_in_8_bits_is_not_written(with_nncf, make_bundle, noise, tmp_path):
     from clip2depth_ros.export.quantization import quantize
 
     bundle = harsh(make_bundle(convolution=True), tmp_path / "a", gentle=False)
-    with pytest.raises(Clip2DepthError, match="no layer stays in 8 bits"):
+    with pytest.raises(Clip2DepthError, match="No layer can be in 8 bits"):
         quantize(bundle, {"noise": noise}, tmp_path / "b")
     assert not (tmp_path / "b").exists()
 
 
-def test_what_nncf_cannot_do_is_one_sentence(with_nncf, make_bundle, noise, tmp_path, monkeypatch):
+def test_an_nncf_failure_gives_one_sentence(with_nncf, make_bundle, noise, tmp_path, monkeypatch):
     from clip2depth_ros.export.quantization import quantize
     from clip2depth_ros.system.offline import import_nncf
 
@@ -116,18 +116,18 @@ def test_what_nncf_cannot_do_is_one_sentence(with_nncf, make_bundle, noise, tmp_
         quantize(make_bundle(convolution=True), {"noise": noise}, tmp_path / "b")
 
 
-def test_images_that_do_not_do_are_refused(make_bundle, noise, tmp_path):
+def test_unsuitable_images_are_rejected(make_bundle, noise, tmp_path):
     from clip2depth_ros.export.quantization import quantize
 
     bundle = make_bundle(convolution=True)
-    with pytest.raises(Clip2DepthError, match="noise: 23 images are too few for 8 bits, it takes 24"):
+    with pytest.raises(Clip2DepthError, match="noise: 23 images are too few for 8 bits, at least 24"):
         quantize(bundle, {"noise": noise[:23]}, tmp_path / "b")
     with pytest.raises(Clip2DepthError, match="The engine takes contiguous uint8 images"):
         quantize(bundle, {"noise": [image[1:] for image in noise]}, tmp_path / "b")
     assert not (tmp_path / "b").exists()
 
 
-def test_by_command_into_the_bundle_s_own_folder(with_nncf, make_bundle, noise, tmp_path, capsys):
+def test_the_command_can_write_into_the_bundles_own_folder(with_nncf, make_bundle, noise, tmp_path, capsys):
     bundle = make_bundle(convolution=True)
     for number, image in enumerate(noise):
         save_picture(tmp_path / "seen" / f"{number}.png", image)
@@ -135,12 +135,12 @@ def test_by_command_into_the_bundle_s_own_folder(with_nncf, make_bundle, noise, 
     assert main(["export", *arguments, "--calibration", str(tmp_path / "seen")]) == 0
     written = open_bundle(bundle.path)
     assert list(written.manifest.int8.deviation) == ["seen"]
-    assert "from the plain model's depth on average" in capsys.readouterr().out
+    assert "mean difference from the plain model's depth" in capsys.readouterr().out
     assert not [path for path in bundle.path.iterdir() if ".part" in path.name]
     assert json.loads((bundle.path / "manifest.json").read_text())["int8"]["sha256"]
 
 
-def test_without_nncf_it_is_one_sentence(tiny_bundle, monkeypatch, tmp_path, capsys):
+def test_without_nncf_one_sentence(tiny_bundle, monkeypatch, tmp_path, capsys):
     monkeypatch.setitem(sys.modules, "nncf", None)
     arguments = ["export", "--bundle", str(tiny_bundle.path), "--output", str(tmp_path / "b")]
     assert main([*arguments, "--int8"]) == 2

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A share of benchmark/hostile.py in every run: no message and no file brings anything but a sentence."""
+"""A part of benchmark/hostile.py in every run: every message and file gives at most an error sentence."""
 
 import os
 import subprocess
@@ -17,7 +17,7 @@ from hostility.mutation import damage  # noqa: E402
 
 
 def run(*arguments: str) -> str:
-    """What the program prints, in a process of its own: a crash of a library is a finding, not the end of all
+    """The output of the program in a child process: a crash of a library is a finding and must not end the
     tests."""
     environment = os.environ | {
         "ROS_DOMAIN_ID": str(1 + os.getpid() % 100),
@@ -32,7 +32,7 @@ def run(*arguments: str) -> str:
     return ended.stdout.decode()
 
 
-def test_damage_is_damage_and_repeatable():
+def test_damage_changes_the_file_and_is_reproducible():
     content = bytes(range(256)) * 4
     changed = [damage(content, np.random.default_rng([3, n])) for n in range(200)]
     assert changed == [damage(content, np.random.default_rng([3, n])) for n in range(200)]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The soak's account: whatever is lost, published twice or made up shows."""
+"""The accounting of the soak test: images that are lost, published twice or invented are found."""
 
 import sys
 from pathlib import Path
@@ -30,12 +30,12 @@ def account(published: range, sent: int = 100, dropped: int = 0, killed_at: tupl
     return found
 
 
-def test_everything_published_is_without_fault():
+def test_a_run_without_losses_has_no_fault():
     found = account(range(100))
     assert (found.sent, found.processed, found.unexplained, found.faults) == (100, 100, 0, [])
 
 
-def test_what_was_overtaken_is_explained_and_what_was_lost_is_not():
+def test_overtaken_images_are_explained_and_lost_ones_are_not():
     assert account(range(10, 100), dropped=10).unexplained == 0
     assert account(range(10, 100), dropped=7).unexplained == 3
 
@@ -57,14 +57,14 @@ def test_wrong_depth_is_a_fault(change, words):
     assert any(words in fault for fault in account(range(100), **change).faults)
 
 
-def test_the_plan_repeats_and_holds_every_behavior():
+def test_the_plan_is_reproducible_and_contains_every_behavior():
     plans = [camera.plan(0, phase) for phase in range(240)]
     assert plans == [camera.plan(0, phase) for phase in range(240)]
     assert {p[0] for p in plans} == set(camera.BEHAVIORS) and {p[2] for p in plans} == set(camera.ENCODINGS)
 
 
 @pytest.mark.parametrize("encoding", camera.ENCODINGS)
-def test_what_the_camera_sends_is_read_back(encoding):
+def test_the_cameras_images_are_decoded(encoding):
     pytest.importorskip("rclpy")
     from sensor_msgs.msg import Image
 

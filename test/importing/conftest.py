@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""For every kind a graph of the same interface, whose answer a few lines of NumPy give too."""
+"""For every kind a graph with the same interface, whose result a few lines of NumPy also compute."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 
 FLOAT, HALF = TensorProto.FLOAT, TensorProto.FLOAT16
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-WEIGHTS = np.array([0.9, -0.5, 0.2])  # of red, green and blue: no two alike
+WEIGHTS = np.array([0.9, -0.5, 0.2])  # of red, green and blue, all different
 BLUR = 3
 FOCAL, POINT_SHIFT, POINT_SCALE = 0.9, 0.7, 2.5  # of the point maps
 
 
 @dataclass
 class Interface:
-    """What an exporter writes: see docs/import.md for where each of these was read."""
+    """The interface in the exporter's file: see docs/import.md for the source of each."""
 
     image: str
-    shape: list  # of the image; text = a size that changes
-    outputs: dict[str, list] = field(default_factory=dict)  # shapes; the one that is depth comes first
+    shape: list  # of the image; text = a dynamic size
+    outputs: dict[str, list] = field(default_factory=dict)  # shapes; depth is the first
     scale: float = 1.0  # white
     mean: tuple = (0.0, 0.0, 0.0)
     std: tuple = (1.0, 1.0, 1.0)
     opset: int = 17
     inside: bool = False  # the graph normalizes by ImageNet itself
-    focal: float | None = None  # for which it gives metres, pixels
+    focal: float | None = None  # focal length for its meters, pixels
     extra: list[str] = field(default_factory=list)
 
 
@@ -86,13 +86,13 @@ INTERFACES = {
     ),
 }
 SIZES = {"depth_anything_v2": (252, 336), "depth_anything_v2_metric_indoor": (252, 336), "moge2": (252, 336)}
-"""Asked for at import, height and width, where the file leaves it open: of the shape of the frames."""
+"""Size given at import, height and width, if the file has dynamic sizes: the shape of the frames."""
 
 
 def build(
     name: str, path: Path, *, half: bool = False, opset: int | None = None, external: bool = False
 ) -> Path:
-    """Write the kind's stand-in. half: in fp16, as onnx-community's model_fp16.onnx."""
+    """Write the stand-in of the kind. half: in fp16, as onnx-community's model_fp16.onnx."""
     face = INTERFACES[name]
     opset = opset or face.opset
     size = SIZES.get(name) or tuple(face.shape[-2:])
@@ -123,7 +123,7 @@ def build(
     graph_outputs = {first: kind}
 
     def shaped(tensor: str, shape: list, out: str) -> None:
-        """To the output's shape; sizes that change are read off the image, as exporters do."""
+        """Reshape to the output's shape; dynamic sizes are read from the image, as exporters do."""
         if all(isinstance(n, int) for n in shape):
             node("Reshape", tensor, constant(f"{out}_shape", shape, np.int64), out=out)
             return
@@ -175,10 +175,10 @@ def build(
 
 
 def reference(name: str, image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """What the network's documented pre- and postprocessing and the graph above make of an image of its size.
+    """The documented pre- and postprocessing and the graph above, applied to an image of the network's size.
 
-    image: (H, W, 3) uint8 RGB. Returns (H, W) float64: metres (of the focal length that the network was made
-    for), depth up to a factor, or disparity; NaN where its mask says that there is none.
+    image: (H, W, 3) uint8 RGB. Returns (H, W) float64: meters (for the network's focal length), depth up to a
+    factor, or disparity; NaN where masked.
     """
     face = INTERFACES[name]
     x = image.astype(np.float64) / 255
@@ -195,7 +195,7 @@ def reference(name: str, image: np.ndarray, size: tuple[int, int]) -> np.ndarray
 
 
 class Networks:
-    """This module's tools, for tests, which cannot import it."""
+    """This module's functions for tests, which cannot import it."""
 
     INTERFACES, SIZES = INTERFACES, SIZES
     build, reference = staticmethod(build), staticmethod(reference)

@@ -15,8 +15,8 @@ KINDS = kind_names()
 
 
 def difference(depth: np.ndarray, expected: np.ndarray) -> float:
-    """Largest relative one; the same pixels must be known."""
-    assert ((depth > 0) == np.isfinite(expected)).mean() > 0.999  # a mask's threshold may fall to either side
+    """Largest relative difference; the same pixels must be known."""
+    assert ((depth > 0) == np.isfinite(expected)).mean() > 0.999  # pixels at the mask's threshold may differ
     both = (depth > 0) & np.isfinite(expected)
     assert both.mean() > 0.05
     return float(np.max(np.abs(depth[both] / expected[both] - 1)))
@@ -33,7 +33,7 @@ def test_every_kind_has_a_stand_in(networks):
 
 
 @pytest.mark.parametrize("engine", ["openvino", "pytorch"])
-def test_a_bundle_computes_what_its_documents_say(imported, networks, kind, engine):
+def test_a_bundle_computes_the_documented_result(imported, networks, kind, engine):
     if engine == "pytorch":
         pytest.importorskip("onnx2torch")
     bundle = imported(kind).bundle
@@ -50,8 +50,8 @@ def test_a_bundle_computes_what_its_documents_say(imported, networks, kind, engi
 
 
 @pytest.mark.parametrize("wrong", ["mean", "channels", "input_scale"])
-def test_a_wrong_description_of_the_input_gives_other_depth(networks, kind, wrong, tmp_path):
-    """Else the tests above would not notice one."""
+def test_a_wrong_description_of_the_input_changes_the_depth(networks, kind, wrong, tmp_path):
+    """Otherwise the tests above would not detect a wrong description."""
     right = find_kind(kind)
     changes = {
         "mean": {"mean": tuple(v + 0.05 * right.input_scale for v in right.mean)},
@@ -68,8 +68,8 @@ def test_a_wrong_description_of_the_input_gives_other_depth(networks, kind, wron
     assert np.percentile(np.abs(depth[both] / expected[both] - 1), 90) > 0.005
 
 
-def test_run_gives_the_metres_of_a_plain_reference(rgbd, networks, kind, tmp_path, capsys):
-    """Through the command line, on real frames. What has no metres is given its numbers at import."""
+def test_run_gives_the_meters_of_a_plain_reference(rgbd, networks, kind, tmp_path, capsys):
+    """Through the command line, on real frames. Networks without meters get their factor at import."""
     path = networks.build(kind, tmp_path / "theirs.onnx")
     arguments = ["import", str(path), "--as", kind, "--output", str(tmp_path / "b")]
     if kind in networks.SIZES:
@@ -117,22 +117,22 @@ def test_run_gives_the_metres_of_a_plain_reference(rgbd, networks, kind, tmp_pat
         if manifest["canonical_focal_px"]:
             expected = expected * camera["fx"] * scale / manifest["canonical_focal_px"]
         depth = cv2.imread(str(file), cv2.IMREAD_UNCHANGED) / 1000
-        assert difference(depth, expected) < 5e-3  # a millimetre of rounding at 0.2 m
+        assert difference(depth, expected) < 5e-3  # a millimeter of rounding at 0.2 m
 
 
 @pytest.mark.parametrize("kind", ["depth_anything_v2", "unidepth_v2", "moge2"])
-def test_sixteen_bit_files_are_widened(networks, kind, tmp_path):
+def test_sixteen_bit_files_are_converted_to_float32(networks, kind, tmp_path):
     path = networks.build(kind, tmp_path / "theirs.onnx", half=True)
     made = import_model(path, find_kind(kind), tmp_path / "b", size=networks.SIZES.get(kind))
-    assert any("widened" in note for note in made.notes)
+    assert any("converted to float32" in note for note in made.notes)
     image, depth = made.bundle.check()
     assert difference(depth, networks.reference(kind, image, depth.shape)) < 5e-3
 
 
-def test_weights_beside_the_file_are_gathered_in(networks, tmp_path):
+def test_external_weights_are_included(networks, tmp_path):
     path = networks.build("dpt", tmp_path / "theirs.onnx", external=True)
     made = import_model(path, find_kind("dpt"), tmp_path / "b")
-    assert any("gathered" in note for note in made.notes)
+    assert any("External weights were included" in note for note in made.notes)
     (tmp_path / "theirs.onnx_data").unlink()
     with open_engine(made.bundle, "openvino") as engine:
         assert engine.difference < 0.01
@@ -148,11 +148,11 @@ def test_operator_sets(networks, opset, tmp_path):
 
 
 def test_a_network_that_is_not_listed(networks, tmp_path, capsys):
-    """Described by options, it is the same as the kind that describes it."""
+    """Described by options, it is equal to the kind with that description."""
     path = networks.build("depth_anything_v2_metric_outdoor", tmp_path / "theirs.onnx")
     arguments = ["import", str(path), "--output", str(tmp_path / "b")]
     assert main(arguments) == 2
-    assert "--meaning and --licence at least" in capsys.readouterr().err
+    assert "at least --meaning and --licence" in capsys.readouterr().err
     arguments += ["--meaning", "metres", "--licence", "mine", "--depth-range", "0.1", "80"]
     arguments += ["--mean", "0.485", "0.456", "0.406", "--std", "0.229", "0.224", "0.225"]
     assert main(arguments) == 0
@@ -166,8 +166,8 @@ def test_a_network_that_is_not_listed(networks, tmp_path, capsys):
     assert bundle.manifest.licence == "mine"
 
 
-def test_a_map_of_points_is_brought_to_its_camera_as_the_published_code_does(imported, networks):
-    """MoGe-2's own way: least squares over shift, with the best focal length for each; here by SciPy."""
+def test_the_shift_of_a_point_map_agrees_with_the_published_code(imported, networks):
+    """MoGe-2's own method: least squares over the shift, with the best focal length for each; with SciPy."""
     optimize = pytest.importorskip("scipy.optimize")
     from clip2depth_ros.importing.wrapping import _grid
 
@@ -194,7 +194,7 @@ def test_a_map_of_points_is_brought_to_its_camera_as_the_published_code_does(imp
 
 
 def points_shift(points: np.ndarray) -> float:
-    """What the nodes add to z, run by onnx's reference."""
+    """The shift that the nodes add to z, computed by onnx's reference."""
     import onnx
     from onnx import TensorProto, helper
     from onnx.reference import ReferenceEvaluator
@@ -213,7 +213,7 @@ def points_shift(points: np.ndarray) -> float:
     return float(np.median(result[0] - points[..., 2]))
 
 
-def test_nvidias_compiler_takes_every_kind(imported, kind):
+def test_nvidias_compiler_accepts_every_kind(imported, kind):
     trt = pytest.importorskip("tensorrt_rtx")
     from clip2depth_ros.engines.graph import plain_graph
 
@@ -231,7 +231,7 @@ def test_nvidias_compiler_takes_every_kind(imported, kind):
     assert builder.build_serialized_network(network, config) is not None
 
 
-def test_files_that_are_no_depth_network_are_refused_in_one_sentence(networks, tmp_path, capsys):
+def test_files_without_a_depth_network_are_rejected_in_one_sentence(networks, tmp_path, capsys):
     import onnx
     from onnx import TensorProto, helper
 
@@ -258,11 +258,11 @@ def test_files_that_are_no_depth_network_are_refused_in_one_sentence(networks, t
     saved("int8", [quantized], [pixels], [same], "com.microsoft")
     cases = {
         "classifier.onnx": r"has the shape \[1, 3\], which is not depth",
-        "cut.onnx": "no ONNX model, or was cut off|no valid ONNX model",
-        "text.onnx": "no ONNX model, or was cut off",
+        "cut.onnx": "not an ONNX model or is incomplete|not a valid ONNX model",
+        "text.onnx": "not an ONNX model or is incomplete",
         "empty.onnx": "its graph is empty",
         "missing.onnx": "cannot be read: No such file",
-        "external.onnx": "keeps its weights in 'external.onnx_data', which is not beside it",
+        "external.onnx": "has its weights in 'external.onnx_data', which is not in its folder",
         "int8.onnx": r"operators outside the ONNX standard \(com.microsoft.QAttention\)",
     }
 
@@ -274,7 +274,7 @@ def test_files_that_are_no_depth_network_are_refused_in_one_sentence(networks, t
         assert not (tmp_path / "b").exists()
 
 
-def test_networks_beyond_two_gigabytes_are_refused_unread(networks, tmp_path, capsys):
+def test_networks_beyond_two_gigabytes_are_rejected_before_reading(networks, tmp_path, capsys):
     import onnx
     from onnx import TensorProto
 
@@ -286,7 +286,7 @@ def test_networks_beyond_two_gigabytes_are_refused_unread(networks, tmp_path, ca
     large.dims.extend([600_000, 1000])
     large.external_data.add(key="location", value="weights.bin")
     (tmp_path / "beside.onnx").write_bytes(model.SerializeToString())
-    for file, words in (("whole", "larger than 2 GB"), ("beside", "holds 2.4 GB of float32 weights")):
+    for file, words in (("whole", "larger than 2 GB"), ("beside", "has 2.4 GB of float32 weights")):
         command = ["import", str(tmp_path / f"{file}.onnx"), "--as", "dpt", "--output", str(tmp_path / "b")]
         assert main(command) == 2
         said = capsys.readouterr().err.strip()
@@ -294,8 +294,8 @@ def test_networks_beyond_two_gigabytes_are_refused_unread(networks, tmp_path, ca
         assert not (tmp_path / "b").exists()
 
 
-def test_branches_on_what_the_size_decides_are_taken(networks, tmp_path):
-    """torch.onnx writes an If where the network asks for a tensor's size."""
+def test_branches_that_depend_on_the_size_are_resolved(networks, tmp_path):
+    """torch.onnx writes an If if the network queries a tensor's size."""
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
@@ -329,7 +329,7 @@ def test_branches_on_what_the_size_decides_are_taken(networks, tmp_path):
     assert np.array_equal(bundle.check()[1], plain, equal_nan=True)
 
 
-def test_what_fails_its_own_check_leaves_what_is_there(networks, tmp_path, monkeypatch, capsys):
+def test_a_failed_self_check_keeps_the_existing_bundle(networks, tmp_path, monkeypatch, capsys):
     from clip2depth_ros.errors import Clip2DepthError
     from clip2depth_ros.importing import importer
 
@@ -348,8 +348,8 @@ def test_what_fails_its_own_check_leaves_what_is_there(networks, tmp_path, monke
     assert list(out.parent.iterdir()) == [out]
 
 
-def test_an_int8_graph_of_standard_operators_is_taken(tmp_path):
-    """Quantize and dequantize around a convolution, as quantizers for OpenVINO and TensorRT write it."""
+def test_an_int8_graph_of_standard_operators_is_accepted(tmp_path):
+    """Quantize and dequantize around a convolution, as quantizers for OpenVINO and TensorRT write them."""
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
@@ -386,33 +386,33 @@ def test_an_int8_graph_of_standard_operators_is_taken(tmp_path):
     assert main(["import", str(file), "--as", "dpt", "--output", str(tmp_path / "b")]) == 0
     bundle = open_bundle(tmp_path / "b")
     image, depth = bundle.check()
-    # mean and std of 0.5 bring the picture to -1..1, in steps of 1 / 127
+    # mean and std of 0.5 bring the image to -1..1, in steps of 1 / 127
     exact = 3.0 + 0.4 * (image.astype(np.float64) / 127.5 - 1).sum(axis=2)
     assert np.abs(depth - exact).max() < 3 * 0.4 * 0.5 / 127 + 1e-4
 
 
-def test_what_the_file_contradicts_is_said(networks, tmp_path, capsys):
+def test_contradictions_with_the_file_are_reported(networks, tmp_path, capsys):
     dpt = networks.build("dpt", tmp_path / "dpt.onnx")
     moge = networks.build("moge2", tmp_path / "moge.onnx")
     free = networks.build("depth_anything_v2", tmp_path / "free.onnx")
     cases = [
-        ([dpt, "--as", "metric3d"], "No kind of network is called 'metric3d'; known are: depth_anything_v2,"),
+        ([dpt, "--as", "metric3d"], "Unknown kind of network 'metric3d'; known kinds: depth_anything_v2,"),
         (
             [dpt, "--as", "unidepth_v2"],
-            "has the inputs pixel_values float .*its image in image; name it with",
+            "has the inputs pixel_values float .*is image; name it with",
         ),
-        ([dpt, "--as", "dpt", "--size", "256x256"], "is fixed to images of 384x384 pixels, not 256x256"),
+        ([dpt, "--as", "dpt", "--size", "256x256"], "has a fixed image size of 384x384 pixels, not 256x256"),
         (
             [free, "--as", "depth_anything_v2", "--size", "320x240"],
-            "multiples of 14, not 320x240; 322x238 is near",
+            "multiples of 14, not 320x240; the nearest is 322x238",
         ),
         ([dpt, "--as", "dpt", "--output-name", "depth"], "has depth in depth; name it with --output-name"),
         (
             [moge, "--as", "depth_anything_v2_metric_indoor", "--output-name", "mask"],
-            "further input num_tokens",
+            "another input, num_tokens",
         ),
         ([dpt, "--as", "dpt", "--factor", "2"], "needs --shift beside --factor"),
-        ([free, "--as", "depth_anything_v2_metric_indoor", "--factor", "2"], "gives metres"),
+        ([free, "--as", "depth_anything_v2_metric_indoor", "--factor", "2"], "gives meters"),
         ([free, "--meaning", "metres", "--licence", "x"], "images of any size: choose one with --size"),
     ]
 
@@ -423,14 +423,14 @@ def test_what_the_file_contradicts_is_said(networks, tmp_path, capsys):
         assert len(said.splitlines()) == 1, said
 
 
-def test_a_disparity_of_zero_is_no_fault_of_an_engine(networks, tmp_path):
-    """Sky has none, and a part of nothing measures nothing."""
+def test_a_disparity_of_zero_passes_the_self_check(networks, tmp_path):
+    """The sky has a disparity of zero, for which a relative error is meaningless."""
     from clip2depth_ros.bundle import Bundle
 
     path = networks.build("dpt", tmp_path / "dpt.onnx")
     bundle = import_model(path, find_kind("dpt"), tmp_path / "b").bundle
     image, depth = bundle.check()
-    depth[: len(depth) // 2] *= 1 + 1e-4  # other than the engine by little, as fp16 is
+    depth[: len(depth) // 2] *= 1 + 1e-4  # slightly different from the engine, like fp16
     copy = Bundle.write(tmp_path / "c", bundle.model(), bundle.manifest, image, depth)
     with open_engine(copy, "openvino") as engine:
         assert engine.difference < 0.01

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A network of real size through the import: ViT-S/14 with a DPT head, of random weights."""
+"""A network of realistic size through the import: ViT-S/14 with a DPT head, random weights."""
 
 import re
 import sys
@@ -15,9 +15,9 @@ from clip2depth_ros.importing import find_kind, import_model
 
 
 @pytest.mark.slow
-def test_the_peer_of_the_benchmark_goes_through(tmp_path, rgbd, capsys):
-    """As Depth Anything V2 Small: exported for one size by PyTorch, normalized outside, several weights
-    shared."""
+def test_the_peer_of_the_benchmark_is_imported(tmp_path, rgbd, capsys):
+    """Like Depth Anything V2 Small: exported for one size by PyTorch, normalized outside, with some shared
+    weights."""
     torch = pytest.importorskip("torch")
     pytest.importorskip("timm")
     sys.path.insert(0, str(Path(__file__).parents[2] / "benchmark"))
@@ -69,5 +69,5 @@ def test_the_peer_of_the_benchmark_goes_through(tmp_path, rgbd, capsys):
     arguments = ["run", "--input", str(rgbd / "hall"), "--bundle", str(relative.path), "--engine", "openvino"]
     arguments += ["--limit", "3", "--output", str(tmp_path / "out")]
     assert main(arguments) == 2
-    assert re.search("say what tells the metres, with --scale-height", capsys.readouterr().err)
-    assert main([*arguments, "--scale-ranges", "60"]) == 0  # of random weights: no metres come of them
+    assert re.search("choose a scale source with --scale-height", capsys.readouterr().err)
+    assert main([*arguments, "--scale-ranges", "60"]) == 0  # with random weights, the meters have no meaning

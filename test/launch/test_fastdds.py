@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The Fast DDS profile: well formed, found, set where it helps and nowhere else, and taken by Fast DDS."""
+"""The Fast DDS profile: well formed, found, set only where it helps, and accepted by Fast DDS."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 from clip2depth_ros.ros import fastdds
 
 ROOT = Path(__file__).resolve().parents[2]
-ROOMY = Path(__file__).parent  # some folder on a disk with more than two segments free
+ROOMY = Path(__file__).parent  # a folder on a disk with more than two segments free
 SPACE = "{http://www.eprosima.com}"
 
 
@@ -66,7 +66,7 @@ def test_the_variable_is_the_one_that_the_distribution_reads(distribution, varia
 
 
 @pytest.mark.parametrize(("version", "variable"), [("7.1.6", fastdds.OLD), ("9.1.2", fastdds.NEW)])
-def test_without_a_distribution_name_the_installed_rclpy_tells(monkeypatch, version, variable):
+def test_without_a_distribution_name_the_installed_rclpy_decides(monkeypatch, version, variable):
     monkeypatch.setattr(fastdds.metadata, "version", lambda _name: version)
     assert fastdds.profile_variable({}) == variable
 
@@ -80,7 +80,7 @@ def test_without_a_distribution_name_the_installed_rclpy_tells(monkeypatch, vers
         ({"RMW_IMPLEMENTATION": "rmw_zenoh_cpp"}, "rmw_zenoh_cpp"),
     ],
 )
-def test_what_the_user_chose_stays(environ, word):
+def test_the_users_choice_is_kept(environ, word):
     added, reason = fastdds.large_message_environment(environ, ROOMY)
     assert added == {}
     assert word in reason
@@ -91,7 +91,7 @@ def test_another_fast_dds_middleware_gets_the_profile_too():
     assert list(added.values()) == [str(ROOT / "config" / fastdds.PROFILE)]
 
 
-def test_little_shared_memory_is_said_with_its_remedy(monkeypatch):
+def test_little_shared_memory_is_reported_with_advice(monkeypatch):
     usage = type(shutil.disk_usage("/"))
     monkeypatch.setattr(fastdds.shutil, "disk_usage", lambda _path: usage(64 << 20, 0, 64 << 20))
     added, reason = fastdds.large_message_environment({}, ROOMY)
@@ -100,7 +100,7 @@ def test_little_shared_memory_is_said_with_its_remedy(monkeypatch):
 
 
 @pytest.mark.ros
-def test_fast_dds_takes_the_profile():
+def test_fast_dds_accepts_the_profile():
     pytest.importorskip("rclpy", reason="rclpy is not installed")
     if not Path("/dev/shm").is_dir():
         pytest.skip("Fast DDS takes shared memory from /dev/shm on Linux only")
@@ -125,5 +125,5 @@ def test_fast_dds_takes_the_profile():
         assert done.returncode == 0, done.stderr
         largest[name] = int(done.stdout.split("largest ")[1])
         assert "deprecated" not in done.stderr
-    # Another process may make a segment at the same time, so only the larger one proves something.
+    # Another process may create a segment at the same time, so only the larger one is evidence.
     assert largest["ours"] >= 64 << 20, largest

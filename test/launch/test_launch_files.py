@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The launch files under launch itself. Skipped where launch_ros is not installed: it is not on PyPI."""
+"""The launch files with launch itself. Skipped if launch_ros is not installed: it is not on PyPI."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from clip2depth_ros.ros import fastdds
 from clip2depth_ros.ros.parameters.declaration import parameters_of
 from clip2depth_ros.ros.parameters.depth_settings import DepthSettings
 
-# `import launch` alone would find the folder launch/ of this very repository.
+# `import launch` alone would find the folder launch/ of this repository.
 pytest.importorskip("launch.actions", reason="launch is not installed (it comes with a ROS installation)")
 pytest.importorskip(
     "launch_ros.actions", reason="launch_ros is not installed (it comes with a ROS installation)"
@@ -43,7 +43,7 @@ sys.exit(service.run())
 
 
 def loaded(name: str):
-    """A launch file as a module."""
+    """Import a launch file as a module."""
     from launch.launch_description_sources.python_launch_file_utilities import (
         load_python_launch_file_as_module,
     )
@@ -52,7 +52,7 @@ def loaded(name: str):
 
 
 def arguments_of(name: str) -> dict[str, str]:
-    """Declared arguments, those of included files too, with what they say of themselves."""
+    """Declared arguments with their descriptions, including those of included files."""
     description = loaded(name).generate_launch_description()
     return {argument.name: argument.description for argument in description.get_launch_arguments()}
 
@@ -63,11 +63,11 @@ def test_every_parameter_of_the_depth_node_is_an_argument_with_its_description()
         assert arguments[fact.name].startswith(fact.description)
 
 
-def test_the_demo_takes_the_arguments_of_depth_too():
+def test_the_demo_accepts_the_arguments_of_depth():
     assert set(arguments_of("demo.launch.py")) >= {*arguments_of("depth.launch.py"), "input", "loop", "rate"}
 
 
-def test_only_what_was_given_becomes_a_parameter_and_in_its_own_type():
+def test_only_given_arguments_become_parameters_of_the_right_type():
     given = {
         **DEFAULTS,
         **{"bundle": "7", "autostart": "false", "points.stride": "4", "points.max_range": "8"},
@@ -91,7 +91,7 @@ def test_only_what_was_given_becomes_a_parameter_and_in_its_own_type():
         ("use_sim_time", "maybe"),
     ],
 )
-def test_a_value_that_does_not_fit_is_refused_by_name(argument, text):
+def test_an_invalid_value_is_rejected_by_name(argument, text):
     with pytest.raises(Clip2DepthError, match=argument):
         loaded("depth.launch.py")._parameters({**DEFAULTS, argument: text})
 
@@ -106,16 +106,16 @@ def test_cameras_are_different_names(text):
     if text == "front/":
         assert loaded("multi_camera.launch.py")._names(text) == ["front"]
         return
-    with pytest.raises(Clip2DepthError, match="must be different names with commas between them"):
+    with pytest.raises(Clip2DepthError, match="must be different names separated by commas"):
         loaded("multi_camera.launch.py")._names(text)
 
 
-def test_a_camera_has_its_own_parameters_where_there_is_a_file(tmp_path):
+def test_a_camera_uses_its_own_parameter_file(tmp_path):
     multi = loaded("multi_camera.launch.py")
     (tmp_path / "front.yaml").write_text("")
     assert multi._file(str(tmp_path), "front") == str(tmp_path / "front.yaml")
     assert multi._file(str(tmp_path), "rear") == "" == multi._file("", "front")
-    with pytest.raises(Clip2DepthError, match="no such folder"):
+    with pytest.raises(Clip2DepthError, match="does not exist"):
         multi._file(str(tmp_path / "nowhere"), "front")
 
 
@@ -132,7 +132,7 @@ def pictures(tmp_path) -> Path:
 
 @pytest.fixture
 def own_graph(monkeypatch, tmp_path):
-    """This machine only, a domain of our own."""
+    """This machine only, in a private domain."""
     monkeypatch.setenv("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
     monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     monkeypatch.setenv("ROS_LOG_DIR", str(tmp_path / "log"))
@@ -142,7 +142,7 @@ def own_graph(monkeypatch, tmp_path):
 
 @contextlib.contextmanager
 def running(log: Path, file: str, *arguments: str):
-    """The launch file as a process of its own, ended if it has not ended by itself."""
+    """The launch file in a child process, which is ended if it is still running."""
     with open(log, "wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-c", RUN, str(ROOT / "launch" / file), *arguments],
@@ -156,7 +156,7 @@ def running(log: Path, file: str, *arguments: str):
 
 
 def depth_images(topic: str, seconds: float, count: int) -> list:
-    """Up to `count` depth images, waiting no longer than `seconds`."""
+    """Up to `count` depth images, within `seconds`."""
     import rclpy
     from sensor_msgs.msg import Image
 
@@ -178,7 +178,7 @@ def depth_images(topic: str, seconds: float, count: int) -> list:
 
 
 def depth_of_sent_images(namespaces: tuple[str, ...], seconds: float) -> dict[str, tuple[str, str]]:
-    """Sends images into each namespace; encoding and frame_id of the first depth that comes out of each."""
+    """Sends images to each namespace; encoding and frame_id of the first depth from each."""
     import rclpy
     from sensor_msgs.msg import Image
 
@@ -260,7 +260,7 @@ def test_the_demo_ends_with_its_input(installed, own_graph, pictures, tiny_bundl
 @pytest.mark.slow
 @pytest.mark.ros
 @pytest.mark.parametrize("one_process", [True, False])
-def test_two_cameras_have_a_node_each_with_parameters_of_their_own(
+def test_two_cameras_have_one_node_each_with_its_own_parameters(
     installed, own_graph, tiny_bundle, tmp_path, one_process
 ):
     log = tmp_path / "cameras.txt"
@@ -299,7 +299,7 @@ def pids_of(program: str, above: int) -> list[int]:
 
 @pytest.mark.slow
 @pytest.mark.ros
-def test_a_node_that_is_killed_is_started_again(installed, own_graph, tiny_bundle, tmp_path):
+def test_a_killed_node_is_restarted(installed, own_graph, tiny_bundle, tmp_path):
     log = tmp_path / "depth.txt"
     with running(
         log,
@@ -313,7 +313,7 @@ def test_a_node_that_is_killed_is_started_again(installed, own_graph, tiny_bundl
         os.kill(first, signal.SIGKILL)
         assert depth_of_sent_images(("",), DEADLINE), log.read_text()
         (second,) = pids_of("depth_node", process.pid)
-        assert second != first and "ended with -9 and is started again" in log.read_text()
+        assert second != first and "ended with -9 and is restarted" in log.read_text()
         process.send_signal(signal.SIGINT)
         assert process.wait(DEADLINE) == 0, log.read_text()
-    assert log.read_text().count("is started again") == 1
+    assert log.read_text().count("is restarted") == 1

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What can be known of launch files and RViz configuration without launch: runs everywhere."""
+"""Static checks of launch files and RViz configuration, without launch."""
 
 from __future__ import annotations
 
@@ -53,13 +53,13 @@ def asked_for(tree: ast.Module) -> set[str]:
     return {name for name in found if isinstance(name, str)}
 
 
-def test_there_are_launch_files_to_look_at():
+def test_launch_files_exist():
     names = {path.name for path in LAUNCH_FILES}
     assert names >= {"depth.launch.py", "demo.launch.py", "multi_camera.launch.py"}
 
 
 @pytest.mark.parametrize("path", LAUNCH_FILES, ids=lambda path: path.name)
-def test_each_is_python_3_10_and_has_what_launch_asks_for(path):
+def test_each_is_python_3_10_and_has_the_function_for_launch(path):
     functions = [node.name for node in tree_of(path.name).body if isinstance(node, ast.FunctionDef)]
     assert "generate_launch_description" in functions
 
@@ -77,8 +77,8 @@ def test_every_argument_is_used_and_every_used_one_is_declared(name):
     assert asked_for(tree) == set(keys(constant(tree, "ARGUMENTS")))
 
 
-def test_an_argument_of_several_cameras_is_none_of_depths_but_for_two():
-    """Whatever else is given goes on to depth.launch.py."""
+def test_only_two_arguments_of_several_cameras_are_also_depths():
+    """All other arguments are passed on to depth.launch.py."""
     own = set(keys(constant(tree_of("multi_camera.launch.py"), "ARGUMENTS")))
     depths = {
         *keys(constant(tree_of("depth.launch.py"), "ARGUMENTS")),
@@ -124,7 +124,7 @@ def test_rviz_shows_the_camera_and_every_output_that_can_be_seen(rviz):
         "Points": "/clip2depth/points",
         "Scan": "/clip2depth/scan",
     }
-    # Cameras may be Best Effort, and a Reliable display would get nothing from them. Ours are Reliable.
+    # Cameras may be Best Effort, from which a Reliable display gets nothing. Our topics are Reliable.
     assert topics["Image"]["Reliability Policy"] == "Best Effort"
     assert {topic["Reliability Policy"] for name, topic in topics.items() if name != "Image"} == {"Reliable"}
     assert all(display["Enabled"] for display in rviz["Displays"])
@@ -141,14 +141,14 @@ def test_the_topics_in_rviz_are_those_that_depth_launch_maps(rviz):
     assert {f"/clip2depth/{name}" for name in names} | {"/image"} == shown
 
 
-def test_rviz_uses_only_what_every_distribution_has(rviz):
+def test_rviz_uses_only_features_of_every_distribution(rviz):
     classes = [display["Class"] for display in rviz["Displays"]] + [rviz["Views"]["Current"]["Class"]]
     known = ("Axes", "TF", "PointCloud2", "LaserScan", "Image", "Orbit")
     assert set(classes) == {f"rviz_default_plugins/{name}" for name in known}
 
 
-def test_rviz_cuts_no_image_range_to_nothing(rviz):
-    """From Jazzy on, RViz casts a fixed range, and the result of a median window, to whole numbers."""
+def test_rviz_does_not_truncate_an_image_range_to_zero(rviz):
+    """RViz 14 truncates a fixed range, and the output of a median window, to integers."""
     images = [display for display in rviz["Displays"] if display["Class"].endswith("/Image")]
     for display in (display for display in images if display["Name"] != "Image"):
         if display["Normalize Range"]:
@@ -166,8 +166,8 @@ def test_rvizs_fixed_frame_is_the_demos_and_depths_default(rviz):
     assert depth["fixed_frame"].elts[0].value == frame
 
 
-def test_launch_files_load_nothing_heavy_of_ours():
-    """They run in the interpreter of `ros2`, which may lack what the nodes' own environment has."""
+def test_launch_files_import_no_heavy_modules():
+    """They run in the interpreter of `ros2`, which may lack the packages of the nodes' environment."""
     modules = {
         node.module
         for path in LAUNCH_FILES

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# nothing of ours is imported where PyTorch is missing
+# the package is not imported if PyTorch is missing
 import copy
 import dataclasses
 
@@ -46,9 +46,9 @@ def take_steps(network, steps=3):
         optimizer.step()
 
 
-def test_unknown_backbone_answers_with_those_that_exist():
+def test_an_unknown_backbone_lists_the_known_ones():
     with pytest.raises(
-        Clip2DepthError, match="'vit': known ones are MobileCLIP2-S0, ViT-B-16-quickgelu, mini"
+        Clip2DepthError, match="'vit'; known backbones: MobileCLIP2-S0, ViT-B-16-quickgelu, mini"
     ):
         find_backbone("vit")
 
@@ -79,7 +79,7 @@ def test_depth_is_metric_positive_and_of_the_images_size(network):
     assert depth.min() >= network.depth_range[0] and depth.max() <= network.depth_range[1]
 
 
-def test_bytes_and_normalised_floats_are_the_same_image(network):
+def test_bytes_and_normalized_floats_are_the_same_image(network):
     image = some_images()
     mean, std = (torch.tensor(v)[:, None, None] for v in (network.backbone.mean, network.backbone.std))
     normalised = (image.permute(0, 3, 1, 2) / 255 - mean) / std
@@ -129,7 +129,7 @@ def test_cached_embedding_equals_the_live_one(network):
     torch.testing.assert_close(network(image), live, rtol=1e-6, atol=0)
     assert network.text_tower is None and network.mirror is None
     assert not any("text_tower" in k or "mirror" in k for k in network.state_dict())
-    with pytest.raises(Clip2DepthError, match="no longer held"):
+    with pytest.raises(Clip2DepthError, match="was dropped"):
         network.embedding()
 
 
@@ -160,7 +160,7 @@ def test_the_papers_network_trains_about_1_2_million_parameters():
     assert network.eval()(some_images(1)).shape == (1, 64, 96)
 
 
-def test_checkpoint_comes_back_and_names_its_clip(network, tmp_path):
+def test_checkpoint_round_trip_with_its_clip(network, tmp_path):
     take_steps(network, 1)
     clip = create_clip(find_backbone("mini"))
     write_tensors(tmp_path / "clip.safetensors", clip.state_dict(), {})
@@ -186,18 +186,18 @@ def test_broken_checkpoints_are_errors_that_name_the_file(tmp_path):
     with pytest.raises(Clip2DepthError, match=r"torn.safetensors is not a readable safetensors file"):
         load_checkpoint(tmp_path / "torn.safetensors")
     write_tensors(tmp_path / "other.safetensors", {"a": torch.zeros(1)}, {})
-    with pytest.raises(Clip2DepthError, match=r"no clip2depth checkpoint: .*other.safetensors"):
+    with pytest.raises(Clip2DepthError, match=r"not a clip2depth checkpoint: .*other.safetensors"):
         load_checkpoint(tmp_path / "other.safetensors")
 
 
-def test_impossible_depth_range_is_refused(network):
+def test_invalid_depth_range_is_rejected(network):
     clip = create_clip(network.backbone)
     with pytest.raises(Clip2DepthError, match="depth range"):
         type(network)(clip, dataclasses.replace(network.backbone), depth_range=(2.0, 1.0))
 
 
-def test_the_sentence_stands_where_the_mirror_does(network):
-    """That is, its own embedding, scaled as the mirror's is, and never trained."""
+def test_the_sentence_replaces_the_mirror(network):
+    """That is, its own embedding, scaled like the mirror's, and never trained."""
     clip = create_clip(network.backbone).eval()
     told = type(network)(clip, network.backbone, size=SIZE, condition="sentence")
     with torch.no_grad():
@@ -209,7 +209,7 @@ def test_the_sentence_stands_where_the_mirror_does(network):
     assert torch.equal(told.mirror.tokens, before) and "mirror.tokens" in told.trainable_state()
 
 
-def test_a_random_mirror_stays_as_it_began(network):
+def test_a_random_mirror_is_not_trained(network):
     frozen = create_network("mini", weights=None, size=SIZE, condition="random")
     before = frozen.mirror.tokens.clone()
     take_steps(frozen)
@@ -234,8 +234,8 @@ def test_conditions_begin_with_the_same_decoder():
             assert torch.equal(value, first.setdefault(name, value)), (condition, name)
 
 
-def test_an_unknown_condition_is_refused():
+def test_an_unknown_condition_is_rejected():
     with pytest.raises(
-        Clip2DepthError, match="unknown condition 'words': known ones are mirror, random, sentence, none"
+        Clip2DepthError, match="unknown condition 'words'; known conditions: mirror, random, sentence, none"
     ):
         create_network("mini", weights=None, size=SIZE, condition="words")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# ruff: noqa: E402  # nothing of ours is imported where PyTorch is missing
+# ruff: noqa: E402  # the package is not imported if PyTorch is missing
 import pytest
 
 torch = pytest.importorskip("torch", reason="the network needs PyTorch")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# nothing of ours is imported where PyTorch is missing
+# the package is not imported if PyTorch is missing
 import pytest
 
 pytest.importorskip("torch", reason="the network needs PyTorch")
@@ -53,14 +53,14 @@ def test_vit_taps_are_the_tokens_that_open_clip_computes():
 def test_vit_position_embedding_is_interpolated_in_its_own_directions():
     visual = small_vit()
     grid = visual.positional_embedding.detach()[1:].reshape(4, 4, 48)
-    with torch.no_grad():  # an embedding that varies from row to row and nowhere else
+    with torch.no_grad():  # an embedding that varies only from row to row
         visual.positional_embedding[1:] = grid[:, :1].expand(4, 4, 48).reshape(16, 48)
     wide = create_image_tower(visual, ["block0"], (48, 128)).positional_embedding[1:].reshape(3, 8, 48)
     torch.testing.assert_close(wide, wide[:, :1].expand_as(wide), atol=1e-6, rtol=1e-5)
     assert (wide[0] - wide[2]).abs().max() > 1e-3
 
 
-def test_vit_holds_no_block_beyond_its_deepest_tap():
+def test_vit_keeps_no_block_beyond_its_deepest_tap():
     assert len(create_image_tower(small_vit(), ["block1", "block3"], (64, 64)).blocks) == 4
 
 
@@ -85,7 +85,7 @@ def test_modified_resnet_taps_are_open_clips_intermediates():
         torch.testing.assert_close(ours, theirs)
 
 
-def test_building_a_tower_leaves_batch_statistics_and_modes_alone():
+def test_building_a_tower_changes_neither_batch_statistics_nor_modes():
     visual = small_resnet().train()
     before = {k: v.clone() for k, v in visual.state_dict().items()}
     create_image_tower(visual, ["layer1"], (64, 64))
@@ -129,18 +129,18 @@ def test_mobileclip2_taps_at_a_size_that_is_not_square():
 @pytest.mark.parametrize(("taps", "size", "message"), [
     (["block5"], (64, 64), "block5.*block0 .. block4"),
     (["layer1"], (64, 64), "no tap 'layer1'"),
-    (["block1"], (64, 60), "60x64 is no multiple of the patch size 16x16"),
+    (["block1"], (64, 60), "60x64 is not a multiple of the patch size 16x16"),
 ])  # fmt: skip
-def test_vit_refuses_what_it_cannot_tap(taps, size, message):
+def test_vit_rejects_unsupported_taps(taps, size, message):
     with pytest.raises(Clip2DepthError, match=message):
         create_image_tower(small_vit(), taps, size)
 
 
-def test_pyramid_refuses_a_size_that_its_strides_do_not_divide():
-    with pytest.raises(Clip2DepthError, match="90x64 is no multiple of 32"):
+def test_pyramid_rejects_a_size_that_its_strides_do_not_divide():
+    with pytest.raises(Clip2DepthError, match="90x64 is not a multiple of 32"):
         create_image_tower(small_resnet(), ["layer1", "layer4"], (64, 90))
 
 
-def test_other_towers_are_refused_by_name():
+def test_other_towers_are_rejected_by_name():
     with pytest.raises(Clip2DepthError, match="Linear is not supported"):
         create_image_tower(torch.nn.Linear(1, 1), ["x"], (64, 64))

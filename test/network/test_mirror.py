@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# nothing of ours is imported where PyTorch is missing
-"""The mirror's exact property: set to a prompt's own token embeddings, it is that prompt."""
+# the package is not imported if PyTorch is missing
+"""The mirror's exact property: with a prompt's own token embeddings, it is equal to that prompt."""
 
 import pytest
 
@@ -49,16 +49,16 @@ def test_mirror_of_a_prompts_tokens_is_that_prompt(kind, text, prompt):
     torch.testing.assert_close(TextTower(clip)(embedding), clip.encode_text(tokens)[0], atol=1e-6, rtol=1e-5)
 
 
-def test_mirror_normalises_to_unit_mean_square():
+def test_mirror_normalizes_to_unit_mean_square():
     tower = TextTower(small_clip())
     assert Mirror(tower, 8)(tower).square().mean().item() == pytest.approx(1.0, rel=1e-5)
 
 
-def test_as_many_tokens_as_fit():
+def test_number_of_tokens_is_limited():
     tower = TextTower(small_clip())
     assert Mirror(tower).tokens.shape == (22, 32)
     assert Mirror(tower, 5).tokens.shape == (5, 32)
-    with pytest.raises(Clip2DepthError, match="23 mirror tokens do not fit: this text tower holds 22"):
+    with pytest.raises(Clip2DepthError, match="23 mirror tokens do not fit: this text tower has room for 22"):
         tower(torch.zeros(23, 32))
 
 
@@ -70,11 +70,11 @@ def test_every_token_gets_a_gradient_through_the_frozen_tower():
     assert all(p.grad is None for p in tower.parameters())
 
 
-def test_the_vocabulary_is_not_held():
+def test_the_vocabulary_is_not_kept():
     tower = TextTower(small_clip())
     assert max(t.numel() for t in tower.state_dict().values()) < 49408
 
 
-def test_a_text_tower_that_does_not_pool_at_eos_is_refused():
+def test_a_text_tower_that_does_not_pool_at_eos_is_rejected():
     with pytest.raises(Clip2DepthError, match="pools by 'last'"):
         TextTower(small_clip(CustomTextCLIP, pool_type="last"))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A clean copy of the package's sources, to build from."""
+"""A clean copy of the package's sources for builds."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# what the build reads, and nothing that the working tree may hold besides
+# the files that the build reads, and nothing else from the working tree
 FOLDERS = ("clip2depth_ros", "cmake", "config", "launch", "msg")
 FILES = (
     "CHANGELOG.rst",
@@ -33,7 +33,7 @@ def root() -> Path:
 
 @pytest.fixture(scope="module")
 def sources(tmp_path_factory) -> Path:
-    """A copy of the package's sources, without anything built; one for all tests of a file."""
+    """A copy of the package's sources without build products; one for all tests of a file."""
     copy = tmp_path_factory.mktemp("sources")
     for name in FOLDERS:
         shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))

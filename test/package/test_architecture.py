@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""docs/architecture.md describes the tree as it is."""
+"""docs/architecture.md matches the tree."""
 
 import re
 from pathlib import Path
@@ -13,7 +13,7 @@ def rooms() -> set[str]:
     return found | {path.stem for path in (ROOT / "clip2depth_ros").glob("*.py")} - {"__init__", "__main__"}
 
 
-def test_every_room_has_its_line_and_no_other():
+def test_every_room_has_one_line():
     table = TEXT[TEXT.index("## Rooms") : TEXT.index("## How to add")]
     names = [
         name
@@ -24,7 +24,7 @@ def test_every_room_has_its_line_and_no_other():
     assert sorted(names) == sorted(rooms())
 
 
-def test_every_file_that_it_names_is_there():
+def test_every_named_file_exists():
     named = set(re.findall(r"`((?:\w+/)+[\w.]*|\w+\.(?:py|md))`|\]\(([\w/.]+)\)", TEXT))
     named = {path for pair in named for path in pair if path}
     assert len(named) > 15

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""colcon builds the package, here against the ROS 2 wheels of PyPI, and what it installs runs."""
+"""colcon builds the package, here against the ROS 2 wheels from PyPI, and the installed package runs."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The Dockerfiles, read without building them: what they copy exists, what they install is what is needed."""
+"""Static checks of the Dockerfiles: copied files exist, installed packages are the required ones."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 FILES = sorted((ROOT / "docker").glob("Dockerfile.*"))
 
-# What building and launching takes beside the package's own dependencies.
+# Packages for building and launching, in addition to the package's own dependencies.
 TOOLS = {"g++", "python3-dev", "python3-venv", "python3-colcon-common-extensions"}
-BASE = {"ros-base"}  # the ROS of an image that has none
+BASE = {"ros-base"}  # ROS for an image without it
 EXTRAS = {"Dockerfile.desktop": "rtx", "Dockerfile.l4t": "gpu"}  # TensorRT itself comes with JetPack
 
 
 def instructions(path: Path) -> list[tuple[str, str]]:
-    """(keyword, rest) of every instruction, its lines joined and its comments gone."""
+    """(keyword, rest) of every instruction, with joined lines and without comments."""
     lines = [line for line in path.read_text().splitlines() if not line.lstrip().startswith("#")]
     text = re.sub(r"\\\n\s*", " ", "\n".join(lines))
     return [tuple(line.split(None, 1)) for line in text.splitlines() if line.strip()]
 
 
 def apt_packages(path: Path) -> set[str]:
-    """What apt-get installs; a ROS package by its name after the distribution."""
+    """Packages installed by apt-get; a ROS package by its name after the distribution."""
     found = set()
     for keyword, rest in instructions(path):
         if keyword == "RUN":
@@ -40,7 +40,7 @@ def apt_packages(path: Path) -> set[str]:
 
 
 def pip_packages(path: Path) -> set[str]:
-    """What pip installs, by bare name."""
+    """Packages installed by pip, by bare name."""
     found = set()
     for keyword, rest in instructions(path):
         for words in re.findall(r"pip install ([^&|;]*)", rest) if keyword == "RUN" else ():
@@ -58,14 +58,14 @@ def bare(requirement: str) -> str:
 
 
 def wanted_of_apt() -> set[str]:
-    """What package.xml says, tests left out, in apt's spelling."""
+    """Dependencies in package.xml without tests, in apt's spelling."""
     package = xml.parse(ROOT / "package.xml").getroot()
     kinds = ("buildtool_depend", "depend", "exec_depend")
     return {entry.text.replace("_", "-") for kind in kinds for entry in package.iter(kind)}
 
 
 def wanted_of_pip(name: str) -> tuple[set[str], set[str]]:
-    """What setup.py requires and ROS's and apt's packages do not bring, and the extra."""
+    """Requirements of setup.py that are not provided by ROS or apt packages, and the extra."""
     text = (ROOT / "setup.py").read_text()
     listed = text.partition("install_requires=[")[2].partition("]")[0]
     required = {bare(name) for name in re.findall(r'"([^"]+)"', listed)}
@@ -76,7 +76,7 @@ def wanted_of_pip(name: str) -> tuple[set[str], set[str]]:
     return required - apt, {bare(name) for name in re.findall(r'"([^"]+)"', extra[1])}
 
 
-def test_there_is_one_for_a_jetson_and_one_for_a_desktop():
+def test_one_dockerfile_for_jetson_and_one_for_desktop():
     assert [path.name for path in FILES] == ["Dockerfile.desktop", "Dockerfile.l4t"]
 
 
@@ -90,19 +90,19 @@ class TestFile:
             assert (ROOT / name).exists(), f"{path.name} copies {name}"
             assert Path(name).parts[0] not in ignored
 
-    def test_what_colcon_builds_is_copied(self, path):
+    def test_all_inputs_of_colcon_are_copied(self, path):
         copies = [rest.split()[:-1] for keyword, rest in instructions(path) if keyword == "COPY"]
         copied = {name for names in copies for name in names}
         built = {"CMakeLists.txt", "package.xml", "cmake", "msg", "launch", "config", "clip2depth_ros"}
         assert copied >= built
 
-    def test_apt_brings_what_package_xml_names_and_no_more(self, path):
+    def test_apt_installs_exactly_the_packages_of_package_xml(self, path):
         found = apt_packages(path)
         assert wanted_of_apt() - found == set()
         assert found - wanted_of_apt() - TOOLS - BASE == set()
         assert found >= TOOLS
 
-    def test_pip_brings_what_the_package_and_its_extra_need_and_no_more(self, path):
+    def test_pip_installs_exactly_the_requirements_and_the_extra(self, path):
         required, extra = wanted_of_pip(EXTRAS[path.name])
         found = pip_packages(path)
         assert required - found == set()
@@ -117,7 +117,7 @@ class TestFile:
             if keyword == "ADD":
                 assert rest.split()[0] == "https://raw.githubusercontent.com/ros/rosdistro/master/ros.key"
 
-    def test_the_engines_lie_where_the_cache_is(self, path, monkeypatch):
+    def test_the_engines_are_in_the_cache_folder(self, path, monkeypatch):
         from clip2depth_ros.engines.cache import default_cache
 
         words = dict(
@@ -138,14 +138,14 @@ class TestFile:
                 assert checked.returncode == 0, checked.stderr
 
 
-def test_the_entry_is_a_program_that_bash_reads():
+def test_the_entry_point_is_a_valid_bash_program():
     entry = ROOT / "docker" / "entrypoint.sh"
     assert os.access(entry, os.X_OK)
     assert subprocess.run(["bash", "-n", entry], capture_output=True).returncode == 0
 
 
-def test_the_entry_runs_what_it_is_given(tmp_path):
-    """With a ROS and a workspace that only say that they were sourced."""
+def test_the_entry_point_runs_its_arguments(tmp_path):
+    """With a ROS and a workspace that only report that they were sourced."""
     text = (ROOT / "docker" / "entrypoint.sh").read_text()
     for name in ("/opt/ros", "/opt/clip2depth"):
         assert name in text

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What really has to be installed: modules imported in a fresh Python that lacks the heavy guests.
+"""Required packages: modules imported in a new Python without the heavy packages.
 
-test/test_floors.py reads the same rule from the sources; this holds it for what those imports bring along.
+test/test_floors.py checks the same rule in the sources; this test includes indirect imports.
 """
 
 from __future__ import annotations
@@ -15,8 +15,6 @@ import pytest
 TORCH = {"torch", "torchvision", "open_clip", "safetensors", "accelerate", "tensorboard"}
 TORCH_ROOMS = ("network/", "training/", "adaptation/", "export/exporter.py")
 ROS = {"rclpy", "cv_bridge", "ament_index_python", "rosidl_runtime_py", "std_msgs", "sensor_msgs"}
-# A bag holds messages: its reader borrows the node's codec, which imports no ROS itself.
-CODEC = {"ros.camera_info", "ros.messages"}
 
 
 def run_path(root: Path) -> set[str]:
@@ -30,8 +28,8 @@ def run_path(root: Path) -> set[str]:
     }
 
 
-def complaint(root: Path, names: set[str], without: set[str]) -> str:
-    """What a fresh Python without the packages `without` says on importing the modules; "" if nothing."""
+def import_error(root: Path, names: set[str], without: set[str]) -> str:
+    """Error output of a new Python without the packages `without` on importing the modules; "" if none."""
     code = f"""
 import importlib, sys
 for name in {sorted(without)}:
@@ -48,15 +46,15 @@ for name in {sorted(names)}:
 def test_the_run_path_imports_without_torch(root):
     pytest.importorskip("rclpy", reason="rclpy is not installed")
     names = run_path(root)
-    assert "ros.depth_node" in names
-    assert complaint(root, names, TORCH) == ""
+    assert "ros.nodes.depth_node" in names
+    assert import_error(root, names, TORCH) == ""
 
 
-def test_everything_but_the_nodes_imports_without_ros(root):
+def test_all_modules_except_the_nodes_import_without_ros(root):
     names = {name for name in run_path(root) if name.split(".")[0] != "ros"}
-    assert "commands.run" in names
-    assert complaint(root, names | CODEC, ROS | TORCH) == ""
+    assert {"commands.run", "io.messages.images"} <= names
+    assert import_error(root, names, ROS | TORCH) == ""
 
 
-def test_a_missing_package_is_noticed(root):
-    assert "numpy" in complaint(root, {"camera.pinhole"}, {"numpy"})
+def test_a_missing_package_is_detected(root):
+    assert "numpy" in import_error(root, {"camera.pinhole"}, {"numpy"})

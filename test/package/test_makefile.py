@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""make does what has changed and nothing else; a machine that lacks something is told what."""
+"""make rebuilds only what has changed; on an incomplete machine it reports what is missing."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ def make(folder, *arguments) -> subprocess.CompletedProcess:
 
 @pytest.fixture
 def tree(sources, tmp_path) -> Path:
-    """The sources as a fresh clone has them, for one test."""
+    """The sources as in a fresh clone, for one test."""
     return shutil.copytree(sources, tmp_path / "tree", ignore=shutil.ignore_patterns("clip2depth_ros"))
 
 
 @pytest.fixture
 def installed(tree) -> Path:
-    """The same with the stamps of a finished set-up, which are newer than every file."""
+    """The same with the stamps of a finished setup, which are newer than every file."""
     stamps = [tree / ".venv" / name for name in (".created", ".build", ".demo", ".test")]
     stamps.append(tree / ".venv-colcon" / ".ready")
     now = time.time() + 60
@@ -63,13 +63,13 @@ def test_a_change_of_what_is_built_installs_again(installed, changed):
     assert "-m venv" not in plan
 
 
-def test_the_demo_does_without_pytorch(tree):
+def test_the_demo_needs_no_pytorch(tree):
     plan = make(tree, "--dry-run", "demo", "INPUT=my film.mp4").stdout
     assert 'clip2depth demo --input "my film.mp4"' in plan
     assert "train" not in plan
 
 
-def test_a_wrong_python_is_one_clear_sentence(tree):
+def test_a_wrong_python_gives_one_clear_sentence(tree):
     done = make(tree, "demo", "PYTHON=python2.7-that-is-not-here")
     assert done.returncode != 0
     assert "needs Python 3.10 to 3.13" in done.stderr
@@ -85,6 +85,6 @@ def test_missing_packages_are_named(root, monkeypatch):
     missing = missing_packages.missing_packages()
     assert {"g++", "libegl1", "libgl1"} <= set(missing)
 
-    # OSMesa alone is enough to render
+    # OSMesa alone is enough for rendering
     monkeypatch.setattr(missing_packages, "find_library", {"OSMesa": "libOSMesa.so.8"}.get)
     assert "libegl1" not in missing_packages.missing_packages()

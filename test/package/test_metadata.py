@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""package.xml, pip's metadata, the changelog and the imports tell one story."""
+"""package.xml, pip's metadata, the changelog and the imports are consistent."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ import pytest
 
 import clip2depth_ros
 
-# rosdep keys of what the package imports under another name
+# rosdep keys of packages that are imported under another name
 ROSDEP = {
     "cv2": "python3-opencv",
     "numpy": "python3-numpy",
     "tqdm": "python3-tqdm",
     "yaml": "python3-yaml",
 }
-# run dependencies that have no rosdep key; the README says how they get beside a ROS installation
+# run dependencies without a rosdep key; the README describes their installation beside ROS
 PIP_ONLY = {"openvino", "rosbags", "lz4"}  # lz4: rosbags needs it
-# what the extras bring: training, the simulator, the viewer, 8 bits
+# packages of the extras: training, the simulator, the viewer, 8 bits
 EXTRAS = {"torch", "torchvision", "open_clip", "timm", "safetensors", "onnx", "onnxscript", "mujoco", "rerun"}
 EXTRAS |= {"h5py", "scipy", "matplotlib", "accelerate", "onnx2torch", "filelock", "nncf", "triton"}
 
@@ -83,10 +83,10 @@ def test_everything_imported_is_declared(root, package):
 
 
 def test_ros_wheels_cover_the_message_packages(root, ros_wheels):
-    """What package.xml asks of a ROS installation, pip gets from PyPI, except what PyPI does not have."""
+    """pip gets from PyPI what package.xml requires of a ROS installation, except what PyPI lacks."""
     wheels = {re.split(r"[<>=~]", name)[0] for name in ros_wheels.run_requirements()}
     node_imports = set()
-    optional = {"tf2_msgs"}  # no wheel of it; the node does without, and says so
+    optional = {"tf2_msgs"}  # no wheel exists; the node runs without it and reports this
     for path in (root / "clip2depth_ros" / "ros").glob("*.py"):
         node_imports |= imports_of(path)
     node_imports -= optional
@@ -97,7 +97,7 @@ def test_ros_wheels_cover_the_message_packages(root, ros_wheels):
 
 @pytest.fixture
 def ros_wheels(root, monkeypatch):
-    """The choice of wheels, in an environment without any and without a wish."""
+    """The selection of wheels, in an environment without wheels and without a preference."""
     monkeypatch.syspath_prepend(str(root / "cmake"))
     import ros_wheels
 
@@ -133,13 +133,13 @@ def test_installed_wheels_are_found_where_pip_hides_them(root, monkeypatch, tmp_
     assert ros_wheels.installed_distribution() == "jazzy"
 
 
-def test_a_distribution_that_cannot_be_had_is_refused(ros_wheels, monkeypatch):
+def test_an_unavailable_distribution_is_rejected(ros_wheels, monkeypatch):
     monkeypatch.setenv("CLIP2DEPTH_ROS", "galactic")
     with pytest.raises(ValueError, match=r"'galactic'.*kilted, jazzy"):
         ros_wheels.distribution()
     monkeypatch.setenv("CLIP2DEPTH_ROS", "jazzy")
     monkeypatch.setattr(ros_wheels, "installed_distribution", lambda: "kilted")
-    with pytest.raises(ValueError, match=r"this environment has ROS 2 kilted: take a new environment"):
+    with pytest.raises(ValueError, match=r"this environment has ROS 2 kilted: use a new environment"):
         ros_wheels.distribution()
 
 
@@ -150,7 +150,7 @@ def test_a_machine_without_ros_wheels_gets_the_package_without_ros(ros_wheels, m
     monkeypatch.setenv("CLIP2DEPTH_ROS", "kilted")
     with pytest.raises(ValueError, match=r"for x86_64 only, not for aarch64: build with colcon"):
         ros_wheels.distribution()
-    # should there be wheels one day, whoever installed them gets the messages
+    # if wheels exist one day, the messages are built against the installed ones
     monkeypatch.setattr(ros_wheels, "installed_distribution", lambda: "kilted")
     assert ros_wheels.distribution() == "kilted"
 
@@ -162,7 +162,7 @@ def test_ros_can_be_left_out_anywhere(ros_wheels, monkeypatch):
     assert ros_wheels.run_requirements() == ros_wheels.build_requirements() == []
 
 
-def test_messages_say_what_their_fields_mean(root):
+def test_message_fields_are_documented(root):
     for path in (root / "msg").glob("*.msg"):
         block_has_comment = False
         for line in path.read_text().splitlines():

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The blocks for nav2: what they say of this node is true, and they name nothing that nav2 does not know."""
+"""The configuration for nav2: its values match this node, and its names are known to nav2."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from clip2depth_ros.ros.parameters.depth_settings import DepthSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# Parameters of a costmap's observation source and of a collision monitor's, as nav2 declares them.
+# Parameters of the observation sources of a costmap and of a collision monitor, as declared by nav2.
 LAYER = [
     "plugin",
     "enabled",
@@ -77,7 +77,7 @@ def monitor(blocks):
     return blocks["collision_monitor"]["ros__parameters"]
 
 
-def test_every_name_is_one_of_nav2(layer, voxels, monitor):
+def test_every_name_is_known_to_nav2(layer, voxels, monitor):
     scan, points = layer["clip2depth_scan"], monitor["clip2depth_points"]
     assert set(layer) <= {*LAYER, "clip2depth_scan"} and set(scan) <= set(LAYER_SOURCE)
     assert set(monitor) <= {*MONITOR, "clip2depth_points", "stop"} and set(points) <= set(MONITOR_SOURCE)
@@ -86,7 +86,7 @@ def test_every_name_is_one_of_nav2(layer, voxels, monitor):
     assert set(voxels["clip2depth_points"]) <= set(LAYER_SOURCE)
 
 
-def test_sources_are_the_topics_and_types_that_the_node_has(layer, voxels, monitor):
+def test_sources_are_topics_and_types_of_the_node(layer, voxels, monitor):
     node = (ROOT / "docs" / "node.md").read_text(encoding="utf-8")
     for name, source, kind in (
         (layer["observation_sources"], layer["clip2depth_scan"], "LaserScan"),
@@ -100,7 +100,7 @@ def test_sources_are_the_topics_and_types_that_the_node_has(layer, voxels, monit
     assert monitor["clip2depth_points"]["type"] == "pointcloud"
 
 
-def test_what_is_free_clears_and_is_not_marked_at_the_scan_s_end(layer):
+def test_free_directions_clear_and_are_not_marked_at_the_scans_end(layer):
     """nav2 puts +inf just before the scan's range_max, as if it were an obstacle there."""
     scan = layer["clip2depth_scan"]
     assert scan["inf_is_valid"] and scan["clearing"] and scan["marking"]
@@ -109,15 +109,15 @@ def test_what_is_free_clears_and_is_not_marked_at_the_scan_s_end(layer):
 
 
 def test_the_floor_clears_and_does_not_mark(voxels):
-    """A source's limits keep points from clearing, too; the layer's keep them from marking alone."""
+    """A source's height limits also prevent clearing; the layer's limits prevent only marking."""
     source, settings = voxels["clip2depth_points"], DepthSettings().scan
     assert source["min_obstacle_height"] < 0 < voxels["min_obstacle_height"] == settings.min_height
     assert source["max_obstacle_height"] > voxels["max_obstacle_height"] == settings.max_height
-    # nav2 has 16 voxels at most, and clears nothing for a camera above them.
+    # nav2 has at most 16 voxels, and does not clear for a camera above them.
     assert voxels["z_voxels"] * voxels["z_resolution"] > settings.max_height and voxels["z_voxels"] <= 16
 
 
-def test_the_monitor_s_band_is_the_scan_s(monitor):
+def test_the_monitors_height_band_is_the_scans(monitor):
     points, settings = monitor["clip2depth_points"], DepthSettings()
     assert (points["min_height"], points["max_height"]) == (
         settings.scan.min_height,

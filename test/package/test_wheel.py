@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What pip installs is what colcon installs: package, programs, messages, launch and config files."""
+"""pip installs the same as colcon: package, programs, messages, launch and config files."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ NODES = {"depth_node", "depth_nodes", "camera_node", "adapt_node"}
 
 @pytest.fixture(scope="module")
 def wheel(sources) -> Path:
-    """The wheel, built without network against this environment's ROS wheels."""
+    """The wheel, built without network against the ROS wheels of this environment."""
     pip = [sys.executable, "-m", "pip", "wheel", "--no-build-isolation", "--no-deps", "--no-index"]
     done = subprocess.run([*pip, "-w", "dist", "."], cwd=sources, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -43,7 +43,7 @@ def wheel(sources) -> Path:
 
 @pytest.fixture(scope="module")
 def files(wheel) -> set[str]:
-    """Names of the files in the wheel; those for the environment's prefix begin with PREFIX/."""
+    """Names of the files in the wheel; files for the environment's prefix begin with PREFIX/."""
     prefix = f"clip2depth_ros-{clip2depth_ros.__version__}.data/data/"
     with zipfile.ZipFile(wheel) as archive:
         return {name.replace(prefix, "PREFIX/") for name in archive.namelist()}
@@ -51,7 +51,7 @@ def files(wheel) -> set[str]:
 
 @pytest.fixture(scope="module")
 def environment(wheel, tmp_path_factory) -> Path:
-    """A virtual environment in which only the wheel is new; the rest is this environment's."""
+    """A virtual environment with the wheel; all other packages are this environment's."""
     folder = tmp_path_factory.mktemp("environment")
     venv.create(folder, symlinks=True)
     paths = sysconfig.get_paths(vars={"base": str(folder), "platbase": str(folder)})
@@ -60,13 +60,13 @@ def environment(wheel, tmp_path_factory) -> Path:
         [*pip, "--no-index", "--no-deps", str(wheel)], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    # this adds the packages of this environment, but not what its own .pth files add, the sources among them
+    # this adds the packages of this environment, but not the targets of its .pth files such as the sources
     Path(paths["purelib"], "outer.pth").write_text(sysconfig.get_path("purelib"))
     return folder
 
 
 def run(environment: Path, *command: str) -> subprocess.CompletedProcess:
-    """Run a program of the environment away from the sources, with the ROS wheels' libraries in reach."""
+    """Run a program of the environment outside the sources, with the ROS wheels' libraries available."""
     variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     libraries = [environment / "lib", Path(sys.prefix) / "lib"]
     libraries += sorted(Path(sysconfig.get_path("purelib")).glob("ros_*.libs"))
@@ -110,12 +110,12 @@ def test_ros_finds_the_package(files):
     assert {f"{share}/package.xml", f"{share}/msg/DepthQuality.msg"} <= files
     assert {f"PREFIX/lib/clip2depth_ros/{name}" for name in NODES} <= files
     assert {"clip2depth_ros/msg/__init__.py", "clip2depth_ros/msg/_depth_quality.py"} <= files
-    # the package's own __init__.py, not the empty one that the message generator writes
+    # the package's own __init__.py, not the empty one from the message generator
     assert [name for name in files if name.endswith("/clip2depth_ros/__init__.py")] == []
     assert "clip2depth_ros/__init__.py" in files
 
 
-def test_nothing_of_the_build_is_in_the_wheel(files):
+def test_no_build_products_in_the_wheel(files):
     assert [name for name in files if "__pycache__" in name or name.endswith((".c.o", "egg-info"))] == []
     assert [name for name in files if name.startswith(("test/", "cmake/", "build/"))] == []
 
@@ -156,7 +156,7 @@ def test_installed_programs_run(environment):
     assert clip2depth_ros.__version__ in done.stdout
     for name in sorted(NODES):
         assert os.access(environment / "lib" / "clip2depth_ros" / name, os.X_OK)
-        # an argument that no ROS program takes is refused by rclpy itself, long after everything was imported
+        # rclpy rejects an invalid argument, long after all imports
         cameras = ["front"] if name == "depth_nodes" else []
         done = run(environment, f"lib/clip2depth_ros/{name}", *cameras, "--ros-args", "--not-an-argument")
         assert done.returncode != 0
@@ -165,7 +165,7 @@ def test_installed_programs_run(environment):
 
 @pytest.fixture(scope="module")
 def wheel_without_ros(sources, tmp_path_factory) -> Path:
-    """What pip builds on Arm, or with CLIP2DEPTH_ROS=none, from a tree in which nothing was built before."""
+    """What pip builds on Arm, or with CLIP2DEPTH_ROS=none, from a clean tree."""
     folder = tmp_path_factory.mktemp("without_ros")
     tree = shutil.copytree(
         sources, folder / "tree", ignore=shutil.ignore_patterns("build", "dist", "*.egg-info")
@@ -192,7 +192,7 @@ def test_without_ros_the_wheel_is_the_python_package_for_every_machine(wheel_wit
     assert [line for line in running if line.startswith("ros-")] == []
 
 
-def test_without_ros_a_node_ends_with_one_sentence(wheel_without_ros, tmp_path):
+def test_without_ros_a_node_exits_with_one_sentence(wheel_without_ros, tmp_path):
     with zipfile.ZipFile(wheel_without_ros) as archive:
         archive.extractall(tmp_path)
     for hidden, what in (("rclpy", "no ROS 2"), ("clip2depth_ros.msg", "no messages of this package")):

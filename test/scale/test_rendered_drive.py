@@ -9,7 +9,7 @@ import pytest
 from clip2depth_ros.images.frame import Floor
 from clip2depth_ros.scale import ScaleEstimator, ScaleSettings, sample_ranges
 from clip2depth_ros.simulation import Drive
-from clip2depth_ros.simulation.photography.depth_noise import Flicker
+from clip2depth_ros.simulation.photography.depth_noise import DepthNoise
 from clip2depth_ros.stabilizer import Stabilizer
 
 FPS, SECONDS, FACTOR = 12.0, 7.0, 0.6
@@ -19,7 +19,7 @@ FPS, SECONDS, FACTOR = 12.0, 7.0, 0.6
 @pytest.mark.skipif(find_spec("mujoco") is None, reason="MuJoCo is not installed (the sim extra)")
 def test_each_source_finds_the_factor_behind_the_stabilizer(world):
     drive = Drive(4, 160, 120, FPS, seconds=SECONDS)
-    stabilizer, flicker, rng = Stabilizer(), Flicker(1), np.random.default_rng(2)
+    stabilizer, depth_noise, rng = Stabilizer(), DepthNoise(1), np.random.default_rng(2)
     estimators, wheels, last = {}, np.eye(4), None
     found = {"height": [], "odometry": [], "ranges": []}
     for index, frame in enumerate(drive):
@@ -33,7 +33,7 @@ def test_each_source_finds_the_factor_behind_the_stabilizer(world):
             step[:3, 3] *= 1 + 0.05 * rng.standard_normal()
             wheels = wheels @ step
         last = frame.pose
-        raw = flicker(frame.depth) * np.float32(FACTOR)
+        raw = depth_noise(frame.depth) * np.float32(FACTOR)
         stable = stabilizer.update(raw, frame.image, frame.camera, frame.stamp)
         for source, estimator in estimators.items():
             scale = estimator.update(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The simulator's tests need MuJoCo (the sim extra); some of its tests need no OpenGL."""
+"""The simulator's tests need MuJoCo (the sim extra); some need no OpenGL."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def renderer():
 
 @pytest.fixture
 def box_scene():
-    """Function that makes a lit scene of boxes: box_scene((centre, extent, rgb), ...) -> Scene."""
+    """Function that creates a lit scene of boxes: box_scene((center, extent, rgb), ...) -> Scene."""
 
     def make(*boxes) -> Scene:
         scene = Scene("test", 10.0, 10.0, 3.0)
-        for centre, extent, rgb in boxes:
-            scene.thing("box", 0, 0).box(centre, extent, Paint(rgb, specular=0.0, emission=1.0))
+        for center, extent, rgb in boxes:
+            scene.thing("box", 0, 0).box(center, extent, Paint(rgb, specular=0.0, emission=1.0))
         scene.lights = [Light((5.0, 0.0, 2.5), (0.0, 0.0, -1.0), (0.1, 0.1, 0.1))]
         scene.ambient = (0.0, 0.0, 0.0)
         scene.finish()
@@ -39,7 +39,7 @@ def box_scene():
 
 @pytest.fixture(scope="session")
 def extent():
-    """Function from parts to their exact lowest and highest corner: extent(parts) -> ((3,), (3,)), metres."""
+    """Function from parts to their exact lowest and highest corner: extent(parts) -> ((3,), (3,)), meters."""
 
     def reach(part) -> np.ndarray:
         radius, _, half = part.size

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The camera model moves image and depth alike, exposes as told, and is noisy where cameras are."""
+"""The camera model distorts image and depth alike, exposes to its target, and adds realistic noise."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ def rng():
     return np.random.default_rng(5)
 
 
-def grey(value: float) -> np.ndarray:
+def gray(value: float) -> np.ndarray:
     return np.full((HEIGHT, WIDTH, 3), value, np.float32)
 
 
-def flat_depth(metres: float = 2.0) -> np.ndarray:
-    return np.full((HEIGHT, WIDTH), metres, np.float32)
+def flat_depth(meters: float = 2.0) -> np.ndarray:
+    return np.full((HEIGHT, WIDTH), meters, np.float32)
 
 
 def gradient_scene() -> np.ndarray:
@@ -44,15 +44,15 @@ def test_no_look_changes_nothing(rng):
 
 @pytest.mark.parametrize("distortion", [-0.08, 0.0, 0.08])
 @pytest.mark.parametrize("shear", [-6.0, 0.0, 6.0])
-def test_lens_and_shutter_move_image_and_depth_together(rng, distortion, shear):
-    """White things are 4 m away and black ones 2 m: they still are after the picture is bent."""
+def test_lens_and_shutter_distort_image_and_depth_alike(rng, distortion, shear):
+    """White things are 4 m away and black ones 2 m: this is still true after the distortion."""
     rows, columns = np.mgrid[:HEIGHT, :WIDTH]
     far = (columns > 12) ^ (columns > 100) ^ (rows > 60)
     light = np.where(far[..., None], 255.0, 0.0).astype(np.float32) * np.ones(3, np.float32)
     depth = np.where(far, 4.0, 2.0).astype(np.float32)
     image, moved = expose(light, depth, SensorLook(distortion=distortion, shear=shear), rng)
     assert set(np.unique(moved)) == {2.0, 4.0}
-    # Where the nearest pixel changes, the interpolated one is half way.
+    # Where the nearest pixel changes, the interpolated one is halfway.
     whole = (image[..., 0] < 100) | (image[..., 0] > 155)
     assert whole.mean() > 0.9
     np.testing.assert_array_equal(moved[whole] == 4.0, image[..., 0][whole] > 127)
@@ -60,14 +60,14 @@ def test_lens_and_shutter_move_image_and_depth_together(rng, distortion, shear):
 
 
 @pytest.mark.parametrize(("distortion", "shear"), [(0.05, 0.0), (-0.05, 0.0), (0.02, 9.0), (-0.02, -9.0)])
-def test_a_bent_picture_has_no_border(distortion, shear):
+def test_a_distorted_image_has_no_border(distortion, shear):
     x, y = bent_grid(HEIGHT, WIDTH, distortion, shear)
     assert x.min() >= -1e-3 and x.max() <= WIDTH - 1 + 1e-3
     assert y.min() >= -1e-3 and y.max() <= HEIGHT - 1 + 1e-3
 
 
 def test_positive_distortion_is_barrel():
-    """A barrel's middle is larger than its edge: neighbours in the middle lie closer in the source."""
+    """A barrel's middle is larger than its edge: neighbors in the middle are closer in the source."""
     x, _ = bent_grid(HEIGHT, WIDTH, 0.05, 0.0)
     steps = np.diff(x[HEIGHT // 2])
     assert steps[WIDTH // 2] < steps[0]
@@ -79,8 +79,8 @@ def test_exposure_meets_its_target(rng, target):
     assert image.mean() / 255.0 == pytest.approx(target, abs=0.02)
 
 
-def test_exposure_stops_at_what_the_camera_can_do(rng):
-    image, _ = expose(grey(40), flat_depth(), SensorLook(target=0.9, max_gain=4.0), rng)
+def test_exposure_is_limited_by_the_camera(rng):
+    image, _ = expose(gray(40), flat_depth(), SensorLook(target=0.9, max_gain=4.0), rng)
     # Four times the light is twice the display value at gamma 2.
     assert image.mean() == pytest.approx(80.0, abs=1.5)
 
@@ -88,30 +88,30 @@ def test_exposure_stops_at_what_the_camera_can_do(rng):
 def test_noise_rises_with_gain(rng):
     look = SensorLook(shot_noise=0.01, read_noise=0.002, max_gain=64.0)
     darker = [
-        expose(grey(value), flat_depth(), replace(look, target=0.4), rng)[0].std() for value in (100, 50, 25)
+        expose(gray(value), flat_depth(), replace(look, target=0.4), rng)[0].std() for value in (100, 50, 25)
     ]
     assert darker[0] > 0.3
     assert darker[1] > 1.5 * darker[0]
     assert darker[2] > 1.5 * darker[1]
 
 
-def test_noise_is_neither_there_without_a_sensor_nor_twice_the_same():
+def test_noise_needs_a_sensor_and_is_never_the_same():
     look = SensorLook(shot_noise=0.01, read_noise=0.001)
-    clean = expose(grey(90), flat_depth(), SensorLook(), np.random.default_rng(1))[0]
+    clean = expose(gray(90), flat_depth(), SensorLook(), np.random.default_rng(1))[0]
     assert clean.std() == 0
-    first = expose(grey(90), flat_depth(), look, np.random.default_rng(1))[0]
-    again = expose(grey(90), flat_depth(), look, np.random.default_rng(1))[0]
-    other = expose(grey(90), flat_depth(), look, np.random.default_rng(2))[0]
+    first = expose(gray(90), flat_depth(), look, np.random.default_rng(1))[0]
+    again = expose(gray(90), flat_depth(), look, np.random.default_rng(1))[0]
+    other = expose(gray(90), flat_depth(), look, np.random.default_rng(2))[0]
     np.testing.assert_array_equal(first, again)
     assert (first != other).mean() > 0.2
 
 
 def test_motion_blurs_along_its_path_only(rng):
-    light = grey(0)
+    light = gray(0)
     light[:, WIDTH // 2 :] = 255
     look = SensorLook(motion=(12.0, 0.0))
     soft, depth = expose(light, flat_depth(), look, rng)
-    # 12 pixels of a picture 256 wide are 6 of this one.
+    # 12 pixels of an image 256 wide are 6 of this one.
     between = ((soft[HEIGHT // 2, :, 0] > 5) & (soft[HEIGHT // 2, :, 0] < 250)).sum()
     assert 4 <= between <= 8
     sharp, _ = expose(light, flat_depth(), SensorLook(motion=(0.0, 12.0)), rng)
@@ -120,8 +120,8 @@ def test_motion_blurs_along_its_path_only(rng):
 
 
 def test_blur_mixes_light_and_not_display_values(rng):
-    """Half of full light reads 180 of 255 at gamma 2, as the edge of a lamp does."""
-    light = grey(0)
+    """Half of full light is 180 of 255 at gamma 2, as at the edge of a lamp."""
+    light = gray(0)
     light[:, WIDTH // 2 :] = 255
     image, _ = expose(light, flat_depth(), SensorLook(blur=3.0), rng)
     edge = image[HEIGHT // 2, WIDTH // 2 - 1 : WIDTH // 2 + 1, 0].astype(float)
@@ -129,22 +129,22 @@ def test_blur_mixes_light_and_not_display_values(rng):
 
 
 def test_vignette_darkens_corners_and_not_the_middle(rng):
-    image, _ = expose(grey(200), flat_depth(), SensorLook(vignette=0.4), rng)
+    image, _ = expose(gray(200), flat_depth(), SensorLook(vignette=0.4), rng)
     assert image[HEIGHT // 2, WIDTH // 2, 0] >= 198
     assert image[0, 0, 0] < 170
 
 
-def test_white_balance_and_saturation_leave_grey_light_as_bright(rng):
+def test_white_balance_and_saturation_keep_the_brightness_of_gray_light(rng):
     look = SensorLook(white_balance=(1.2, 1.0, 0.8), saturation=0.5)
-    red, green, blue = expose(grey(120), flat_depth(), look, rng)[0].mean((0, 1))
+    red, green, blue = expose(gray(120), flat_depth(), look, rng)[0].mean((0, 1))
     assert red > green > blue
-    coloured = grey(120) * np.array([1.0, 0.5, 0.5], np.float32)
-    pale = expose(coloured, flat_depth(), SensorLook(saturation=0.4), rng)[0].mean((0, 1))
+    colored = gray(120) * np.array([1.0, 0.5, 0.5], np.float32)
+    pale = expose(colored, flat_depth(), SensorLook(saturation=0.4), rng)[0].mean((0, 1))
     assert 0 < pale[0] - pale[1] < 60
 
 
-def test_haze_lifts_black_and_bloom_spills(rng):
-    light = grey(0)
+def test_haze_brightens_black_and_bloom_spreads(rng):
+    light = gray(0)
     light[:, WIDTH // 2 :] = 255
     black = (HEIGHT // 2, 4, 0)
     assert expose(light, flat_depth(), SensorLook(), rng)[0][black] == 0
@@ -153,7 +153,7 @@ def test_haze_lifts_black_and_bloom_spills(rng):
     assert bloom[WIDTH // 2 - 3] > bloom[4] + 20
 
 
-def test_levels_spread_a_dull_picture_to_white(rng):
+def test_levels_stretch_a_dull_image_to_white(rng):
     dull = 90 + 0.2 * gradient_scene()
     plain = expose(dull, flat_depth(), SensorLook(), rng)[0].astype(float)
     spread = expose(dull, flat_depth(), SensorLook(levels=1.0), rng)[0].astype(float)
@@ -172,20 +172,20 @@ def test_contrast_and_sharpening_steepen_edges(rng):
     assert sharp.max() > 185 and sharp.min() < 65
 
 
-def test_jpeg_keeps_the_picture_nearly(rng):
+def test_jpeg_changes_the_image_little(rng):
     light = gradient_scene()
     image, _ = expose(light, flat_depth(), SensorLook(jpeg=60), rng)
     assert 0 < np.abs(image - light).mean() < 4
 
 
-def test_random_looks_come_from_their_seed():
+def test_random_looks_are_reproducible():
     first, again, other = (SensorLook.random(np.random.default_rng(seed)) for seed in (3, 3, 4))
     assert first == again
     assert first != other
 
 
 def test_random_looks_spread_brightness_as_recordings_do():
-    """Lit scenes come out between dim and overexposed, dark places darker and noisier."""
+    """Lit scenes range from dim to overexposed; dark places are darker and noisier."""
     means, darker, noise, dark_noise = [], [], [], []
     for seed in range(60):
         rng = np.random.default_rng(seed)

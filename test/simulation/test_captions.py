@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Captions say what kind of place a view shows, in every form that they take."""
+"""Captions name the kind of place of a view, in every form."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_the_place_is_found_in_every_caption(kind, seen, monkeypatch):
     assert {place_in(caption, KINDS) for caption in made} == {kind}
 
 
-def test_things_that_are_called_after_a_place_name_none():
+def test_things_named_after_a_place_do_not_name_the_place():
     for caption in (
         "an office chair and a box",
         "a box, an office chair",

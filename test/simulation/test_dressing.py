@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Small things are as large as in life and stand on what carries them, apart. No OpenGL needed."""
+"""Small things have realistic sizes and stand on their surface without overlaps. No OpenGL needed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from clip2depth_ros.simulation.scene.place_palette import PlacePalette
 from clip2depth_ros.simulation.scene.scene import Scene
 from clip2depth_ros.simulation.small_things.dressing import SMALL, THEMES, dress, put_on
 
-# Width or depth, whichever is more, and height: metres, from and to.
+# Range of the larger of width and depth, and range of the height, meters.
 SIZES = {
     "mug": ((0.07, 0.13), (0.07, 0.12)),
     "bottle": ((0.06, 0.10), (0.2, 0.35)),
@@ -50,7 +50,7 @@ def test_a_small_thing_stands_where_it_is_put(name, place, extent):
 
 
 @pytest.mark.parametrize("name", SIZES)
-def test_a_small_thing_is_as_large_as_in_life(name, place, extent):
+def test_a_small_thing_has_a_realistic_size(name, place, extent):
     across, tall = SIZES[name]
     for seed in range(12):
         scene, palette = place(seed)
@@ -73,12 +73,12 @@ def test_things_on_a_top_keep_apart_and_stay_on_it(theme, place, extent):
             assert np.hypot(x - u, y - v) >= 0.85 * (r + s)
         low, high = extent(scene.parts)
         assert low[2] > 0.749
-        # Only the edge of a thing may reach over the edge of a top.
+        # Only the edge of a thing may extend over the edge of a top.
         assert np.abs([low[0], high[0]]).max() < 0.9 and np.abs([low[1], high[1]]).max() < 0.5
     assert put > 20
 
 
-def test_nothing_is_put_where_it_does_not_fit_below(place, extent):
+def test_nothing_is_put_where_the_clear_height_is_too_small(place, extent):
     scene, palette = place(4)
     board = scene.thing("shelf", 1.0, 2.0, z=0.5)
     dress(board, palette, "kitchen", (-2.0, 2.0, -0.3, 0.3), 0.4, 60, clear=0.15)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A drive is smooth, touches nothing, is true in depth and pose, and is the same every time."""
+"""A drive is smooth and free of collisions, has true depth and pose, and is reproducible."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def frames(renderer):
     return list(Drive(4, 96, 72, fps=10, seconds=6))
 
 
-def test_frames_are_whole(frames):
+def test_frames_are_complete(frames):
     assert len(frames) == 60
     assert [frame.stamp for frame in frames] == [START + k * 100_000_000 for k in range(60)]
     assert frames[0].stamp > 0 and frames[7].name == "000007"
@@ -37,7 +37,7 @@ def test_the_same_seed_gives_the_same_bytes(frames):
     drive = Drive(4, 96, 72, fps=10, seconds=6)
     iterator = iter(drive)
     begun = [next(iterator) for _ in range(3)]
-    # Somebody else renders in between, and the drive starts over.
+    # Another user renders in between, and the drive starts over.
     next(iter(Drive(7, 64, 48, seconds=1)))
     for a, b in zip(frames, drive, strict=True):
         assert a.image.tobytes() == b.image.tobytes() and a.depth.tobytes() == b.depth.tobytes()
@@ -57,7 +57,7 @@ def test_the_camera_moves_smoothly(frames):
 
 
 def test_depth_and_pose_belong_together(renderer):
-    """The points of one frame, moved by the poses, are the surfaces that another frame sees."""
+    """The points of one frame, moved by the poses, are on the surfaces in another frame."""
     frames = list(Drive(6, 96, 72, fps=4, seconds=5, people=False))
     checked = 0
     for a, b in zip(frames[:-2], frames[2:], strict=True):
@@ -91,8 +91,8 @@ def test_people_walk_and_are_seen(renderer):
     assert any(differ)
 
 
-def test_nobody_meets(renderer):
-    """Robot and people keep apart for the whole drive, and the camera never ends up inside anything."""
+def test_people_and_robot_do_not_collide(renderer):
+    """Robot and people keep their distance for the whole drive, and the camera is never inside anything."""
     times = np.arange(0, 20, 0.1)
     walkers = 0
     for seed in (2, 4):
@@ -123,7 +123,7 @@ def test_tracks_keep_their_distance():
         assert states[-1, 3] > 5.0
 
 
-def test_no_track_where_nobody_can_stand_or_everything_is_taken():
+def test_no_track_without_free_floor():
     floor = FloorMap(make_room(1, kind="office", people=0))
     rng = np.random.default_rng(0)
     assert plan_track(floor, rng, Gait(radius=30.0, speed=0.6), 5.0) is None
@@ -147,13 +147,13 @@ def test_the_floor_map_knows_the_furniture():
 
 
 @pytest.mark.parametrize("wrong", [{"width": 0}, {"fps": 0}, {"seconds": -1}, {"horizontal_fov": 3.2}])
-def test_nonsense_is_refused(wrong):
+def test_invalid_arguments_are_rejected(wrong):
     with pytest.raises(Clip2DepthError, match="cannot drive"):
         Drive(1, **wrong)
 
 
 def test_the_drive_knows_its_people(renderer):
-    """Where people are seen, the same drive without them looks farther; elsewhere it looks the same."""
+    """Where people are visible, the same drive without them has larger depth; elsewhere it is equal."""
     drive = Drive(4, 64, 48, fps=3, seconds=10)
     empty = Drive(4, 64, 48, fps=3, seconds=10, people=False)
     seen = 0
@@ -163,14 +163,14 @@ def test_the_drive_knows_its_people(renderer):
         nearer = frame.depth < 0.99 * without.depth
         inside = cv2.erode((people >= 0).astype(np.uint8), np.ones((3, 3)), borderValue=1) > 0
         outside = cv2.dilate((people >= 0).astype(np.uint8), np.ones((3, 3))) == 0
-        outside[:, [0, -1]] = False  # there a sliver narrower than half a pixel has depth and no name yet
+        outside[:, [0, -1]] = False  # there, a sliver narrower than half a pixel has depth but no part number
         assert nearer[inside].all() and not nearer[outside].any()
         seen += int(inside.sum())
         assert (empty.people(index) == -1).all()
     assert seen > 500
 
 
-def test_asking_for_people_does_not_change_the_pictures(renderer):
+def test_querying_people_does_not_change_the_images(renderer):
     drive = Drive(4, 64, 48, fps=3, seconds=4)
     before = [frame.image for frame in drive]
     for index, frame in enumerate(drive):
@@ -178,14 +178,14 @@ def test_asking_for_people_does_not_change_the_pictures(renderer):
         drive.people(len(drive) - 1 - index)
 
 
-def test_who_walks_and_who_stands():
+def test_walking_and_standing_people():
     drive = Drive(4, 64, 48, fps=3, seconds=20)
     walking = np.array([drive.walking(index) for index in range(len(drive))])
     assert walking.shape == (60, len(drive._walkers)) and walking.any() and not walking.all()
     for number, walker in enumerate(drive._walkers):
         places = walker.track.at(np.arange(60) / 3)[:, :2]
         step = np.hypot(*np.diff(places, axis=0).T)
-        # Asleep before and after, so not even half a second reaches into a walk.
+        # Standing before and after, so that not even half a second overlaps a walk.
         still = ~walking[:-2, number] & ~walking[1:-1, number] & ~walking[2:, number]
         assert (step[:-1][still] < 0.02).all()
 

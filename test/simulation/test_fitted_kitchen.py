@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fitted kitchens stand along free walls and leave doors and windows alone. No OpenGL needed."""
+"""Fitted kitchens stand along free walls and keep doors and windows clear. No OpenGL needed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WINDOW = Opening("window", 1.0, 1.4, 0.95, 2.1)
 
 
 class Fitted:
-    """A kitchen of a seed in a room of 3.4 by 4.2 metres, with a door in wall 0 and a window in wall 2."""
+    """A kitchen of a seed in a room of 3.4 by 4.2 meters, with a door in wall 0 and a window in wall 2."""
 
     def __init__(self, seed: int, width: float = 3.4, length: float = 4.2):
         self.scene = Scene("kitchen", width, length, 2.5)
@@ -42,7 +42,7 @@ def kitchens():
     return [Fitted(seed) for seed in range(30)]
 
 
-def test_every_room_with_free_walls_gets_one_and_most_go_round_a_corner(kitchens):
+def test_every_room_with_free_walls_gets_a_kitchen_mostly_around_a_corner(kitchens):
     assert all(kitchen.done for kitchen in kitchens)
     counts = [len(kitchen.counters) for kitchen in kitchens]
     assert {1, 2} <= set(counts) <= {1, 2, 3}
@@ -75,7 +75,7 @@ def test_doors_stay_free(kitchens):
         assert not any(rectangles_overlap(kitchen.door, f) for f in mine)
 
 
-def test_nothing_hangs_before_a_window(kitchens, extent):
+def test_nothing_hangs_in_front_of_a_window(kitchens, extent):
     x0, x1 = 3.4 - WINDOW.start - WINDOW.width, 3.4 - WINDOW.start  # wall 2 runs the other way
     for kitchen in kitchens:
         for thing in kitchen.scene.things:
@@ -100,7 +100,7 @@ def test_a_sink_is_a_basin(kitchens):
     assert np.median(depths) == pytest.approx(0.145, abs=0.01)
 
 
-def test_no_two_counters_stand_in_each_other(kitchens):
+def test_counters_do_not_overlap(kitchens):
     for kitchen in kitchens:
         prints = [f for f in kitchen.scene.footprints if f is not kitchen.door]
         for i, one in enumerate(prints):
@@ -110,13 +110,13 @@ def test_no_two_counters_stand_in_each_other(kitchens):
             assert min(sides) == pytest.approx(DEPTH + 0.04)
 
 
-def test_a_cell_of_a_room_gets_none():
+def test_a_tiny_room_gets_no_kitchen():
     kitchen = Fitted(0, 1.3, 1.3)
     assert not kitchen.done
     assert kitchen.scene.parts == []
 
 
-def test_it_comes_from_its_seed():
+def test_it_is_reproducible_by_seed():
     first, again, other = Fitted(3).scene, Fitted(3).scene, Fitted(4).scene
     assert [p.paint for p in first.parts] == [p.paint for p in again.parts]
     np.testing.assert_array_equal([p.position for p in first.parts], [p.position for p in again.parts])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pieces of places stand on the floor, keep to their footprint, and are true to size. No OpenGL needed."""
+"""Pieces of places stand on the floor, within their footprint, with realistic sizes. No OpenGL needed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ HEIGHTS = {
 
 
 def built(name: str, seed: int) -> tuple[Scene, float, float]:
-    """A piece of the seed in the middle of an empty place, with its width and depth, metres."""
+    """A piece of the seed in the middle of an empty place, with its width and depth, meters."""
     piece = PIECES[name]
     rng = np.random.default_rng(seed)
     scene = Scene("office", 6.0, 6.0, 2.6)
@@ -46,7 +46,7 @@ def test_a_piece_stands_on_its_footprint(name, extent):
 
 
 @pytest.mark.parametrize("name", HEIGHTS)
-def test_a_piece_is_as_high_as_in_life(name, extent):
+def test_a_piece_has_a_realistic_height(name, extent):
     low, high = HEIGHTS[name]
     for seed in range(8):
         assert low - 1e-9 <= extent(built(name, seed)[0].parts)[1][2] <= high + 1e-9
@@ -66,7 +66,7 @@ def test_a_piece_is_as_high_as_in_life(name, extent):
 def test_tops_are_at_their_height(name, low, high, extent):
     for seed in range(8):
         scene, _, _ = built(name, seed)
-        # A thing's own parts come first, what lies on it is another thing.
+        # A thing's own parts come first; things on it are separate.
         own = scene.parts[: scene.things[1].first] if len(scene.things) > 1 else scene.parts
         flat = [part for part in own if np.ptp(np.stack(extent([part])), axis=0)[:2].min() > 0.3]
         assert low <= max(extent([part])[1][2] for part in flat) <= high

@@ -28,12 +28,12 @@ def answers(monkeypatch, working: str | None) -> list[str]:
     return tried
 
 
-def test_egl_comes_first(monkeypatch):
+def test_egl_is_preferred(monkeypatch):
     tried = answers(monkeypatch, "egl")
     assert gl.choose_backend() == "egl" and tried == ["egl"]
 
 
-def test_osmesa_is_the_fallback_and_says_so(monkeypatch, caplog):
+def test_osmesa_is_the_fallback_and_is_logged(monkeypatch, caplog):
     tried = answers(monkeypatch, "osmesa")
     with caplog.at_level(logging.INFO, logger="clip2depth.simulation"):
         assert gl.choose_backend() == "osmesa"
@@ -41,7 +41,7 @@ def test_osmesa_is_the_fallback_and_says_so(monkeypatch, caplog):
     assert [record.message for record in caplog.records] == ["simulator renders with OSMesa (no EGL here)"]
 
 
-def test_neither_is_a_clear_error(monkeypatch):
+def test_without_both_a_clear_error(monkeypatch):
     answers(monkeypatch, None)
     with pytest.raises(Clip2DepthError, match=r"no library.*libegl1.*libosmesa6"):
         gl.choose_backend()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Near things: crowded tops seen from 0.15 to 1.2 m, the same for the same seed."""
+"""Near things: crowded tops seen from 0.15 to 1.2 m, reproducible by seed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_the_same_seed_gives_the_same_scene(scenes):
     assert all(len(scene.parts) <= MAX_PARTS for scene in scenes)
 
 
-def test_tops_are_crowded_and_things_lie_on_them(scenes):
+def test_tops_are_crowded_with_things(scenes):
     crowded = 0
     for scene in scenes:
         for thing in scene.things:
@@ -58,7 +58,9 @@ def test_a_tote_holds_its_things_and_a_hand_has_five_fingers():
         assert (np.abs(places[:, :2] - 2.0) < 0.35).all() and (places[:, 2] >= 0).all()
     scene = Scene("office", 4.0, 4.0, 2.5)
     hand(scene.thing("hand", 2.0, 2.0, z=0.7), palette)
-    assert 11 <= len(scene.parts) <= 12  # forearm, palm, four fingers of two, a thumb, and what it holds
+    assert (
+        11 <= len(scene.parts) <= 12
+    )  # forearm, palm, four fingers of two parts, a thumb, and the held thing
 
 
 @pytest.mark.slow

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rooms and drives stay what they were: demo, benchmarks, weights and rendered shards rest on them."""
+"""Rooms and drives never change, because demo, benchmarks, weights and rendered shards depend on them."""
 
 from __future__ import annotations
 
@@ -33,37 +33,37 @@ ROOMS = {
 
 
 def parts_hash(scene: Scene) -> str:
-    """Of every part's shape, size, pose and paint, to a micrometre."""
+    """Hash of every part's shape, size, pose and paint, to a micrometer."""
     digest = hashlib.sha256()
     for part in scene.parts:
         numbers = (*part.size, *part.position, *part.rotation.ravel(), *part.paint.rgb)
-        # Adding 0.0 makes minus zero zero.
+        # Adding 0.0 turns minus zero into zero.
         rounded = [round(float(value), 6) + 0.0 for value in numbers]
         digest.update(repr((part.shape, rounded, part.paint.texture)).encode())
     return digest.hexdigest()[:16]
 
 
 def quarters(image: np.ndarray) -> np.ndarray:
-    """Mean brightness of the four quarters of a 64 x 48 picture."""
+    """Mean brightness of the four quarters of a 64 x 48 image."""
     return image.reshape(2, 24, 2, 32, 3).mean((1, 3, 4)).ravel()
 
 
 @pytest.mark.parametrize("seed", ROOMS)
-def test_a_room_of_old_is_the_same(seed):
+def test_rooms_are_unchanged(seed):
     assert parts_hash(make_room(seed)) == ROOMS[seed][0]
 
 
 @pytest.mark.parametrize("seed", ROOMS)
-def test_a_view_of_old_is_the_same(renderer, seed):
+def test_views_are_unchanged(renderer, seed):
     _, light, depth, caption = ROOMS[seed]
     view = next(views_of_room(make_room(seed), np.random.default_rng([13, seed]), 1, 64, 48))
-    # Drivers differ by a grey level, not by more.
+    # Drivers differ by at most one gray level.
     np.testing.assert_allclose(quarters(view.image), light, atol=1.5)
     assert np.nanmedian(view.depth) == pytest.approx(depth, rel=2e-3)
     assert view.caption == caption
 
 
-def test_a_drive_of_old_is_the_same(renderer):
+def test_drives_are_unchanged(renderer):
     frame = Drive(1, 64, 48).frame(3)
     np.testing.assert_allclose(quarters(frame.image), [53.2, 74.9, 36.3, 31.7], atol=1.5)
     assert np.nanmedian(frame.depth) == pytest.approx(3.778, rel=2e-3)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every place is lit, within what the renderer takes, in moods that its words tell."""
+"""Every place is lit within the renderer's limits, in moods that its words name."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def lit(seed: int, kind: str = "office", width: float = 5.0, length: float = 6.0
 
 
 @pytest.mark.parametrize("kind", ["office", "hall", "basement", "yard", "street"])
-def test_every_place_is_lit_within_what_the_renderer_takes(kind):
+def test_every_place_is_lit_within_the_renderers_limits(kind):
     for seed in range(40):
         scene = lit(seed, kind, 12.0, 15.0)
         assert 1 <= len(scene.lights) <= MAX_LIGHTS
@@ -35,7 +35,7 @@ def test_every_place_is_lit_within_what_the_renderer_takes(kind):
             assert math.hypot(*light.direction) > 0.1
 
 
-def test_moods_differ_and_are_told_in_words():
+def test_moods_differ_and_are_named():
     scenes = [lit(seed) for seed in range(60)]
     dark = [s for s in scenes if "dark" in s.words]
     bright = [s for s in scenes if "bright" in s.words]
@@ -44,7 +44,7 @@ def test_moods_differ_and_are_told_in_words():
     assert np.mean([s.ambient[0] for s in dark]) < 0.7 * np.mean([s.ambient[0] for s in bright])
 
 
-def test_dark_places_are_commoner_among_cellars():
+def test_dark_places_are_more_frequent_in_cellars():
     share = {
         kind: np.mean(["dark" in lit(s, kind).words for s in range(80)]) for kind in ("basement", "office")
     }
@@ -68,6 +68,6 @@ def test_outdoors_has_a_sun_and_no_lamp():
     assert not [t for t in scene.things if t.name == "lamp"]
 
 
-def test_light_comes_from_its_seed():
+def test_light_is_reproducible_by_seed():
     assert lit(5).lights == lit(5).lights
     assert lit(5).lights != lit(6).lights

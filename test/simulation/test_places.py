@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Places: true to size, the same for the same seed, seen from where cameras are, with true depth."""
+"""Places have realistic sizes, are reproducible by seed, and are viewed realistically with true depth."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def places():
 
 
 def things(places, name):
-    """Extents (n, 2, 3) low and high of all the things of that name, and the parts of each."""
+    """Extents (n, 2, 3) low and high of all things of that name, and the parts of each."""
     found = [(scene, thing) for scene in places for thing in scene.things if thing.name == name]
     return [scene.parts[thing.first : thing.last] for scene, thing in found if thing.last > thing.first]
 
 
 def top(parts, size=0.0):
-    """Height of the uppermost level face that is at least `size` wide both ways, metres."""
+    """Height of the uppermost level face that is at least `size` wide in both directions, meters."""
     tops = []
     for part in parts:
         reach = np.abs(part.rotation) @ part.size
@@ -86,13 +86,13 @@ def test_the_pieces_that_places_name_exist():
         ("car", 0.5, 1.3, 2.1),
     ],
 )
-def test_heights_are_true(places, name, size, low, high):
+def test_heights_are_realistic(places, name, size, low, high):
     heights = [top(parts, size) for parts in things(places, name)]
     assert heights, f"no {name} in any of the places"
     assert low <= min(heights) and max(heights) <= high
 
 
-def test_seats_are_as_high_as_seats(places):
+def test_seats_have_realistic_heights(places):
     seats = []
     for parts in things(places, "chair"):
         level = [p for p in parts if min(2 * (np.abs(p.rotation) @ p.size)[:2]) > 0.3]
@@ -110,7 +110,7 @@ def test_the_same_seed_gives_the_same_bytes(renderer):
 
 
 @pytest.mark.slow
-def test_views_are_spread_as_recordings_are(renderer):
+def test_views_are_distributed_like_recordings(renderer):
     views = [
         view for seed in range(12) for view in views_of_place(make_place(seed), place_rng(seed), 3, 64, 48)
     ]
@@ -128,7 +128,7 @@ def test_views_are_spread_as_recordings_are(renderer):
     assert np.percentile(brightness, 10) < 90 and np.percentile(brightness, 90) > 115
 
 
-def test_captions_speak_of_what_places_have(monkeypatch):
+def test_captions_name_things_of_places(monkeypatch):
     names = ["leaning boards", "sheet of paper", "sheet of paper", "rack", "mug", "car", "tree"]
     seen = [(Thing(name), 1.0 + k) for k, name in enumerate(names)]
     monkeypatch.setattr(captions, "visible_things", lambda *_: seen)
@@ -142,7 +142,7 @@ def test_captions_speak_of_what_places_have(monkeypatch):
 
 
 def empty_room():
-    """A room of plaster, 4 x 5 x 2.5 m, without any opening."""
+    """A plastered room, 4 x 5 x 2.5 m, without openings."""
     from clip2depth_ros.simulation.scene.place_palette import PlacePalette
 
     scene = Scene("office", 4.0, 5.0, 2.5)
@@ -181,7 +181,7 @@ def test_the_sky_has_no_depth(renderer):
     assert np.isnan(depth[:23]).all() and np.isfinite(depth[30:]).all()
     assert np.nanmax(depth) <= OPEN_AIR
     assert image[:10].mean() > 100, "the sky shines"
-    # A scene without one sees none of it.
+    # A scene without a sky shows none.
     scene.sky = None
     renderer.load(scene)
     assert renderer.render(camera, look_pose((5.0, 5.0, 1.5), 0.4, 0.0))[0][:10].max() == 0

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Depth is the distance along the optical axis, and the picture is that of the pinhole camera."""
+"""Depth is the distance along the optical axis, and the image is that of the pinhole camera."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def test_nothing_is_nan(renderer, box_scene):
 
 
 @pytest.mark.parametrize(("width", "height"), [(64, 48), (65, 49)])
-def test_a_known_corner_is_where_the_camera_puts_it(renderer, box_scene, width, height):
-    """The corner of a box lies at u = fx X / Z + cx, v = fy Y / Z + cy, to a tenth of a pixel."""
+def test_a_known_corner_is_at_its_projection(renderer, box_scene, width, height):
+    """The corner of a box is at u = fx X / Z + cx, v = fy Y / Z + cy, to a tenth of a pixel."""
     camera = Camera.from_fov(width, height, 1.0)
     pose = look_pose((0.0, 5.0, 1.5), 0.0, 0.0)
     # Seen from x = 0 along +x the face x = 3 spans y < 5.23 (right of it: smaller y) and z < 1.61.
@@ -50,14 +50,14 @@ def test_a_known_corner_is_where_the_camera_puts_it(renderer, box_scene, width, 
     covered = light[..., 0] / light[..., 0].max()
     row, column = height * 3 // 4, width * 3 // 4
     assert np.isfinite(depth[row, column]) and depth[row, column] == pytest.approx(3.0, rel=1e-3)
-    # Coverage counts pixel areas, which reach half a pixel beyond the centres.
+    # Coverage counts pixel areas, which extend half a pixel beyond the centers.
     left = width - covered[row].sum() - 0.5
     top = height - covered[:, column].sum() - 0.5
     assert left == pytest.approx(u, abs=0.13)
     assert top == pytest.approx(v, abs=0.13)
 
 
-def test_edges_are_never_a_mix(renderer, box_scene):
+def test_edges_are_never_a_mixture(renderer, box_scene):
     near, far = ((2.5, 5.0, 1.5), (1.0, 0.7, 0.9), RED), ((6.5, 5.0, 1.5), (1.0, 100.0, 100.0), WHITE)
     renderer.load(box_scene(near, far))
     _, depth = renderer.render(Camera.from_fov(96, 72, 1.2), look_pose((0.0, 5.0, 1.5), 0.0, 0.0), 2)
@@ -93,11 +93,11 @@ def test_look_pose_is_an_optical_frame():
     assert look_pose((0, 0, 0), 0.0, 0.3)[2, 2] > 0  # a positive pitch looks up
 
 
-def likeness(a: np.ndarray, b: np.ndarray) -> float:
+def correlation(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.corrcoef(a.astype(float).ravel(), b.astype(float).ravel())[0, 1])
 
 
-def test_a_picture_hangs_upright_and_whole(renderer, box_scene):
+def test_a_picture_is_upright_and_complete(renderer, box_scene):
     camera, pose = Camera.from_fov(64, 64, 2 * math.atan(0.5)), look_pose((0.0, 5.0, 1.5), 0.0, 0.0)
     texture = flat_texture("print", 1)
     scene = box_scene()
@@ -106,13 +106,13 @@ def test_a_picture_hangs_upright_and_whole(renderer, box_scene):
     renderer.load(scene)
     light, _ = renderer.render(camera, pose)
     small = cv2.resize(texture, (64, 64), interpolation=cv2.INTER_AREA)
-    # The face towards the camera may show it mirrored left to right, never upside down.
-    assert max(likeness(light, small), likeness(light, small[:, ::-1])) > 0.95
+    # The face toward the camera may show it mirrored left to right, but never upside down.
+    assert max(correlation(light, small), correlation(light, small[:, ::-1])) > 0.95
 
 
 @pytest.mark.parametrize("scale", [0.5, 1.0])
-def test_a_texture_covers_the_metres_it_says(renderer, box_scene, scale):
-    """Seen from 2 m, where 64 pixels are 2 m, the pattern comes again every `scale` metres."""
+def test_a_texture_covers_its_meters(renderer, box_scene, scale):
+    """From 2 m, where 64 pixels are 2 m, the pattern repeats every `scale` meters."""
     camera, pose = Camera.from_fov(64, 64, 2 * math.atan(0.5)), look_pose((0.0, 5.0, 1.5), 0.0, 0.0)
     scene = box_scene()
     paint = Paint((1.0, 1.0, 1.0), ("print", 1), scale=scale, specular=0.0, emission=1.0)
@@ -120,7 +120,7 @@ def test_a_texture_covers_the_metres_it_says(renderer, box_scene, scale):
     renderer.load(scene)
     light, _ = renderer.render(camera, pose)
     period = round(32 * scale)
-    assert likeness(light[:, period:], light[:, :-period]) > 0.95
-    assert likeness(light[period:], light[:-period]) > 0.95
+    assert correlation(light[:, period:], light[:, :-period]) > 0.95
+    assert correlation(light[period:], light[:-period]) > 0.95
     half = period // 2
-    assert likeness(light[:, half:], light[:, :-half]) < 0.8
+    assert correlation(light[:, half:], light[:, :-half]) < 0.8

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rooms are true to size, stand on their floor, and come from their seed alone. No OpenGL needed."""
+"""Rooms have realistic sizes, stand on their floor, and depend only on their seed. No OpenGL needed."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_a_piece_stays_near_its_footprint(name):
 
 
 @pytest.mark.parametrize("kind", ROOMS)
-def test_a_room_holds_what_it_should(kind):
+def test_a_room_contains_the_required_pieces(kind):
     scene = make_room(5, kind=kind)
     room = ROOMS[kind]
     for side, span in zip((scene.width, scene.length, scene.height), room[1:4], strict=True):
@@ -50,7 +50,7 @@ def test_a_room_holds_what_it_should(kind):
     assert names & set(CATALOGUE) or kind in ("corridor", "bathroom")
 
 
-def test_pieces_do_not_stand_in_each_other():
+def test_pieces_do_not_overlap():
     for seed in range(6):
         prints = make_room(seed, people=0).footprints
         deep = [
@@ -62,7 +62,7 @@ def test_pieces_do_not_stand_in_each_other():
         assert not deep
 
 
-def test_a_room_comes_from_its_seed():
+def test_a_room_is_reproducible_by_seed():
     first, again, other = make_room(8), make_room(8), make_room(9)
     assert len(first.parts) == len(again.parts)
     for a, b in zip(first.parts, again.parts, strict=True):
@@ -77,12 +77,12 @@ def test_a_room_comes_from_its_seed():
 def test_textures(kind):
     flat = flat_texture(kind, 1)
     assert flat.shape == (SIZE, SIZE, 3) and flat.dtype == np.uint8
-    assert flat.std() > 1.5, "a surface, not a colour"
+    assert flat.std() > 1.5, "a surface, not a uniform color"
     assert not np.array_equal(flat, flat_texture(kind, 2))
     assert cube_texture(kind, 1).shape == (6 * CUBE_SIZE, CUBE_SIZE, 3)
 
 
-def test_a_person_is_as_tall_as_a_person_and_walks_on_the_floor():
+def test_a_person_has_a_realistic_height_and_walks_on_the_floor():
     rng = np.random.default_rng(0)
     body = Body.random(Palette(rng))
     for phase in np.linspace(0, 6.28, 7):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Corners are darker than open surfaces, and nothing else is."""
+"""Corners are darker than open surfaces; everything else is unchanged."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_a_slanted_floor_has_no_shade():
 
 
 def test_a_corner_is_darker_than_its_walls():
-    """Two walls that meet at a right angle in the middle of the picture, 3 m away."""
+    """Two walls that meet at a right angle in the middle of the image, 3 m away."""
     slope = np.abs((np.arange(128, dtype=np.float32) - CAMERA.cx) / CAMERA.fx)
     depth = np.broadcast_to(3.0 / (1.0 + slope), (96, 128)).astype(np.float32)
     row = shade(GREY, depth, CAMERA)[48, :, 0]
@@ -39,13 +39,13 @@ def test_a_corner_is_darker_than_its_walls():
     assert row[10:20].min() > 0.97 * 120
 
 
-def test_what_stands_far_in_front_throws_no_shade():
+def test_a_distant_foreground_object_gives_no_shade():
     depth = _wall(4.0)
     depth[:, 40:60] = 2.0
     np.testing.assert_allclose(shade(GREY, depth, CAMERA), GREY, atol=1.0)
 
 
-def test_unknown_depth_is_left_alone():
+def test_unknown_depth_is_not_changed():
     depth = _wall(2.0)
     depth[:40] = np.nan
     shaded = shade(GREY, depth, CAMERA)

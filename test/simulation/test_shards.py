@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Shards are whole or absent, resume, and hold what the views are."""
+"""Shards are complete or absent, resume, and contain the views."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_a_broken_shard_is_named(tmp_path):
         shards.load_shard(broken)
 
 
-def test_a_failure_leaves_nothing(renderer, tmp_path, monkeypatch):
+def test_a_failure_leaves_no_file(renderer, tmp_path, monkeypatch):
     def fail(*_args, **_kwargs):
         raise OSError("disk full")
 
@@ -51,6 +51,6 @@ def test_a_failure_leaves_nothing(renderer, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_nonsense_is_refused(tmp_path):
+def test_invalid_arguments_are_rejected(tmp_path):
     with pytest.raises(Clip2DepthError, match="at least 1"):
         shards.render_shards(tmp_path, 0, 0, 1, 48, 36)

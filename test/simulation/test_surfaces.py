@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Surfaces of places: one picture for each number, seamless, with the spectrum of natural things."""
+"""Surfaces of places: one image for each number, seamless, with the spectrum of natural surfaces."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ KNOWN_MEANS = {
 }
 
 STRETCHED = {"page", "brochure", "desktop", "outside", "facade", "carton"}
-"""Laid once over their part: these need no seam."""
+"""Used once over their part: these need not be seamless."""
 
 
 @pytest.mark.parametrize("kind", MAKERS)
-def test_pictures_are_whole_and_differ_by_number(kind):
+def test_images_are_complete_and_differ_by_number(kind):
     first, second = flat_texture(kind, 0), flat_texture(kind, 1)
     assert first.shape == (SIZE, SIZE, 3) and first.dtype == np.uint8
     assert cube_texture(kind, 0).shape == (6 * CUBE_SIZE, CUBE_SIZE, 3)
@@ -53,7 +53,7 @@ def test_pictures_are_whole_and_differ_by_number(kind):
 
 @pytest.mark.parametrize("kind", sorted(set(MAKERS) - STRETCHED))
 def test_repeated_surfaces_have_no_seam(kind):
-    """Across the border a picture changes no more than at its strongest line inside."""
+    """Across the border an image changes no more than at its strongest line inside."""
     for number in range(4):
         picture = flat_texture(kind, number).astype(float).mean(2)
         for axis in (0, 1):
@@ -64,15 +64,15 @@ def test_repeated_surfaces_have_no_seam(kind):
 
 @pytest.mark.parametrize("kind", ["cast", "painted", "masonry", "grain", "asphalt", "lawn"])
 def test_natural_surfaces_have_detail_at_every_scale(kind):
-    """Contrast remains when a picture is looked at from four times as far: it is no white noise."""
+    """Contrast remains after downscaling by four, so it is not white noise."""
     for number in range(4):
         picture = flat_texture(kind, number).astype(float).mean(2)
         coarse = picture.reshape(SIZE // 4, 4, SIZE // 4, 4).mean((1, 3))
         assert coarse.std() > 0.35 * picture.std()
 
 
-def test_older_pictures_are_as_they_were():
-    """Rooms, drives and what was measured on them rest on these (means over the three first pictures)."""
+def test_older_images_are_unchanged():
+    """Rooms, drives and measurements depend on these (means over the first three images)."""
     means = {kind: np.mean([flat_texture(kind, n).mean() for n in range(3)]) for kind in KINDS}
     assert {kind: round(mean, 1) for kind, mean in means.items()} == pytest.approx(KNOWN_MEANS, abs=0.3)
 
@@ -93,7 +93,7 @@ def draws(palette: PlacePalette) -> list[Paint]:
 
 
 @pytest.mark.parametrize("kind", ["kitchen", "basement", "hall", "street"])
-def test_paints_name_pictures_that_exist(kind):
+def test_paints_refer_to_existing_textures(kind):
     for seed in range(12):
         for paint in draws(PlacePalette(np.random.default_rng(seed), kind)):
             assert paint.scale > 0
@@ -104,7 +104,7 @@ def test_paints_name_pictures_that_exist(kind):
                 assert 0 <= number < VARIANTS
 
 
-def test_a_palette_comes_from_its_seed():
+def test_a_palette_is_reproducible_by_seed():
     first, again, other = (draws(PlacePalette(np.random.default_rng(s), "kitchen")) for s in (1, 1, 2))
     assert first == again
     assert first != other
@@ -116,8 +116,8 @@ def test_a_kitchen_has_one_front_and_one_worktop():
     assert palette.worktop() is palette.worktop()
 
 
-def test_furniture_of_one_place_shares_its_pictures():
-    """However much stands in a place, its small things need few pictures: the renderer has slots for them."""
+def test_furniture_of_one_place_shares_its_textures():
+    """However full a place is, its small things need few images: the renderer has limited slots."""
     palette = PlacePalette(np.random.default_rng(6), "office")
     drawn = [
         make()

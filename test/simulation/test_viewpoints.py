@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Cameras stand in free space, level on robots and tilted in hands, and see something. No OpenGL needed."""
+"""Cameras are in free space, level on robots and tilted in hands, with something in view. No OpenGL."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ COUNT = 14
 
 
 def angles(pose: np.ndarray) -> tuple[float, float]:
-    """Pitch upwards and roll of a camera, degrees."""
+    """Pitch (upward) and roll of a camera, degrees."""
     forward, right = pose[:3, 2], pose[:3, 0]
     level = np.array([forward[1], -forward[0], 0.0])
     level /= np.linalg.norm(level)
@@ -46,7 +46,7 @@ def test_a_camera_is_in_free_space_inside_the_place(kind, poses):
 
 
 @pytest.mark.parametrize("kind", PLACES)
-def test_a_camera_is_held_as_people_and_robots_hold_it(kind, poses):
+def test_cameras_have_realistic_heights_and_angles(kind, poses):
     held = np.array([angles(pose) for pose in poses[kind][2]])
     assert held[:, 0].min() > -45.1 and held[:, 0].max() < 10.1
     assert np.abs(held[:, 1]).max() < 20.1
@@ -70,7 +70,7 @@ def test_hands_in_rooms_and_robots_in_halls(poses):
     wide_high, wide_held = table(["hall", "corridor", "warehouse", "street"])
     assert np.mean(high > 0.65) > 0.6
     assert np.mean(wide_high < 1.2) > 0.4
-    # level cameras leave out no height: it is what tells the scale of a floor
+    # level cameras cover all heights, because the height determines the scale of a floor
     level = np.sort(np.concatenate([high[np.abs(held[:, 0]) < 10], wide_high[np.abs(wide_held[:, 0]) < 10]]))
     level = level[(level > 0.15) & (level < 1.7)]
     assert np.diff(level, prepend=0.15, append=1.7).max() < 0.35
@@ -79,14 +79,14 @@ def test_hands_in_rooms_and_robots_in_halls(poses):
     assert np.median(held[:, 0]) < -8.0 < np.median(wide_held[:, 0])
 
 
-def test_a_viewpoint_comes_from_its_generator(poses):
+def test_a_viewpoint_is_reproducible(poses):
     scene = poses["kitchen"][0]
     one, two = (viewpoint(scene, np.random.default_rng(5)) for _ in range(2))
     np.testing.assert_array_equal(one, two)
     assert not np.array_equal(one, viewpoint(scene, np.random.default_rng(6)))
 
 
-def test_a_place_without_things_and_one_too_full_to_stand_in_have_views_too():
+def test_empty_and_overfull_places_have_views():
     scene = Scene("storage room", 2.0, 2.0, 2.4)
     scene.thing("wall", 0, 0).box((1.0, -0.05, 1.2), (2.0, 0.1, 2.4), Paint((1.0, 1.0, 1.0)))
     scene.finish()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Training views: reproducible, from free space, described in words; and the camera that photographs them."""
+"""Training views: reproducible, from free space, with captions; and the camera model."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def views(renderer):
     return list(sample_views(1, 14, 64, 48))
 
 
-def test_views_are_whole(views):
+def test_views_are_complete(views):
     assert len(views) == 14
     for view in views:
         assert view.image.shape == (48, 64, 3) and view.image.dtype == np.uint8
@@ -50,7 +50,7 @@ def test_a_fixed_field_of_view(renderer):
     assert view.camera == Camera.from_fov(40, 30, 1.0)
 
 
-def test_nonsense_is_refused():
+def test_invalid_arguments_are_rejected():
     with pytest.raises(Clip2DepthError, match="0x48"):
         next(sample_views(1, 1, 0, 48))
 
@@ -67,7 +67,7 @@ def test_is_usable():
     assert not is_usable(np.full((4, 4), np.nan, np.float32))
 
 
-def test_captions_name_what_is_seen_and_how_far(renderer, box_scene):
+def test_captions_name_visible_things_and_distances(renderer, box_scene):
     scene = box_scene(
         ((4.5, 5.0, 1.5), (1.0, 0.5, 0.5), (1, 0, 0)), ((8.0, 5.0, 1.5), (1.0, 9.0, 9.0), (1, 1, 1))
     )
@@ -87,7 +87,7 @@ def test_captions_name_what_is_seen_and_how_far(renderer, box_scene):
     assert len(captions) > 15
 
 
-def test_exposure_lifts_a_dim_scene_but_not_the_night():
+def test_exposure_brightens_a_dim_scene_but_not_the_night():
     look = CameraLook(target=0.4, max_gain=2.0, noise=0.0)
     dim, night = np.full((8, 8, 3), 60.0, np.float32), np.full((8, 8, 3), 5.0, np.float32)
     rng = np.random.default_rng(0)
@@ -96,7 +96,7 @@ def test_exposure_lifts_a_dim_scene_but_not_the_night():
     assert photograph(night, look, rng).mean() == pytest.approx(10.0, abs=1.0)
 
 
-def test_a_look_changes_the_picture_mildly():
+def test_a_look_changes_the_image_slightly():
     rng = np.random.default_rng(3)
     scene = np.kron(rng.uniform(30, 200, (12, 16, 3)), np.ones((4, 4, 1))).astype(np.float32)
     plain = photograph(scene, CameraLook(noise=0.0), rng, gain=1.0).astype(float)

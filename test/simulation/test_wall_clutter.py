@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What hangs on walls hangs on them, clear of doors, windows, furniture and each other. No OpenGL needed."""
+"""Things on walls are attached to them, clear of doors, windows, furniture and each other. No OpenGL."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_a_thing_hangs_on_its_wall(name, extent):
 
 
 def dressed(seed: int, kind: str = "kitchen") -> Scene:
-    """A place of 6 by 5 m, door and window in wall 0, a cupboard before wall 1, with dressed walls."""
+    """A place of 6 by 5 m, door and window in wall 0, a cupboard in front of wall 1, with dressed walls."""
     scene = Scene(kind, 6.0, 5.0, 2.6)
     scene.thing("cupboard", 5.7, 2.0).box((0, 0, 1.0), (0.55, 1.2, 2.0), Paint((0.5, 0.5, 0.5)))
     dress_walls(scene, PlacePalette(np.random.default_rng(seed), kind), [[DOOR, WINDOW], [], [], []])
@@ -80,14 +80,14 @@ def test_nothing_hangs_behind_a_cupboard(extent):
                 assert low[2] > 1.95 or high[1] < 1.45 or low[1] > 2.55
 
 
-def test_it_comes_from_its_seed():
+def test_it_is_reproducible_by_seed():
     first, again = dressed(2), dressed(2)
     assert [t.name for t in first.things] == [t.name for t in again.things]
     assert [p.paint for p in first.parts] == [p.paint for p in again.parts]
     assert [t.name for t in first.things] != [t.name for t in dressed(3).things]
 
 
-def test_a_radiator_blocks_the_floor_before_it():
+def test_a_radiator_occupies_the_floor_in_front():
     for seed in range(8):
         scene = dressed(seed, "office")
         radiators = [t for t in scene.things if t.name == "radiator"]

@@ -27,13 +27,13 @@ def length(poses):
     return sum(np.linalg.norm(b[:3, 3] - a[:3, 3]) for a, b in itertools.pairwise(poses))
 
 
-def test_perfect_wheels_tell_the_truth():
+def test_perfect_wheels_give_the_true_poses():
     poses = way()
     told = PERFECT.odometry(poses, 10.0, np.random.default_rng(0))
     assert np.allclose(told, poses, atol=1e-9)
 
 
-def test_a_scale_error_makes_the_way_longer():
+def test_a_scale_error_lengthens_the_path():
     poses = way()
     told = Wheels(scale=1.05, noise=0.0, drift=0.0).odometry(poses, 10.0, np.random.default_rng(0))
     assert length(told) == pytest.approx(1.05 * length(poses), rel=1e-6)

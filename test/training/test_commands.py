@@ -76,16 +76,16 @@ def test_an_evaluation_of_the_checkpoint_goes_into_the_manifest(checkpoint, tmp_
     facts = json.loads((report / "metrics.json").read_text())
     facts["network"]["sha256"] = "0" * 64
     (report / "metrics.json").write_text(json.dumps(facts))
-    assert main(command) == 2 and "evaluation of other weights" in capsys.readouterr().err
+    assert main(command) == 2 and "belongs to other weights" in capsys.readouterr().err
     (report / "metrics.json").write_text("[]")
-    assert main(command) == 2 and "is no result of" in capsys.readouterr().err
+    assert main(command) == 2 and "is not a result of" in capsys.readouterr().err
     assert main([*command[:-6], "--output", str(tmp_path / "c")]) == 2
     assert "simulated rooms need MuJoCo" in capsys.readouterr().err
 
 
 def test_export_wants_to_know_what_it_was_trained_on(checkpoint, tmp_path, capsys):
     assert main(["export", "--checkpoint", str(checkpoint), "--output", str(tmp_path / "b")]) == 2
-    assert "say it with --trained-on" in capsys.readouterr().err
+    assert "give it with --trained-on" in capsys.readouterr().err
     assert not (tmp_path / "b").exists()
 
 
@@ -102,5 +102,5 @@ def test_without_pytorch_both_say_what_to_install(checkpoint, tmp_path, capsys, 
 def test_an_unknown_configuration_answers_with_those_that_ship(tmp_path, capsys):
     assert main(["train", "--config", "none.yaml", "--output", str(tmp_path)]) == 2
     said = capsys.readouterr().err
-    assert "no configuration none.yaml: give a file, or one that ships: " in said
+    assert "no configuration none.yaml: give a file or an included configuration: " in said
     assert "mini_sim.yaml, nyu_vitb16.yaml" in said

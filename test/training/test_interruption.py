@@ -94,6 +94,6 @@ def test_two_processes_share_each_batch(arguments, tmp_path, root):
         cwd=root, env=environment(), capture_output=True, text=True, timeout=200, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("trained; next: clip2depth export") == 1
+    assert done.stdout.count("training complete; next: clip2depth export") == 1
     assert [row["images"] for row in rows(output / "depth-training.csv")] == ["6"]
     assert (output / "checkpoint.safetensors").exists()

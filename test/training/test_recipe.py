@@ -195,7 +195,7 @@ def test_unknown_motion_goes_by_flow(make_run, clip_file, monkeypatch):
 
 def test_random_weights_are_for_trying_out(make_run):
     checkpoint = make_run("random", {"weights": "random"}, pretrain=None).train(limit=1)
-    with pytest.raises(Clip2DepthError, match="random weights that were not kept"):
+    with pytest.raises(Clip2DepthError, match="random weights that were not saved"):
         load_checkpoint(checkpoint)
 
 

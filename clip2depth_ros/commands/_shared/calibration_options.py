@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The images by which a network is brought to 8 bits."""
+"""Calibration images for the quantization to 8 bits."""
 
 from __future__ import annotations
 
@@ -18,32 +18,32 @@ from clip2depth_ros.io import open_source
 from clip2depth_ros.system.live_line import LiveLine
 
 IMAGES = 150
-"""Of each kind of scene, and of each input."""
+"""Images for each kind of scene, and for each input."""
 SCENES = ("places", "rooms", "near")
-"""The simulator's, all that `clip2depth train` draws single views from."""
+"""The simulator's kinds: all from which `clip2depth train` draws single views."""
 FIRST_SEED = 7_000_000_000_000
-"""Of scenes; far from those that are trained on, validated by and tested on."""
+"""Seed of the scenes; far from the seeds of training, validation and test."""
 
 
 def calibration_images(
     manifest: Manifest, inputs: Sequence[str], *, count: int = IMAGES
 ) -> dict[str, list[np.ndarray]]:
-    """Up to `count` images (H, W, 3) uint8 of the network's size for each input, by its name.
+    """Up to `count` images (H, W, 3) uint8 of the network's size for each input, keyed by its name.
 
-    Without inputs, of each kind of simulated scene. Raises Clip2DepthError where an input cannot be read, or
+    Without inputs: for each kind of simulated scene. Raises Clip2DepthError if an input cannot be read, or if
     the simulator is not installed.
     """
     size = (manifest.input_width, manifest.input_height)
     if inputs:
         drawn: dict[str, list[np.ndarray]] = {}
         for spec in inputs:
-            # a manifest travels; the folder of the data on this machine says nothing elsewhere
+            # The manifest is distributed; the path of the data folder means nothing on another machine.
             name = Path(spec).name or spec
             drawn[spec if name in drawn else name] = _drawn(spec, size, count)
         return drawn
     if find_spec("mujoco") is None:
         raise Clip2DepthError(
-            "Without --calibration the images are simulated, by MuJoCo: pip install 'clip2depth_ros[sim]'."
+            "Without --calibration, MuJoCo renders the images: pip install 'clip2depth_ros[sim]'."
         )
     line = LiveLine(sys.stderr, interval=10.0)
     images: dict[str, list[np.ndarray]] = {}
@@ -65,7 +65,7 @@ def _rendered(what: str, width: int, height: int) -> Iterator[np.ndarray]:
 
 
 def _drawn(spec: str, size: tuple[int, int], count: int) -> list[np.ndarray]:
-    """`count` images of the input, each as likely as any other, letterboxed; all where there are fewer."""
+    """`count` random images of the input (uniform sampling), letterboxed; all images if there are fewer."""
     rng = np.random.default_rng(0)
     images: list[np.ndarray] = []
     with open_source(spec) as source:

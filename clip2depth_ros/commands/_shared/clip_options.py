@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`clip2depth evaluate --clip`: a CLIP by itself, on the captioned views of a data set."""
+"""`clip2depth evaluate --clip`: evaluates a CLIP alone, on the captioned views of a data set."""
 
 from __future__ import annotations
 
@@ -39,28 +39,28 @@ def add_clip_arguments(parser: argparse.ArgumentParser) -> None:
         "--clip",
         type=Path,
         metavar="FILE",
-        help="judge a CLIP instead: by which caption of --data or --config belongs to which view; "
+        help="evaluate a CLIP instead: how well it matches the captions and views of --data or --config; "
         "clip.safetensors of a training run",
     )
     parser.add_argument(
-        "--backbone", default="mini", metavar="NAME", help="what that CLIP is (default: %(default)s)"
+        "--backbone", default="mini", metavar="NAME", help="architecture of that CLIP (default: %(default)s)"
     )
 
 
 def run_clip(args: argparse.Namespace) -> int:
-    """Judge args.clip on the data that args name; writes the report and prints what it says."""
+    """Evaluate args.clip on the chosen data set; write the report and print a summary."""
     if args.input is not None or (args.data is None) == (args.config is None):
         raise Clip2DepthError(
-            "a CLIP is judged on a data set with captions: give one of --data and --config."
+            "a CLIP is evaluated on a data set with captions: give one of --data and --config."
         )
     if args.every < 1 or (args.limit is not None and args.limit < 1):
         raise Clip2DepthError("--every and --limit must be at least 1.")
     given = [f"--{name.replace('_', '-')}" for name in NOT_FOR_A_CLIP if getattr(args, name)]
     if given:
-        raise Clip2DepthError(f"a CLIP says no depth: leave out {', '.join(given)}.")
+        raise Clip2DepthError(f"a CLIP gives no depth: remove {', '.join(given)}.")
     if find_spec("torch") is None or find_spec("open_clip") is None:
         raise Clip2DepthError(
-            "a CLIP needs PyTorch and open_clip: pip install 'clip2depth_ros[train]' (no bundle does)."
+            "a CLIP needs PyTorch and open_clip: pip install 'clip2depth_ros[train]' (a bundle does not)."
         )
     from clip2depth_ros.training.validation.clip_embeddings import ClipEmbeddings
 
@@ -68,7 +68,9 @@ def run_clip(args: argparse.Namespace) -> int:
     data = data_options.open_data(args)
     indices = list(itertools.islice(range(0, len(data), args.every), args.limit))
     if len(indices) < 2:
-        raise Clip2DepthError(f"{data.name}: retrieval needs two views at least, there is {len(indices)}.")
+        raise Clip2DepthError(
+            f"{data.name}: retrieval needs at least two views, but there is {len(indices)}."
+        )
     views = (_view(data, index, clip.size) for index in progress(indices, "view", len(indices)))
     vectors, captions = [], []
     while batch := list(itertools.islice(views, BATCH)):
@@ -95,9 +97,11 @@ def run_clip(args: argparse.Namespace) -> int:
 
 
 def _view(data: DataSet, index: int, size: tuple[int, int]) -> tuple[np.ndarray, str]:
-    """The largest centred crop (height, width, 3) uint8 RGB of a sample, and its caption."""
+    """The largest centered crop (height, width, 3) uint8 RGB of a sample, and its caption."""
     sample = data[index]
     if not sample.caption:
-        raise Clip2DepthError(f"{sample.name} of {data.name} has no caption; the simulator's views have.")
+        raise Clip2DepthError(
+            f"{sample.name} of {data.name} has no caption; only the simulator's views have captions."
+        )
     view = Augmentation().apply(sample, size=size, canonical_focal_px=None, rng=np.random.default_rng(0))
     return view.image, view.caption

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The arguments that name a data set of the training, and the data set that they name."""
+"""Arguments that select a training data set, and the function that opens it."""
 
 from __future__ import annotations
 
@@ -11,25 +11,26 @@ from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.files.bounded import load_yaml, parse_yaml
 from clip2depth_ros.training.datasets import KINDS, DataSet, below, open_data_set
 
-# These come out of the simulator, not out of a folder.
+# These data sets come from the simulator and need no folder.
 WITHOUT_ROOT = ("rooms", "places", "drives")
 
 
 def add_data_arguments(parser: argparse.ArgumentParser) -> None:
-    """--config or --data, and what belongs to them."""
+    """Add --config, --data and the options that belong to them."""
     parser.add_argument(
         "--config",
         type=Path,
         metavar="RECIPE",
-        help="in place of --input: the test set of a training recipe, image by image, without stabilizer",
+        help="in place of --input: the test set of a training recipe, each image on its own, without "
+        "stabilizer",
     )
     parser.add_argument(
-        "--data", metavar="KIND", help=f"in place of --input: a data set of the training ({', '.join(KINDS)})"
+        "--data", metavar="KIND", help=f"in place of --input: a training data set ({', '.join(KINDS)})"
     )
     parser.add_argument(
-        "--root", type=Path, metavar="DIR", help="folder of the data set, or of all of the recipe's data"
+        "--root", type=Path, metavar="DIR", help="folder of the data set, or of all data sets of the recipe"
     )
-    parser.add_argument("--split", help="of the data set (default: test)")
+    parser.add_argument("--split", help="split of the data set (default: test)")
     parser.add_argument(
         "--set",
         action="append",
@@ -41,7 +42,7 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def open_data(args: argparse.Namespace) -> DataSet:
-    """The data set that the arguments name, ready to be read. Raises Clip2DepthError."""
+    """The data set that the arguments select, ready for reading. Raises Clip2DepthError."""
     entry = _of_recipe(args) if args.config is not None else _of_arguments(args)
     if args.split is not None:
         entry["split"] = args.split
@@ -51,8 +52,8 @@ def open_data(args: argparse.Namespace) -> DataSet:
             raise Clip2DepthError(f"--set takes NAME=VALUE, not '{text}'.")
         try:
             entry[name] = parse_yaml(value)
-        except Exception:  # syntax, nesting, numbers and dates that Python has not
-            raise Clip2DepthError(f"--set {name}: '{value}' is no value that YAML knows.") from None
+        except Exception:  # syntax errors, deep nesting, numbers and dates out of Python's range
+            raise Clip2DepthError(f"--set {name}: '{value}' is not a valid YAML value.") from None
     data = open_data_set(entry, cache=args.cache)
     data.prepare()
     return data
@@ -73,5 +74,5 @@ def _of_recipe(args: argparse.Namespace) -> dict:
     if not isinstance(tests, list) or len(tests) != 1 or not isinstance(tests[0], dict):
         count = len(tests) if isinstance(tests, list) else 0
         what = f"names {count} test sets" if count else "names no test set (data: test)"
-        raise Clip2DepthError(f"{path} {what}; say with --data and --root what to judge.")
+        raise Clip2DepthError(f"{path} {what}; select the data set with --data and --root.")
     return below(tests[0], args.root)

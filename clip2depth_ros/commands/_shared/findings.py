@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What `clip2depth doctor` finds: a line of its report each."""
+"""The findings that `clip2depth doctor` prints, one line each."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PROBE_TIMEOUT = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A line of the report. advice: what to do, for all but OK."""
+    """A line of the report. advice: what to do; empty for OK."""
 
     level: str
     subject: str
@@ -25,7 +25,7 @@ class Finding:
 
 
 def probe(program: str) -> tuple[Any, str]:
-    """What a program prints last, from JSON, in a process of its own; or None, and what went wrong."""
+    """Run a program in a child process. Returns (last output line parsed as JSON, "") or (None, error)."""
     try:
         ended = subprocess.run(
             [sys.executable, "-c", program], capture_output=True, text=True, timeout=PROBE_TIMEOUT

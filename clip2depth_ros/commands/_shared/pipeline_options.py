@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What `run` and `evaluate` share: arguments for input, engine, stabilizer and scale, and what they make."""
+"""Arguments for input, engine, stabilizer and scale that `run` and `evaluate` share, and what they create."""
 
 from __future__ import annotations
 
@@ -21,14 +21,20 @@ from clip2depth_ros.stabilizer import StabilizerSettings
 
 
 def add_input_arguments(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
-    """--input and what says how to read it."""
+    """Add --input and the options for reading it."""
     parser.add_argument("--input", required=required, metavar="PATH_OR_DEVICE", help=KINDS)
     camera = parser.add_mutually_exclusive_group()
     camera.add_argument(
-        "--camera", type=Path, metavar="FILE", help="the camera: JSON (fx fy cx cy width height) or ROS YAML"
+        "--camera",
+        type=Path,
+        metavar="FILE",
+        help="camera calibration: JSON (fx fy cx cy width height) or ROS YAML",
     )
     camera.add_argument(
-        "--horizontal-fov", type=float, metavar="RADIANS", help="assume an ideal camera where none is known"
+        "--horizontal-fov",
+        type=float,
+        metavar="RADIANS",
+        help="assume an ideal pinhole camera if the input has no calibration",
     )
     parser.add_argument("--every", type=int, default=1, metavar="N", help="take every N-th frame")
     parser.add_argument("--limit", type=int, metavar="N", help="stop after N frames")
@@ -40,13 +46,13 @@ def add_input_arguments(parser: argparse.ArgumentParser, *, required: bool = Tru
         type=float,
         nargs=6,
         metavar=("X", "Y", "Z", "ROLL", "PITCH", "YAW"),
-        help="where the camera is on the robot: metres forward, left and up of the frame that odometry moves "
-        "(radians; a positive pitch looks down; default: all 0)",
+        help="pose of the camera on the robot: meters forward, left and up in the frame that odometry moves "
+        "(angles in radians; a positive pitch looks down; default: all 0)",
     )
 
 
 def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
-    """--bundle and what runs it."""
+    """Add --bundle and the options of the engine."""
     add_bundle_argument(parser)
     add_engine_choice(parser)
     parser.add_argument(
@@ -55,35 +61,37 @@ def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_stage_arguments(parser: argparse.ArgumentParser) -> None:
-    """Stabilizer and scale. The sources of the scale may be combined."""
+    """Add the options of stabilizer and scale. Scale sources may be combined."""
     parser.add_argument(
-        "--no-stabilize", action="store_true", help="every frame's depth on its own, as the network gives it"
+        "--no-stabilize", action="store_true", help="publish each frame's depth as the network gives it"
     )
     parser.add_argument(
         "--scale-height",
         type=float,
-        metavar="METRES",
-        help="hold the scale to the camera's height above the floor (its pitch and roll: --mounting)",
+        metavar="METERS",
+        help="set the scale from the camera's height above the floor (its pitch and roll: --mounting)",
     )
     parser.add_argument(
         "--scale-odometry",
         action="store_true",
-        help="hold the scale to the driven distance: the input's poses.txt, or odometry topic",
+        help="set the scale from the driven distance: the input's poses.txt or odometry topic",
     )
     parser.add_argument(
         "--scale-ranges",
         type=int,
         metavar="N",
-        help="hold the scale to N true ranges a frame, drawn from the input's depth",
+        help="set the scale from N true ranges per frame, sampled from the input's depth",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of those ranges (default: %(default)s)")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="random seed of those ranges (default: %(default)s)"
+    )
 
 
 def open_input(args: argparse.Namespace) -> Source:
-    """The source that the arguments describe. Raises Clip2DepthError where it lacks what they ask of it."""
-    scale_settings(args)  # a mistake there should not wait for the input
+    """The source that the arguments describe. Raises Clip2DepthError if it lacks data that they require."""
+    scale_settings(args)  # report errors there before opening the input
     if args.limit is not None and args.limit < 1:
-        raise Clip2DepthError(f"--limit must be at least 1, it is {args.limit}.")
+        raise Clip2DepthError(f"--limit must be at least 1, not {args.limit}.")
     source = open_source(
         args.input,
         camera=Camera.from_file(args.camera) if args.camera else None,
@@ -98,19 +106,19 @@ def open_input(args: argparse.Namespace) -> Source:
     if args.scale_ranges is not None and not source.has_depth:
         source.close()
         raise Clip2DepthError(
-            f"--scale-ranges draws from true depth, and {source.name} has none; give a folder with depth/, "
+            f"--scale-ranges samples true depth, but {source.name} has none; give a folder with depth/, "
             "or a bag with --depth-topic."
         )
     return source
 
 
 def frames_of(args: argparse.Namespace, source: Source) -> Iterator[Frame]:
-    """The source's frames up to the limit, with sparse ranges where they are asked for."""
+    """The source's frames up to the limit, with sparse ranges if they are requested."""
     return with_ranges(args, itertools.islice(source, args.limit))
 
 
 def with_ranges(args: argparse.Namespace, frames: Iterable[Frame]) -> Iterator[Frame]:
-    """The frames, with sparse ranges where they are asked for."""
+    """The frames, with sparse ranges if they are requested."""
     truth = Truth()
     for index, frame in enumerate(frames):
         if args.scale_ranges and frame.depth is not None and frame.camera is not None:
@@ -120,18 +128,18 @@ def with_ranges(args: argparse.Namespace, frames: Iterable[Frame]) -> Iterator[F
 
 
 def scale_settings(args: argparse.Namespace) -> ScaleSettings | None:
-    """What the arguments say about the scale; None where they name no source of it."""
+    """The scale settings from the arguments; None if they name no scale source."""
     if args.scale_height is not None and not args.scale_height > 0:
         raise Clip2DepthError(
-            "--scale-height must be positive, metres from the floor to the camera; it is "
+            "--scale-height must be positive (meters from the floor to the camera), not "
             f"{args.scale_height:g}."
         )
     if args.scale_ranges is not None and args.scale_ranges < 1:
-        raise Clip2DepthError(f"--scale-ranges must be at least 1, it is {args.scale_ranges}.")
+        raise Clip2DepthError(f"--scale-ranges must be at least 1, not {args.scale_ranges}.")
     if args.scale_odometry and args.no_stabilize:
         raise Clip2DepthError(
-            "--scale-odometry needs the stabilizer, which sees how far the images say that the camera moved; "
-            "leave out --no-stabilize."
+            "--scale-odometry needs the stabilizer, which estimates the camera motion from the images; "
+            "remove --no-stabilize."
         )
     if args.scale_height is None and not args.scale_odometry and args.scale_ranges is None:
         return None
@@ -148,14 +156,13 @@ def scale_settings(args: argparse.Namespace) -> ScaleSettings | None:
 def make_pipeline(
     args: argparse.Namespace, engine: Engine, *, depth_size: tuple[int, int] | None = None
 ) -> Pipeline:
-    """The pipeline that the arguments describe. Raises Clip2DepthError where it would never give metres."""
+    """The pipeline that the arguments describe. Raises Clip2DepthError if it could never give meters."""
     scale, manifest = scale_settings(args), engine.manifest
     if scale is None and manifest.depth_kind != "metric":
         up_to = "an unknown factor" if manifest.depth_kind == "scale_free" else "an unknown factor and shift"
         raise Clip2DepthError(
-            f"Bundle '{manifest.name}' gives depth up to {up_to}: say what tells the metres, with "
-            "--scale-height, "
-            "--scale-odometry or --scale-ranges."
+            f"Bundle '{manifest.name}' gives depth up to {up_to}: choose a scale source with "
+            "--scale-height, --scale-odometry or --scale-ranges."
         )
     return Pipeline(
         engine,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How far long work is: a bar on a terminal, a plain line now and then elsewhere."""
+"""Progress of long work: a bar on a terminal, otherwise a plain line every few seconds."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from tqdm import tqdm
 
 Item = TypeVar("Item")
 
-# A log file gets a line this often, seconds.
+# Period of the lines in a log file, seconds.
 LINE_PERIOD = 5.0
 
 
 def progress(items: Iterable[Item], unit: str, *ends: int | None) -> Iterator[Item]:
-    """The items, and on stderr how many there were. unit: of one, such as "frame".
+    """Yield the items and report their count on stderr. unit: name of one item, such as "frame".
 
-    ends: how many there may be, by all that is known; the least counts, None is unknown.
+    ends: known upper limits of the count; the smallest is shown as the total. None is unknown.
     """
     total = min((end for end in ends if end is not None), default=None)
     if sys.stderr.isatty():
         yield from tqdm(items, total=total, unit=unit)
         return
-    said = time.monotonic()
+    last_line = time.monotonic()
     for count, item in enumerate(items, 1):
         yield item
-        if time.monotonic() - said > LINE_PERIOD:
-            said = time.monotonic()
+        if time.monotonic() - last_line > LINE_PERIOD:
+            last_line = time.monotonic()
             print(f"{count} of {'?' if total is None else total} {unit}s", file=sys.stderr, flush=True)

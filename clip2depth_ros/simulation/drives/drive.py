@@ -26,9 +26,9 @@ START = 1_000_000_000_000
 FRAME_ID = "camera_optical_frame"
 ROBOT_RADIUS, PERSON_RADIUS = 0.30, 0.32
 APART = 0.8
-"""How close the middles of robot and people may come, metres."""
+"""Smallest distance between the middles of robot and people, meters."""
 STANDING = 0.05
-"""Metres a second: who is slower does not walk."""
+"""Slowest walking speed; a slower person counts as standing. Meters per second."""
 _KINDS = (
     "living room",
     "office",
@@ -43,7 +43,7 @@ _KINDS = (
 
 
 class _Walker:
-    """A person on a track of their own, that meets neither the robot nor the others."""
+    """A person on a track that crosses neither the robot's track nor those of other people."""
 
     def __init__(self, scene: Scene, body: Body, track: Track):
         self.body, self.track = body, track
@@ -52,11 +52,11 @@ class _Walker:
         self.last = len(scene.parts)
 
     def speed(self, time: float) -> float:
-        """Metres a second, over half a second."""
+        """Mean speed over half a second, meters per second."""
         return 2.0 * float(self.track.at(time + 0.25)[3] - self.track.at(time - 0.25)[3])
 
     def parts(self, time: float) -> list[Part]:
-        """The person's parts at a time, in the order of the scene's."""
+        """The person's parts at a time, in the order of the scene's parts."""
         state = self.track.at(time)
         scratch = Scene("", 0.0, 0.0, 0.0)
         phase = 2 * math.pi * state[3] / (0.8 * self.body.height)
@@ -65,22 +65,23 @@ class _Walker:
 
 
 class Drive:
-    """Frames of one drive. Iterating again gives the same frames again.
+    """Frames of one drive. Every iteration gives the same frames.
 
     Args:
-        seed: names the drive: room, light, camera, path and people.
+        seed: selects the drive: room, light, camera, path and people.
         width, height: image size, pixels.
         fps: frames per second.
         horizontal_fov: field of view, radians.
         seconds: length of the drive.
-        people: whether people walk about.
-        kind: kind of room (see ROOMS), or None for the seed's own choice.
-        route: 0 is the seed's own drive; any other number is another drive of the same robot through the same
-            room, with other people about.
+        people: whether people walk in the room.
+        kind: kind of room (see ROOMS), or None to choose by the seed.
+        route: 0 is the seed's own drive; any other number is another drive of the same robot in the same
+        room,
+            with other people.
 
-    Every Frame has the true depth (metres, NaN where nothing is) and the true pose (optical frame to world: z
+    Every Frame has the true depth (meters, NaN where nothing is) and the true pose (optical frame to world: z
     forward, x right, y down; the world has z up, the floor at 0). Raises Clip2DepthError for a size, rate or
-    length that is not positive, and where MuJoCo or OpenGL is missing.
+    length that is not positive, and if MuJoCo or OpenGL is missing.
     """
 
     def __init__(
@@ -117,7 +118,7 @@ class Drive:
         self.scene.finish()
 
     def _another_track(self, rng: np.random.Generator) -> Track:
-        """A track on the same floor that has nothing in common with the seed's own."""
+        """A track on the same floor, independent of the seed's own track."""
         for _ in range(20):
             track = plan_track(
                 self._floor, rng, Gait(ROBOT_RADIUS, float(rng.uniform(0.35, 0.7))), self.seconds + 1.0
@@ -168,8 +169,8 @@ class Drive:
         gain = 0.0
         for index in range(len(self)):
             pose = self._pose(self._robot.at(index / self.fps))
-            light, depth = self._set_the_stage(index).render(self.camera, pose)
-            # The exposure follows the light within about a second, as a camera's does.
+            light, depth = self._prepare_renderer(index).render(self.camera, pose)
+            # The exposure adapts within about a second, as in a camera.
             wanted = exposure(light, self._look)
             gain = wanted if index == 0 else gain + min(1.0, 1.5 / self.fps) * (wanted - gain)
             image = photograph(light, self._look, self._grain(index), gain)
@@ -177,31 +178,33 @@ class Drive:
             yield Frame(image, stamp, FRAME_ID, self.camera, f"{index:06d}", depth, pose)
 
     def frame(self, index: int) -> Frame:
-        """Frame `index` by itself: as in the iteration, but exposed for its own light alone."""
+        """Frame `index` alone: as in the iteration, but with the exposure for this frame's light only."""
         pose = self._pose(self._robot.at(index / self.fps))
-        light, depth = self._set_the_stage(index).render(self.camera, pose)
+        light, depth = self._prepare_renderer(index).render(self.camera, pose)
         image = photograph(light, self._look, self._grain(index))
         stamp = START + round(index * 1e9 / self.fps)
         return Frame(image, stamp, FRAME_ID, self.camera, f"{index:06d}", depth, pose)
 
     def _grain(self, index: int) -> np.random.Generator:
-        """The random numbers of a frame's noise."""
+        """The random generator of a frame's noise."""
         return np.random.default_rng([19, self.seed, index] + ([self.route] if self.route else []))
 
     def people(self, index: int) -> np.ndarray:
-        """Who is seen in frame `index`: (H, W) int32, the number of the person, -1 where there is nobody."""
-        part = self._set_the_stage(index).identify(self.camera, self._pose(self._robot.at(index / self.fps)))
+        """Visible people in frame `index`: (H, W) int32, the number of the person, -1 elsewhere."""
+        part = self._prepare_renderer(index).identify(
+            self.camera, self._pose(self._robot.at(index / self.fps))
+        )
         person = np.full(part.shape, -1, np.int32)
         for number, walker in enumerate(self._walkers):
             person[(part >= walker.first) & (part < walker.last)] = number
         return person
 
     def walking(self, index: int) -> np.ndarray:
-        """Who moves in frame `index`: (N,) bool, by the person's number."""
+        """Which people move in frame `index`: (N,) bool, by the person's number."""
         return np.array([walker.speed(index / self.fps) > STANDING for walker in self._walkers], bool)
 
-    def _set_the_stage(self, index: int) -> Renderer:
-        """This thread's renderer, with the drive's scene and its people where they are in frame `index`."""
+    def _prepare_renderer(self, index: int) -> Renderer:
+        """This thread's renderer, loaded with the drive's scene and its people at frame `index`."""
         renderer = shared_renderer()
         if renderer.owner is not self:
             renderer.load(self.scene)
@@ -212,7 +215,7 @@ class Drive:
         return renderer
 
     def _pose(self, state: np.ndarray) -> np.ndarray:
-        """Camera pose (4, 4): the mount, and a little sway that comes with the distance driven."""
+        """Camera pose (4, 4): the mounting pose plus a small sway that depends on the driven distance."""
         travelled = state[3]
         sway = 0.003 * math.sin(9.0 * travelled) + 0.002 * math.sin(23.0 * travelled)
         roll = 0.004 * math.sin(7.0 * travelled + 1.0)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the floor of a room is free, and smooth paths over it. Metres."""
+"""The free floor of a room, and smooth paths on it. Meters."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import numpy as np
 from clip2depth_ros.simulation.scene.scene import Scene
 
 CELL = 0.1
-"""Side of a floor cell, metres."""
+"""Side of a floor cell, meters."""
 _STEP = 0.02
 _NEIGHBOURS = [(dx, dy, math.hypot(dx, dy)) for dx in (-1, 0, 1) for dy in (-1, 0, 1) if dx or dy]
 
 
 class FloorMap:
-    """Where the floor is free: clearance to walls and to every part between ankle and head height."""
+    """The free floor: clearance to walls and to every part between ankle and head height."""
 
     def __init__(self, scene: Scene, top: float = 1.8):
         self.shape = (math.ceil(scene.width / CELL), math.ceil(scene.length / CELL))
@@ -39,18 +39,20 @@ class FloorMap:
         self._scale = scale
         self._distance = cv2.distanceTransform(free, cv2.DIST_L2, 5) / scale
         self.clearance = self._distance[1 + fine // 2 : -1 : fine, 1 + fine // 2 : -1 : fine].T
-        """(cells along x, along y) float32: distance from a cell's middle to the nearest obstacle, metres."""
+        """(cells along x, along y) float32: distance from a cell's middle to the nearest obstacle, meters."""
 
-        self._rooms = self.clearance.tolist()  # far quicker than array elements, one by one
+        self._rooms = (
+            self.clearance.tolist()
+        )  # single elements of a list are much faster to read than those of an array
 
     def clearance_at(self, points: np.ndarray) -> np.ndarray:
-        """Distance (N,) from points (N, 2) to the nearest obstacle, metres."""
+        """Distance (N,) from points (N, 2) to the nearest obstacle, meters."""
         index = np.round(points * self._scale + 1).astype(int)
         index = np.clip(index, 0, np.array(self._distance.shape[::-1]) - 1)
         return self._distance[index[:, 1], index[:, 0]]
 
     def region(self, radius: float) -> np.ndarray:
-        """Cells (N, 2) of the largest connected floor on which a body of `radius` can stand."""
+        """Cells (N, 2) of the largest connected floor area where a body of `radius` can stand."""
         mask = (self.clearance > radius).astype(np.uint8)
         count, labels = cv2.connectedComponents(mask, connectivity=4)
         if count < 2:
@@ -59,7 +61,7 @@ class FloorMap:
         return np.argwhere(labels == largest)
 
     def route(self, start: tuple[int, int], goal: tuple[int, int], radius: float) -> np.ndarray | None:
-        """Cheapest cells (N, 2) from start to goal that keep `radius`, preferring the open floor, or None."""
+        """Cheapest cells (N, 2) from start to goal with clearance `radius`, on open floor if possible."""
         cost = {start: 0.0}
         parent: dict[tuple[int, int], tuple[int, int]] = {}
         queue = [(0.0, start)]
@@ -87,13 +89,13 @@ class FloorMap:
         return None
 
     def smooth(self, cells: np.ndarray, radius: float) -> np.ndarray:
-        """Turn a route into points (N, 2) every two centimetres, as round as `radius` of clearance allows."""
+        """Points (N, 2) every two centimeters along a route, as smooth as the clearance `radius` allows."""
         points = _resample((cells + 0.5) * CELL)
         for sigma in (18.0, 12.0, 7.0, 4.0, 2.0):
             if len(points) < 4:
                 break
             pad = int(3 * sigma)
-            # Reflecting through the end points keeps both ends where they are.
+            # Reflection at the end points keeps both ends in place.
             padded = np.concatenate(
                 [2 * points[0] - points[pad:0:-1], points, 2 * points[-1] - points[-2 : -pad - 2 : -1]]
             )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who is where when: tracks of a robot or of people over the free floor. Metres, seconds, radians."""
+"""Tracks of a robot or of people on the free floor: position over time. Meters, seconds, radians."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import numpy as np
 from clip2depth_ros.simulation.drives.floor import CELL, FloorMap
 
 Clear = Callable[[np.ndarray, np.ndarray], bool]
-"""Answers whether points (N, 2) at times (N,) meet nobody."""
+"""Whether points (N, 2) at times (N,) are clear of all others."""
 
 
 class Gait(NamedTuple):
-    """How somebody moves."""
+    """Motion parameters of a robot or person."""
 
     radius: float
-    """Clearance kept to walls and furniture."""
+    """Clearance to walls and furniture."""
     speed: float
     acceleration: float = 0.5
     turn_rate: float = 0.8
@@ -28,30 +28,30 @@ class Gait(NamedTuple):
 
 
 class Track(NamedTuple):
-    """A timeline. A state is x, y, heading (unwrapped) and metres travelled."""
+    """A timeline. A state is x, y, heading (unwrapped) and traveled meters."""
 
     times: np.ndarray
-    """(N,) rising."""
+    """(N,) increasing."""
     states: np.ndarray
     """(N, 4)."""
 
     def at(self, time: float | np.ndarray) -> np.ndarray:
-        """State (..., 4) at a time (...); before the start and after the end the nearest one."""
+        """State (..., 4) at a time (...); before the start and after the end, the nearest state."""
         return np.stack([np.interp(time, self.times, self.states[:, k]) for k in range(4)], axis=-1)
 
 
 def plan_track(
     floor: FloorMap, rng: np.random.Generator, gait: Gait, seconds: float, clear: Clear | None = None
 ) -> Track | None:
-    """Walk about for at least `seconds`: turn, go, stop, and on to the next place.
+    """A walk of at least `seconds`: turn, walk, stop, and repeat to the next place.
 
-    With `clear`, every leg keeps clear of the others at its own time. Returns None where nobody of this
-    radius can stand, or no such track was found.
+    With `clear`, every leg is clear of the others at its own time. Returns None if a body of this radius has
+    no room to stand, or if no such track was found.
     """
     cells = floor.region(gait.radius)
     if len(cells) == 0:
         return None
-    # Stops are where there is room to look around, when there is such a place.
+    # Stops are at places with room to look around, if there are any.
     open_ = cells[floor.clearance[cells[:, 0], cells[:, 1]] > 0.6]
     stops = open_ if len(open_) > 30 else cells
     here = stops[int(rng.integers(len(stops)))]
@@ -66,7 +66,7 @@ def plan_track(
             if route is None or len(route) < 4:
                 continue
             points = floor.smooth(route, gait.radius)
-            # The very first leg begins already headed along its path.
+            # The first leg begins with the heading of its path.
             times, states = _leg(
                 points, state, gait, float(rng.uniform(*gait.pause)), turn_first=bool(timeline)
             )
@@ -83,7 +83,7 @@ def plan_track(
 
 
 def _is_clear(clear: Clear | None, start: float, times: np.ndarray, states: np.ndarray) -> bool:
-    """Ask `clear` about a leg every tenth of a second, its stops included: the others move meanwhile."""
+    """Check a leg with `clear` every tenth of a second, including its stop, because the others move."""
     if clear is None:
         return True
     at = np.arange(0.0, times[-1] + 0.1, 0.1)
@@ -93,7 +93,7 @@ def _is_clear(clear: Clear | None, start: float, times: np.ndarray, states: np.n
 def _leg(
     points: np.ndarray, state: np.ndarray, gait: Gait, pause: float, turn_first: bool
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Turn towards the path, follow it, stop: times (N,) from zero and states (N, 4)."""
+    """Turn toward the path, follow it, stop: times (N,) from zero and states (N, 4)."""
     tangent = np.gradient(points, axis=0)
     course = np.unwrap(np.arctan2(tangent[:, 1], tangent[:, 0]))
     heading, travelled = state[2], state[3]
@@ -103,7 +103,7 @@ def _leg(
     if turn_first:
         turn = course[0] - heading
         s = np.linspace(0.0, 1.0, 40)
-        # The steepest part of this easing is half as fast again as its mean.
+        # The steepest slope of this easing is 1.5 times its mean.
         duration = max(0.3, 1.5 * abs(turn) / gait.turn_rate)
         eased = heading + turn * (3 * s**2 - 2 * s**3)
         times.append(duration * s)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a robot's wheels make of the way that it really drove: odometry with the errors of odometry."""
+"""Simulated wheel odometry: the true motion with typical odometry errors."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from clip2depth_ros.simulation.views.views import look_pose
 class Wheels:
     """The errors of one robot's odometry.
 
-    scale      factor on every distance: a wrong radius of the wheels
+    scale      factor on every distance (wrong wheel radius)
     noise      standard deviation of the relative error of each step
-    turn       factor on every turn: a wrong distance between the wheels
-    drift      standard deviation of the heading's error, radians after one metre
+    turn       factor on every turn (wrong track width)
+    drift      standard deviation of the heading's error, radians after one meter
     slip       factor on the distance while the wheels slip
-    slips      when they do, (begin, end) in seconds
+    slips      intervals of slip, (begin, end) in seconds
     """
 
     scale: float = 1.0
@@ -34,7 +34,7 @@ class Wheels:
 
     @classmethod
     def random(cls, rng: np.random.Generator, seconds: float, scale_error: float = 0.05) -> Wheels:
-        """Of one robot on a drive of so many seconds: its distances all too long or all too short by
+        """Random errors of one robot for a drive of `seconds`: all distances too long or too short by
         `scale_error`, and two short slips."""
         begins = rng.uniform(0, max(seconds - 1, 0), 2)
         return cls(
@@ -44,10 +44,11 @@ class Wheels:
         )
 
     def odometry(self, poses: Sequence[np.ndarray], fps: float, rng: np.random.Generator) -> list[np.ndarray]:
-        """Camera poses (4, 4), optical frame to odometry's frame, that the wheels tell for true ones.
+        """Camera poses (4, 4), optical frame to odometry frame, as the wheels measure them for the true
+        poses.
 
-        Wheels know place and heading on the floor only; height and tilt of the camera are those of the first
-        pose, as somebody measured its mounting. Odometry's frame begins as the true one.
+        Wheels measure position and heading on the floor only; height and tilt of the camera are those of the
+        first pose, as from a measured mounting. The odometry frame starts at the true frame.
         """
         first = poses[0]
         height, mounting = first[2, 3], np.linalg.inv(_on_floor(first)) @ first
@@ -57,7 +58,7 @@ class Wheels:
             way = float(np.linalg.norm(step[:3, 3]))
             slipping = any(begin <= index / fps < end for begin, end in self.slips)
             factor = self.scale * (1 + self.noise * rng.standard_normal()) * (self.slip if slipping else 1.0)
-            # In the body's frame of the floor, heading is about z.
+            # In the body's floor frame, the heading is about z.
             turned = math.atan2(step[1, 0], step[0, 0])
             turned = turned * self.turn + self.drift * math.sqrt(way) * rng.standard_normal()
             move = np.eye(4)
@@ -71,7 +72,7 @@ class Wheels:
 
 
 def _on_floor(pose: np.ndarray) -> np.ndarray:
-    """(4, 4): x forward, z up, on the floor under a camera (4, 4), heading where it looks."""
+    """(4, 4): a frame on the floor under a camera pose (4, 4), x forward in its heading, z up."""
     level = look_pose((pose[0, 3], pose[1, 3], 0.0), math.atan2(pose[1, 2], pose[0, 2]), 0.0)
     body = np.eye(4)
     body[:3, 0], body[:3, 1], body[:3, 2], body[:3, 3] = (

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Furniture, machines, and where they stand."""
+"""Furniture and machines, and their placement."""

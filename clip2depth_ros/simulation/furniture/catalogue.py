@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every piece of furniture with its range of sizes, true to life. Metres."""
+"""All furniture with realistic ranges of size. Meters."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from clip2depth_ros.simulation.small_things.goods import barrel, bin_, carton, l
 
 
 class Piece(NamedTuple):
-    """A maker with its range of widths and depths, and whether it stands against a wall."""
+    """A maker with its ranges of width and depth, and whether it stands against a wall."""
 
     make: Callable[[Assembly, Palette, float, float], None]
     width: tuple[float, float]

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Chairs of places: wooden, padded, stacked ones.
+"""Chairs of places: wooden, padded, stacked.
 
 A maker gets an Assembly whose origin is the middle of the piece's footprint on the floor with the front
-towards +y, the palette of a place, and the piece's width (x) and depth (y), metres.
+toward +y, the palette of a place, and the piece's width (x) and depth (y), meters.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def chair(a: Assembly, p: Palette, w: float, d: float) -> None:
 
 
 def shell_chair(a: Assembly, p: Palette, w: float, d: float) -> None:
-    """A plastic seat on steel legs, as they stack."""
+    """A stackable plastic seat on steel legs."""
     shell = p.plain("red", "blue", "grey", "black", "green", "orange", "white", gloss=0.4)
     a.box((0, 0, 0.44), (w, d, 0.015), shell)
     a.box((0, -d / 2 + 0.0, 0.64), (w, 0.015, 0.34), shell, rotation_about("x", 0.2))

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tables, desks, benches and other tops of places, with all that lies on them.
+"""Tables, desks, benches and other tops of places, with the things on them.
 
 A maker gets an Assembly whose origin is the middle of the piece's footprint on the floor with the front
-towards +y, the palette of a place, and the piece's width (x) and depth (y), metres.
+toward +y, the palette of a place, and the piece's width (x) and depth (y), meters.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ def drawers(a: Assembly, p: Palette, w: float, d: float) -> None:
 
 
 def island(a: Assembly, p: Palette, w: float, d: float) -> None:
-    """A kitchen counter that stands free."""
+    """A free-standing kitchen counter."""
     front, top = p.front(), p.worktop()
     a.box((0, 0, 0.05), (w - 0.1, d - 0.12, 0.1), BLACK)
     a.box((0, 0, 0.48), (w, d, 0.76), front._replace(rgb=tuple(0.5 * c for c in front.rgb)))

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is built in or stands about: bathroom, columns, stairs, lamps, plants.
+"""Fixtures and free-standing things: bathroom, columns, stairs, lamps, plants.
 
 A maker gets an Assembly whose origin is the middle of the piece's footprint on the floor with the front
-towards +y, and the piece's width (x) and depth (y), metres.
+toward +y, and the piece's width (x) and depth (y), meters.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Furniture of places, fuller and more varied than the first catalogue, with its sizes. Metres."""
+"""Furniture of places, with more detail and variation than the first catalogue, with its sizes. Meters."""
 
 from __future__ import annotations
 
@@ -44,4 +44,4 @@ PIECES = {
     "pile of things": Piece(pile, (0.8, 1.6), (0.6, 1.2), False),
     "leaning boards": Piece(leaning_boards, (0.6, 1.4), (0.35, 0.45), True),
 }
-"""Pieces that stand in for those of the same name in CATALOGUE, or beside them."""
+"""Pieces that replace those of the same name in CATALOGUE, or add to them."""

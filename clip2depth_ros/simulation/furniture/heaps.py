@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Crates, bags, boards and heaps that stand about.
+"""Crates, bags, boards and heaps on the floor.
 
 A maker gets an Assembly whose origin is the middle of the piece's footprint on the floor with the front
-towards +y, the palette of a place, and the piece's width (x) and depth (y), metres.
+toward +y, the palette of a place, and the piece's width (x) and depth (y), meters.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from clip2depth_ros.simulation.small_things.dressing import dress, put_on
 
 
 def crates(a: Assembly, p: Palette, w: float, d: float) -> None:
-    """Storage boxes with lids, one on the other."""
+    """A stack of storage boxes with lids."""
     rng, z = p.rng, 0.0
     paint = p.plain("blue", "blue", "light blue", "grey", "black", "green", "red", gloss=0.4)
     for _ in range(int(rng.integers(1, 6))):
@@ -37,7 +37,7 @@ def backpack(a: Assembly, p: Palette, w: float, d: float) -> None:
 
 
 def pile(a: Assembly, p: Palette, w: float, d: float) -> None:
-    """Cartons, crates, bags and boards that somebody left in a heap."""
+    """A heap of cartons, crates, bags and boards."""
     rng = p.rng
     for _ in range(int(rng.integers(2, 6))):
         x, y = rng.uniform(-0.3, 0.3) * w, rng.uniform(-0.3, 0.3) * d

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What stands where: furniture placed on the floor of a room so that nothing overlaps. Metres."""
+"""Placement of furniture on the floor of a room without overlaps. Meters."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from clip2depth_ros.simulation.scene.scene import Paint, Scene, rectangle, recta
 
 
 class Layout:
-    """Places pieces on the floor of one scene so that nothing overlaps."""
+    """Places pieces on the floor of one scene without overlaps."""
 
     catalogue = CATALOGUE
 
@@ -21,13 +21,13 @@ class Layout:
         self.shade = float(palette.rng.uniform(0.1, 0.35))
 
     def is_free(self, corners: np.ndarray, gap: float) -> bool:
-        """Whether a rectangle (4, 2) is inside the room and keeps `gap` metres from what stands there."""
+        """Whether a rectangle (4, 2) is inside the room and at least `gap` meters from all placed pieces."""
         scene = self.scene
         inside = (corners >= 0.02).all() and (corners <= (scene.width - 0.02, scene.length - 0.02)).all()
         return bool(inside) and not any(rectangles_overlap(corners, other, gap) for other in scene.footprints)
 
     def put(self, name: str, tries: int = 14) -> tuple[float, float, float, float, float] | None:
-        """Try to place a piece by its catalogue rule; where it stands (x, y, yaw, width, depth) or None."""
+        """Try to place a piece from the catalogue. Returns its place (x, y, yaw, width, depth) or None."""
         piece = self.catalogue[name]
         for _ in range(tries):
             width, depth = self.rng.uniform(*piece.width), self.rng.uniform(*piece.depth)
@@ -53,7 +53,7 @@ class Layout:
         return None
 
     def place(self, name: str, x: float, y: float, yaw: float, width: float, depth: float):
-        """Put a piece where the caller says, with the chairs that belong to it."""
+        """Put a piece at the given place, with its chairs."""
         a = self.scene.thing(name, x, y, yaw)
         self.catalogue[name].make(a, self.palette, width, depth)
         self.scene.block(x, y, yaw, width, depth)
@@ -88,7 +88,7 @@ class Layout:
                 )
 
     def _shade(self, x: float, y: float, yaw: float, width: float, depth: float) -> None:
-        """Darken the floor under and around a piece: lamps cast no shadow there in most rooms."""
+        """Darken the floor under and around a piece, because most lamps cast no shadows in the renderer."""
         for grow, height in ((0.16, 0.0015), (0.04, 0.003)):
             dark = Paint((0.0, 0.0, 0.0), specular=0.0, alpha=self.shade)
             self.scene.thing("floor", x, y, yaw).box(

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Machines that stand on the floor, and boards on wheels.
+"""Machines on the floor, and boards on wheels.
 
 A maker gets an Assembly whose origin is the middle of the piece's footprint on the floor with the front
-towards +y, the palette of a place, and the piece's width (x) and depth (y), metres.
+toward +y, the palette of a place, and the piece's width (x) and depth (y), meters.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def washing_machine(a: Assembly, p: Palette, w: float, d: float) -> None:
 
 
 def printer(a: Assembly, p: Palette, w: float, d: float) -> None:
-    """An office machine on its cupboard."""
+    """An office printer on its cupboard."""
     rng, body = p.rng, p.plain("white", "dark grey", "black", "grey", gloss=0.3)
     h = rng.uniform(0.3, 0.75)
     a.box((0, 0, h / 2), (w, d, h), p.body() if rng.random() < 0.5 else body)

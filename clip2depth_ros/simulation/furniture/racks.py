@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Shelves and racks with what is stowed in them.
+"""Shelves and racks with their contents.
 
 A maker gets an Assembly whose origin is the middle of the piece's footprint on the floor with the front
-towards +y, the palette of a place, and the piece's width (x) and depth (y), metres.
+toward +y, the palette of a place, and the piece's width (x) and depth (y), meters.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from clip2depth_ros.simulation.small_things.dressing import dress
 
 
 def shelf(a: Assembly, p: Palette, w: float, d: float) -> None:
-    """Shelves of all heights, from nearly empty to crammed."""
+    """Shelves of all heights, from nearly empty to full."""
     rng, paint = p.rng, p.body() if p.rng.random() < 0.8 else p.metal()
     h, t = rng.uniform(0.75, 2.2), 0.022
     for x in (-w / 2 + t / 2, w / 2 - t / 2):
@@ -38,7 +38,7 @@ def shelf(a: Assembly, p: Palette, w: float, d: float) -> None:
 
 
 def _books(a: Assembly, p: Palette, w: float, d: float, z: float, clear: float) -> None:
-    """A row of books or folders along a board, of one format for a stretch at a time."""
+    """A row of books or folders on a board, in groups of one format."""
     rng, x, end = p.rng, -w / 2, w / 2 - p.rng.choice([0.0, 0.1, 0.4]) * w
     folders = rng.random() < 0.3
     tall, deep = clear * rng.uniform(0.7, 0.98), rng.uniform(0.6, 0.9) * d
@@ -61,7 +61,7 @@ def _books(a: Assembly, p: Palette, w: float, d: float, z: float, clear: float) 
 
 
 def rack(a: Assembly, p: Palette, w: float, d: float) -> None:
-    """An open rack with crates, cartons and tools, wrapped in plastic now and then."""
+    """An open rack with crates, cartons and tools, sometimes wrapped in plastic."""
     rng = p.rng
     h = min(rng.uniform(1.7, 2.5), a.scene.height - 0.1)
     post = p.plain("blue", "grey", "orange", "white", "black") if rng.random() < 0.6 else p.metal()

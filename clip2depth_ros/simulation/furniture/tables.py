@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tables of all kinds, with what lies on them.
+"""Tables of all kinds, with the things on them.
 
 A maker gets an Assembly whose origin is the middle of the piece's footprint on the floor with the front
-towards +y, and the piece's width (x) and depth (y), metres.
+toward +y, and the piece's width (x) and depth (y), meters.
 """
 
 from __future__ import annotations

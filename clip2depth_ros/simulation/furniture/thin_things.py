@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Things of bars and sheets: tripods, columns, frames hung with plastic, fences, bicycles.
+"""Things made of bars and sheets: tripods, columns, frames with plastic sheeting, fences, bicycles.
 
 A maker gets an Assembly whose origin is the middle of the piece's footprint on the floor with the front
-towards +y, the palette of a place, and the piece's width (x) and depth (y), metres.
+toward +y, the palette of a place, and the piece's width (x) and depth (y), meters.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def _strut(a: Assembly, start: np.ndarray, stop: np.ndarray, radius: float, pain
 
 
 def pole(a: Assembly, p: Palette, w: float, d: float) -> None:
-    """A column to the ceiling, bare, with a foot plate, or wrapped."""
+    """A column up to the ceiling: bare, with a foot plate, or wrapped."""
     rng, h, r = p.rng, a.scene.height, w / 2
     paint = p.plain("grey", "dark grey", "light blue", "white", "blue", "yellow", "brown", gloss=0.3)
     a.cylinder((0, 0, h / 2), r, h, paint)
@@ -56,7 +56,7 @@ def pole(a: Assembly, p: Palette, w: float, d: float) -> None:
 
 
 def plastic_curtain(a: Assembly, p: Palette, w: float, d: float) -> None:
-    """A frame hung with plastic sheeting, or a cloth wardrobe: pale, with few marks."""
+    """A frame with plastic sheeting, or a cloth wardrobe: pale, with little texture."""
     rng, h = p.rng, min(p.rng.uniform(1.6, 2.2), a.scene.height - 0.15)
     sheet, post = p.plastic_sheet(), STEEL if rng.random() < 0.6 else WHITE
     for x in (-w / 2 + 0.015, w / 2 - 0.015):
@@ -77,7 +77,7 @@ def plastic_curtain(a: Assembly, p: Palette, w: float, d: float) -> None:
 
 
 def fence(a: Assembly, p: Palette, w: float, d: float) -> None:
-    """A site fence: wire and posts on concrete feet, covered with sheeting more often than not."""
+    """A construction fence: wire and posts on concrete feet, mostly covered with sheeting."""
     rng, h = p.rng, 2.0
     for x in np.linspace(-w / 2 + 0.11, w / 2 - 0.11, max(2, 1 + round(w / 2.4))):
         a.cylinder((x, 0, h / 2 + 0.05), 0.02, h, STEEL)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fitted kitchens: cupboards along one, two or three walls under one worktop, with all that belongs there.
+"""Fitted kitchens: cupboards along one, two or three walls under one worktop, with appliances and equipment.
 
-Everything is built in its wall's frame: x along the wall from its corner, y into the room. Metres.
+Everything is built in its wall's frame: x along the wall from its corner, y into the room. Meters.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from clip2depth_ros.simulation.small_things.dressing import dress
 
 
 def fit_kitchen(layout: Layout, plan: list[list[Opening]]) -> bool:
-    """Fit a kitchen into the room where doors and low windows leave the walls free.
+    """Fit a kitchen into the room along walls that doors and low windows leave free.
 
     Args:
         layout: of the room; its palette must have `front()`, `worktop()` and `paper()`.
         plan: the openings of each wall.
 
-    Returns whether there was room for one.
+    Returns whether the kitchen fits.
     """
     scene, palette, rng = layout.scene, layout.palette, layout.rng
     runs = choose_runs(layout, plan)
@@ -52,14 +52,14 @@ def fit_kitchen(layout: Layout, plan: list[list[Opening]]) -> bool:
 
 
 class _Units(NamedTuple):
-    """How one run is divided: base cupboards of equal width, and perhaps a tall one at its open end."""
+    """Division of one run: base cupboards of equal width, and an optional tall one at its open end."""
 
     first: float
-    """Where the first front begins; the last ends at first + width * len(kinds)."""
+    """Start of the first front; the last ends at first + width * len(kinds)."""
     width: float
     kinds: list[str]
     low: float
-    """Where body and worktop begin; what is hidden by a neighbour's run counts."""
+    """Start of body and worktop, including the part that a neighboring run hides."""
     high: float
     tall: tuple[float, float] | None
     sink: float | None
@@ -68,12 +68,12 @@ class _Units(NamedTuple):
 
 
 def _divide(rng: np.random.Generator, run: Run, wet: bool, hot: bool) -> _Units:
-    """Divide a run; a `wet` one has the sink and perhaps a machine beside it, a `hot` one the hob."""
+    """Divide a run. `wet`: with the sink and an optional machine beside it. `hot`: with the hob."""
     first = run.start + (DEPTH + 0.01 if run.corner_before else 0.0)
     last = run.stop - (DEPTH + 0.01 if run.corner_after else 0.0)
     low, high, tall = run.start, run.stop, None
     if last - first > 2.2 and rng.random() < 0.45:
-        # A fridge or larder as high as a man closes a run at its open end.
+        # A tall fridge or larder ends a run at its open end.
         if not run.corner_before and (run.corner_after or rng.random() < 0.5) and run.start != DEPTH:
             tall, first = (first, first + 0.6), first + 0.6
             low = first
@@ -108,7 +108,7 @@ def _divide(rng: np.random.Generator, run: Run, wet: bool, hot: bool) -> _Units:
 def _build(
     layout: Layout, wall: Wall, openings: list[Opening], run: Run, style: Style, wet: bool, hot: bool
 ) -> None:
-    """Build one run with all that stands, leans and hangs there."""
+    """Build one run with everything on and above it."""
     scene, palette, rng = layout.scene, layout.palette, layout.rng
     a = scene.thing("kitchen counter", wall.x, wall.y, wall.yaw, words=style.front.words)
     units = _divide(rng, run, wet, hot)

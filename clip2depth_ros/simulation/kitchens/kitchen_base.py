@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Base cupboards, worktop, sink and hob of a fitted kitchen.
 
-Everything is built in its wall's frame: x along the wall from its corner, y into the room. Metres.
+Everything is built in its wall's frame: x along the wall from its corner, y into the room. Meters.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from clip2depth_ros.simulation.small_things.dressing import put_on
 from clip2depth_ros.simulation.small_things.kitchenware import pot
 
 Basin = tuple[float, float, float]
-"""A sink's middle along the wall, its width and its depth into the room."""
+"""Middle of the sink along the wall, its width, and its depth into the room."""
 
 
 def body(a: Assembly, style: Style, low: float, high: float, top: float, basin: Basin | None) -> None:
-    """Plinth, body and end panels between `low` and `high` along the wall, with room under the sink."""
+    """Plinth, body and end panels from `low` to `high` along the wall, with space for the sink."""
     a.box(((low + high) / 2, 0.27, 0.05), (high - low, 0.50, 0.1), style.plinth)
     left, right = low + 0.005, high - 0.005
     sink, half = (basin[0], basin[1] / 2 + 0.01) if basin else (left, 0.0)
@@ -96,7 +96,7 @@ def _handle(
 
 
 def worktop(a: Assembly, style: Style, low: float, high: float, basin: Basin | None, length: float) -> None:
-    """The slab in pieces of at most 1.5 m (light is computed at corners), with a hole for the sink."""
+    """The slab in pieces of at most 1.5 m (light is computed at vertices), with a hole for the sink."""
     z, edge = style.height - style.slab / 2, DEPTH + 0.03
 
     def slab(x0: float, x1: float, y0: float, y1: float) -> None:
@@ -105,7 +105,7 @@ def worktop(a: Assembly, style: Style, low: float, high: float, basin: Basin | N
         for k in range(count):
             a.box((x0 + (k + 0.5) * step, (y0 + y1) / 2, z), (step, y1 - y0, style.slab), style.top)
 
-    # A neighbour's slab fills the corner.
+    # The neighboring slab fills the corner.
     if abs(low - DEPTH) < 1e-6:
         low = edge
     if abs(length - high - DEPTH) < 1e-6:
@@ -121,7 +121,7 @@ def worktop(a: Assembly, style: Style, low: float, high: float, basin: Basin | N
 
 
 def sink_at(a: Assembly, style: Style, x: float, w: float, d: float) -> None:
-    """A steel basin in the worktop's hole, w by d metres, with its tap."""
+    """A steel basin in the worktop's hole, w by d meters, with its tap."""
     b = put_on(a, "sink", 0, 0, 0)
     z, deep = style.height, 0.16
     b.box((x, 0.31, z - deep), (w, d, 0.01), STEEL._replace(rgb=(0.42, 0.43, 0.45)))
@@ -135,7 +135,7 @@ def sink_at(a: Assembly, style: Style, x: float, w: float, d: float) -> None:
 
 
 def hob_at(a: Assembly, p: Palette, x: float, style: Style) -> None:
-    """Four plates on the worktop, on glass or of iron, and sometimes a pot."""
+    """Four plates on the worktop, of glass or iron, and sometimes a pot."""
     b = put_on(a, "hob", 0, 0, 0)
     z = style.height
     glass = p.rng.random() < 0.6

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the cupboards of a fitted kitchen stand: one, two or three walls that are free. Metres."""
+"""Positions of the cupboards of a fitted kitchen along one, two or three free walls. Meters."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from clip2depth_ros.simulation.scene.openings import Opening, Wall, in_front, wa
 from clip2depth_ros.simulation.scene.scene import rectangle, rectangles_overlap
 
 DEPTH = 0.6
-"""Of a base cupboard without the worktop's edge."""
+"""Depth of a base cupboard without the edge of the worktop."""
 
 
 _STEP = 0.05
 
 
 _AISLE = 0.9
-"""Floor that stays free between two runs that face each other."""
+"""Free floor between two opposite runs."""
 
 
 class Run(NamedTuple):
-    """Cupboards along a wall from `start` to `stop`; fronts leave out what a neighbour's run hides."""
+    """Cupboards along a wall from `start` to `stop`; fronts hidden by a neighboring run are omitted."""
 
     wall: int
     start: float
@@ -33,7 +33,7 @@ class Run(NamedTuple):
 
 
 def choose_runs(layout: Layout, plan: list[list[Opening]]) -> list[Run]:
-    """Runs in a U, an L or along one wall, as the free stretches of wall allow."""
+    """Runs in a U, an L or along one wall, depending on the free stretches of wall."""
     rng, walls = layout.rng, walls_of(layout.scene)
     free = [_free_steps(layout, plan[k], wall) for k, wall in enumerate(walls)]
     lengths = [wall.length for wall in walls]
@@ -69,7 +69,7 @@ def choose_runs(layout: Layout, plan: list[list[Opening]]) -> list[Run]:
 
 
 def _free_steps(layout: Layout, openings: list[Opening], wall: Wall) -> np.ndarray:
-    """For each step along a wall whether a cupboard can stand there: (N,) bool."""
+    """Whether a cupboard can stand at each step along a wall: (N,) bool."""
     scene = layout.scene
     count = int(wall.length / _STEP)
     free = np.ones(count, bool)

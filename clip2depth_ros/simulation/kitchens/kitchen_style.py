@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The look that all cupboards of one kitchen share."""
+"""The common look of the cupboards of one kitchen."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from clip2depth_ros.simulation.scene.scene import Paint
 
 
 class Style(NamedTuple):
-    """What all runs of one kitchen share."""
+    """Properties shared by all runs of one kitchen."""
 
     front: Paint
     upper: Paint
@@ -22,21 +22,21 @@ class Style(NamedTuple):
     handles: str
     """'bar', 'knob', 'strip' (along the upper edge) or 'none'."""
     height: float
-    """Of the worktop's surface."""
+    """Height of the worktop's surface."""
     slab: float
     """Thickness of the worktop."""
     splash: Paint | None
     splash_height: float
     uppers: float
-    """Share of the wall that wall cupboards cover."""
+    """Fraction of the wall that wall cupboards cover."""
     upper_low: float
     upper_high: float
     steel: Paint
-    """Of ovens, hoods and dishwashers."""
+    """Paint of ovens, hoods and dishwashers."""
 
 
 def kitchen_style(palette: Palette) -> Style:
-    """Draw the look of one kitchen; the palette must have `front()` and `worktop()`."""
+    """Draw a random look of one kitchen; the palette must have `front()` and `worktop()`."""
     rng = palette.rng
     front = palette.front()
     upper = front if rng.random() < 0.65 else palette.front() if rng.random() < 0.4 else WHITE

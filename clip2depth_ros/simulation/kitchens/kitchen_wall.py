@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What hangs and leans above a worktop, and the tall cupboard beside it.
+"""Things on the wall above a worktop, and the tall cupboard beside it.
 
-Everything is built in its wall's frame: x along the wall from its corner, y into the room. Metres.
+Everything is built in its wall's frame: x along the wall from its corner, y into the room. Meters.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from clip2depth_ros.simulation.small_things.dressing import dress, put_on
 
 
 def tall_cupboard(a: Assembly, layout: Layout, style: Style, x0: float, x1: float) -> None:
-    """A fridge of its own or a larder in the kitchen's fronts."""
+    """A free-standing fridge, or a larder with the kitchen's fronts."""
     rng, x, w = layout.rng, (x0 + x1) / 2, x1 - x0
     high = min(rng.uniform(1.75, 2.2), layout.scene.height - 0.1)
     free = rng.random() < 0.5
@@ -46,7 +46,7 @@ def wall_cupboards(
     high: float,
     hob: float | None,
 ) -> None:
-    """Wall cupboards or open boards beside the windows, with a hood over the hob at `hob` along the wall."""
+    """Wall cupboards or open boards beside the windows, with a hood above the hob at `hob` along the wall."""
     rng = layout.rng
     for x0, x1 in beside_windows(openings, low, high, 0.1):
         cover = style.uppers * (x1 - x0)
@@ -137,7 +137,7 @@ def pin_things(
 def beside_windows(
     openings: list[Opening], low: float, high: float, margin: float = 0.02
 ) -> list[tuple[float, float]]:
-    """The stretches between low and high along the wall where no window is."""
+    """The stretches between low and high along the wall without windows."""
     pieces, x = [], low
     for o in sorted(openings, key=lambda o: o.start):
         if o.start + o.width <= low or o.start >= high:

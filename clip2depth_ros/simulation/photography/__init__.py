@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a camera makes of a rendered picture, and a network of its depth."""
+"""Camera effects on a rendered image, and the errors of a network on its depth."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a network that sees one frame at a time does to depth: scale jumps, surfaces boil, edges blur."""
+"""Simulates the errors of a network that sees single frames: scale jitter, smooth errors, blurred edges."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ import cv2
 import numpy as np
 
 SCALE = 0.05
-"""Standard deviation of the whole frame's log scale."""
+"""Standard deviation of the frame's log scale."""
 FIELDS = (((6, 8), 0.08), ((24, 32), 0.03))
-"""Smooth errors of log depth: rows and columns of a grid of independent normal numbers, their deviation."""
+"""Smooth errors of log depth: rows and columns of a grid of normal random numbers, standard deviation."""
 BLUR = 1.5
-"""Standard deviation of the blur of a frame 320 pixels wide, pixels; in others it follows the width."""
+"""Standard deviation of the blur for a frame 320 pixels wide, pixels; it scales with the width."""
 
 
-class Flicker:
-    """Adds flicker to depth, new in every frame, the same again for the same seed."""
+class DepthNoise:
+    """Adds errors to depth: independent in every frame, and reproducible by seed."""
 
     def __init__(self, seed: int) -> None:
         self._rng = np.random.default_rng(seed)
 
     def __call__(self, depth: np.ndarray) -> np.ndarray:
-        """(H, W) float32 metres of a (H, W) float depth, metres; what is unknown (NaN) stays unknown."""
+        """(H, W) float depth, meters, NaN = unknown -> (H, W) float32 with errors, the same NaN."""
         height, width = depth.shape
         error = np.full((height, width), SCALE * self._rng.standard_normal(), np.float32)
         for grid, deviation in FIELDS:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From rendered light to what a camera gives: exposure, white balance, blur, noise, JPEG. All mild."""
+"""Converts rendered light to a camera image: exposure, white balance, blur, noise, JPEG. All mild."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ import numpy as np
 
 @dataclass(frozen=True)
 class CameraLook:
-    """How one camera renders light. All values are per camera, so a drive keeps one look."""
+    """The look of one camera. All values are constant for a camera, so that a drive has one look."""
 
     target: float = 0.42
-    """Brightness that the exposure aims at, 0..1 of full scale."""
+    """Target brightness of the exposure, 0..1 of full scale."""
     max_gain: float = 2.2
-    """How far the exposure may lift a dark scene."""
+    """Largest gain of the exposure for a dark scene."""
     white_balance: tuple[float, float, float] = (1.0, 1.0, 1.0)
     gamma: float = 1.0
     blur: float = 0.0
-    """Standard deviation of the lens' blur, pixels."""
+    """Standard deviation of the lens blur, pixels."""
     noise: float = 0.006
-    """Noise at mid grey before gain, of full scale."""
+    """Noise at mid gray before gain, of full scale."""
     vignette: float = 0.0
-    """Loss of light in the corners, 0..1."""
+    """Loss of light in the corners (vignetting), 0..1."""
     jpeg: int = 0
     """JPEG quality, 0 = none."""
 
@@ -46,9 +46,9 @@ class CameraLook:
 def photograph(
     light: np.ndarray, look: CameraLook, rng: np.random.Generator, gain: float | None = None
 ) -> np.ndarray:
-    """Turn rendered light (H, W, 3) float32 0..255 RGB into an image (H, W, 3) uint8 RGB.
+    """Convert rendered light (H, W, 3) float32 0..255 RGB to an image (H, W, 3) uint8 RGB.
 
-    `gain` overrides the exposure that the picture itself would ask for.
+    `gain` overrides the automatic exposure.
     """
     gain = exposure(light, look) if gain is None else gain
     height, width = light.shape[:2]
@@ -56,7 +56,7 @@ def photograph(
     if look.vignette > 0:
         y, x = np.linspace(-1, 1, height, dtype=np.float32), np.linspace(-1, 1, width, dtype=np.float32)
         image *= (1.0 - look.vignette * 0.5 * (y[:, None] ** 2 + x[None, :] ** 2))[..., None]
-    # A soft shoulder instead of a hard clip: bright lamps and windows keep some shape.
+    # A soft shoulder instead of hard clipping, so that bright lamps and windows keep some detail.
     np.clip(image, 0.0, 4.0, out=image)
     over = image > 0.8
     image[over] = 0.8 + 0.2 * (1.0 - np.exp(-(image[over] - 0.8) / 0.2))
@@ -74,6 +74,6 @@ def photograph(
 
 
 def exposure(light: np.ndarray, look: CameraLook) -> float:
-    """Gain that brings the picture's mean to the look's target, within what the camera can do."""
+    """Gain that brings the image's mean to the look's target, within the camera's limits."""
     mean = float(light.mean()) / 255.0
     return float(np.clip(look.target / max(mean, 1e-3), 0.6, look.max_gain))

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a real camera makes of rendered light: lens, exposure, noise, tone curve, sharpening, compression.
+"""Simulates a real camera on rendered light: lens, exposure, noise, tone curve, sharpening, compression.
 
-The rendered picture is taken as display values of gamma 2; blur, exposure and noise act on linear light, as
-in a camera. Lens distortion and the rolling shutter move image and depth alike.
+The rendered image is interpreted as display values of gamma 2; blur, exposure and noise are applied to linear
+light, as in a camera. Lens distortion and rolling shutter are applied to image and depth alike.
 """
 
 from __future__ import annotations
@@ -16,62 +16,62 @@ import numpy as np
 _CURVE = 1023
 """Steps of the tone curve's table."""
 _SHOULDER = 1.25
-"""Root of the light at which the tone curve is saturated at last."""
+"""Root of the light at which the tone curve saturates completely."""
 
 
 @dataclass(frozen=True)
 class SensorLook:
-    """How one camera sees one moment; by default it changes nothing.
+    """Parameters of one camera at one moment; the defaults change nothing.
 
-    Lengths are in pixels of a picture 256 wide and grow with the picture.
+    Lengths are in pixels of an image 256 wide and scale with the image.
     """
 
     target: float | None = None
-    """Mean brightness that the exposure aims at, 0..1 of full scale; None leaves the light as it is."""
+    """Target mean brightness of the exposure, 0..1 of full scale; None leaves the light unchanged."""
     max_gain: float = 16.0
-    """How far the exposure may lift linear light."""
+    """Largest exposure gain on linear light."""
     metering: float = 0.0
-    """Weight of the middle of the picture against the whole when the exposure is chosen, 0..1."""
+    """Weight of the image center against the whole image in the exposure, 0..1."""
     white_balance: tuple[float, float, float] = (1.0, 1.0, 1.0)
     saturation: float = 1.0
     contrast: float = 0.0
-    """Strength of the tone curve's S, 0..1."""
+    """Strength of the tone curve's S shape, 0..1."""
     levels: float = 0.0
-    """How far the contrast is spread: 0 not, 1 until the brightest 3 % are white, above it until more are."""
+    """Contrast stretch: 0 none, 1 until the brightest 3 % are white, above 1 more."""
     shoulder: float = 0.0
-    """How softly highlights run into white, 0 (a hard clip) to 1."""
+    """Softness of the highlight rolloff, 0 (hard clipping) to 1."""
     haze: float = 0.0
-    """Share of the mean light that the lens scatters over the whole picture."""
+    """Fraction of the mean light that the lens scatters over the whole image."""
     bloom: float = 0.0
-    """Share of the light that spills around bright places."""
+    """Fraction of the light that spreads around bright areas."""
     vignette: float = 0.0
-    """Loss of light in the corners, 0..1."""
+    """Loss of light in the corners (vignetting), 0..1."""
     distortion: float = 0.0
-    """Radial shift left over after rectification, of the half diagonal; positive is barrel."""
+    """Radial distortion that remains after rectification, of the half diagonal; positive is barrel."""
     shear: float = 0.0
-    """How far a rolling shutter shifts the last row against the first."""
+    """Rolling shutter: shift of the last row against the first."""
     flicker: float = 0.0
-    """Amplitude of the brightness bands that a rolling shutter sees under lamps on mains, 0..1."""
+    """Amplitude of the rolling-shutter brightness bands under mains lamps, 0..1."""
     motion: tuple[float, float] = (0.0, 0.0)
-    """Path of the picture (right, down) during the exposure."""
+    """Motion of the image (right, down) during the exposure."""
     blur: float = 0.0
     """Standard deviation of the defocus."""
     shot_noise: float = 0.0
-    """Noise of full white at gain 1, of full scale; it goes with the roots of light and gain."""
+    """Noise of full white at gain 1, of full scale; proportional to the roots of light and gain."""
     read_noise: float = 0.0
-    """Noise of black at gain 1, of full scale; it rises with the gain's root."""
+    """Noise of black at gain 1, of full scale; proportional to the root of the gain."""
     chroma: float = 0.5
-    """Share of the noise that differs between the colours, 0..1."""
+    """Fraction of the noise that differs between the color channels, 0..1."""
     sharpening: float = 0.0
-    """Strength of the edges' overshoot."""
+    """Strength of the overshoot at edges (sharpening)."""
     jpeg: int = 0
     """JPEG quality, 0 = none."""
 
     @classmethod
     def random(cls, rng: np.random.Generator, dark: bool = False) -> SensorLook:
-        """A camera and its moment by chance; `dark` places are exposed lower and noisier."""
+        """A random camera and moment; in `dark` places the exposure is lower and the noise higher."""
         target = rng.normal(0.26, 0.09) if dark else rng.normal(0.455, 0.09)
-        # Colder or warmer along the day's light, and a little green or pink.
+        # Colder or warmer along the daylight locus, and slightly green or pink.
         warm, green = rng.normal(-0.01, 0.08), rng.normal(0.0, 0.035)
         angle = rng.uniform(0, 2 * math.pi)
         path = rng.exponential(1.8) if rng.random() < 0.16 else 0.0
@@ -105,16 +105,16 @@ class SensorLook:
 def expose(
     light: np.ndarray, depth: np.ndarray, look: SensorLook, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The picture that a camera gives of rendered light, and the depth that belongs to its pixels.
+    """The camera image of rendered light, and the depth of its pixels.
 
     Args:
         light: (H, W, 3) float32 RGB 0..255 display values.
-        depth: (H, W) float32 metres, NaN = unknown.
+        depth: (H, W) float32 meters, NaN = unknown.
         look: the camera.
-        rng: draws the noise; the same state gives the same picture.
+        rng: draws the noise; the same state gives the same image.
 
     Returns:
-        image (H, W, 3) uint8 RGB, and depth (H, W) float32, moved as the image by lens and shutter.
+        image (H, W, 3) uint8 RGB, and depth (H, W) float32, distorted by lens and shutter like the image.
     """
     height, width = depth.shape
     unit = width / 256.0
@@ -126,7 +126,7 @@ def expose(
         linear = _drag(linear, look.motion[0] * unit, look.motion[1] * unit)
     if look.blur > 0.15:
         linear = cv2.GaussianBlur(linear, (0, 0), look.blur * unit)
-    linear = cv2.transform(linear, _colour_matrix(look))
+    linear = cv2.transform(linear, _color_matrix(look))
     if look.haze:
         linear = linear * np.float32(1.0 - look.haze) + np.float32(look.haze) * linear.mean((0, 1))
     falloff = _falloff(height, width, look, rng)
@@ -155,7 +155,7 @@ def expose(
 
 
 def bent_grid(height: int, width: int, distortion: float, shear: float) -> tuple[np.ndarray, np.ndarray]:
-    """Where each pixel of a bent picture comes from: x and y (H, W) float32 pixels, always inside.
+    """Source coordinates of each pixel of a distorted image: x and y (H, W) float32 pixels, always inside.
 
     distortion: SensorLook.distortion. shear: shift of the last row against the first, pixels.
     """
@@ -165,7 +165,7 @@ def bent_grid(height: int, width: int, distortion: float, shear: float) -> tuple
     factor = 1.0 + distortion * ((x * x + y * y) / corner - 1.0)
     along, down = x * factor, y * factor * np.ones_like(x)
     along = along + shear * y / height
-    # Zoom in by what would stick out.
+    # Zoom in so that no source is outside.
     over = max(np.abs(along).max() / ((width - 1) / 2), np.abs(down).max() / ((height - 1) / 2), 1.0)
     return (
         (along / over + (width - 1) / 2).astype(np.float32),
@@ -178,12 +178,12 @@ def _bend(
 ) -> tuple[np.ndarray, np.ndarray]:
     x, y = bent_grid(*depth.shape, distortion, shear)
     bent = cv2.remap(light, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    # Nearest: a mean of near and far is a distance at which nothing stands.
+    # Nearest: a mean of near and far would be a distance where nothing is.
     return bent, cv2.remap(depth, x, y, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
 
 
 def _drag(linear: np.ndarray, right: float, down: float) -> np.ndarray:
-    """Mean of the picture along a straight path about where it is."""
+    """Mean of the image along a straight path centered at its position."""
     reach = max(abs(right), abs(down))
     if reach < 0.5:
         return linear
@@ -199,15 +199,15 @@ def _drag(linear: np.ndarray, right: float, down: float) -> np.ndarray:
     return cv2.filter2D(linear, -1, kernel / kernel.sum(), borderType=cv2.BORDER_REPLICATE)
 
 
-def _colour_matrix(look: SensorLook) -> np.ndarray:
-    grey = np.array([0.30, 0.59, 0.11])
-    mix = look.saturation * np.eye(3) + (1.0 - look.saturation) * grey[None, :]
-    balance = np.asarray(look.white_balance) / float(grey @ look.white_balance)
+def _color_matrix(look: SensorLook) -> np.ndarray:
+    gray = np.array([0.30, 0.59, 0.11])
+    mix = look.saturation * np.eye(3) + (1.0 - look.saturation) * gray[None, :]
+    balance = np.asarray(look.white_balance) / float(gray @ look.white_balance)
     return (balance[:, None] * mix).astype(np.float32)
 
 
 def _falloff(height: int, width: int, look: SensorLook, rng: np.random.Generator) -> np.ndarray | None:
-    """What reaches each pixel (H, W) float32: vignette and mains bands; None where all of it does."""
+    """Fraction of the light at each pixel (H, W) float32: vignetting and mains bands; None without both."""
     if not (look.vignette or look.flicker):
         return None
     y = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
@@ -223,7 +223,8 @@ def _tone_curve(look: SensorLook) -> np.ndarray:
     """Display value 0..255 (1024,) float32 for the root of linear light from 0 to _SHOULDER."""
     root = np.linspace(0.0, _SHOULDER, _CURVE + 1)
     knee = 1.0 - 0.35 * look.shoulder
-    # Above the knee a parabola that reaches white, with no slope, where the hard curve has long clipped.
+    # Above the knee, a parabola that reaches white with zero slope, beyond the point where hard clipping
+    # starts.
     end = min(_SHOULDER, knee + 2.0 * (1.0 - knee))
     soft = root.copy()
     if end > knee:
@@ -235,7 +236,7 @@ def _tone_curve(look: SensorLook) -> np.ndarray:
 
 
 def _gain(linear: np.ndarray, look: SensorLook, curve: np.ndarray) -> float:
-    """The gain at which the picture's mean meets the target, within what the camera can do."""
+    """The gain at which the image's mean meets the target, within the camera's limits."""
     small = linear[4::8, 4::8]
     h, w = small.shape[:2]
     y, x = np.linspace(-1, 1, h)[:, None], np.linspace(-1, 1, w)[None, :]
@@ -254,19 +255,19 @@ def _gain(linear: np.ndarray, look: SensorLook, curve: np.ndarray) -> float:
 
 
 def _spread(curve: np.ndarray, linear: np.ndarray, share: float) -> np.ndarray:
-    """The curve with more contrast about the picture's mean, where the picture leaves room for it."""
+    """The curve with more contrast around the image's mean, as far as the image's range allows."""
     luminance = np.sqrt(np.maximum(linear[4::8, 4::8] @ np.array([0.30, 0.59, 0.11], np.float32), 0.0))
     values = curve[np.minimum(luminance * (_CURVE / _SHOULDER), _CURVE).astype(np.int32)]
     mean, bright = float(values.mean()), float(np.percentile(values, 97.0 - 40.0 * max(share - 1.0, 0.0)))
     room = float(np.clip((254.0 - mean) / max(bright - mean, 1.0), 1.0, 2.0))
     stretch = min(share, 1.0) * (room - 1.0)
-    # Shadows give way less than highlights: they would drown.
+    # Shadows change less than highlights, because they would turn black.
     slope = np.where(curve > mean, 1.0 + stretch, 1.0 + 0.2 * stretch)
     return np.clip(mean + slope * (curve - mean), 0.0, 255.0).astype(np.float32)
 
 
 def _spill(linear: np.ndarray, share: float) -> np.ndarray:
-    """Let bright places shine over their edges."""
+    """Let bright areas spread over their edges."""
     height, width = linear.shape[:2]
     small = cv2.resize(np.minimum(linear, 4.0), (width // 8, height // 8), interpolation=cv2.INTER_AREA)
     glow = cv2.resize(cv2.GaussianBlur(small, (0, 0), 1.6), (width, height), interpolation=cv2.INTER_LINEAR)
@@ -274,13 +275,13 @@ def _spill(linear: np.ndarray, share: float) -> np.ndarray:
 
 
 def _noise(linear: np.ndarray, gain: float, look: SensorLook, rng: np.random.Generator) -> np.ndarray:
-    """Shot and read noise (H, W, 3) float32 for light that a gain has lifted."""
+    """Shot and read noise (H, W, 3) float32 for light after a gain."""
     height, width = linear.shape[:2]
     grain = rng.standard_normal((height, width, 3), dtype=np.float32)
     shared = grain[..., 1:2]
     share = np.float32(look.chroma)
     grain = share * grain + np.float32(math.sqrt(1.0 - look.chroma**2)) * shared
-    # Cameras smooth their noise when they interpolate colours and reduce the picture.
+    # Cameras smooth their noise when they interpolate colors and downscale the image.
     grain = 1.5 * cv2.GaussianBlur(grain, (0, 0), 0.55)
     variance = np.maximum(linear, 0.0) * np.float32(gain * look.shot_noise**2)
     variance += np.float32(gain * look.read_noise**2)

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pictures and depth of a scene by MuJoCo."""
+"""Images and depth of a scene, rendered by MuJoCo."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An OpenGL context without a screen: EGL, or OSMesa where there is no EGL."""
+"""An offscreen OpenGL context: EGL, or OSMesa if EGL is not available."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ log = logging.getLogger("clip2depth.simulation")
 
 
 def choose_backend() -> str:
-    """Set MUJOCO_GL for this process and its children to what works here and return it.
+    """Set MUJOCO_GL for this process and its children to a working backend and return it.
 
-    Raises Clip2DepthError where neither EGL nor OSMesa gives a context.
+    Raises Clip2DepthError if neither EGL nor OSMesa gives a context.
     """
     chosen = os.environ.get("MUJOCO_GL")
     if chosen:
@@ -42,7 +42,7 @@ def choose_backend() -> str:
 
 
 def import_mujoco():
-    """The mujoco module. Raises Clip2DepthError where it is not installed, or no OpenGL works."""
+    """The mujoco module. Raises Clip2DepthError if it is not installed or if OpenGL does not work."""
     if find_spec("mujoco") is None:
         raise Clip2DepthError("the simulator needs MuJoCo: pip install 'clip2depth_ros[sim]'")
     choose_backend()
@@ -52,9 +52,9 @@ def import_mujoco():
 
 
 def make_context(width: int, height: int):
-    """An OpenGL context of the chosen backend, whatever MuJoCo chose if somebody had imported it before."""
+    """An OpenGL context of the chosen backend, independent of MuJoCo's choice at an earlier import."""
     mujoco = import_mujoco()
-    # Triton, which PyTorch brings, crashes the process where it is loaded after Mesa's LLVM.
+    # Triton, a dependency of PyTorch, crashes the process if it is loaded after Mesa's LLVM.
     with contextlib.suppress(ImportError):
         import triton  # noqa: F401
     backend = choose_backend().lower()

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pictures and true depth of a Scene through MuJoCo's renderer.
+"""Images and true depth of a Scene from MuJoCo's renderer.
 
-One tiny template model, compiled once per process, holds nothing but texture slots and materials; a scene is
-written straight into MuJoCo's abstract scene (geoms, lights, camera), so no scene ever compiles.
+One small template model, compiled once per process, contains only texture slots and materials. A scene is
+written directly into MuJoCo's abstract scene (geoms, lights, camera), so that no scene needs compiling.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ MATERIALS = 200
 MAX_PARTS = 1500
 NEAR, FAR = 0.05, 60.0
 OPEN_AIR = 40.0
-"""Under a sky nothing is known further away than this, metres: MuJoCo draws the sky itself at 41 to 59 m."""
+"""Depth is unknown beyond this distance under a sky, meters: MuJoCo draws the sky itself at 41 to 59 m."""
 _LIGHTS = 7
 
 
@@ -50,7 +50,7 @@ def _template() -> str:
 
 
 class Renderer:
-    """Draws a Scene. It owns an OpenGL context of the thread that made it: see shared_renderer."""
+    """Draws a Scene. It owns an OpenGL context of the thread that created it: see shared_renderer."""
 
     def __init__(self):
         self._mujoco = mujoco = import_mujoco()
@@ -71,13 +71,13 @@ class Renderer:
         self._held: list[tuple[str, int] | None] = [None] * (FLAT_SLOTS + CUBE_SLOTS)
         self._sky: int | None = None
         self._size = (64, 64)
-        self._colour = np.zeros((64, 64, 3), np.uint8)
+        self._color = np.zeros((64, 64, 3), np.uint8)
         self._depth = np.zeros((64, 64), np.float32)
         self.owner: object = None
-        """Who loaded the scene: a user that is not the owner any more loads its scene again."""
+        """The user that loaded the scene; any other user must load its scene again."""
 
     def close(self) -> None:
-        """Give the OpenGL context back. Closing twice is harmless."""
+        """Release the OpenGL context. Closing twice is harmless."""
         if self._gl is not None:
             self._context.free()
             self._gl.free()
@@ -119,7 +119,7 @@ class Renderer:
         self._scene.flags[self._mujoco.mjtRndFlag.mjRND_SKYBOX] = int(scene.sky is not None)
 
     def move(self, index: int, position: np.ndarray, rotation: np.ndarray) -> None:
-        """Put part `index` of the loaded scene somewhere else."""
+        """Move part `index` of the loaded scene."""
         geom = self._scene.geoms[index]
         geom.pos[:] = position
         geom.mat[:] = rotation
@@ -135,7 +135,7 @@ class Renderer:
         self._cube = self._fill(cube, FLAT_SLOTS, min(cubes, CUBE_SLOTS), cube_texture)
 
     def _material(self, paint: Paint) -> int:
-        """The material that lays a paint's texture at its scale; one for each of them in the scene."""
+        """The material that applies a paint's texture at its scale; one for each combination in the scene."""
         key = (paint.texture, paint.cube, paint.fit, 0.0 if paint.fit else paint.scale)
         if key not in self._materials:
             number = len(self._materials) % MATERIALS
@@ -145,12 +145,12 @@ class Renderer:
             role = self._mujoco.mjtTextureRole.mjTEXROLE_RGB.value
             context.mat_texid[number * (len(context.mat_texid) // len(context.mat_texuniform)) + role] = slot
             context.mat_texuniform[number] = not paint.fit
-            # Stretched textures repeat per part, uniform ones per two metres.
+            # Stretched textures repeat per part, uniform ones per two meters.
             context.mat_texrepeat[2 * number : 2 * number + 2] = 1.0 if paint.fit else 2.0 / paint.scale
         return self._materials[key]
 
     def _fill(self, wanted: list, first: int, count: int, draw) -> dict:
-        """Give every wanted texture a slot, and draw those that changed; wants above `count` share slots."""
+        """Assign slots to the requested textures, draw changed ones; textures above `count` share slots."""
         slots = {}
         for order, texture in enumerate(wanted):
             slot = order % count
@@ -193,24 +193,24 @@ class Renderer:
     # -- picture -------------------------------------------------------------------------------------------
 
     def render(self, camera: Camera, pose: np.ndarray, supersample: int = 2) -> tuple[np.ndarray, np.ndarray]:
-        """Look at the loaded scene.
+        """Render the loaded scene.
 
         Args:
-            camera: square pixels (fx = fy) and a centred principal point, no distortion.
-            pose: (4, 4) camera (optical: x right, y down, z forward) to world, metres.
+            camera: square pixels (fx = fy) and a centered principal point, no distortion.
+            pose: (4, 4) camera (optical: x right, y down, z forward) to world, meters.
             supersample: samples per pixel and axis.
 
         Returns:
-            colour (H, W, 3) float32 RGB 0..255, and depth (H, W) float32, distance along the optical axis in
-            metres, NaN where nothing is.
+            color (H, W, 3) float32 RGB 0..255, and depth (H, W) float32, distance along the optical axis in
+            meters, NaN where nothing is.
         """
         self._draw(camera, pose, supersample)
         inverse = (1.0 / NEAR - self._depth[::-1] * np.float32(1.0 / NEAR - 1.0 / FAR)).astype(np.float32)
-        colour = self._colour[::-1]
+        color = self._color[::-1]
         if supersample == 1:
-            image, depth = colour.astype(np.float32), 1.0 / inverse
+            image, depth = color.astype(np.float32), 1.0 / inverse
         else:
-            image = cv2.resize(colour, (camera.width, camera.height), interpolation=cv2.INTER_AREA).astype(
+            image = cv2.resize(color, (camera.width, camera.height), interpolation=cv2.INTER_AREA).astype(
                 np.float32
             )
             depth = _reduce(inverse, supersample)
@@ -220,12 +220,12 @@ class Renderer:
         return image, depth
 
     def identify(self, camera: Camera, pose: np.ndarray) -> np.ndarray:
-        """Which part of the loaded scene every pixel shows: (H, W) int32, -1 where nothing is.
+        """Index of the part of the loaded scene at every pixel: (H, W) int32, -1 where nothing is.
 
         camera, pose: as in render.
         """
         flags = self._mujoco.mjtRndFlag
-        # Its colours are numbers: nothing may shade or mirror them.
+        # Colors encode part numbers here, so shading and reflections must be off.
         ordinary = np.array(self._scene.flags)
         self._scene.flags[flags.mjRND_SHADOW] = self._scene.flags[flags.mjRND_REFLECTION] = 0
         self._scene.flags[flags.mjRND_SEGMENT] = self._scene.flags[flags.mjRND_IDCOLOR] = 1
@@ -233,26 +233,26 @@ class Renderer:
             self._draw(camera, pose, 1)
         finally:
             self._scene.flags[:] = ordinary
-        number = self._colour[::-1].astype(np.int32) @ np.array([1, 1 << 8, 1 << 16], np.int32)
+        number = self._color[::-1].astype(np.int32) @ np.array([1, 1 << 8, 1 << 16], np.int32)
         return number - 1
 
     def _draw(self, camera: Camera, pose: np.ndarray, supersample: int) -> None:
-        """Fill self._colour and self._depth, both upside down."""
+        """Fill self._color and self._depth, both upside down."""
         self._gl.make_current()
         width, height = camera.width * supersample, camera.height * supersample
         if self._size != (width, height):
             self._mujoco.mjr_resizeOffscreen(width, height, self._context)
             self._size = (width, height)
-            self._colour = np.zeros((height, width, 3), np.uint8)
+            self._color = np.zeros((height, width, 3), np.uint8)
             self._depth = np.zeros((height, width), np.float32)
         self._aim(camera, pose)
         self._cull(camera, pose)
         viewport = self._mujoco.MjrRect(0, 0, width, height)
         self._mujoco.mjr_render(viewport, self._scene, self._context)
-        self._mujoco.mjr_readPixels(self._colour, self._depth, viewport, self._context)
+        self._mujoco.mjr_readPixels(self._color, self._depth, viewport, self._context)
 
     def _cull(self, camera: Camera, pose: np.ndarray) -> None:
-        """Leave out the parts outside the picture: software OpenGL spends most of its time on vertices."""
+        """Skip the parts outside the image: software OpenGL spends most of its time on vertices."""
         local = (self._centres - pose[:3, 3]) @ pose[:3, :3]
         x, y, z = np.abs(local[:, 0]), np.abs(local[:, 1]), local[:, 2]
         a, b = camera.width / (2.0 * camera.fx), camera.height / (2.0 * camera.fy)
@@ -280,14 +280,14 @@ class Renderer:
 
 @lru_cache(maxsize=2)
 def _stretch(camera: Camera) -> np.ndarray:
-    """Distance from the camera by distance along the optical axis, for every pixel: (H, W) float32."""
+    """(H, W) float32: distance from the camera over distance along the optical axis, per pixel."""
     x = (np.arange(camera.width) - camera.cx) / camera.fx
     y = (np.arange(camera.height) - camera.cy) / camera.fy
     return np.sqrt(1.0 + x[None, :] ** 2 + y[:, None] ** 2).astype(np.float32)
 
 
 def _bounding_radius(part: Part) -> float:
-    """Radius of a sphere about the part's middle that holds it."""
+    """Radius of a sphere around the part's middle that contains it."""
     if part.shape == BOX:
         return float(np.linalg.norm(part.size))
     if part.shape == CYLINDER:
@@ -296,9 +296,9 @@ def _bounding_radius(part: Part) -> float:
 
 
 def _reduce(inverse: np.ndarray, n: int) -> np.ndarray:
-    """Depth of n x n samples of inverse depth as one.
+    """One depth from n x n samples of inverse depth.
 
-    Exact on planes, where inverse depth is linear, and never a mix across edges.
+    Exact on planes, where inverse depth is linear; never a mixture across edges.
     """
     samples = [inverse[r::n, c::n] for r in range(n) for c in range(n)]
     near, far = samples[0].copy(), samples[0].copy()
@@ -319,16 +319,16 @@ _local = threading.local()
 
 
 def shared_renderer() -> Renderer:
-    """This thread's one renderer, made at first use (an OpenGL context belongs to one thread).
+    """This thread's renderer, created at first use (an OpenGL context belongs to one thread).
 
-    Raises Clip2DepthError in a process that was forked from one that had drawn already.
+    Raises Clip2DepthError in a process that was forked from one that has already rendered.
     """
     if not hasattr(_local, "renderer"):
         _local.renderer, _local.process = Renderer(), os.getpid()
-        # While Python still stands: OpenGL bindings complain when they are taken down with the interpreter.
+        # Before the interpreter shuts down, because OpenGL bindings raise errors during shutdown.
         atexit.register(_local.renderer.close)
     if _local.process != os.getpid():
-        # OpenGL's own threads did not come along: it would wait for them for ever.
+        # OpenGL's own threads do not exist in the forked process: it would wait for them forever.
         raise Clip2DepthError(
             "the simulator cannot draw in a process forked from one that has drawn: start it by 'spawn', or "
             "draw in one process only."

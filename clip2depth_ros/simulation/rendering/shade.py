@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Shade in corners and under things, worked out from a rendered picture's depth (ambient occlusion)."""
+"""Shade in corners and under things, computed from a rendered image's depth (ambient occlusion)."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ import numpy as np
 from clip2depth_ros.camera import Camera
 
 _REACH = 0.35
-"""Radius within which surfaces take light from each other, metres."""
+"""Radius of the occlusion, meters."""
 _SPOKES = 6
 
 
 def shade(light: np.ndarray, depth: np.ndarray, camera: Camera) -> np.ndarray:
-    """Darken corners, gaps and what lies under things, from depth alone.
+    """Darken corners, gaps and the space under things, from depth alone.
 
     Args:
         light: (H, W, 3) float32 RGB 0..255.
-        depth: (H, W) float32 metres, NaN = unknown.
-        camera: that of both.
+        depth: (H, W) float32 meters, NaN = unknown.
+        camera: the camera of both.
 
     Returns:
         (H, W, 3) float32 RGB.
@@ -53,7 +53,7 @@ def shade(light: np.ndarray, depth: np.ndarray, camera: Camera) -> np.ndarray:
 
 
 def _normals(points: np.ndarray) -> np.ndarray:
-    """Unit normals (3, H, W), towards the camera, of points (3, H, W); from the flatter side at edges."""
+    """Unit normals (3, H, W), toward the camera, of points (3, H, W); at edges, from the flatter side."""
     right = np.zeros_like(points)
     right[:, :, :-1] = points[:, :, 1:] - points[:, :, :-1]
     left = np.zeros_like(points)

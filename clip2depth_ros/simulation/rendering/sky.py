@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Skies by number, from clear to overcast, as the six faces of a cube."""
+"""Numbered skies, from clear to overcast, as the six faces of a cube."""
 
 from __future__ import annotations
 

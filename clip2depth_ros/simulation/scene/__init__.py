@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A scene's bodies, materials, openings, people and light."""
+"""The bodies, materials, openings, people and lights of a scene."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What several pieces of furniture share: legs, and fronts with doors or drawers. Metres."""
+"""Parts shared by several pieces of furniture: legs, and fronts with doors or drawers. Meters."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def legs(
 def fronts(
     a: Assembly, p: Palette, w: float, d: float, low: float, high: float, columns: int, rows: int, paint
 ) -> None:
-    """Doors or drawers over a body's front with gaps and handles."""
+    """Doors or drawers on a body's front, with gaps and handles."""
     knob = p.metal()
     cw, rh = w / columns, (high - low) / rows
     for c in range(columns):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Light in a room: lamps on the ceiling, daylight from the windows. Metres."""
+"""Light in a room: lamps on the ceiling, daylight from the windows. Meters."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from clip2depth_ros.simulation.scene.scene import Light, Paint, Scene
 
 
 def light_up(scene: Scene, palette: Palette, plan: list[list[Opening]], daylight: float) -> None:
-    """Lamps on the ceiling and light from the windows; now and then most of it is off."""
+    """Lamps on the ceiling and light from the windows; sometimes most of it is off."""
     rng = palette.rng
     dark = rng.random() < 0.18
     power = rng.uniform(0.08, 0.3) if dark else rng.uniform(0.5, 1.0)
@@ -48,9 +48,9 @@ def light_up(scene: Scene, palette: Palette, plan: list[list[Opening]], daylight
             if drop > 0.1:
                 a.cylinder((0, 0, z + drop / 2), 0.008, drop, Paint((0.1, 0.1, 0.1)))
             if lamps:
-                colour = tuple(power * rng.uniform(0.85, 1.0) * tone / np.sqrt(nx * ny))
+                color = tuple(power * rng.uniform(0.85, 1.0) * tone / np.sqrt(nx * ny))
                 scene.lights.append(
-                    Light((x, y, z - 0.25), (0.0, 0.0, -1.0), colour, attenuation=(1, 0.02, 0.025))
+                    Light((x, y, z - 0.25), (0.0, 0.0, -1.0), color, attenuation=(1, 0.02, 0.025))
                 )
     if lamps and scene.lights and rng.random() < 0.25:
         scene.lights[0] = scene.lights[0]._replace(shadow=True)
@@ -58,10 +58,10 @@ def light_up(scene: Scene, palette: Palette, plan: list[list[Opening]], daylight
         for index, wall in enumerate(walls_of(scene)):
             for o in [o for o in plan[index] if o.kind == "window"][:1]:
                 x, y = in_front(wall, o.start + o.width / 2, 0.1)
-                colour = tuple(0.7 * daylight * (0.4 if dark else 1.0) * np.array([0.92, 0.96, 1.0]))
+                color = tuple(0.7 * daylight * (0.4 if dark else 1.0) * np.array([0.92, 0.96, 1.0]))
                 inward = (-np.sin(wall.yaw), np.cos(wall.yaw), -0.3)
                 scene.lights.append(
-                    Light((x, y, (o.low + o.high) / 2), inward, colour, attenuation=(1, 0.1, 0.06))
+                    Light((x, y, (o.low + o.high) / 2), inward, color, attenuation=(1, 0.1, 0.06))
                 )
     if not scene.lights:
         scene.lights.append(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Doors and windows: where they are, and what they are made of. Metres."""
+"""Doors and windows: positions and construction. Meters."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from clip2depth_ros.simulation.scene.palette import Palette
 from clip2depth_ros.simulation.scene.scene import Paint, Scene
 
 THICKNESS = 0.14
-"""Of a wall, metres."""
+"""Thickness of a wall, meters."""
 
 
 class Wall(NamedTuple):
@@ -45,7 +45,7 @@ def in_front(wall: Wall, along: float, away: float) -> tuple[float, float]:
 
 
 def plan_openings(rng: np.random.Generator, scene: Scene, doors: int, windows: int) -> list[list[Opening]]:
-    """Where doors and windows are, per wall, without overlaps."""
+    """Positions of doors and windows per wall, without overlaps."""
     walls = walls_of(scene)
     plan: list[list[Opening]] = [[] for _ in walls]
 
@@ -86,12 +86,12 @@ def window(
     rng = palette.rng
     a = scene.thing("window", wall.x, wall.y, wall.yaw)
     _frame(a, o, frame, 0.06, True)
-    middle, centre = o.start + o.width / 2, (o.low + o.high) / 2
+    middle, center = o.start + o.width / 2, (o.low + o.high) / 2
     panes = max(1, round(o.width / 0.8))
     for k in range(1, panes):
-        a.box((o.start + k * o.width / panes, -0.07, centre), (0.05, 0.05, o.high - o.low), frame)
+        a.box((o.start + k * o.width / panes, -0.07, center), (0.05, 0.05, o.high - o.low), frame)
     if rng.random() < 0.3:
-        a.box((middle, -0.07, centre), (o.width, 0.04, 0.04), frame)
+        a.box((middle, -0.07, center), (o.width, 0.04, 0.04), frame)
     if curtain is not None:
         for side in (-1, 1):
             for k in range(int(rng.integers(3, 7))):
@@ -134,7 +134,7 @@ def door(scene: Scene, palette: Palette, wall: Wall, o: Opening, frame: Paint) -
 
 
 def doorway(scene: Scene, palette: Palette, wall: Wall, o: Opening, frame: Paint) -> None:
-    """An open door with a piece of another room behind it."""
+    """An open door with a part of another room behind it."""
     rng = palette.rng
     a = scene.thing("open door", wall.x, wall.y, wall.yaw)
     _frame(a, o, frame, 0.08, False)

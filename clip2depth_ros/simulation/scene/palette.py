@@ -27,7 +27,7 @@ COLOURS = {
 
 
 class Palette:
-    """Draws paints for one scene, reusing a few textures of each kind as a real room does."""
+    """Draws paints for one scene, reusing a few textures of each kind as in a real room."""
 
     def __init__(self, rng: np.random.Generator):
         self.rng = rng
@@ -51,7 +51,7 @@ class Palette:
         )
 
     def colour(self, *names: str) -> tuple[str, tuple[float, float, float]]:
-        """A colour by name (any of `names`, or of all) with a little variation."""
+        """A random color from `names`, or from all names, with slight variation."""
         name = str(self.rng.choice(names or list(COLOURS)))
         rgb = np.clip(
             np.array(COLOURS[name]) * self.rng.uniform(0.8, 1.15) + self.rng.uniform(-0.03, 0.03, 3), 0, 1
@@ -70,7 +70,7 @@ class Palette:
         return Paint((tone, tone, tone * 1.02), specular=0.7, shininess=0.6, words="metal")
 
     def body(self) -> Paint:
-        """What a piece of furniture is made of: mostly wood, else lacquer."""
+        """The material of a piece of furniture: mostly wood, otherwise lacquer."""
         if self.rng.random() < 0.55:
             return self.wood()
         return self.plain(

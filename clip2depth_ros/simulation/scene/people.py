@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""People-like bodies of simple solids that stand, sit or walk. Metres, radians."""
+"""Bodies of people, made of simple solids, that stand, sit or walk. Meters, radians."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SKINS = ((0.93, 0.76, 0.65), (0.80, 0.60, 0.46), (0.58, 0.40, 0.29), (0.36, 0.24
 
 @dataclass(frozen=True)
 class Body:
-    """One person's build and clothes."""
+    """Build and clothes of one person."""
 
     height: float
     shirt: Paint
@@ -39,8 +39,8 @@ def add_person(
 ):
     """Add a person at (x, y) who faces `yaw` (their front is +x).
 
-    `phase` is where in the step they are and `stride` how far the legs swing, radians, 0 = standing. It is
-    always the same number of parts in the same order.
+    `phase` is the phase of the gait and `stride` the amplitude of the leg swing, radians, 0 = standing. The
+    number and order of parts is always the same.
     """
     a = scene.thing("person", x, y, yaw)
     swing = stride * np.sin(phase)
@@ -72,5 +72,5 @@ def _limb(
 ) -> None:
     """A capsule that hangs from `joint` and swings about y; positive angles swing it backwards."""
     turn = rotation_about("y", angle)
-    centre = np.asarray(joint) + turn @ np.array([0.0, 0.0, -length / 2])
-    a.capsule(tuple(centre), radius, length, paint, turn=turn)
+    center = np.asarray(joint) + turn @ np.array([0.0, 0.0, -length / 2])
+    a.capsule(tuple(center), radius, length, paint, turn=turn)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The kinds of places: how often they come, how large they are, what stands in them. Metres."""
+"""The kinds of places: frequency, size and furniture. Meters."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 
 class PlaceKind(NamedTuple):
-    """A kind of place: how often it comes, its ranges of size, its surfaces, and likely pieces.
+    """A kind of place: its frequency, ranges of size, surfaces, and likely pieces.
 
-    Of floors, walls and pieces one is drawn at a time: what is named twice comes twice as often.
+    Floors, walls and pieces are drawn one at a time: a name that is listed twice is drawn twice as often.
     """
 
     share: float
@@ -19,15 +19,15 @@ class PlaceKind(NamedTuple):
     floors: tuple[str, ...]
     walls: tuple[str, ...]
     first: tuple[str, ...]
-    """Pieces it surely has, where they fit."""
+    """Pieces that are always placed, if they fit."""
     more: tuple[str, ...]
-    """Pieces it may have."""
+    """Optional pieces."""
     density: float
-    """Further pieces per square metre of floor."""
+    """Number of further pieces per square meter of floor."""
     windows: float
-    """How likely it has any window."""
+    """Probability that it has windows."""
     rows: tuple[str, float, float] | None = None
-    """A piece that stands in rows, with the free way between rows across and along, metres."""
+    """A piece that is placed in rows, with the free distance between rows across and along, meters."""
 
 
 def _list(names: str) -> tuple[str, ...]:
@@ -249,4 +249,4 @@ PLACES = {
 }
 
 OUTDOORS = ("yard", "street")
-"""Kinds under a sky, with house fronts for walls."""
+"""Kinds under a sky, with house fronts as walls."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Light of a place: lamps, daylight and sun, from overexposed to nearly dark. Metres."""
+"""Light of a place: lamps, daylight and sun, from overexposed to nearly dark. Meters."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MAX_LIGHTS = 7
 
 
 class Mood(NamedTuple):
-    """One way to light a place: how often, and the ranges of its powers (1 lights a white wall fully)."""
+    """One way to light a place: frequency, and the ranges of its powers (1 fully lights a white wall)."""
 
     share: float
     ambient: tuple[float, float]
@@ -36,9 +36,9 @@ _DARK_KINDS = ("hall", "basement", "warehouse", "workshop", "storage room", "cor
 
 
 def light_place(scene: Scene, palette: Palette, plan: list[list[Opening]]) -> None:
-    """Fill a place's lights and ambient light, hang its lamps, and say 'dark' or 'bright' in its words.
+    """Set a place's lights and ambient light, hang its lamps, and add 'dark' or 'bright' to its words.
 
-    plan: per wall, its openings (plan_openings); outdoors it is not looked at.
+    plan: per wall, its openings (plan_openings); not used outdoors.
     """
     rng = palette.rng
     if scene.kind in OUTDOORS:
@@ -65,7 +65,7 @@ def light_place(scene: Scene, palette: Palette, plan: list[list[Opening]]) -> No
 
 
 def _lamps(scene: Scene, rng: np.random.Generator, tone: np.ndarray, power: float, mood: str) -> None:
-    """Hang a grid of lamps, of which the first few shine as lights; some may be off."""
+    """Hang a grid of lamps, of which the first few are light sources; some may be off."""
     spacing = rng.uniform(2.6, 5.5)
     nx, ny = max(1, round(scene.width / spacing)), max(1, round(scene.length / spacing))
     nx, ny = min(nx, 6), min(ny, 6)
@@ -85,10 +85,10 @@ def _lamps(scene: Scene, rng: np.random.Generator, tone: np.ndarray, power: floa
     for (x, y), on in zip(places, lit, strict=True):
         _hang(scene, x, y, scene.height - max(drop, 0.04), drop, style, tone if on else None, long_x)
     shining = [place for place, on in zip(places, lit, strict=True) if on]
-    # More lamps than lights: neighbours shine as one.
+    # More lamps than lights: neighboring lamps share a light.
     room = max(0, MAX_LIGHTS - 1 - len(scene.lights))
     groups = [shining[k :: min(room, len(shining))] for k in range(min(room, len(shining)))]
-    # Lamps of large places are made for their size.
+    # Lamps of large places are scaled to the size of the place.
     reach = (
         rng.uniform(0.0, 0.12)
         * min(1.0, 3.0 / scene.height)
@@ -97,12 +97,12 @@ def _lamps(scene: Scene, rng: np.random.Generator, tone: np.ndarray, power: floa
     shadow = rng.random() < 0.12
     for k, group in enumerate(groups):
         x, y = np.mean(group, axis=0)
-        colour = power * rng.uniform(0.85, 1.1) * tone * len(group) ** 0.5 / max(1, len(groups)) ** 0.5
+        color = power * rng.uniform(0.85, 1.1) * tone * len(group) ** 0.5 / max(1, len(groups)) ** 0.5
         scene.lights.append(
             Light(
                 (float(x), float(y), scene.height - drop - 0.2),
                 (0.0, 0.0, -1.0),
-                tuple(float(v) for v in colour),
+                tuple(float(v) for v in color),
                 attenuation=(1.0, reach, 0.004 + 0.5 * reach),
                 shadow=shadow and k == 0,
             )
@@ -112,7 +112,7 @@ def _lamps(scene: Scene, rng: np.random.Generator, tone: np.ndarray, power: floa
 def _hang(
     scene: Scene, x: float, y: float, z: float, drop: float, style: str, tone: np.ndarray | None, long_x: bool
 ) -> None:
-    """One lamp `drop` metres under the ceiling, glowing in its tone, or off where that is None."""
+    """One lamp `drop` meters under the ceiling, glowing in its tone, or off if that is None."""
     a = scene.thing("lamp", x, y)
     if tone is None:
         glow = Paint((0.8, 0.8, 0.78), emission=0.1)
@@ -137,7 +137,7 @@ def _hang(
 
 
 def _daylight(scene: Scene, rng: np.random.Generator, plan: list[list[Opening]], power: float) -> None:
-    """Let the day in at the windows, at most three of them; it falls off into the room."""
+    """Daylight from the windows, at most three of them; it decreases into the room."""
     if power < 0.05:
         return
     windows = [
@@ -148,12 +148,12 @@ def _daylight(scene: Scene, rng: np.random.Generator, plan: list[list[Opening]],
     for wall, o in windows[:3]:
         x, y = in_front(wall, o.start + o.width / 2, 0.15)
         inward = (-math.sin(wall.yaw), math.cos(wall.yaw), -0.35)
-        colour = power * min(1.2, 0.5 + 0.3 * o.width) / math.sqrt(min(3, len(windows))) * sky
+        color = power * min(1.2, 0.5 + 0.3 * o.width) / math.sqrt(min(3, len(windows))) * sky
         scene.lights.append(
             Light(
                 (x, y, (o.low + o.high) / 2),
                 inward,
-                tuple(float(v) for v in colour),
+                tuple(float(v) for v in color),
                 attenuation=(1.0, 0.08, 0.03),
             )
         )
@@ -162,7 +162,7 @@ def _daylight(scene: Scene, rng: np.random.Generator, plan: list[list[Opening]],
 
 
 def _sunlit(scene: Scene, rng: np.random.Generator, wall: Wall, o: Opening) -> None:
-    """Where the sun that comes in at a window lies on the floor."""
+    """The patch of sunlight on the floor from a window."""
     slope, aside = rng.uniform(0.5, 1.6), rng.uniform(-0.6, 0.6)
     near, far = max(o.low, 0.1) / slope, o.high / slope
     if far > 0.9 * (scene.length if abs(math.cos(wall.yaw)) > 0.5 else scene.width):
@@ -179,13 +179,13 @@ def _sunlit(scene: Scene, rng: np.random.Generator, wall: Wall, o: Opening) -> N
 
 
 def _wash(scene: Scene, rng: np.random.Generator, level: float) -> None:
-    """A weak parallel light, by which faces turned differently differ, as they do in reflected light."""
+    """A weak parallel light, so that faces of different orientation differ, as in reflected light."""
     if len(scene.lights) >= MAX_LIGHTS:
         return
     yaw = rng.uniform(0, 2 * math.pi)
     direction = (math.cos(yaw), math.sin(yaw), float(rng.uniform(-1.0, 0.2)))
-    colour = level * rng.uniform(0.2, 0.6) * np.array([1.0, rng.uniform(0.9, 1.0), rng.uniform(0.8, 1.05)])
-    scene.lights.append(Light((0, 0, 3), direction, tuple(float(v) for v in colour), parallel=True))
+    color = level * rng.uniform(0.2, 0.6) * np.array([1.0, rng.uniform(0.9, 1.0), rng.uniform(0.8, 1.05)])
+    scene.lights.append(Light((0, 0, 3), direction, tuple(float(v) for v in color), parallel=True))
 
 
 def _sun(scene: Scene, rng: np.random.Generator) -> None:

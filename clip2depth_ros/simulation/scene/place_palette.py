@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Paints for one place: surfaces with wear and grain, in the colours that such a place has."""
+"""Paints for one place: surfaces with wear and grain, in typical colors for such a place."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from clip2depth_ros.simulation.surfaces.textures import VARIANTS
 
 _ROUGH = ("basement", "workshop", "warehouse", "storage room")
 _FLOORS = {
-    # texture kinds by chance, metres that one picture covers
+    # probabilities of texture kinds, meters that one image of the texture covers
     "planks": (("boards", "boards", "laminate"), 1.6),
     "laminate": (("laminate",), 1.6),
     "tile": (("tiling", "tiling", "tiling", "chequer"), 1.6),
@@ -29,7 +29,7 @@ _WALLS = {
 
 
 class PlacePalette(Palette):
-    """Draws paints for one place of a kind, reusing a few textures of each sort as a real place does."""
+    """Draws paints for one place of a kind, reusing a few textures of each sort as in a real place."""
 
     def __init__(self, rng: np.random.Generator, kind: str):
         self.kind = kind
@@ -118,7 +118,7 @@ class PlacePalette(Palette):
         return self.plain("white", "black", "grey", "dark grey", gloss=0.5)
 
     def plain(self, *names: str, gloss: float = 0.1) -> Paint:
-        """A colour; large plain things wear the place's paint, so that they are not quite even."""
+        """A color; large plain things get the place's paint texture, so that they are not uniform."""
         paint = super().plain(*names, gloss=gloss)
         if self.rng.random() < 0.5:
             return paint
@@ -129,7 +129,7 @@ class PlacePalette(Palette):
         return paint._replace(texture=self._metal, scale=0.8) if self.rng.random() < 0.7 else paint
 
     def body(self) -> Paint:
-        """What a piece of furniture is made of: wood, or the place's lacquer."""
+        """The material of a piece of furniture: wood, or the place's lacquer."""
         style = self.rng.random()
         if style < 0.5:
             return self.wood()
@@ -159,7 +159,7 @@ class PlacePalette(Palette):
         return Paint(tuple(float(v) for v in tone), ("brochure", number), cube=True, specular=0.2)
 
     def paper(self) -> Paint:
-        """A sheet of white paper with print."""
+        """A sheet of printed white paper."""
         tone = float(self.rng.uniform(0.9, 1.0))
         return Paint(
             (tone, tone, tone), ("page", self._pages[int(self.rng.integers(5))]), fit=True, specular=0.02
@@ -215,7 +215,7 @@ class PlacePalette(Palette):
             share = 0.95 if name == "white" else rng.uniform(0.2, 0.7)
             rgb = tuple(float(1.0 - share * (1.0 - c)) for c in base)
             if name == "white":
-                # Most white walls reflect nearly all: they are what clips in a real picture.
+                # Most white walls reflect nearly all light; in real images they are often overexposed.
                 rgb = tuple(float(min(1.0, c * rng.uniform(1.02, 1.08))) for c in rgb)
         return Paint(
             rgb,
@@ -227,7 +227,7 @@ class PlacePalette(Palette):
         )
 
     def ceiling(self) -> Paint:
-        """White paint or panels, bare concrete or dark timber in rough places."""
+        """White paint or panels; bare concrete or dark timber in unfinished places."""
         rng = self.rng
         if self.kind in _ROUGH and rng.random() < 0.6:
             return self.wall("concrete" if rng.random() < 0.5 else "planks")
@@ -240,18 +240,18 @@ class PlacePalette(Palette):
         return self._front
 
     def worktop(self) -> Paint:
-        """Top of the place's kitchen: stone, wood or lacquer."""
+        """Worktop of the place's kitchen: stone, wood or lacquer."""
         return self._worktop
 
     def facade(self) -> Paint:
-        """A house front with windows, for stretching over it."""
+        """A house front with windows, to be stretched over a wall."""
         tone = float(self.rng.uniform(0.75, 1.05))
         return Paint(
             (tone, tone, tone), ("facade", int(self.rng.integers(VARIANTS))), fit=True, words="house"
         )
 
     def ground(self) -> Paint:
-        """What lies outdoors: asphalt, paving, grass, concrete."""
+        """The ground outdoors: asphalt, paving, grass, concrete."""
         kind = str(self.rng.choice(["asphalt", "paving", "lawn", "cast"], p=[0.35, 0.3, 0.2, 0.15]))
         tone = float(self.rng.uniform(0.85, 1.15))
         return Paint(
@@ -263,12 +263,12 @@ class PlacePalette(Palette):
         )
 
     def plastic_sheet(self) -> Paint:
-        """White sheeting, as hung up on building sites."""
+        """White sheeting, as on construction sites."""
         tone = float(self.rng.uniform(0.9, 1.15))
         return Paint((tone, tone, tone * 1.02), self._sheet, scale=1.5, specular=0.4, words="plastic")
 
     def outside(self, daylight: float) -> Paint:
-        """What a window shows; `daylight` 0..1 is how bright it is out there."""
+        """The view through a window; `daylight` 0..1 is the brightness outside."""
         glow = float(np.clip(1.15 * daylight, 0.0, 1.0))
         return Paint(
             (glow, glow, glow), ("outside", int(self.rng.integers(VARIANTS))), fit=True, emission=1.0

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a simulated place is made of: painted parts in metres, grouped into things that have a name."""
+"""The elements of a simulated place: painted parts in meters, grouped into named things."""
 
 from __future__ import annotations
 
@@ -47,27 +47,27 @@ COLOURED = {
     "rack",
     "toolbox",
 }
-"""Things whose first paint is worth an adjective in a caption."""
+"""Things whose first paint a caption may describe."""
 
 
 class Paint(NamedTuple):
-    """The look of a part. Colours are 0..1; `scale` is how many metres one picture of the texture covers."""
+    """The look of a part. Colors are 0..1; `scale` is the size of one image of the texture, meters."""
 
     rgb: tuple[float, float, float]
     texture: tuple[str, int] | None = None
     scale: float = 1.0
     cube: bool = False
     fit: bool = False
-    """Stretch the texture once over the part instead of repeating it per metre (pictures, screens)."""
+    """Stretch the texture once over the part instead of repeating it per meter (pictures, screens)."""
     grain: bool = False
-    """The texture has a direction that follows the part's longest side."""
+    """The texture has a direction that is aligned with the part's longest side."""
     specular: float = 0.1
     shininess: float = 0.2
     reflectance: float = 0.0
     emission: float = 0.0
     alpha: float = 1.0
     words: str = ""
-    """How a caption calls it: 'red', 'wooden'."""
+    """Name in captions: 'red', 'wooden'."""
 
 
 class Part(NamedTuple):
@@ -82,7 +82,7 @@ class Part(NamedTuple):
 
 @dataclass
 class Thing:
-    """A named object: what a caption can mention. `centre` (3,) and `radius` in metres, set by finish."""
+    """A named object that a caption can mention. `centre` (3,) and `radius` in meters, set by finish."""
 
     name: str
     words: str = ""
@@ -93,7 +93,7 @@ class Thing:
 
 
 class Light(NamedTuple):
-    """A lamp. Positional with `position`, or parallel along `direction` where `parallel`."""
+    """A lamp: at `position`, or parallel along `direction` if `parallel`."""
 
     position: tuple[float, float, float]
     direction: tuple[float, float, float]
@@ -123,7 +123,7 @@ _AXIS_UP = {"z": np.eye(3), "x": rotation_about("y", np.pi / 2), "y": rotation_a
 
 
 def _box_axes(size: tuple[float, float, float], grain: bool) -> tuple[int, int, int]:
-    """Order of a box's axes that puts its thinnest along local z, where a flat texture lies unstretched."""
+    """Order of a box's axes that puts its thinnest along local z, where a flat texture is not stretched."""
     thin = int(np.argmin(size))
     first, second = [axis for axis in range(3) if axis != thin]
     if grain and size[second] > size[first]:
@@ -142,18 +142,18 @@ class Scene:
         self.lights: list[Light] = []
         self.ambient = (0.3, 0.3, 0.3)
         self.footprints: list[np.ndarray] = []
-        """Occupied floor: (4, 2) corners of each thing that stands in the way, metres."""
+        """Occupied floor: (4, 2) corners of each thing on the floor, meters."""
         self.texture_slots = (28, 12)
-        """How many flat and cube textures differ; what is above that shares them."""
+        """Number of different flat and cube textures; above it, textures are shared."""
         self.sky: int | None = None
-        """Number of the sky above a place without a ceiling; it has no depth."""
+        """Number of the sky over a place without a ceiling; the sky has no depth."""
         self.words: list[str] = []
-        """Adjectives that a caption can use for the place itself: 'dark', 'tiled'."""
+        """Adjectives for the place itself in captions: 'dark', 'tiled'."""
 
     def thing(
         self, name: str, x: float, y: float, yaw: float = 0.0, z: float = 0.0, words: str = ""
     ) -> Assembly:
-        """Open a new thing whose own origin is at (x, y, z) in the world, turned by `yaw`."""
+        """Start a new thing with its origin at (x, y, z) in the world, rotated by `yaw`."""
         record = Thing(name, words, len(self.parts), len(self.parts))
         self.things.append(record)
         return Assembly(self, record, np.array([x, y, z], float), yaw_matrix(yaw))
@@ -163,7 +163,7 @@ class Scene:
         self.footprints.append(rectangle(x, y, yaw, width, depth))
 
     def finish(self) -> None:
-        """Work out each thing's centre and radius from its parts."""
+        """Compute each thing's center and radius from its parts."""
         for thing in self.things:
             parts = self.parts[thing.first : thing.last]
             if not parts:
@@ -174,19 +174,19 @@ class Scene:
 
 
 class Assembly:
-    """Adds parts to a thing in the thing's own frame. All extents are full lengths in metres."""
+    """Adds parts to a thing in the thing's own frame. All extents are full lengths in meters."""
 
     def __init__(self, scene: Scene, record: Thing, origin: np.ndarray, rotation: np.ndarray):
         self.scene, self.record, self.origin, self.rotation = scene, record, origin, rotation
 
-    def _add(self, shape: str, size: tuple, centre: tuple, turn: np.ndarray, paint: Paint) -> None:
-        position = self.origin + self.rotation @ np.asarray(centre, float)
+    def _add(self, shape: str, size: tuple, center: tuple, turn: np.ndarray, paint: Paint) -> None:
+        position = self.origin + self.rotation @ np.asarray(center, float)
         self.scene.parts.append(Part(shape, size, position, self.rotation @ turn, paint))
         self.record.last = len(self.scene.parts)
         if paint.words and not self.record.words and self.record.name in COLOURED:
             self.record.words = paint.words
 
-    def box(self, centre: tuple, extent: tuple, paint: Paint, turn: np.ndarray | None = None) -> None:
+    def box(self, center: tuple, extent: tuple, paint: Paint, turn: np.ndarray | None = None) -> None:
         thin, middle, _ = sorted(extent)
         if paint.cube and thin < 0.45 * middle:
             paint = paint._replace(cube=False)
@@ -196,11 +196,11 @@ class Assembly:
             axes[:, 2] *= -1
         if turn is not None:
             axes = turn @ axes
-        self._add(BOX, tuple(extent[axis] / 2 for axis in order), centre, axes, paint)
+        self._add(BOX, tuple(extent[axis] / 2 for axis in order), center, axes, paint)
 
     def cylinder(
         self,
-        centre: tuple,
+        center: tuple,
         radius: float,
         length: float,
         paint: Paint,
@@ -208,26 +208,26 @@ class Assembly:
         turn: np.ndarray | None = None,
     ) -> None:
         turn = _AXIS_UP[axis] if turn is None else turn
-        self._add(CYLINDER, (radius, radius, length / 2), centre, turn, paint)
+        self._add(CYLINDER, (radius, radius, length / 2), center, turn, paint)
 
     def capsule(
         self,
-        centre: tuple,
+        center: tuple,
         radius: float,
         length: float,
         paint: Paint,
         axis: str = "z",
         turn: np.ndarray | None = None,
     ) -> None:
-        """`length` is that of the straight middle, without the two round ends."""
+        """`length` is the length of the straight middle, without the two round ends."""
         turn = _AXIS_UP[axis] if turn is None else turn
-        self._add(CAPSULE, (radius, radius, length / 2), centre, turn, paint)
+        self._add(CAPSULE, (radius, radius, length / 2), center, turn, paint)
 
-    def ellipsoid(self, centre: tuple, extent: tuple, paint: Paint, turn: np.ndarray | None = None) -> None:
-        self._add(ELLIPSOID, tuple(e / 2 for e in extent), centre, np.eye(3) if turn is None else turn, paint)
+    def ellipsoid(self, center: tuple, extent: tuple, paint: Paint, turn: np.ndarray | None = None) -> None:
+        self._add(ELLIPSOID, tuple(e / 2 for e in extent), center, np.eye(3) if turn is None else turn, paint)
 
-    def sphere(self, centre: tuple, radius: float, paint: Paint) -> None:
-        self._add(SPHERE, (radius, radius, radius), centre, np.eye(3), paint)
+    def sphere(self, center: tuple, radius: float, paint: Paint) -> None:
+        self._add(SPHERE, (radius, radius, radius), center, np.eye(3), paint)
 
 
 def rectangle(x: float, y: float, yaw: float, width: float, depth: float) -> np.ndarray:
@@ -237,7 +237,7 @@ def rectangle(x: float, y: float, yaw: float, width: float, depth: float) -> np.
 
 
 def rectangles_overlap(a: np.ndarray, b: np.ndarray, gap: float = 0.0) -> bool:
-    """Whether two convex rectangles (4, 2) come closer than `gap` metres (separating axes)."""
+    """Whether two convex rectangles (4, 2) are closer than `gap` meters (separating axes)."""
     for corners in (a, b):
         for index in range(2):
             edge = corners[index + 1] - corners[index]
@@ -249,7 +249,7 @@ def rectangles_overlap(a: np.ndarray, b: np.ndarray, gap: float = 0.0) -> bool:
 
 
 def distance_to_rectangle(point: np.ndarray, corners: np.ndarray) -> float:
-    """Distance on the floor from a point (2,) to a rectangle (4, 2), zero inside, metres."""
+    """Distance on the floor from a point (2,) to a rectangle (4, 2), zero inside, meters."""
     origin, u, v = corners[0], corners[1] - corners[0], corners[3] - corners[0]
     lu, lv = np.hypot(*u), np.hypot(*v)
     offset = point - origin

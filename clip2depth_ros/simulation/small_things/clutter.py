@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Small things that lie on furniture: cups, bottles, books, screens. Metres."""
+"""Small things on furniture: cups, bottles, books, screens. Meters."""
 
 from __future__ import annotations
 
@@ -62,10 +62,10 @@ def vase(a: Assembly, p: Palette, x: float, y: float, z: float) -> None:
 
 
 def laptop(a: Assembly, p: Palette, x: float, y: float, z: float) -> None:
-    grey = p.plain("grey", "black", "dark grey", gloss=0.4)
-    a.box((x, y, z + 0.009), (0.34, 0.24, 0.018), grey)
+    gray = p.plain("grey", "black", "dark grey", gloss=0.4)
+    a.box((x, y, z + 0.009), (0.34, 0.24, 0.018), gray)
     turn = rotation_about("x", -0.3)
-    a.box((x, y - 0.145, z + 0.12), (0.34, 0.012, 0.23), grey, turn.T)
+    a.box((x, y - 0.145, z + 0.12), (0.34, 0.012, 0.23), gray, turn.T)
     a.box((x, y - 0.137, z + 0.122), (0.31, 0.004, 0.20), p.screen(p.rng.random() < 0.7), turn.T)
 
 
@@ -81,7 +81,7 @@ _WEIGHTS = np.array([0.22, 0.18, 0.12, 0.18, 0.18, 0.06, 0.06])
 
 
 def on_table(a: Assembly, p: Palette, w: float, d: float, z: float) -> None:
-    """Scatter a few things over a top of w by d metres at height z."""
+    """Scatter a few things on a top of w by d meters at height z."""
     rng = p.rng
     count = int(rng.integers(0, 3 + int(6 * min(w * d, 1.5))))
     placed: list[tuple[float, float]] = []
@@ -122,7 +122,7 @@ def on_desk(a: Assembly, p: Palette, w: float, d: float, z: float) -> None:
 
 
 def books(a: Assembly, p: Palette, w: float, d: float, z: float, clear: float) -> None:
-    """Fill one shelf board of `w` metres with books and a few boxes, or leave it half empty."""
+    """Fill one shelf board of `w` meters with books and a few boxes, or half of it."""
     rng = p.rng
     x = -w / 2
     end = w / 2 - rng.uniform(0, 0.6) * w

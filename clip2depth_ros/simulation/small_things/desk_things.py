@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Screens and what else is on desks, true to size.
+"""Screens and other things on desks, with realistic sizes.
 
-A maker gets an Assembly whose origin is where the thing stands, with the front towards +y, and the palette of
-the place. Metres.
+A maker gets an Assembly whose origin is where the thing stands, with the front toward +y, and the palette of
+the place. Meters.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from clip2depth_ros.simulation.scene.scene import Assembly, Paint, rotation_abou
 
 
 def laptop(a: Assembly, p: Palette) -> None:
-    grey, lean = p.plain("grey", "black", "dark grey", "white", gloss=0.4), p.rng.uniform(0.1, 0.5)
-    a.box((0, 0, 0.009), (0.34, 0.24, 0.018), grey)
+    gray, lean = p.plain("grey", "black", "dark grey", "white", gloss=0.4), p.rng.uniform(0.1, 0.5)
+    a.box((0, 0, 0.009), (0.34, 0.24, 0.018), gray)
     a.box((0, 0.02, 0.0185), (0.29, 0.11, 0.001), BLACK)
     turn = rotation_about("x", lean)
     up, back = np.cos(lean), np.sin(lean)
     at = np.array([0.0, -0.12 - 0.115 * back, 0.018 + 0.115 * up])
-    a.box(tuple(at), (0.34, 0.01, 0.23), grey, turn)
+    a.box(tuple(at), (0.34, 0.01, 0.23), gray, turn)
     a.box(
         tuple(at + 0.006 * np.array([0, up, back])),
         (0.32, 0.003, 0.205),

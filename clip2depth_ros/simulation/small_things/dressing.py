@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Many small things on tables, desks, worktops, benches and shelf boards. Metres."""
+"""Many small things on tables, desks, worktops, benches and shelf boards. Meters."""
 
 from __future__ import annotations
 
@@ -61,14 +61,14 @@ from clip2depth_ros.simulation.small_things.workshop_things import (
 
 
 def put_on(a: Assembly, name: str, x: float, y: float, z: float, yaw: float = 0.0) -> Assembly:
-    """A thing of its own at (x, y, z) in the frame of `a`, turned by `yaw` radians against it."""
+    """A separate thing at (x, y, z) in the frame of `a`, rotated by `yaw` radians relative to it."""
     east, north, up = a.origin + a.rotation @ np.array([x, y, z])
     turn = float(np.arctan2(a.rotation[1, 0], a.rotation[0, 0]))
     return a.scene.thing(name, float(east), float(north), turn + yaw, float(up))
 
 
 class Small(NamedTuple):
-    """A maker, the room it takes (radius), and whether its front matters (else it is turned at will)."""
+    """A maker, its space (radius), and whether its front matters (otherwise its rotation is random)."""
 
     make: Callable[[Assembly, Palette], None]
     radius: float
@@ -117,7 +117,7 @@ SMALL = {
     "cable": Small(cable_coil, 0.18),
     "wood": Small(lumber, 0.29, True),
 }
-"""Things for a top, by the name that a caption uses."""
+"""Things for a top, by their names in captions."""
 
 
 _THEMES = {
@@ -149,14 +149,14 @@ def dress(
     clear: float = 10.0,
     taken: list[tuple[float, float, float]] | None = None,
 ) -> None:
-    """Put up to `count` things of a theme on a level surface so that they do not stand in each other.
+    """Put up to `count` things of a theme on a level surface without overlaps.
 
     Args:
         theme: one of THEMES.
-        area: x from, x to, y from, y to of the surface in the frame of `a`, metres.
-        z: height of the surface, metres.
-        clear: room above it, metres: nothing taller than that is put there.
-        taken: circles (x, y, radius) where something stands already; what is put joins them.
+        area: x from, x to, y from, y to of the surface in the frame of `a`, meters.
+        z: height of the surface, meters.
+        clear: free height above it, meters: nothing taller is put there.
+        taken: occupied circles (x, y, radius); new things are appended.
     """
     rng, taken = p.rng, [] if taken is None else taken
     x0, x1, y0, y1 = area

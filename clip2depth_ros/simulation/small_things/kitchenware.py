@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What stands on worktops and dining tables, true to size.
+"""Things on worktops and dining tables, with realistic sizes.
 
-A maker gets an Assembly whose origin is where the thing stands, with the front towards +y, and the palette of
-the place. Metres.
+A maker gets an Assembly whose origin is where the thing stands, with the front toward +y, and the palette of
+the place. Meters.
 """
 
 from __future__ import annotations

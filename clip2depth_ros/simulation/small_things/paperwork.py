@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Papers and books, true to size.
+"""Papers and books, with realistic sizes.
 
-A maker gets an Assembly whose origin is where the thing stands, with the front towards +y, and the palette of
-the place, which must have `paper()`. Metres.
+A maker gets an Assembly whose origin is where the thing stands, with the front toward +y, and the palette of
+the place, which must have `paper()`. Meters.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def magazine(a: Assembly, p: Palette) -> None:
 
 
 def leaflet(a: Assembly, p: Palette) -> None:
-    """Folded paper that stands up, as on counters."""
+    """Folded paper that stands upright, as on counters."""
     h, lean = p.rng.uniform(0.15, 0.3), p.rng.uniform(0.1, 0.3)
     w = h * p.rng.uniform(0.5, 0.75)
     paint = p.paper() if p.rng.random() < 0.5 else p.print()

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Wood, tiles, masonry, plaster, concrete, stone and metal, with joints and wear.
 
-A maker takes a random generator and returns a picture (SIZE, SIZE, 3), about 0..1, that tiles.
+A maker takes a random generator and returns a tileable image (SIZE, SIZE, 3), about 0..1.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _WOODS = np.array(
         (0.58, 0.33, 0.20),
     ]
 )
-"""Beech, birch, oak, walnut, wenge, pine, washed grey, cherry."""
+"""Beech, birch, oak, walnut, wenge, pine, washed gray, cherry."""
 
 
 def worn(picture: np.ndarray, rng: np.random.Generator, amount: float) -> np.ndarray:
@@ -35,7 +35,7 @@ def worn(picture: np.ndarray, rng: np.random.Generator, amount: float) -> np.nda
 
 
 def grain(rng: np.random.Generator) -> np.ndarray:
-    """Plain wood along the rows: rings, fibres, pores."""
+    """Plain wood along the rows: rings, fibers, pores."""
     base = _WOODS[int(rng.integers(len(_WOODS)))] * rng.uniform(0.85, 1.12)
     rows = np.arange(SIZE, dtype=np.float32)[:, None]
     rings = np.sin(
@@ -50,7 +50,7 @@ def grain(rng: np.random.Generator) -> np.ndarray:
         + 0.5 * noise(rng, 1.5, 0.5)
     )
     picture = coloured(field, base, rng.uniform(0.05, 0.16))
-    # Darker grain is redder: late wood.
+    # Darker grain (late wood) is redder.
     return picture * (1.0 + 0.04 * field[..., None] * np.array([-0.5, 0.2, 0.8]))
 
 
@@ -73,19 +73,19 @@ def boards(rng: np.random.Generator) -> np.ndarray:
 
 
 def laminate(rng: np.random.Generator) -> np.ndarray:
-    """Pale, even boards: little contrast between them."""
+    """Pale, uniform boards with little contrast between them."""
     picture = boards(rng)
     mean = picture.mean((0, 1))
     return mean + (picture - mean) * rng.uniform(0.3, 0.6) + rng.uniform(0.0, 0.15)
 
 
 def weathered(rng: np.random.Generator) -> np.ndarray:
-    """Raw, dark or stained timber and board as in a cellar."""
+    """Raw, dark or stained timber and board, as in a cellar."""
     return worn(boards(rng) * rng.uniform(0.45, 0.95), rng, rng.uniform(0.04, 0.15))
 
 
 def tiling(rng: np.random.Generator) -> np.ndarray:
-    """Glazed or stone tiles with joints: from large floor tiles to small ones of a backsplash."""
+    """Glazed or stone tiles with joints: from large floor tiles to small backsplash tiles."""
     base = rng.choice([0.9, 0.85, 0.7, 0.55, 0.4, 0.25]) * rng.uniform(0.9, 1.1) + rng.uniform(-0.05, 0.05, 3)
     stone = rng.random() < 0.5
     picture = coloured(noise(rng, 1.1), base, rng.uniform(0.04, 0.14) if stone else 0.015)
@@ -102,7 +102,7 @@ def tiling(rng: np.random.Generator) -> np.ndarray:
             xs = (np.arange(column * w, (column + 1) * w) + shift) % SIZE
             band[:, xs] *= 1.0 + rng.uniform(-spread, spread)
             band[:, xs[:thick]] = grout
-            # The pillowed edge of a glazed tile catches the light.
+            # The rounded edge of a glazed tile reflects the light.
             band[:, xs[thick]] *= 1.06
         band[:thick] = grout
         band[thick] *= 1.06
@@ -110,7 +110,7 @@ def tiling(rng: np.random.Generator) -> np.ndarray:
 
 
 def glazed(rng: np.random.Generator) -> np.ndarray:
-    """Wall tiles: even, glossy, white mostly, with pale joints."""
+    """Wall tiles: uniform, glossy, mostly white, with pale joints."""
     base = rng.choice([0.93, 0.93, 0.9, 0.75, 0.5]) * (1 + rng.uniform(-0.06, 0.06, 3))
     picture = coloured(noise(rng, 1.4), base, 0.012)
     rows = int(rng.choice([8, 8, 16, 32]))
@@ -129,7 +129,7 @@ def glazed(rng: np.random.Generator) -> np.ndarray:
 
 
 def chequer(rng: np.random.Generator) -> np.ndarray:
-    """Tiles in two tones, as a chess board."""
+    """Tiles in two tones, as on a chess board."""
     picture = tiling(rng)
     side = SIZE // int(rng.choice([2, 4, 8]))
     odd = (np.arange(SIZE) // side)[:, None] + (np.arange(SIZE) // side)[None, :]
@@ -138,7 +138,7 @@ def chequer(rng: np.random.Generator) -> np.ndarray:
 
 
 def masonry(rng: np.random.Generator) -> np.ndarray:
-    """Bricks or blocks laid in bond, each with its own tone, soot and rough joints."""
+    """Bricks or blocks in bond, each with its own tone, soot and rough joints."""
     base = np.array([(0.60, 0.33, 0.25), (0.72, 0.55, 0.42), (0.62, 0.60, 0.57), (0.82, 0.81, 0.78)])[
         int(rng.integers(4))
     ] * rng.uniform(0.75, 1.1)
@@ -161,13 +161,13 @@ def masonry(rng: np.random.Generator) -> np.ndarray:
     mortar = np.full(3, rng.uniform(0.35, 0.8)) * (1 + 0.1 * noise(rng, 0.8)[..., None])
     picture = picture * (1 - joint) + mortar * joint
     if rng.random() < 0.3:
-        # Whitewashed: only the relief is left.
+        # Whitewashed: only the relief remains.
         picture = 0.8 + 0.3 * (picture - picture.mean((0, 1)))
     return worn(picture, rng, rng.uniform(0.0, 0.05))
 
 
 def painted(rng: np.random.Generator) -> np.ndarray:
-    """A painted wall: nearly even, with a roller's relief and marks of use."""
+    """A painted wall: nearly uniform, with the relief of a roller and signs of wear."""
     field = noise(rng, rng.uniform(0.5, 1.0)) + rng.uniform(0.3, 1.5) * noise(rng, 1.8)
     picture = coloured(field, np.full(3, 0.95), rng.uniform(0.003, 0.014))
     return worn(picture, rng, rng.uniform(0.0, 0.02))
@@ -180,7 +180,7 @@ def woodchip(rng: np.random.Generator) -> np.ndarray:
 
 
 def panels(rng: np.random.Generator) -> np.ndarray:
-    """Wall or ceiling panels with narrow joints, perforated now and then."""
+    """Wall or ceiling panels with narrow joints, sometimes perforated."""
     picture = coloured(noise(rng, 0.9), np.full(3, 0.93), rng.uniform(0.004, 0.03))
     count = int(rng.choice([1, 2, 2]))
     if rng.random() < 0.4:
@@ -219,7 +219,7 @@ def cast(rng: np.random.Generator) -> np.ndarray:
 
 
 def granite(rng: np.random.Generator) -> np.ndarray:
-    """A worktop of stone or its imitation: speckles on black, grey or beige."""
+    """A worktop of stone or imitation stone: speckles on black, gray or beige."""
     base = rng.choice([0.06, 0.1, 0.2, 0.5, 0.75]) + rng.uniform(-0.02, 0.04, 3)
     picture = coloured(noise(rng, 0.9), base, 0.15)
     for _ in range(3):

@@ -13,9 +13,10 @@ SIZE = 256
 
 @lru_cache(maxsize=96)
 def fractal(number: int, exponent: float, size: int = SIZE, stretch: float = 1.0) -> np.ndarray:
-    """Tileable noise (size, size) float32, zero mean, unit deviation, amplitude 1 / frequency ** exponent.
+    """Tileable noise (size, size) float32, zero mean, unit standard deviation, amplitude 1 / frequency **
+    exponent.
 
-    `stretch` below 1 draws it out along the rows.
+    `stretch` below 1 elongates it along the rows.
     """
     rng = np.random.default_rng([7, number])
     fy = np.fft.fftfreq(size)[:, None] * size * stretch
@@ -29,11 +30,11 @@ def fractal(number: int, exponent: float, size: int = SIZE, stretch: float = 1.0
 
 
 def noise(rng: np.random.Generator, exponent: float = 1.0, stretch: float = 1.0) -> np.ndarray:
-    """One of a few such fields (SIZE, SIZE), rolled to somewhere else."""
+    """One of a few such fields (SIZE, SIZE), shifted cyclically."""
     field = fractal(int(rng.integers(4)), exponent, SIZE, stretch)
     return np.roll(field, tuple(rng.integers(SIZE, size=2)), (0, 1))
 
 
 def coloured(field: np.ndarray, base: np.ndarray, contrast: float) -> np.ndarray:
-    """Picture (H, W, 3) of `base` colour whose brightness follows `field` (H, W)."""
+    """Image (H, W, 3) of `base` color whose brightness follows `field` (H, W)."""
     return base[None, None, :] * (1.0 + contrast * field[..., None])

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What lies and stands outdoors: asphalt, paving, grass, leaves, house fronts.
+"""Outdoor surfaces: asphalt, paving, grass, leaves, house fronts.
 
-A maker takes a random generator and returns a picture (SIZE, SIZE, 3), about 0..1. All tile but the
-house front and the view, which are laid once.
+A maker takes a random generator and returns an image (SIZE, SIZE, 3), about 0..1. All are tileable except the
+house front and the view, which are used once.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def asphalt(rng: np.random.Generator) -> np.ndarray:
 
 
 def paving(rng: np.random.Generator) -> np.ndarray:
-    """Paving stones laid in bond."""
+    """Paving stones in bond."""
     picture = coloured(0.6 * noise(rng, 0.2) + noise(rng, 1.2), np.full(3, rng.uniform(0.42, 0.65)), 0.1)
     rows = int(rng.choice([4, 8, 16]))
     h = SIZE // rows
@@ -36,7 +36,7 @@ def paving(rng: np.random.Generator) -> np.ndarray:
 
 
 def lawn(rng: np.random.Generator) -> np.ndarray:
-    """Grass, worn to the earth here and there."""
+    """Grass, worn down to the soil in places."""
     base = np.array([0.34, 0.44, 0.20]) * rng.uniform(0.7, 1.2)
     field = noise(rng, 0.2) + 0.8 * noise(rng, 1.2)
     picture = coloured(field, base, 0.22)
@@ -45,7 +45,7 @@ def lawn(rng: np.random.Generator) -> np.ndarray:
 
 
 def leaves(rng: np.random.Generator) -> np.ndarray:
-    """Dense leaves with gaps between."""
+    """Dense leaves with gaps."""
     base = np.array([0.28, 0.42, 0.18]) * rng.uniform(0.6, 1.3)
     picture = coloured(0.8 * noise(rng, 0.5) + 0.6 * noise(rng, 1.2), base, 0.4)
     gaps = noise(rng, 0.7) < -1.0
@@ -54,7 +54,7 @@ def leaves(rng: np.random.Generator) -> np.ndarray:
 
 
 def facade(rng: np.random.Generator) -> np.ndarray:
-    """A house front with rows of windows, stretched once over a storey or several."""
+    """A house front with rows of windows, stretched once over one or several stories."""
     picture = (
         masonry(rng)
         if rng.random() < 0.4
@@ -77,7 +77,7 @@ def facade(rng: np.random.Generator) -> np.ndarray:
 
 
 def outside(rng: np.random.Generator) -> np.ndarray:
-    """What a window shows: mostly sky too bright for the camera, tree tops, a house."""
+    """The view through a window: mostly an overexposed sky, treetops, a house."""
     sky = np.linspace(1.0, rng.uniform(0.85, 1.0), SIZE)[:, None, None] * np.array([0.93, 0.97, 1.0])
     picture = np.ascontiguousarray(np.broadcast_to(sky, (SIZE, SIZE, 3)), np.float32)
     edge = rng.uniform(0.35, 0.95) * SIZE + 22 * noise(rng, 1.4)[0]
@@ -88,5 +88,5 @@ def outside(rng: np.random.Generator) -> np.ndarray:
         top, x, wide = int(rng.integers(30, 170)), int(rng.integers(0, 160)), int(rng.integers(60, 220))
         house = cv2.resize(facade(rng), (wide, SIZE - top), interpolation=cv2.INTER_AREA)
         picture[top:, x : x + wide] = house[:, : SIZE - x]
-    # A camera that is exposed for the room sees the day pale.
+    # With the exposure for the room, the outside is pale.
     return 1.0 - (1.0 - picture) * rng.uniform(0.12, 0.75)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is printed or shown: pages, leaflets, cartons, screens.
+"""Printed and displayed images: pages, leaflets, cartons, screens.
 
-A maker takes a random generator and returns a picture (SIZE, SIZE, 3), about 0..1, laid once over a part.
+A maker takes a random generator and returns an image (SIZE, SIZE, 3), about 0..1, used once over a part.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from clip2depth_ros.simulation.surfaces.noise import SIZE, coloured, noise
 
 
 def _photo(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
-    """Something like a photograph (height, width, 3): a few tones that run into each other."""
+    """Similar to a photograph (height, width, 3): a few tones with soft transitions."""
     light = noise(rng, 1.6)[:height, :width]
     a, b = rng.uniform(0.05, 0.6, 3), rng.uniform(0.4, 1.0, 3)
     mix = np.clip(0.5 + 0.35 * light + 0.2 * noise(rng, 1.0)[:height, :width], 0, 1)[..., None]
@@ -33,14 +33,14 @@ def _lines(picture: np.ndarray, rng: np.random.Generator, box: tuple, pitch: int
 
 
 def page(rng: np.random.Generator) -> np.ndarray:
-    """A printed sheet: white paper with headings, lines of text, a picture or a table."""
+    """A printed sheet: white paper with headings, lines of text, an image or a table."""
     paper = np.full(3, rng.uniform(0.9, 1.0)) - (0, 0, rng.uniform(0, 0.06))
     picture = np.ascontiguousarray(np.broadcast_to(paper, (SIZE, SIZE, 3)), np.float32)
     ink = tuple(float(v) for v in rng.uniform(0.0, 0.35) + rng.uniform(0, 0.05, 3))
     edge, y = int(rng.integers(14, 34)), int(rng.integers(14, 40))
     if rng.random() < 0.5:
-        colour = tuple(float(v) for v in rng.uniform(0.0, 0.8, 3))
-        _lines(picture, rng, (edge, y, SIZE - edge, y + 22), 22, colour)
+        color = tuple(float(v) for v in rng.uniform(0.0, 0.8, 3))
+        _lines(picture, rng, (edge, y, SIZE - edge, y + 22), 22, color)
         y += 34
     pitch = int(rng.choice([6, 8, 10, 14]))
     if rng.random() < 0.35:
@@ -59,9 +59,9 @@ def page(rng: np.random.Generator) -> np.ndarray:
 
 
 def brochure(rng: np.random.Generator) -> np.ndarray:
-    """A cover, leaflet, packet or poster: a picture or flat colour with a title and blocks."""
-    colour = rng.uniform(0.05, 0.95, 3) if rng.random() < 0.6 else np.full(3, rng.uniform(0.85, 0.98))
-    picture = np.ascontiguousarray(np.broadcast_to(colour, (SIZE, SIZE, 3)), np.float32)
+    """A cover, leaflet, packet or poster: an image or flat color with a title and blocks."""
+    color = rng.uniform(0.05, 0.95, 3) if rng.random() < 0.6 else np.full(3, rng.uniform(0.85, 0.98))
+    picture = np.ascontiguousarray(np.broadcast_to(color, (SIZE, SIZE, 3)), np.float32)
     if rng.random() < 0.65:
         y0, y1 = sorted(int(v) for v in rng.integers(0, SIZE, 2))
         y1 = max(y1, min(SIZE, y0 + 60))
@@ -75,7 +75,7 @@ def brochure(rng: np.random.Generator) -> np.ndarray:
             cv2.rectangle(picture, (x, y), (x + w, y + h), block, -1)
         else:
             cv2.circle(picture, (x, y), h // 2 + 6, block, -1, cv2.LINE_AA)
-    ink = (0.97, 0.97, 0.97) if colour.mean() < 0.5 else (0.08, 0.08, 0.1)
+    ink = (0.97, 0.97, 0.97) if color.mean() < 0.5 else (0.08, 0.08, 0.1)
     y = int(rng.integers(10, 120))
     big = int(rng.choice([20, 28, 40]))
     _lines(picture, rng, (16, y, int(rng.integers(120, 240)), y + big * int(rng.integers(1, 3))), big, ink)

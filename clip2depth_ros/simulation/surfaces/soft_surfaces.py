@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Carpets, cloth, leather and plastic sheeting.
 
-A maker takes a random generator and returns a picture (SIZE, SIZE, 3), about 0..1, that tiles.
+A maker takes a random generator and returns a tileable image (SIZE, SIZE, 3), about 0..1.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from clip2depth_ros.simulation.surfaces.noise import SIZE, coloured, noise
 
 
 def pile(rng: np.random.Generator) -> np.ndarray:
-    """Carpet: coarse pile with footmarks and flecks."""
+    """Carpet: coarse pile with footprints and flecks."""
     base = rng.uniform(0.15, 0.65) * (1 + rng.uniform(-0.25, 0.25, 3))
     field = rng.uniform(0.6, 1.1) * noise(rng, 0.15) + 0.5 * noise(rng, 1.5)
     picture = coloured(field, base, rng.uniform(0.08, 0.2))
@@ -23,12 +23,12 @@ def pile(rng: np.random.Generator) -> np.ndarray:
 
 
 def striped(rng: np.random.Generator) -> np.ndarray:
-    """Carpet with irregular thin stripes, as in offices; squares are laid crosswise now and then."""
+    """Carpet with irregular thin stripes, as in offices; tiles are sometimes laid crosswise."""
     lines = np.repeat(rng.standard_normal(SIZE // 2), 2)
     for wide in (4, 16):
         lines += rng.uniform(0.3, 1.0) * np.repeat(rng.standard_normal(SIZE // wide), wide)
     field = lines[:, None] / lines.std() + 0.35 * noise(rng, 0.1) + 0.25 * noise(rng, 1.4)
-    # Threads run out and begin again.
+    # Threads end and begin again.
     field += 0.5 * noise(rng, 0.6, 0.03)
     base = rng.uniform(0.22, 0.5) + rng.uniform(-0.06, 0.06, 3)
     picture = coloured(field, base, rng.uniform(0.12, 0.38))

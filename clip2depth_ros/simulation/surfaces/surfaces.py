@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The pictures of places' surfaces by name: detail at every scale, wear, joints, stains, print."""
+"""The textures of places' surfaces by name: detail at every scale, wear, joints, stains, print."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Surfaces made by rule: a fixed, numbered library of pictures of wood, tile, brick, plaster, print.
+"""Procedural surfaces: a fixed, numbered library of images of wood, tile, brick, plaster, print.
 
-Texture (kind, number) is always the same picture, whatever scene asks for it, so a scene is reproducible from
-its seed alone and a process may keep what it has already drawn.
+Texture (kind, number) is the same image in every scene, so that a scene is reproducible from its seed alone
+and a process may cache textures.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from clip2depth_ros.simulation.surfaces.surfaces import MAKERS as SURFACES
 CUBE_SIZE = 64
 """Width and height of one face of a cube texture, pixels."""
 VARIANTS = 24
-"""How many pictures of each kind exist."""
+"""Number of images of each kind."""
 
 
 def _wood(rng: np.random.Generator) -> np.ndarray:
@@ -120,9 +120,9 @@ def _wallpaper(rng: np.random.Generator) -> np.ndarray:
     side = SIZE // count
     motif = np.zeros((side, side), np.float32)
     for _ in range(int(rng.integers(2, 6))):
-        centre = tuple(int(v) for v in rng.integers(side, size=2))
+        center = tuple(int(v) for v in rng.integers(side, size=2))
         axes = tuple(int(v) for v in rng.integers(2, max(3, side // 4), size=2))
-        cv2.ellipse(motif, centre, axes, float(rng.uniform(0, 180)), 0, 360, float(rng.uniform(0.3, 1)), -1)
+        cv2.ellipse(motif, center, axes, float(rng.uniform(0, 180)), 0, 360, float(rng.uniform(0.3, 1)), -1)
     if rng.random() < 0.4:
         motif = np.zeros_like(motif)
         motif[:, : side // 2] = 0.7
@@ -139,15 +139,15 @@ def _print(rng: np.random.Generator) -> np.ndarray:
         picture = picture * (1 + 0.25 * noise(rng, 1.5)[..., None])
     picture = np.ascontiguousarray(picture, np.float32)
     for _ in range(int(rng.integers(2, 9))):
-        colour = tuple(float(v) for v in rng.uniform(0.05, 0.95, 3))
+        color = tuple(float(v) for v in rng.uniform(0.05, 0.95, 3))
         p, q = (tuple(int(v) for v in rng.integers(SIZE, size=2)) for _ in range(2))
         shape = rng.integers(3)
         if shape == 0:
-            cv2.rectangle(picture, p, q, colour, -1)
+            cv2.rectangle(picture, p, q, color, -1)
         elif shape == 1:
-            cv2.circle(picture, p, int(rng.integers(8, 70)), colour, -1)
+            cv2.circle(picture, p, int(rng.integers(8, 70)), color, -1)
         else:
-            cv2.line(picture, p, q, colour, int(rng.integers(2, 14)))
+            cv2.line(picture, p, q, color, int(rng.integers(2, 14)))
     ink = tuple(float(v) for v in (rng.uniform(0, 0.2, 3) if rng.random() < 0.6 else rng.uniform(0.8, 1, 3)))
     left, top = (int(v) for v in rng.integers(8, 90, size=2))
     for line in range(int(rng.integers(2, 12))):
@@ -177,7 +177,7 @@ def _screen(rng: np.random.Generator) -> np.ndarray:
 
 
 def _outdoors(rng: np.random.Generator) -> np.ndarray:
-    """What stands outside a window: sky, then trees or house fronts."""
+    """The view outside a window: sky, then trees or house fronts."""
     horizon = int(rng.uniform(0.3, 0.8) * SIZE)
     sky = np.linspace(0.75, 1.0, SIZE)[:, None, None] * np.array([0.85, 0.93, 1.0])
     picture = np.broadcast_to(sky, (SIZE, SIZE, 3)) * (1 + 0.06 * noise(rng, 1.6)[..., None])
@@ -233,7 +233,7 @@ KINDS = tuple(_MAKERS)
 
 @lru_cache(maxsize=320)
 def flat_texture(kind: str, number: int) -> np.ndarray:
-    """Picture `number` (0 to VARIANTS - 1) of `kind`: (SIZE, SIZE, 3) uint8 RGB."""
+    """Image `number` (0 to VARIANTS - 1) of `kind`: (SIZE, SIZE, 3) uint8 RGB."""
     rng = np.random.default_rng([crc32(kind.encode()), number])
     return (np.clip((_MAKERS.get(kind) or SURFACES[kind])(rng), 0.0, 1.0) * 255).astype(np.uint8)
 

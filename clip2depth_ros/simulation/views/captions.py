@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One sentence about what a view shows and how far away it is."""
+"""One sentence that describes the contents of a view and their distances."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ _PLURALS = {
 }
 _NO_ARTICLE = {"papers", "tools", "pipes", "coats", "pens", "leaning boards", "wood", "cloth"}
 _SMALL = (set(SMALL) | set(HUNG)) - {"picture", "clock", "whiteboard", "wall shelf", "radiator", "curtain"}
-"""What a caption names only now and then where larger things are seen."""
+"""Things that a caption mentions only sometimes if larger things are visible."""
 
 
 def visible_things(
     scene: Scene, depth: np.ndarray, camera: Camera, pose: np.ndarray
 ) -> list[tuple[Thing, float]]:
-    """Named things whose middle is seen in the picture, with their distance in metres, nearest first."""
+    """Named things whose middle is visible in the image, with their distance in meters, nearest first."""
     seen = []
     for thing in scene.things:
         if thing.name in _UNNAMED or thing.radius == 0:
@@ -96,9 +96,9 @@ def describe(
 
 
 def place_in(caption: str, kinds: Iterable[str]) -> str | None:
-    """The kind of place that a caption of :func:`describe` names, one of `kinds`, or None."""
+    """The kind of place, one of `kinds`, that a caption of :func:`describe` names, or None."""
     names = "|".join(re.escape(kind) for kind in kinds)
-    # The place ends its part of the sentence; a thing that is called after one, an office chair, does not.
+    # The place ends its part of the sentence; things named after a place, such as an office chair, do not.
     found = re.search(
         rf"(?:^|\b(?:in|inside) |, )an? (?:(?:dark|bright|small|large) )*({names})(?= with |[,:]|$)", caption
     )
@@ -132,30 +132,30 @@ def _phrases(seen: list[tuple[Thing, float]], rng: np.random.Generator) -> list[
     return phrases
 
 
-def _distance(metres: float, rng: np.random.Generator) -> str:
+def _distance(meters: float, rng: np.random.Generator) -> str:
     if rng.random() < 0.35:
         return (
             "very close"
-            if metres < 0.7
+            if meters < 0.7
             else "nearby"
-            if metres < 1.7
+            if meters < 1.7
             else "far away"
-            if metres > 4
+            if meters > 4
             else "further away"
         )
-    if metres < 0.8:
+    if meters < 0.8:
         return _pick(rng, ("less than a metre away", "half a metre away"))
-    rounded = f"{metres:.1f}" if metres < 2.5 and rng.random() < 0.5 else f"{metres:.0f}"
+    rounded = f"{meters:.1f}" if meters < 2.5 and rng.random() < 0.5 else f"{meters:.0f}"
     unit = "metre" if rounded in ("1", "1.0") else "metres"
     return _pick(rng, ("about {} {} away", "{} {} away", "at {} {}")).format(rounded.removesuffix(".0"), unit)
 
 
-def _range(metres: float, rng: np.random.Generator) -> str:
-    if metres < 1.0:
+def _range(meters: float, rng: np.random.Generator) -> str:
+    if meters < 1.0:
         return _pick(rng, ("everything is near", "a close-up", "surfaces within a metre"))
-    if metres < 2.2:
+    if meters < 2.2:
         return _pick(rng, ("most of it within two metres", "a near scene", "the wall is near"))
-    if metres < 3.8:
+    if meters < 3.8:
         return _pick(rng, ("about three metres deep", "a middle distance", "the wall a few metres away"))
     return _pick(rng, ("a far wall", "a wide open space", "most of it more than four metres away"))
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Photographs of near things, 0.15 to 1.2 m away, by hand-held, wrist and mobile-base cameras."""
+"""Images of near things, 0.15 to 1.2 m away, from hand-held, wrist and mobile-base cameras."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ from clip2depth_ros.simulation.views.viewpoints import TOPS, Solids
 from clip2depth_ros.simulation.views.views import SimView, look_pose
 
 TRIES = 12
-"""How many poses are tried for each view."""
+"""Number of poses that are tried for each view."""
 _CLEARANCE = 0.12
-"""Nearest that anything comes to the camera itself, metres."""
+"""Smallest distance of anything to the camera, meters."""
 _STORES = {"rack", "shelf", "wall shelf", "cupboard", "box", "crate", "kitchen cabinet"}
-"""What one looks into from the front."""
+"""Things that are viewed into from the front."""
 
 
 def near_rng(seed: int) -> np.random.Generator:
-    """The random numbers of the views of near scene `seed`."""
+    """The random generator of the views of near scene `seed`."""
     return np.random.default_rng([53, seed])
 
 
 def _keep(depth: np.ndarray) -> float:
-    """Chance to keep a view by its median depth: about as many of each octave from 0.2 to 1.4 m."""
+    """Probability of keeping a view, by its median depth: about equally many per octave from 0.2 to 1.4 m."""
     return float(np.interp(np.nanmedian(depth), (0.12, 0.2, 0.9, 1.4, 2.2), (0.3, 1.0, 1.0, 0.5, 0.0)))
 
 
 def _is_usable(depth: np.ndarray) -> bool:
-    """Whether enough is known, and nothing touches the lens."""
+    """Whether enough depth is known and nothing touches the lens."""
     known = depth[np.isfinite(depth)]
     return known.size > 0.5 * depth.size and known.min() >= 0.1 and (known < 0.15).mean() < 0.25
 
@@ -54,9 +54,9 @@ def views_of_near_scene(
     supersample: int = 2,
     renderer: Renderer | None = None,
 ) -> Iterator[SimView]:
-    """Views of near things of one scene; fewer than `count` where few are to be had.
+    """Views of near things of one scene; fewer than `count` if not enough are found.
 
-    Arguments and errors are those of views_of_place; scene: of make_near_scene.
+    Arguments and errors as in views_of_place; scene: from make_near_scene.
     """
     renderer = renderer or shared_renderer()
     owner, solids = object(), Solids(scene)
@@ -91,15 +91,15 @@ def _stands_free(scene: Scene, solids: Solids, pose: np.ndarray) -> bool:
 
 
 class _Targets:
-    """What near cameras look at in one scene, and from where."""
+    """Targets of near cameras in one scene, and the directions from which they are viewed."""
 
     def __init__(self, scene: Scene) -> None:
         self._scene = scene
         things = [t for t in scene.things if t.last > t.first and t.radius > 0]
         tops = np.array([t.centre for t in things if t.name in TOPS]).reshape(-1, 3)
         small = set(SMALL) | {"hand", "gripper", "box"}
-        # Small things on tops; those on high boards and under ceilings are seen from the front, as shelves
-        # are.
+        # Small things on tops; those on high boards and under ceilings are viewed from the front, like
+        # shelves.
         on_tops = [
             t
             for t in things
@@ -114,7 +114,7 @@ class _Targets:
         }
 
     def pose(self, rng: np.random.Generator) -> np.ndarray | None:
-        """A pose (4, 4), optical frame to world in metres; None where the scene has nothing of the kind."""
+        """A pose (4, 4), optical frame to world in meters; None if the scene has no such target."""
         kind = str(rng.choice(["over", "wrist", "front", "base", "person"], p=[0.36, 0.26, 0.16, 0.12, 0.10]))
         things = self._kinds[kind]
         if not things:
@@ -142,6 +142,6 @@ class _Targets:
             [math.cos(yaw) * math.cos(pitch), math.sin(yaw) * math.cos(pitch), math.sin(pitch)]
         )
         point = target - far * forward
-        # Nobody aims exactly.
+        # Real cameras do not point exactly at their target.
         aside = math.radians(7)
         return look_pose(point, yaw + rng.normal(0, aside), pitch + rng.normal(0, aside), roll)

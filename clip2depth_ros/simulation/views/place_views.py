@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Photographs of places with true depth and captions: what a network is trained on."""
+"""Images of places with true depth and captions, for training."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from clip2depth_ros.simulation.views.viewpoints import viewpoint
 from clip2depth_ros.simulation.views.views import SimView, is_usable
 
 TRIES = 10
-"""How many poses are tried for each view."""
+"""Number of poses that are tried for each view."""
 
 
 def place_rng(seed: int) -> np.random.Generator:
-    """The random numbers of the views of place `seed`."""
+    """The random generator of the views of place `seed`."""
     return np.random.default_rng([43, seed])
 
 
 def field_of_view(rng: np.random.Generator) -> float:
-    """Of a camera: depth cameras and telephones mostly, some wide lenses of robots; radians."""
+    """Field of view of a camera: mostly depth cameras and phones, some wide lenses of robots; radians."""
     low, high = (52, 66) if rng.random() < 0.5 else (60, 80) if rng.random() < 0.7 else (80, 100)
     return math.radians(rng.uniform(low, high))
 
 
 def _keep(depth: np.ndarray) -> float:
-    """Chance to keep a view by its median depth: views that are all near come too often by themselves."""
+    """Probability of keeping a view, by its median depth: views with only near surfaces are too frequent."""
     return float(np.interp(np.nanmedian(depth), (0.4, 0.8, 1.4, 2.0, 2.8), (0.15, 0.4, 0.55, 0.75, 1.0)))
 
 
@@ -48,18 +48,18 @@ def views_of_place(
     supersample: int = 2,
     renderer: Renderer | None = None,
 ) -> Iterator[SimView]:
-    """Views of one place; fewer than `count` only where it is too full to stand in.
+    """Views of one place; fewer than `count` only if it has too little free space.
 
     Args:
-        scene: of make_place.
+        scene: from make_place.
         rng: place_rng of the place's seed gives the views of the shards.
         count: how many views.
         width, height: size of the images, pixels.
         horizontal_fov: field of view in radians; None draws 52 to 100 degrees per view.
         supersample: samples per pixel and axis.
-        renderer: this thread's own where None.
+        renderer: None for this thread's own.
 
-    Raises Clip2DepthError where MuJoCo or OpenGL is missing.
+    Raises Clip2DepthError if MuJoCo or OpenGL is missing.
     """
     renderer = renderer or shared_renderer()
     owner = object()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where cameras really are: level on robots and tripods, tilted in hands that point at something."""
+"""Realistic camera poses: level on robots and tripods, tilted in hands that point at something."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ TOPS = (
     "chest of drawers",
     "washing machine",
 )
-"""What one looks across from near by."""
+"""Things that are viewed across from near."""
 _SCENERY = {"floor", "ceiling", "wall", "outside", "next room", "lamp", "rug", "sky", "ground", "facade"}
 _ROOMY = {"hall", "corridor", "warehouse", "yard", "street"}
 _CLEARANCE = 0.22
-"""Nearest that anything comes to the camera itself, metres."""
+"""Smallest distance of anything to the camera, meters."""
 _TRIES = 40
 
 
 def viewpoint(scene: Scene, rng: np.random.Generator) -> np.ndarray:
-    """A pose (4, 4), camera (optical frame) to world in metres, from which somebody would film this place.
+    """A pose (4, 4), camera (optical frame) to world in meters, from which this place may be recorded.
 
-    The scene must be finished. In rooms half of the cameras are in a hand, mostly 0.9 to 1.8 m up, pitched 8
-    to -45 degrees and rolled by some 6 degrees, and look at a thing, across a table, or into a corner; in
-    halls, corridors and outdoors half are on robots, 0.15 to 1.2 m up and level; the rest stand on tripods,
-    0.8 to 1.7 m up. Never inside a thing or a wall.
+    The scene must be finished. In rooms, half of the cameras are hand-held: mostly 0.9 to 1.8 m up, pitched 8
+    to -45 degrees, rolled by about 6 degrees, pointing at a thing, across a table, or into a corner. In
+    halls, corridors and outdoors, half are on robots, 0.15 to 1.2 m up and level. The rest are on tripods,
+    0.8 to 1.7 m up. A camera is never inside a thing or a wall.
 
-    Level cameras come from all heights, without a gap: from a level view of a floor, a network can tell the
-    scale by its guess of the camera's height alone.
+    Level cameras cover all heights without gaps: from a level view of a floor, a network can infer the scale
+    only from its estimate of the camera's height.
     """
     solids = Solids(scene)
     shares = (0.5, 0.25, 0.25) if scene.kind in _ROOMY else (0.25, 0.25, 0.5)
@@ -59,7 +59,7 @@ def viewpoint(scene: Scene, rng: np.random.Generator) -> np.ndarray:
 
 
 def _interest(seen: np.ndarray) -> float:
-    """Chance to keep a view by the distances along some rays: close flat surfaces are seldom filmed."""
+    """Probability of keeping a view, by the distances along some rays: few close flat surfaces."""
     middle, relief = float(np.median(seen)), float(np.ptp(np.log(np.clip(seen, 0.05, 20.0))))
     if not 0.5 < middle < 14.0:
         return 0.0
@@ -69,7 +69,7 @@ def _interest(seen: np.ndarray) -> float:
 
 
 def _clearest(scene: Scene, rng: np.random.Generator, solids: Solids) -> np.ndarray:
-    """Where there is most room, for places too full to stand in; it looks where it is far."""
+    """A pose at the clearest position, for places without enough free space; it looks in a far direction."""
     high = min(1.5, scene.height - 0.3)
     points = [_anywhere(scene, rng, float(rng.uniform(0.3, high))) for _ in range(_TRIES)]
     point = max(points, key=solids.clearance)
@@ -81,7 +81,7 @@ class Solids:
 
     def __init__(self, scene: Scene):
         solid = [part for part in scene.parts if part.paint.alpha == 1.0]
-        self._centre = np.array([part.position for part in solid])
+        self._center = np.array([part.position for part in solid])
         self._turn = np.array([part.rotation for part in solid])
         half = np.array([part.size for part in solid])
         capsule = np.array([part.shape == CAPSULE for part in solid])
@@ -89,14 +89,14 @@ class Solids:
         self._half = half
 
     def clearance(self, point: np.ndarray) -> float:
-        """Distance from a point (3,) to the nearest part, zero inside one, metres."""
-        local = np.einsum("nij,ni->nj", self._turn, point - self._centre)
+        """Distance from a point (3,) to the nearest part, zero inside one, meters."""
+        local = np.einsum("nij,ni->nj", self._turn, point - self._center)
         outside = np.maximum(np.abs(local) - self._half, 0.0)
         return float(np.sqrt((outside**2).sum(1).min()))
 
     def ray(self, point: np.ndarray, direction: np.ndarray) -> float:
-        """Distance along a ray to the first part, infinite where it meets none, metres."""
-        local = np.einsum("nij,ni->nj", self._turn, point - self._centre)
+        """Distance along a ray to the first part, infinite if there is none, meters."""
+        local = np.einsum("nij,ni->nj", self._turn, point - self._center)
         along = np.einsum("nij,i->nj", self._turn, direction)
         along = np.where(np.abs(along) < 1e-9, 1e-9, along)
         first, second = (-self._half - local) / along, (self._half - local) / along
@@ -110,7 +110,7 @@ _RAYS = [
     ray / np.linalg.norm(ray)
     for ray in (np.array([x, y, 1.0]) for x in (-0.42, 0.0, 0.42) for y in (-0.32, 0.0, 0.32))
 ]
-"""A coarse picture: directions in the optical frame."""
+"""A coarse image: directions in the optical frame."""
 
 
 def _inside(scene: Scene, point: np.ndarray) -> bool:
@@ -124,14 +124,14 @@ def _anywhere(scene: Scene, rng: np.random.Generator, height: float) -> np.ndarr
 
 
 def _ahead(scene: Scene, rng: np.random.Generator, point: np.ndarray, power: float) -> float:
-    """A direction in which the room reaches far, radians."""
+    """A direction with a large distance to the walls, radians."""
     yaws = rng.uniform(-math.pi, math.pi, 6)
     reach = np.array([room_ray(scene, point[0], point[1], yaw) for yaw in yaws]) ** power
     return float(yaws[int(rng.choice(6, p=reach / reach.sum()))])
 
 
 def _target(scene: Scene, rng: np.random.Generator, tops: bool = False) -> np.ndarray | None:
-    """A point (3,) on something worth a look; with `tops`, on what one can look across."""
+    """A target point (3,) on an interesting thing; with `tops`, on one that can be viewed across."""
     things = [t for t in scene.things if t.name not in _SCENERY and t.last > t.first]
     things = [t for t in things if (t.name in TOPS if tops else True)]
     if not things:
@@ -140,7 +140,7 @@ def _target(scene: Scene, rng: np.random.Generator, tops: bool = False) -> np.nd
     thing = things[int(rng.choice(len(things), p=weight / weight.sum()))]
     parts = scene.parts[thing.first : thing.last]
     if tops:
-        # The largest level part: the top itself.
+        # The largest level part is the top.
         return max(parts, key=lambda q: q.size[0] * q.size[1] * (q.position[2] > 0.3)).position
     return parts[int(rng.integers(len(parts)))].position
 
@@ -148,7 +148,7 @@ def _target(scene: Scene, rng: np.random.Generator, tops: bool = False) -> np.nd
 def _aimed(
     rng: np.random.Generator, point: np.ndarray, target: np.ndarray, spread: float, roll: float, span: tuple
 ) -> np.ndarray:
-    """A camera at `point` that looks nearly at `target`; angles in degrees, pitch kept within `span`."""
+    """A camera at `point` that points roughly at `target`; angles in degrees, pitch limited to `span`."""
     east, north, up = target - point
     yaw = math.atan2(north, east) + math.radians(rng.normal(0, 1.3 * spread))
     pitch = math.degrees(math.atan2(up, math.hypot(east, north))) + rng.normal(0, spread)
@@ -160,7 +160,7 @@ def _robot(scene: Scene, rng: np.random.Generator) -> np.ndarray:
     point = _anywhere(scene, rng, min(rng.uniform(0.15, 1.2), scene.height - 0.3))
     yaw, target = _ahead(scene, rng, point, 2.0), _target(scene, rng)
     if target is not None and rng.random() < 0.4:
-        # On its way past something: a post, a table's legs, a cupboard.
+        # Driving past something: a post, a table's legs, a cupboard.
         yaw = rng.uniform(-math.pi, math.pi)
         point[:2] = target[:2] - rng.uniform(0.8, 3.5) * np.array([math.cos(yaw), math.sin(yaw)])
         yaw += rng.normal(0, 0.3)
@@ -185,7 +185,7 @@ def _hand(scene: Scene, rng: np.random.Generator) -> np.ndarray:
     if style < 0.30:
         top = _target(scene, rng, tops=True)
         if top is not None:
-            # Across a table from its edge: it fills the lower half, and what is behind it the upper.
+            # Across a table from its edge: the table fills the lower half, the background the upper half.
             point = top - rng.uniform(0.4, 1.1) * away
             point[2] = max(high, top[2] + 0.35)
             beyond = top + rng.uniform(0.0, 2.2) * away
@@ -194,7 +194,7 @@ def _hand(scene: Scene, rng: np.random.Generator) -> np.ndarray:
     if style < 0.42:
         top = _target(scene, rng, tops=True)
         if top is not None:
-            # Sitting or kneeling before it: its front is near, what stands on it is at eye level.
+            # Sitting or kneeling in front: the front is near, things on it are at eye level.
             point = top - rng.uniform(0.8, 1.9) * away
             point[2] = top[2] + rng.uniform(-0.2, 0.4)
             return _aimed(rng, point, top + (0.0, 0.0, rng.uniform(-0.2, 0.3)), 6.0, roll, (-30, 8))

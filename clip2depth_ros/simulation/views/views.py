@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Random views of random rooms: the training material, one image with true depth and a caption at a time."""
+"""Random views of random rooms for training: one image with true depth and a caption at a time."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ VIEWS_PER_ROOM = 6
 
 @dataclass(slots=True)
 class SimView:
-    """One simulated photograph and what is true about it."""
+    """One simulated image with its ground truth."""
 
     image: np.ndarray
     """(H, W, 3) uint8 RGB."""
     depth: np.ndarray
-    """(H, W) float32, metres along the optical axis, NaN where nothing is."""
+    """(H, W) float32, meters along the optical axis, NaN where nothing is."""
     camera: Camera
     caption: str
     pose: np.ndarray
-    """(4, 4) float64, camera (optical) to world, metres."""
+    """(4, 4) float64, camera (optical) to world, meters."""
 
 
 def look_pose(position, yaw: float, pitch: float, roll: float = 0.0) -> np.ndarray:
     """Pose (4, 4), optical frame to world, of a camera at `position` that looks along `yaw`.
 
-    `yaw` is from the world's x axis, `pitch` is upwards, `roll` turns about the optical axis; radians.
+    `yaw` is from the world's x axis, `pitch` is upward, `roll` is about the optical axis; radians.
     """
     cy, sy, cp, sp = math.cos(yaw), math.sin(yaw), math.cos(pitch), math.sin(pitch)
     forward = np.array([cy * cp, sy * cp, sp])
@@ -53,7 +53,7 @@ def look_pose(position, yaw: float, pitch: float, roll: float = 0.0) -> np.ndarr
 
 
 def room_ray(scene: Scene, x: float, y: float, yaw: float) -> float:
-    """Distance from (x, y) along `yaw` to the walls, furniture ignored, metres."""
+    """Distance from (x, y) along `yaw` to the walls, ignoring furniture, meters."""
     c, s = math.cos(yaw), math.sin(yaw)
     tx = ((scene.width if c > 0 else 0.0) - x) / c if abs(c) > 1e-6 else math.inf
     ty = ((scene.length if s > 0 else 0.0) - y) / s if abs(s) > 1e-6 else math.inf
@@ -89,7 +89,7 @@ def is_usable(depth: np.ndarray) -> bool:
 
 
 def _keep(depth: np.ndarray) -> float:
-    """Chance to keep a view: close views of one surface are common in small rooms, and rare in recordings."""
+    """Probability of keeping a view: small rooms give many close views of one surface, recordings few."""
     return float(np.interp(np.nanmedian(depth), (0.4, 0.8, 1.6, 2.4), (0.2, 0.3, 0.6, 1.0)))
 
 
@@ -104,7 +104,7 @@ def views_of_room(
     supersample: int = 2,
     renderer: Renderer | None = None,
 ) -> Iterator[SimView]:
-    """Views of one room; fewer than `count` only where the room is too full to stand in. See sample_views."""
+    """Views of one room; fewer than `count` only if the room has too little free space. See sample_views."""
     renderer = renderer or shared_renderer()
     owner = object()
     made = 0
@@ -138,13 +138,13 @@ def sample_views(
     """Random robot and hand-held views of random rooms, `views_per_room` of each.
 
     Args:
-        seed: names the sequence; the same seed gives the same views. Seeds s and s + 1 share nothing.
+        seed: selects the sequence; the same seed gives the same views. Seeds s and s + 1 are independent.
         count: how many views.
         width, height: size of the images, pixels.
         horizontal_fov: field of view in radians; None draws 50 to 100 degrees per view.
         supersample: samples per pixel and axis.
 
-    Raises Clip2DepthError where MuJoCo or OpenGL is missing, or a size is not positive.
+    Raises Clip2DepthError if MuJoCo or OpenGL is missing, or if a size is not positive.
     """
     if count < 0 or width <= 0 or height <= 0:
         raise Clip2DepthError(

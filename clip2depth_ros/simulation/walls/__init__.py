@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Walls, and what hangs on them."""
+"""Walls and the things on them."""

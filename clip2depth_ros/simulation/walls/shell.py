@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The shell of a place: floor, ceiling with what hangs there, walls with nooks and piers. Metres."""
+"""The shell of a place: floor, ceiling with its fixtures, walls with niches and piers. Meters."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def build_floor(scene: Scene, palette: PlacePalette, kind: str) -> None:
 
 
 def lay_ground(scene: Scene, paint: Paint, margin: float) -> None:
-    """Lay `paint` at z = 0 over the place and `margin` metres about it."""
+    """Lay `paint` at z = 0 over the place and `margin` meters around it."""
     floor = scene.thing("floor", 0, 0)
     # Lighting is computed at vertices: patches of whole texture periods keep both light and pattern smooth.
     step = paint.scale * max(1, round(2.0 / paint.scale))
@@ -38,7 +38,7 @@ def lay_ground(scene: Scene, paint: Paint, margin: float) -> None:
 
 
 def build_ceiling(scene: Scene, palette: PlacePalette) -> None:
-    """Put up the ceiling, with beams, ducts and pipes where such places have them."""
+    """Build the ceiling, with beams, ducts and pipes in places that have them."""
     rng, height = palette.rng, scene.height
     ceiling = scene.thing("ceiling", 0, 0)
     rough = scene.kind in ("basement", "workshop", "warehouse", "storage room")
@@ -74,22 +74,22 @@ def _pipe(scene: Scene, palette: PlacePalette) -> None:
     across = scene.width if along else scene.length
     z = scene.height - radius - rng.uniform(0.02, min(0.35, 0.12 * scene.height))
     place = rng.uniform(radius + 0.02, across - radius - 0.02)
-    centre = (place, length / 2, z) if along else (length / 2, place, z)
+    center = (place, length / 2, z) if along else (length / 2, place, z)
     a = scene.thing("pipe", 0, 0)
     paint = palette.metal() if rng.random() < 0.6 else palette.plain("white", "grey", "yellow", "red")
     if radius > 0.1 and rng.random() < 0.5:
         size = 2 * radius
-        a.box(centre, (1.5 * size, length, size) if along else (length, 1.5 * size, size), paint)
+        a.box(center, (1.5 * size, length, size) if along else (length, 1.5 * size, size), paint)
     else:
-        a.cylinder(centre, radius, length, paint, "y" if along else "x")
+        a.cylinder(center, radius, length, paint, "y" if along else "x")
 
 
 def build_walls_of_place(
     scene: Scene, palette: PlacePalette, plan: list[list[Opening]], kinds: tuple[str, ...], daylight: float
 ) -> Paint:
-    """Put up the four walls with their openings; the paint that most of them have.
+    """Build the four walls with their openings. Returns the paint of most of them.
 
-    kinds: what the walls may be made of. daylight: 0..1, how bright it is outside.
+    kinds: possible materials of the walls. daylight: 0..1, brightness outside.
     """
     rng = palette.rng
     main = palette.wall(str(rng.choice(kinds)))
@@ -115,7 +115,7 @@ _CURTAINED = ("living room", "bedroom", "dining room", "office", "kitchen")
 
 
 def build_piers(layout: Layout, count: int, paint: Paint) -> None:
-    """Piers, chimney breasts, shafts and spur walls: real rooms are no plain rectangles."""
+    """Piers, chimney breasts, shafts and spur walls, because real rooms are not plain rectangles."""
     scene, rng = layout.scene, layout.rng
     for _ in range(count):
         wall = walls_of(scene)[int(rng.integers(4))]

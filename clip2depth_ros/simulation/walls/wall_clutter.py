@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What hangs on and runs along the walls of real places. Metres."""
+"""Things on the walls of real places. Meters."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from clip2depth_ros.simulation.walls.wall_pictures import (
 
 
 class Hung(NamedTuple):
-    """A maker, the range of its width, its heights on the wall, and how far it stands out."""
+    """A maker, its range of width, its heights on the wall, and its depth."""
 
     make: Callable[[Assembly, Palette, float, float, float], None]
     width: tuple[float, float]
@@ -93,10 +93,10 @@ _HOMELY = "picture picture picture poster calendar wall_shelf clock screen coats
 
 
 def dress_walls(scene: Scene, palette: Palette, plan: list[list[Opening]]) -> None:
-    """Hang what belongs to this kind of place on the walls, clear of openings, of each other, of furniture.
+    """Hang typical things of this kind of place on the walls, clear of openings, of each other, of furniture.
 
     Args:
-        scene: with its furniture; its `footprints` tell where something stands before a wall.
+        scene: with its furniture; its `footprints` are the positions in front of walls that are occupied.
         palette: must have `paper()` and `plastic_sheet()`.
         plan: the openings of each wall.
     """
@@ -142,7 +142,7 @@ def _hang(scene: Scene, palette: Palette, wall: Wall, name: str, hung: Hung, tak
 
 
 def _standing(scene: Scene, wall: Wall) -> list[tuple[float, float, float, float]]:
-    """Stretches (from, to, low, high) of a wall in front of which parts stand, nearer than 0.3 m."""
+    """Stretches (from, to, low, high) of a wall with parts nearer than 0.3 m in front."""
     c, s = np.cos(wall.yaw), np.sin(wall.yaw)
     spans = []
     for thing in scene.things:

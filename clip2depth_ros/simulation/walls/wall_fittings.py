@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is fixed to walls: pipes, radiators, sockets, cables, boxes.
+"""Fixed things on walls: pipes, radiators, sockets, cables, boxes.
 
 A maker gets an Assembly in its wall's frame (x along the wall, y into the room), the palette of a place, the
-thing's middle x, its width, and the height of its middle, metres.
+thing's middle x, its width, and the height of its middle, meters.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def radiator(a: Assembly, p: Palette, x: float, w: float, z: float) -> None:
 
 
 def pipes(a: Assembly, p: Palette, x: float, w: float, z: float) -> None:
-    """Pipes down the wall, with a branch along it."""
+    """Vertical pipes on the wall, with a branch along it."""
     paint = p.plain("white", "grey", "beige", "brown") if p.rng.random() < 0.6 else p.metal()
     for k in range(int(p.rng.integers(1, 4))):
         r = p.rng.choice([0.011, 0.02, 0.05])
@@ -75,7 +75,7 @@ def socket(a: Assembly, p: Palette, x: float, w: float, z: float) -> None:
 
 
 def curtain(a: Assembly, p: Palette, x: float, w: float, z: float) -> None:
-    """Plastic sheeting or cloth that hangs in folds from high up."""
+    """Plastic sheeting or cloth that hangs in folds."""
     cloth = p.plastic_sheet() if p.rng.random() < 0.6 else p.fabric()
     high = min(a.scene.height - 0.05, p.rng.uniform(1.9, 2.6))
     a.cylinder((x, 0.1, high), 0.012, w, STEEL, "x")

@@ -2,7 +2,7 @@
 """Papers, pictures, boards and shelves on walls.
 
 A maker gets an Assembly in its wall's frame (x along the wall, y into the room), the palette of a place, the
-thing's middle x, its width, and the height of its middle, metres.
+thing's middle x, its width, and the height of its middle, meters.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from clip2depth_ros.simulation.small_things.dressing import dress
 
 
 def papers(a: Assembly, p: Palette, x: float, w: float, z: float) -> None:
-    """A loose group of pinned sheets, some askew, some in a row."""
+    """A loose group of pinned sheets, some tilted, some in a row."""
     rng, row = p.rng, p.rng.random() < 0.5
     at = x - w / 2
     while at < x + w / 2 - 0.1:
@@ -107,7 +107,7 @@ def hooks(a: Assembly, p: Palette, x: float, w: float, z: float) -> None:
 
 
 def tools(a: Assembly, p: Palette, x: float, w: float, z: float) -> None:
-    """A board with tools, as over benches."""
+    """A board with tools, as above workbenches."""
     a.box((x, 0.01, 1.5), (w, 0.02, 0.9), p.plain("grey", "brown", "blue", "white"))
     for _ in range(int(8 * w)):
         at = (x + p.rng.uniform(-0.45, 0.45) * w, 0.035, 1.5 + p.rng.uniform(-0.25, 0.25))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The shell of a room: floor, ceiling, walls, and what hangs on them. Metres."""
+"""The shell of a room: floor, ceiling, walls, and the things on them. Meters."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def build_floor_and_ceiling(scene: Scene, palette: Palette, floor_kind: str) -> 
 
 
 def build_walls(scene: Scene, palette: Palette, plan: list[list[Opening]], daylight: float) -> None:
-    """Put up the four walls with their openings. `daylight` 0..1 is how bright it is outside."""
+    """Build the four walls with their openings. `daylight` 0..1 is the brightness outside."""
     rng = palette.rng
     kinds = {
         "bathroom": ("tile", "tile", "plaster"),
@@ -81,7 +81,7 @@ def build_walls(scene: Scene, palette: Palette, plan: list[list[Opening]], dayli
 def build_wall(
     scene: Scene, wall: Wall, openings: list[Opening], paint: Paint, skirting: Paint | None
 ) -> None:
-    """Put up one wall around its openings, with a skirting board where there is a paint for it."""
+    """Build one wall around its openings, with a skirting board if a paint for it is given."""
     a = scene.thing("wall", wall.x, wall.y, wall.yaw)
     h, middle = scene.height, -THICKNESS / 2
 
@@ -90,8 +90,8 @@ def build_wall(
             pieces = max(1, round((stop - start) / 3.0))
             width = (stop - start) / pieces
             for k in range(pieces):
-                centre = (start + (k + 0.5) * width, middle, (low + high) / 2)
-                a.box(centre, (width, THICKNESS, high - low), paint)
+                center = (start + (k + 0.5) * width, middle, (low + high) / 2)
+                a.box(center, (width, THICKNESS, high - low), paint)
 
     x = -THICKNESS
     for o in openings:
