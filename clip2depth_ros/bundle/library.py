@@ -20,6 +20,7 @@ from clip2depth_ros.bundle.manifest import Manifest
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.files.bounded import read_bounded, reading, reason_of
 from clip2depth_ros.files.replacing import PartialFile
+from clip2depth_ros.system.paths import user_folder
 
 MODEL, MANIFEST, CHECK = "model.onnx", "manifest.json", "check.npz"
 INT8 = "model_int8.onnx"
@@ -43,8 +44,7 @@ def bundle_folders() -> list[Path]:
     named = [
         Path(p).expanduser() for p in os.environ.get("CLIP2DEPTH_BUNDLE_PATH", "").split(os.pathsep) if p
     ]
-    data_home = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share")
-    return [*named, data_home / "clip2depth" / "bundles", Path(__file__).parent / "bundles"]
+    return [*named, user_folder("data", "bundles"), Path(__file__).parent / "bundles"]
 
 
 def bundle_names() -> list[str]:

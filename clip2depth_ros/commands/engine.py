@@ -20,7 +20,7 @@ from clip2depth_ros.commands._shared.engine_options import (
     add_precision_argument,
     open_chosen_engine,
 )
-from clip2depth_ros.engines.cache import RTX, CachedEngine, clear_cached, default_cache, list_cached
+from clip2depth_ros.engines.cache import RTX, CachedEngine, clear_cached, engine_folder, list_cached
 from clip2depth_ros.engines.tensorrt.engine import build_ahead
 from clip2depth_ros.errors import Clip2DepthError
 
@@ -115,7 +115,7 @@ def _in_words(engine) -> str:
 
 
 def _list(args: argparse.Namespace) -> int:
-    folder = args.engine_cache or default_cache()
+    folder = engine_folder(args.engine_cache)
     engines = list_cached(args.engine_cache)
     if not engines:
         print(f"No engine in {folder}; `clip2depth engine build` makes one.")
@@ -141,5 +141,5 @@ def _clear(args: argparse.Namespace) -> int:
     removed = clear_cached(args.engine_cache, bundle=args.bundle)
     for path in removed:
         print(f"removed {path.name}")
-    print(f"{len(removed)} files removed from {args.engine_cache or default_cache()}.")
+    print(f"{len(removed)} files removed from {engine_folder(args.engine_cache)}.")
     return 0

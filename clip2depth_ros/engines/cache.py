@@ -6,7 +6,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ from typing import TypeVar
 from clip2depth_ros.engines.base import EngineUnavailable, first_line
 from clip2depth_ros.engines.checksummed import BrokenFile, read_facts, read_sealed, write_sealed
 from clip2depth_ros.errors import Clip2DepthError
+from clip2depth_ros.system.paths import user_folder
 
 log = logging.getLogger(__name__)
 
@@ -104,14 +104,9 @@ class CachedEngine:
     problem: str | None = None
 
 
-def default_cache() -> Path:
-    """Where built engines are kept: under $XDG_CACHE_HOME or ~/.cache."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "clip2depth" / "tensorrt"
-
-
 def list_cached(cache_dir: str | Path | None = None) -> list[CachedEngine]:
     """All engines of the cache, sorted by file, each read whole and verified."""
-    return [_inspect(path) for path in sorted(_folder(cache_dir).glob(f"*{_SUFFIX}"))]
+    return [_inspect(path) for path in sorted(engine_folder(cache_dir).glob(f"*{_SUFFIX}"))]
 
 
 def clear_cached(cache_dir: str | Path | None = None, *, bundle: str | None = None) -> list[Path]:
@@ -120,7 +115,7 @@ def clear_cached(cache_dir: str | Path | None = None, *, bundle: str | None = No
     bundle: of this bundle only; timing caches stay then, and so do files that cannot be read. Returns what
     was removed. Raises Clip2DepthError when a file cannot be removed.
     """
-    folder = _folder(cache_dir)
+    folder = engine_folder(cache_dir)
     if bundle is None:
         patterns = (f"*{_SUFFIX}", f"*{_KERNELS}", "*.timing", "*.lock", ".*.part")
         doomed = sorted({path for pattern in patterns for path in folder.glob(pattern)})
@@ -158,7 +153,7 @@ def cached_engine(
     that says why. Where the folder cannot be written the engine is built for this run only. Raises what build
     raises.
     """
-    path = _folder(cache_dir) / key.file_name
+    path = engine_folder(cache_dir) / key.file_name
     problem = "the cached engine computes wrongly; building it again"
     if not anew:
         kept, problem = _load_kept(path, key, load)
@@ -184,7 +179,7 @@ def read_kernels(key: EngineKey, machine: str, cache_dir: str | Path | None = No
 
     machine: GPU and driver, in words; those of another machine are not read, nor what is damaged.
     """
-    path = _kernels_of(_folder(cache_dir) / key.file_name)
+    path = _kernels_of(engine_folder(cache_dir) / key.file_name)
     try:
         facts, kernels = read_sealed(path)
     except FileNotFoundError:
@@ -197,7 +192,7 @@ def read_kernels(key: EngineKey, machine: str, cache_dir: str | Path | None = No
 
 def write_kernels(key: EngineKey, machine: str, kernels: bytes, cache_dir: str | Path | None = None) -> None:
     """Keep the kernels beside the engine; where that cannot be done, a line in the log says so."""
-    path = _kernels_of(_folder(cache_dir) / key.file_name)
+    path = _kernels_of(engine_folder(cache_dir) / key.file_name)
     try:
         write_sealed(path, _kernel_facts(key, machine), kernels)
     except OSError as error:
@@ -348,5 +343,6 @@ def _inspect(path: Path) -> CachedEngine:
     return CachedEngine(path, size, key, facts.get("built"), facts.get("build_seconds"))
 
 
-def _folder(cache_dir: str | Path | None) -> Path:
-    return Path(cache_dir) if cache_dir else default_cache()
+def engine_folder(cache_dir: str | Path | None = None) -> Path:
+    """The folder of built engines: `cache_dir`, or the user's."""
+    return Path(cache_dir) if cache_dir else user_folder("cache", "tensorrt")

@@ -7,7 +7,6 @@ import hashlib
 import io
 import json
 import logging
-import os
 import re
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from clip2depth_ros.engines.base import Engine, EngineUnavailable, check_image
 from clip2depth_ros.engines.checksummed import BrokenFile, read_sealed, write_sealed
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.system.offline import import_openvino, openvino_core
+from clip2depth_ros.system.paths import user_folder
 
 log = logging.getLogger(__name__)
 
@@ -27,11 +27,6 @@ _HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
 
 
 _SUFFIX = ".compiled"
-
-
-def default_cache() -> Path:
-    """Where compiled models are kept: $XDG_CACHE_HOME or ~/.cache."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "clip2depth" / "openvino"
 
 
 def computes_bf16() -> bool:
@@ -54,7 +49,7 @@ def _capabilities() -> list[str]:
 class OpenVinoEngine(Engine):
     """Runs a bundle on the CPU, one frame at a time, as fast as one frame can be.
 
-    threads: inference threads, 0 = all cores. cache_dir: compiled models, None = default_cache().
+    threads: inference threads, 0 = all cores. cache_dir: compiled models, None = the user's cache folder.
     precision: "fp32"; "int8", the bundle's int8 model; or "bf16", which is slow where the processor has no
     instructions for it (`computes_bf16`). OpenVINO is always told, for it would choose by itself. anew: the
     kept model computed wrongly: compile it again and replace that.
@@ -106,7 +101,8 @@ class OpenVinoEngine(Engine):
             "cpu_can": sorted(core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")),
             "properties": properties,
         }
-        path = (Path(cache_dir) if cache_dir else default_cache()) / _file_name(bundle.name, facts)
+        folder = Path(cache_dir) if cache_dir else user_folder("cache", "openvino")
+        path = folder / _file_name(bundle.name, facts)
         kept = None if anew else _read_kept(path, facts)
         self._compiled = None if kept is None else _imported(core, kept, properties, path)
         if self._compiled is not None:

@@ -56,7 +56,7 @@ def open_engine(
     engine's `choice`.
 
     threads: CPU threads for inference, 0 = as the engine sees fit. precision: one of PRECISIONS, None = in
-    that order of trying. cache_dir: of built TensorRT engines, None = engines.cache.default_cache().
+    that order of trying. cache_dir: of built TensorRT engines, None = the user's cache folder.
     progress: called with a line at a time, from other threads too, while TensorRT builds (which takes minutes
     on a Jetson); BuildCancelled from it stops the build and is raised here. device: "cpu", "cuda", "cuda:1",
     ..., None = a GPU where there is one.

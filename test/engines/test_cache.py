@@ -360,7 +360,7 @@ def test_clearing(built):
 
 def test_the_default_is_the_users_cache(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert cache.default_cache() == tmp_path / "clip2depth" / "tensorrt"
+    assert cache.engine_folder() == tmp_path / "clip2depth" / "tensorrt"
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", "/home/somebody")
-    assert cache.default_cache() == Path("/home/somebody/.cache/clip2depth/tensorrt")
+    assert cache.engine_folder() == Path("/home/somebody/.cache/clip2depth/tensorrt")

@@ -11,9 +11,10 @@ import pytest
 
 from clip2depth_ros.bundle import Bundle
 from clip2depth_ros.engines import open_engine, self_check
-from clip2depth_ros.engines.openvino import OpenVinoEngine, default_cache
+from clip2depth_ros.engines.openvino import OpenVinoEngine
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.system.offline import import_openvino
+from clip2depth_ros.system.paths import user_folder
 
 
 @pytest.fixture(scope="module")
@@ -226,11 +227,11 @@ def test_a_cached_model_that_computes_wrongly_is_compiled_anew(
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     open_engine(make_bundle(depth=np.full((48, 64), 3.0)), "openvino").close()
-    (other,) = default_cache().iterdir()
+    (other,) = user_folder("cache", "openvino").iterdir()
     _, wrong = checksummed.read_sealed(other)
     other.unlink()
     open_engine(tiny_bundle, "openvino").close()
-    (path,) = default_cache().iterdir()
+    (path,) = user_folder("cache", "openvino").iterdir()
     facts, _ = checksummed.read_sealed(path)
     checksummed.write_sealed(path, facts, wrong)
     with open_engine(tiny_bundle, "openvino") as engine:

@@ -118,7 +118,7 @@ class TestFile:
                 assert rest.split()[0] == "https://raw.githubusercontent.com/ros/rosdistro/master/ros.key"
 
     def test_the_engines_lie_where_the_cache_is(self, path, monkeypatch):
-        from clip2depth_ros.engines.cache import default_cache
+        from clip2depth_ros.engines.cache import engine_folder
 
         words = dict(
             rest.split("=", 1) for _, rest in instructions(path) if rest.startswith("XDG_CACHE_HOME")
@@ -129,7 +129,7 @@ class TestFile:
             if keyword == "COPY" and rest.startswith("docker/engines ")
         ]
         monkeypatch.setenv("XDG_CACHE_HOME", words["XDG_CACHE_HOME"])
-        assert Path(target) == default_cache()
+        assert Path(target) == engine_folder()
 
     def test_its_commands_are_shell(self, path):
         for keyword, rest in instructions(path):

@@ -27,7 +27,7 @@ from clip2depth_ros.engines.cache import (
     BuildCancelled,
     EngineKey,
     cached_engine,
-    default_cache,
+    engine_folder,
     read_kernels,
     write_kernels,
 )
@@ -42,7 +42,7 @@ class TensorRtEngine(Engine):
     """Runs a bundle on a CUDA device, through a TensorRT engine that is built once and kept.
 
     precision: "fp16", "bf16" (TensorRT 10 and compute capability 8.0 on) or "fp32". cache_dir: where engines
-    are kept, None = engines.cache.default_cache(). progress: called with one line at a time while it builds.
+    are kept, None = the user's cache folder. progress: called with one line at a time while it builds.
     device: "cuda", "cuda:1", ..., None = the first. anew: the kept engine computed wrongly: build it again.
     graph: whether a frame is one CUDA graph, else its steps are queued singly.
 
@@ -232,7 +232,7 @@ def build_ahead(
     # in one order, so that the same targets are one file
     targets = sorted(set(targets), key=lambda target: [int(number) for number in target.split(".")])
     key = _key(bundle, trt, "", ",".join(targets), precision)
-    folder = Path(cache_dir) if cache_dir else default_cache()
+    folder = engine_folder(cache_dir)
     if anew:
         (folder / key.file_name).unlink(missing_ok=True)
 
