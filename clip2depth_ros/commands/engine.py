@@ -101,8 +101,8 @@ def _build_ahead(args: argparse.Namespace, bundle: Bundle) -> int:
 def _check(args: argparse.Namespace) -> int:
     bundle = open_bundle(args.bundle)
     with open_chosen_engine(args, bundle) as engine:
-        for step in engine.choice:
-            print(step)
+        for attempt in engine.attempts:
+            print(attempt)
         print(f"Bundle '{bundle.name}' on {_in_words(engine)}.")
     return 0
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from clip2depth_ros.engines.base import EngineUnavailable, first_line
-from clip2depth_ros.engines.checksummed import BrokenFile, read_facts, read_sealed, write_sealed
+from clip2depth_ros.engines.checksummed import BrokenFile, read_checksummed, read_facts, write_checksummed
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.system.paths import user_folder
 
@@ -136,7 +136,7 @@ def cached_engine(
     load: Callable[[bytes], Opened],
     *,
     cache_dir: str | Path | None = None,
-    anew: bool = False,
+    rebuild: bool = False,
     progress: Progress,
 ) -> tuple[Opened, Path | None]:
     """The engine of this key: from the cache, or built by exactly one process and kept there.
@@ -155,18 +155,18 @@ def cached_engine(
     """
     path = engine_folder(cache_dir) / key.file_name
     problem = "the cached engine computes wrongly; building it again"
-    if not anew:
+    if not rebuild:
         kept, problem = _load_kept(path, key, load)
         if kept is not None:
             return kept
     try:
         with _lock(path, progress):
-            if not anew:
+            if not rebuild:
                 # another process may have built it while this one waited
                 kept, problem = _load_kept(path, key, load)
                 if kept is not None:
                     return kept
-            return _build_and_keep(path, key, build, load, problem, anew), None
+            return _build_and_keep(path, key, build, load, problem, rebuild), None
     except _NoFolder as error:
         log.warning(
             "No cache for TensorRT engines at %s (%s): this one is built for this run.", path.parent, error
@@ -181,7 +181,7 @@ def read_kernels(key: EngineKey, machine: str, cache_dir: str | Path | None = No
     """
     path = _kernels_of(engine_folder(cache_dir) / key.file_name)
     try:
-        facts, kernels = read_sealed(path)
+        facts, kernels = read_checksummed(path)
     except FileNotFoundError:
         return None
     except (BrokenFile, OSError) as error:
@@ -194,7 +194,7 @@ def write_kernels(key: EngineKey, machine: str, kernels: bytes, cache_dir: str |
     """Keep the kernels beside the engine; where that cannot be done, a line in the log says so."""
     path = _kernels_of(engine_folder(cache_dir) / key.file_name)
     try:
-        write_sealed(path, _kernel_facts(key, machine), kernels)
+        write_checksummed(path, _kernel_facts(key, machine), kernels)
     except OSError as error:
         log.warning("%s cannot be kept (%s): the next start compiles again.", path, error.strerror)
 
@@ -211,7 +211,7 @@ class _NoFolder(Exception):
     """The cache folder cannot be written."""
 
 
-def _build_and_keep(path: Path, key: EngineKey, build, load, problem: str, anew: bool):
+def _build_and_keep(path: Path, key: EngineKey, build, load, problem: str, rebuild: bool):
     log.log(logging.WARNING if path.exists() else logging.INFO, "%s: %s", path.name, problem)
     timing_path = path.parent / f"{_timing_name(key)}.timing"
     begin = time.monotonic()
@@ -222,12 +222,12 @@ def _build_and_keep(path: Path, key: EngineKey, build, load, problem: str, anew:
         "key": asdict(key),
         "built": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "build_seconds": round(seconds, 1),
-        "anew": anew,
+        "anew": rebuild,
     }
     try:
-        write_sealed(path, facts, plan)
+        write_checksummed(path, facts, plan)
         if timing is not None:
-            write_sealed(timing_path, {"tensorrt": key.tensorrt, "gpu": key.gpu}, timing)
+            write_checksummed(timing_path, {"tensorrt": key.tensorrt, "gpu": key.gpu}, timing)
     except OSError as error:
         log.warning("%s cannot be kept (%s): it will be built again at the next start.", path, error.strerror)
     return engine
@@ -236,7 +236,7 @@ def _build_and_keep(path: Path, key: EngineKey, build, load, problem: str, anew:
 def _load_kept(path: Path, key: EngineKey, load):
     """(what load made, the file or None: as `cached_engine` returns) and ""; or None and why it is built."""
     try:
-        facts, plan = read_sealed(path)
+        facts, plan = read_checksummed(path)
         found = EngineKey.from_facts(facts)
         if found != key:
             raise BrokenFile(
@@ -255,7 +255,7 @@ def _load_kept(path: Path, key: EngineKey, load):
         if not (other := _key_of(sibling)) or not other.serves(key):
             continue
         try:
-            return (load(read_sealed(sibling)[1]), sibling), ""
+            return (load(read_checksummed(sibling)[1]), sibling), ""
         except (BrokenFile, EngineUnavailable, OSError) as error:
             log.warning("The engine %s is passed over (%s).", sibling, error)
     return None, problem
@@ -315,7 +315,7 @@ def _lock(path: Path, progress: Progress) -> Iterator[None]:
 
 def _read_timing(path: Path) -> bytes | None:
     try:
-        return read_sealed(path)[1]
+        return read_checksummed(path)[1]
     except FileNotFoundError:
         return None
     except (BrokenFile, OSError) as error:
@@ -334,7 +334,7 @@ def _inspect(path: Path) -> CachedEngine:
     except OSError as error:
         return CachedEngine(path, 0, problem=f"cannot be read: {error.strerror}")
     try:
-        facts, _ = read_sealed(path)
+        facts, _ = read_checksummed(path)
         key = EngineKey.from_facts(facts)
     except BrokenFile as error:
         return CachedEngine(path, size, problem=str(error))

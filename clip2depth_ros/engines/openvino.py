@@ -8,6 +8,8 @@ import io
 import json
 import logging
 import re
+from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,8 @@ import numpy as np
 from clip2depth_ros.bundle import Bundle
 from clip2depth_ros.bundle.library import INT8, MODEL
 from clip2depth_ros.engines.base import Engine, EngineUnavailable, check_image
-from clip2depth_ros.engines.checksummed import BrokenFile, read_sealed, write_sealed
+from clip2depth_ros.engines.checksummed import BrokenFile, read_checksummed, write_checksummed
+from clip2depth_ros.engines.kind import Candidate, EngineKind, OpenOptions
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.system.offline import import_openvino, openvino_core
 from clip2depth_ros.system.paths import user_folder
@@ -67,7 +70,7 @@ class OpenVinoEngine(Engine):
         threads: int = 0,
         cache_dir: str | Path | None = None,
         precision: str = "fp32",
-        anew: bool = False,
+        rebuild: bool = False,
     ) -> None:
         try:
             ov = import_openvino()
@@ -103,7 +106,7 @@ class OpenVinoEngine(Engine):
         }
         folder = Path(cache_dir) if cache_dir else user_folder("cache", "openvino")
         path = folder / _file_name(bundle.name, facts)
-        kept = None if anew else _read_kept(path, facts)
+        kept = None if rebuild else _read_kept(path, facts)
         self._compiled = None if kept is None else _imported(core, kept, properties, path)
         if self._compiled is not None:
             self.cached = path
@@ -153,14 +156,14 @@ def _file_name(bundle: str, facts: dict) -> str:
 def _read_kept(path: Path, facts: dict) -> bytes | None:
     """The compiled model, if it is there, whole, and compiled as `facts` say."""
     try:
-        found, compiled = read_sealed(path)
+        found, compiled = read_checksummed(path)
     except FileNotFoundError:
         return None
     except BrokenFile as error:
-        log.warning("The compiled model %s %s: it is compiled anew and replaced.", path, error)
+        log.warning("The compiled model %s %s: it is compiled again and replaced.", path, error)
         return None
     except OSError as error:
-        log.warning("The compiled model %s cannot be read (%s): it is compiled anew.", path, error.strerror)
+        log.warning("The compiled model %s cannot be read (%s): it is compiled again.", path, error.strerror)
         return None
     return compiled if found == facts else None
 
@@ -170,7 +173,7 @@ def _imported(core, kept: bytes, properties: dict, path: Path):
         return core.import_model(io.BytesIO(kept), "CPU", properties)
     except RuntimeError as error:
         log.warning(
-            "OpenVINO refuses the compiled model %s (%s): it is compiled anew.", path, _last_line(error)
+            "OpenVINO refuses the compiled model %s (%s): it is compiled again.", path, _last_line(error)
         )
         return None
 
@@ -178,7 +181,7 @@ def _imported(core, kept: bytes, properties: dict, path: Path):
 def _keep(path: Path, facts: dict, compiled) -> None:
     try:
         stream = compiled.export_model()
-        write_sealed(path, facts, stream if isinstance(stream, bytes) else stream.getvalue())
+        write_checksummed(path, facts, stream if isinstance(stream, bytes) else stream.getvalue())
     except (OSError, RuntimeError) as error:
         # a read-only home costs a second at every start, no more
         log.warning("No cache for compiled models at %s: %s.", path.parent, _last_line(error))
@@ -206,3 +209,27 @@ def _check_signature(bundle: Bundle, file: str, model) -> None:
 def _last_line(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1].rstrip(".") if lines else type(error).__name__
+
+
+def _open(bundle: Bundle, options: OpenOptions) -> Engine:
+    return OpenVinoEngine(
+        bundle, threads=options.threads, precision=options.precision, rebuild=options.rebuild
+    )
+
+
+def _why_unavailable(device: str, precision: str | None) -> str:
+    return "" if find_spec("openvino") else "not installed (pip install openvino)"
+
+
+def _candidates(bundle: Bundle, device: str) -> Iterator[Candidate]:
+    if native := computes_bf16():
+        yield Candidate("bf16", "the processor computes bf16", as_accurate_as_fp32=True)
+    no_bf16 = "bf16 was not chosen" if native else "the processor does not compute bf16"
+    quantized = bundle.manifest.int8 is not None and computes_int8()
+    if quantized:
+        yield Candidate("int8", f"{no_bf16}, and the bundle contains an int8 model")
+    no_int8 = "int8 was rejected" if quantized else "the bundle contains no int8 model"
+    yield Candidate("fp32", f"{no_bf16}, and {no_int8}")
+
+
+OPENVINO = EngineKind(_open, {"cpu": 1}, _candidates, _why_unavailable)

@@ -109,7 +109,7 @@ def test_file_names_are_plain_and_speak(tmp_path):
 @pytest.mark.parametrize("kept", [0, 10, 20, 30, 200, 5000, -1])
 def test_a_truncated_file_is_built_again(built, caplog, kept):
     built.write_bytes(built.read_bytes()[:kept])
-    assert "was cut off" in reason(built.parent, caplog)
+    assert "was truncated" in reason(built.parent, caplog)
 
 
 def test_no_flipped_bit_is_ever_loaded(built, caplog):
@@ -126,7 +126,7 @@ def test_no_flipped_bit_is_ever_loaded(built, caplog):
     flipped = bytearray(content)
     flipped[len(content) // 2] ^= 4
     built.write_bytes(flipped)
-    assert "is damaged (its checksum does not fit); building it again" in reason(built.parent, caplog)
+    assert "is damaged (its checksum does not match); building it again" in reason(built.parent, caplog)
 
 
 @pytest.mark.parametrize("content", [b"ELF and so on" * 99, b"\0" * 400])
@@ -136,14 +136,14 @@ def test_a_foreign_file_is_built_again(built, caplog, content):
 
 
 def test_a_sealed_file_of_something_else_is_built_again(built, caplog):
-    checksummed.write_sealed(built, {"tensorrt": "10.3.0"}, PLAN[::-1])
+    checksummed.write_checksummed(built, {"tensorrt": "10.3.0"}, PLAN[::-1])
     assert "holds no engine of this program's" in reason(built.parent, caplog)
 
 
 def test_a_stale_file_is_built_again(built, caplog):
-    facts, _ = checksummed.read_sealed(built)
+    facts, _ = checksummed.read_checksummed(built)
     facts["key"]["tensorrt"] = "8.6.1"
-    checksummed.write_sealed(built, facts, PLAN[::-1])
+    checksummed.write_checksummed(built, facts, PLAN[::-1])
     said = reason(built.parent, caplog)
     assert "is stale: it was built by TensorRT 8.6.1 on Orin (8.7), wanted is TensorRT 10.3.0" in said
 
@@ -161,7 +161,7 @@ def test_an_engine_that_tensorrt_refuses_is_built_again(built, caplog):
         builder.open(built.parent)
     assert builder.builds == 1
     assert "cannot be opened (TensorRT does not take it); building it again" in caplog.text
-    assert checksummed.read_sealed(built)[1] == PLAN[::-1]
+    assert checksummed.read_checksummed(built)[1] == PLAN[::-1]
 
 
 def test_an_engine_that_cannot_be_loaded_when_new_is_not_kept(tmp_path):
@@ -188,7 +188,7 @@ def test_a_damaged_timing_cache_is_made_anew(tmp_path, caplog):
     timing.write_bytes(timing.read_bytes()[:-3])
     builder.open(tmp_path, replace(KEY, precision="fp32"))
     assert builder.given == [None, None]
-    assert "timing cache" in caplog.text and "was cut off" in caplog.text
+    assert "timing cache" in caplog.text and "was truncated" in caplog.text
 
 
 def test_writing_fails_whole(tmp_path, monkeypatch, caplog):
@@ -211,13 +211,13 @@ def test_a_new_engine_replaces_the_old_in_one_step(built, monkeypatch):
     replace_ = os.replace
 
     def watched(source, target):
-        seen.append((Path(target).read_bytes(), checksummed.read_sealed(Path(source))[1]))
+        seen.append((Path(target).read_bytes(), checksummed.read_checksummed(Path(source))[1]))
         replace_(source, target)
 
     monkeypatch.setattr(os, "replace", watched)
-    checksummed.write_sealed(built, {"new": True}, b"payload")
+    checksummed.write_checksummed(built, {"new": True}, b"payload")
     assert seen == [(old, b"payload")]
-    assert checksummed.read_sealed(built) == ({"new": True}, b"payload")
+    assert checksummed.read_checksummed(built) == ({"new": True}, b"payload")
 
 
 def test_without_a_writable_folder_it_builds_for_this_run(tmp_path, caplog):
@@ -232,7 +232,7 @@ def test_without_a_writable_folder_it_builds_for_this_run(tmp_path, caplog):
 def test_an_engine_in_a_folder_that_nobody_can_write_is_opened(built, monkeypatch):
     """As shipped in an image: no lock is taken, nothing is written."""
     monkeypatch.setattr(cache, "_lock", None)
-    monkeypatch.setattr(checksummed, "write_sealed", None)
+    monkeypatch.setattr(checksummed, "write_checksummed", None)
     builder = Builder()
     builder.open(built.parent)
     assert builder.builds == 0
@@ -334,7 +334,7 @@ def test_the_list_tells_what_there_is(built):
     assert (whole.path, whole.key, whole.problem) == (built, KEY, None)
     assert whole.size == built.stat().st_size
     assert whole.build_seconds >= 0 and whole.built.endswith("+00:00")
-    assert cut.key is None and "was cut off" in cut.problem
+    assert cut.key is None and "was truncated" in cut.problem
 
 
 def test_facts_are_json_and_no_pickle(built):

@@ -72,7 +72,7 @@ def wanted_of_pip(name: str) -> tuple[set[str], set[str]]:
     project = (ROOT / "pyproject.toml").read_text()
     extra = re.search(rf"^{name} = \[(.*?)\]", project, re.MULTILINE | re.DOTALL)
     assert {"openvino", "rosbags"} <= required and extra, "setup.py or pyproject.toml is written otherwise"
-    apt = {"opencv-python-headless", "pyyaml"}
+    apt = {"opencv-python-headless", "platformdirs", "pyyaml"}
     return required - apt, {bare(name) for name in re.findall(r'"([^"]+)"', extra[1])}
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from clip2depth_ros.bundle import bundle_names, open_bundle
 from clip2depth_ros.commands._shared.engine_options import open_chosen_engine
 from clip2depth_ros.commands._shared.findings import FAIL, OK, WARN, Finding, probe
-from clip2depth_ros.engines.attempts import was_passed_over
+from clip2depth_ros.engines import Attempt
 from clip2depth_ros.engines.probe import GpuFacts, gpu_facts, package_version, tensorrt_version
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.system.offline import import_openvino, openvino_core
@@ -132,8 +132,8 @@ def look_at_bundle(args: argparse.Namespace) -> Iterator[Finding]:
         bundle = open_bundle(args.bundle)
         image, _ = bundle.check()
         with open_chosen_engine(args, bundle) as engine:
-            for step in engine.choice:
-                yield _step(step)
+            for attempt in engine.attempts:
+                yield _attempt(attempt)
             times = []
             for _ in range(5):
                 started = time.perf_counter()
@@ -151,8 +151,9 @@ def look_at_bundle(args: argparse.Namespace) -> Iterator[Finding]:
         yield Finding(FAIL, "Bundle", str(error), "install the package again, or name another with --bundle")
 
 
-def _step(text: str) -> Finding:
-    """A step of the engine's choice. What computes wrongly is worth a warning; what is not there is not."""
-    if was_passed_over(text):
-        return Finding(WARN, "Engine", text, "update it, or choose another with --engine; docs/engines.md")
-    return Finding(OK, "Engine", text)
+def _attempt(attempt: Attempt) -> Finding:
+    """One attempt of the selection. An engine that failed is a warning; one that is not installed is not."""
+    if attempt.is_warning:
+        advice = "update it, or choose another with --engine; docs/engines.md"
+        return Finding(WARN, "Engine", str(attempt), advice)
+    return Finding(OK, "Engine", str(attempt))

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from clip2depth_ros.bundle import Bundle
 from clip2depth_ros.bundle.library import DEFAULT_BUNDLE
 from clip2depth_ros.engines import ENGINE_NAMES, PRECISIONS, Engine, open_engine
-from clip2depth_ros.engines.loader import EngineOpening, end_process
+from clip2depth_ros.engines.loader import EngineLoader, end_process
 from clip2depth_ros.system.live_line import LiveLine
 
 # How often a command that waits for its engine looks up, seconds; and its exit code when it is interrupted.
@@ -94,13 +94,13 @@ def open_chosen_engine(args: argparse.Namespace, bundle: Bundle) -> Engine:
                 progress=tell,
             )
 
-        opening = EngineOpening(open_, lambda: None)
+        opening = EngineLoader(open_, lambda: None)
         try:
             opening.start()
             while not opening.wait(LISTEN):
                 pass
         except KeyboardInterrupt:
-            opening.abandon()
+            opening.cancel()
             end_process(INTERRUPTED)
             raise
         return opening.take()

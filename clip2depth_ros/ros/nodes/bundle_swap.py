@@ -11,7 +11,7 @@ from typing import Any
 
 from clip2depth_ros.bundle import Bundle, open_bundle
 from clip2depth_ros.engines import Engine
-from clip2depth_ros.engines.loader import EngineOpening
+from clip2depth_ros.engines.loader import EngineLoader
 from clip2depth_ros.errors import Clip2DepthError
 
 # Who sets the parameter is answered after so long at the latest, seconds: a bundle that is not there is known
@@ -56,8 +56,8 @@ class BundleSwap:
         self._on_refused = on_refused
         self._asked = ""
         self._found: list[Bundle] = []
-        self._opening: EngineOpening | None = None
-        self._former: EngineOpening | None = None
+        self._opening: EngineLoader | None = None
+        self._former: EngineLoader | None = None
         self._refusals: list[tuple[str, str]] = []
         # It lives as long as the node, for a thread may still pull it while the node is being cleaned up.
         self._bell = node.create_guard_condition(self._on_end)
@@ -94,7 +94,7 @@ class BundleSwap:
             known.set()
             self._bell.trigger()
 
-        opening = EngineOpening(open_, end).start()
+        opening = EngineLoader(open_, end).start()
         known.wait(PATIENCE)
         if opening.has_ended and not found:
             try:
@@ -112,7 +112,7 @@ class BundleSwap:
     def call_off(self) -> None:
         """Open nothing any more. Returns at once."""
         if self._opening is not None:
-            self._opening.abandon()
+            self._opening.cancel()
             self._former = self._opening
         self._opening = None
 

@@ -13,8 +13,7 @@ import cv2
 
 from clip2depth_ros.bundle import Bundle
 from clip2depth_ros.engines import Engine, selection
-from clip2depth_ros.engines.attempts import was_passed_over
-from clip2depth_ros.engines.loader import EngineOpening
+from clip2depth_ros.engines.loader import EngineLoader
 from clip2depth_ros.engines.opencv import OpenCvEngine
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.ros.parameters.depth_settings import DepthSettings
@@ -51,7 +50,7 @@ class NodeEngine:
         self._open_engine = open_engine
         self._on_ready = on_ready
         self._on_failed = on_failed
-        self._opening: EngineOpening | None = None
+        self._opening: EngineLoader | None = None
         self._said = ("", 0.0)
         # It lives as long as the node, for a thread may still pull it while the node is being cleaned up.
         self._bell = node.create_guard_condition(self._on_end)
@@ -64,7 +63,7 @@ class NodeEngine:
         Raises what opening it raised by then. Else it goes on in its thread, and one of the two callables
         given at construction tells the end.
         """
-        self._opening = EngineOpening(
+        self._opening = EngineLoader(
             lambda progress: self.opened(bundle, settings, progress), self._bell.trigger
         ).start()
         if self._opening.wait(PATIENCE):
@@ -104,7 +103,7 @@ class NodeEngine:
         """Close the engine, or call off its opening."""
         cv2.setNumThreads(_OPENCV_THREADS)
         if self._opening is not None:
-            self._opening.abandon()
+            self._opening.cancel()
         if self.engine is not None:
             self.engine.close()
         self._opening = self.engine = None
@@ -130,19 +129,19 @@ class NodeEngine:
         difference = self.engine.difference
         return {
             "engine": engine_text(self.engine),
-            "engine choice": "; ".join(self.engine.choice),
+            "engine choice": "; ".join(map(str, self.engine.attempts)),
             "engine check": "none" if difference is None else f"{difference:.3%} off",
         }
 
     def _take(self) -> Engine:
         opening, self._opening = self._opening, None
         self.replace(opening.take())
-        for step in self.engine.choice:
-            # two lines of code, for rclpy's loggers want one severity of each
-            if was_passed_over(step):
-                self._logger.warning(f"Engine: {step}")
+        for attempt in self.engine.attempts:
+            # two lines of code, because rclpy's loggers want one severity for each line
+            if attempt.is_warning:
+                self._logger.warning(f"Engine: {attempt}")
             else:
-                self._logger.info(f"Engine: {step}")
+                self._logger.info(f"Engine: {attempt}")
         return self.engine
 
     def _on_end(self) -> None:

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from clip2depth_ros.engines.cache import BuildCancelled
-from clip2depth_ros.engines.loader import EngineOpening
+from clip2depth_ros.engines.loader import EngineLoader
 from clip2depth_ros.errors import Clip2DepthError
 
 
@@ -27,7 +27,7 @@ def test_what_opening_raises_is_raised_where_it_is_taken():
     def fail(_progress):
         raise Clip2DepthError("no memory")
 
-    opening = EngineOpening(fail, ended.set).start()
+    opening = EngineLoader(fail, ended.set).start()
     assert opening.wait(5) and ended.wait(5) and opening.has_ended
     with pytest.raises(Clip2DepthError, match="no memory"):
         opening.take()
@@ -35,9 +35,9 @@ def test_what_opening_raises_is_raised_where_it_is_taken():
 
 def test_an_engine_is_taken_once():
     engine = FakeEngine()
-    opening = EngineOpening(lambda _progress: engine, lambda: None).start()
+    opening = EngineLoader(lambda _progress: engine, lambda: None).start()
     assert opening.take() is engine
-    opening.abandon()
+    opening.cancel()
     assert not engine.closed.is_set(), "it belongs to who took it"
     with pytest.raises(RuntimeError, match="taken already"):
         opening.take()
@@ -55,10 +55,10 @@ def test_progress_is_told_and_then_ends_an_abandoned_build():
             cancelled.set()
             raise
 
-    opening = EngineOpening(build, ended.set).start()
+    opening = EngineLoader(build, ended.set).start()
     assert not opening.wait(0.1)
     assert opening.progress == "building, 43 %"
-    opening.abandon()
+    opening.cancel()
     assert cancelled.wait(5) and opening.wait(5)
     assert not ended.is_set(), "nobody waits for an abandoned one"
 
@@ -70,13 +70,13 @@ def test_an_engine_that_nobody_wants_is_closed():
         go.wait()
         return engine
 
-    before = EngineOpening(build, lambda: None).start()
-    before.abandon()
+    before = EngineLoader(build, lambda: None).start()
+    before.cancel()
     go.set()
     assert engine.closed.wait(5), "it came after it was abandoned"
 
     late = FakeEngine()
-    after = EngineOpening(lambda _progress: late, lambda: None).start()
+    after = EngineLoader(lambda _progress: late, lambda: None).start()
     assert after.wait(5)
-    after.abandon()
+    after.cancel()
     assert late.closed.wait(5), "it was there, but not taken"
