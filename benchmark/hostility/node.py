@@ -61,7 +61,7 @@ class Besieged:
 
     def __init__(self, bundle: Bundle, ranges_type: str, outcome: Outcome) -> None:
         # Every hostile camera_info would be waited for.
-        camera_input.PATIENCE = 0.0
+        camera_input.CAMERA_INFO_TIMEOUT = 0.0
         self.outcome = outcome
         self.context = rclpy.Context()
         rclpy.init(context=self.context)

@@ -80,7 +80,7 @@ class OpenVinoEngine(Engine):
             raise EngineUnavailable(f"computes in fp32, bf16 or int8, not in {precision}")
         int8 = bundle.manifest.int8 if precision == "int8" else None
         if precision == "int8" and int8 is None:
-            raise EngineUnavailable("the bundle holds no int8 model: clip2depth export --int8 makes one")
+            raise EngineUnavailable("the bundle contains no int8 model; clip2depth export --int8 creates one")
         self.manifest = bundle.manifest
         self.precision = precision
         self._tensor_type = ov.Tensor

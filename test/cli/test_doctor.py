@@ -9,7 +9,7 @@ import pytest
 from clip2depth_ros.cli import main
 from clip2depth_ros.commands import doctor
 from clip2depth_ros.commands._shared import doctor_engines, findings
-from clip2depth_ros.engines import EngineUnavailable
+from clip2depth_ros.engines import Attempt, EngineUnavailable, Outcome
 from clip2depth_ros.engines.probe import GpuFacts
 
 GPU = GpuFacts("Orin", "8.7", 8 * 2**30, "", "12.6")
@@ -59,11 +59,12 @@ def test_what_the_bundle_says_is_told(no_gpu, make_bundle, capsys):
 
 
 def test_an_engine_that_computes_wrongly_is_a_warning():
-    refused = doctor_engines._step(
-        "tensorrt fp16: Engine tensorrt is refused for bundle x: differs by 12.30%."
-    )
-    assert refused.level == doctor.WARN and refused.advice
-    assert doctor_engines._step("openvino fp32: chosen").level == doctor.OK
+    rejected = Attempt("tensorrt", "fp16", Outcome.REJECTED, "its depth differs by 12.30%")
+    finding = doctor_engines._attempt(rejected)
+    assert finding.level == doctor.WARN and finding.advice
+    assert finding.text == "tensorrt fp16: its depth differs by 12.30%"
+    chosen = Attempt("openvino", "fp32", Outcome.CHOSEN, "0.00% off")
+    assert doctor_engines._attempt(chosen).level == doctor.OK
 
 
 def test_the_engine_that_is_asked_for_is_the_one_that_is_looked_at(tiny_bundle, capsys):

@@ -148,7 +148,7 @@ def test_an_engine_that_answers_nan_is_refused(exact_engine, tiny_bundle):
 
 def test_a_check_sample_without_depth_proves_nothing(engine, tiny_bundle, tmp_path):
     empty = rewritten(tiny_bundle, tmp_path, depth=np.full((48, 64), np.nan, np.float32))
-    with pytest.raises(Clip2DepthError, match="holds no known depth"):
+    with pytest.raises(Clip2DepthError, match="contains no known depth"):
         self_check(engine, empty)
 
 

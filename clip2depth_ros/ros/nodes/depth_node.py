@@ -197,7 +197,7 @@ class DepthNode(ManagedNode):
             self.destroy_publisher(self._diagnostics)
         if self._outputs is not None:
             self._outputs.destroy()
-        self._swap.call_off()
+        self._swap.cancel()
         if self._pipeline is not None:
             self._pipeline.close()
         self._engine.close()
