@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The CPU engine: OpenVINO."""
+"""The engine for CPUs: OpenVINO."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from clip2depth_ros.system.paths import user_folder
 
 log = logging.getLogger(__name__)
 
-# OpenVINO's names; what an int8 model leaves in float32 is computed so
+# OpenVINO's names of the precisions. The layers of an int8 model that are not in 8 bits run in float32.
 _HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
 
 
@@ -33,7 +33,7 @@ _SUFFIX = ".compiled"
 
 
 def computes_bf16() -> bool:
-    """Whether this processor has instructions for bf16 (AVX-512 BF16, AMX), by OpenVINO; False without it."""
+    """Whether OpenVINO finds bf16 instructions (AVX-512 BF16, AMX) in this processor; False without it."""
     return "BF16" in _capabilities()
 
 
@@ -50,15 +50,16 @@ def _capabilities() -> list[str]:
 
 
 class OpenVinoEngine(Engine):
-    """Runs a bundle on the CPU, one frame at a time, as fast as one frame can be.
+    """Runs a bundle on the CPU, one frame at a time, with the lowest latency of a frame.
 
     threads: inference threads, 0 = all cores. cache_dir: compiled models, None = the user's cache folder.
-    precision: "fp32"; "int8", the bundle's int8 model; or "bf16", which is slow where the processor has no
-    instructions for it (`computes_bf16`). OpenVINO is always told, for it would choose by itself. anew: the
-    kept model computed wrongly: compile it again and replace that.
+    precision: "fp32"; "int8", the bundle's int8 model; or "bf16", which is slow if the processor has no
+    instructions for it (`computes_bf16`). The precision is always passed to OpenVINO, which would otherwise
+    choose one. rebuild: the cached model computed wrongly; compile it again and replace it.
 
-    OpenVINO believes a compiled model whatever its bytes, and may crash on damaged ones or compute nonsense;
-    so it is kept here under a checksum, not by OpenVINO's own cache.
+    OpenVINO does not verify compiled models: damaged ones can crash it or give wrong depth. Therefore they
+    are cached here with a checksum, and OpenVINO's own cache is not used. Raises EngineUnavailable when
+    OpenVINO is missing or cannot run the model, Clip2DepthError when the bundle is damaged.
     """
 
     name = "openvino"
@@ -87,7 +88,7 @@ class OpenVinoEngine(Engine):
         properties = {
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_PRECISION_HINT": _HINTS[precision],
-            # Pinned to the first cores, two nodes on one computer would share a core and leave others idle.
+            # With pinning, two nodes on one computer would use the same cores and leave others idle.
             "ENABLE_CPU_PINNING": False,
         }
         if threads < 0:
@@ -121,11 +122,11 @@ class OpenVinoEngine(Engine):
         if self._request is None:
             raise Clip2DepthError("The openvino engine was closed.")
         if image is not self._image:
-            # The tensor is the array's own memory, so a caller who refills one buffer is wrapped once.
+            # The tensor shares the array's memory, so a buffer that the caller refills is wrapped only once.
             check_image(image, self.manifest)
             self._request.set_input_tensor(self._tensor_type(image[None], shared_memory=True))
             self._image = image
-        self._request.infer(share_outputs=True)  # what it returns is a view then, no copy
+        self._request.infer(share_outputs=True)  # the output is then a view, not a copy
         return self._depth
 
     def close(self) -> None:
@@ -154,16 +155,16 @@ def _file_name(bundle: str, facts: dict) -> str:
 
 
 def _read_kept(path: Path, facts: dict) -> bytes | None:
-    """The compiled model, if it is there, whole, and compiled as `facts` say."""
+    """The compiled model from the cache; None unless it is intact and was compiled as `facts` say."""
     try:
         found, compiled = read_checksummed(path)
     except FileNotFoundError:
         return None
     except BrokenFile as error:
-        log.warning("The compiled model %s %s: it is compiled again and replaced.", path, error)
+        log.warning("The compiled model %s %s; it is compiled again and replaced.", path, error)
         return None
     except OSError as error:
-        log.warning("The compiled model %s cannot be read (%s): it is compiled again.", path, error.strerror)
+        log.warning("The compiled model %s cannot be read (%s); it is compiled again.", path, error.strerror)
         return None
     return compiled if found == facts else None
 
@@ -173,7 +174,7 @@ def _imported(core, kept: bytes, properties: dict, path: Path):
         return core.import_model(io.BytesIO(kept), "CPU", properties)
     except RuntimeError as error:
         log.warning(
-            "OpenVINO refuses the compiled model %s (%s): it is compiled again.", path, _last_line(error)
+            "OpenVINO rejects the compiled model %s (%s); it is compiled again.", path, _last_line(error)
         )
         return None
 
@@ -183,12 +184,12 @@ def _keep(path: Path, facts: dict, compiled) -> None:
         stream = compiled.export_model()
         write_checksummed(path, facts, stream if isinstance(stream, bytes) else stream.getvalue())
     except (OSError, RuntimeError) as error:
-        # a read-only home costs a second at every start, no more
+        # with a read-only home folder every start takes a second longer, nothing else
         log.warning("No cache for compiled models at %s: %s.", path.parent, _last_line(error))
 
 
 def _check_signature(bundle: Bundle, file: str, model) -> None:
-    """A model that does not take and give what the manifest says is refused by name, not by a crash later."""
+    """Raises Clip2DepthError, with the name of the tensor, unless input and output match the manifest."""
     manifest = bundle.manifest
     expected_in = [1, manifest.input_height, manifest.input_width, 3]
     expected_out = [1, manifest.input_height, manifest.input_width]

@@ -53,7 +53,7 @@ def test_every_step_of_the_choice_is_told_and_the_bundle_is_checked_and_timed(no
 
 
 def test_what_the_bundle_says_is_told(no_gpu, make_bundle, capsys):
-    for kind, words in (("metric", "metric: metres"), ("scale_free", "scale_free: depth up to a factor")):
+    for kind, words in (("metric", "metric: meters"), ("scale_free", "scale_free: depth up to a factor")):
         main(["doctor", "--bundle", str(make_bundle(depth_kind=kind).path)])
         assert f"depth_kind {words}" in capsys.readouterr().out
 

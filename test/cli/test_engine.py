@@ -74,7 +74,7 @@ def test_a_damaged_file_is_listed_as_such_and_fails_the_list(engine, tiny, fake_
     content[-10] ^= 0xFF
     path.write_bytes(content)
     code, out, _ = engine("list")
-    assert code == 1 and "it is built again when it is needed" in out
+    assert code == 1 and "it is built again when needed" in out
 
 
 def test_an_engine_that_computes_nonsense_is_refused_with_the_figure(engine, tiny, fake_tensorrt):

@@ -137,7 +137,7 @@ def test_a_foreign_file_is_built_again(built, caplog, content):
 
 def test_a_sealed_file_of_something_else_is_built_again(built, caplog):
     checksummed.write_checksummed(built, {"tensorrt": "10.3.0"}, PLAN[::-1])
-    assert "holds no engine of this program's" in reason(built.parent, caplog)
+    assert "does not contain an engine of this program" in reason(built.parent, caplog)
 
 
 def test_a_stale_file_is_built_again(built, caplog):
@@ -145,7 +145,7 @@ def test_a_stale_file_is_built_again(built, caplog):
     facts["key"]["tensorrt"] = "8.6.1"
     checksummed.write_checksummed(built, facts, PLAN[::-1])
     said = reason(built.parent, caplog)
-    assert "is stale: it was built by TensorRT 8.6.1 on Orin (8.7), wanted is TensorRT 10.3.0" in said
+    assert "is stale: it was built by TensorRT 8.6.1 on Orin (8.7), but TensorRT 10.3.0" in said
 
 
 def test_after_an_update_it_says_what_there_was(built, caplog):
@@ -200,7 +200,7 @@ def test_writing_fails_whole(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(os, "fsync", full)
     builder = Builder()
     assert builder.open(tmp_path) == f"engine of {len(PLAN)} bytes"
-    assert "cannot be kept (No space left on device)" in caplog.text
+    assert "cannot be written (No space left on device)" in caplog.text
     assert [path.name for path in tmp_path.iterdir() if not path.name.endswith(".lock")] == []
 
 

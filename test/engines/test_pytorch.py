@@ -105,7 +105,7 @@ def test_an_operator_that_onnx2torch_lacks(convolved_bundle, monkeypatch):
         raise NotImplementedError("Converter is not implemented (Strange, 17)")
 
     monkeypatch.setattr(onnx2torch, "convert", lacks)
-    with pytest.raises(EngineUnavailable, match=r"does not read the network \(Converter is not implemented"):
+    with pytest.raises(EngineUnavailable, match=r"cannot read the network \(Converter is not implemented"):
         PyTorchEngine(convolved_bundle, device="cpu")
 
 

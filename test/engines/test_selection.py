@@ -310,7 +310,7 @@ def test_no_driver(monkeypatch):
         raise OSError(f"{name}: cannot open shared object file")
 
     monkeypatch.setattr(probe.ctypes, "CDLL", missing)
-    assert probe.gpu_facts() == "no NVIDIA driver: libcuda.so.1 is not here"
+    assert probe.gpu_facts() == "no NVIDIA driver: libcuda.so.1 is missing"
 
 
 def test_versions_without_importing():

@@ -20,7 +20,7 @@ WARNING_HOLDS = 15.0
 
 
 class TrustWatch:
-    """Reads every frame's facts, on the worker thread; the executor's thread restarts it and reads the summary.
+    """Reads every frame's facts on the worker thread; the executor restarts it and reads the summary.
 
     A lock makes each of the three methods one step, so that a restart is not undone by a frame under way.
 
