@@ -113,8 +113,8 @@ The depth network `{bundle.name}` ({manifest.backbone}, license {manifest.licenc
 
 **Scaling.** {scaling}
 
-**Size.** Resize the image so that it fits into {width}x{height} without stretching it, center it, and fill the
-border with a gray such as (122, 116, 104). Depth in the border is undefined.
+**Size.** Resize the image so that it fits into {width}x{height} without stretching it, center it, and fill
+the border with a gray such as (122, 116, 104). Depth in the border is undefined.
 
 **Meters.** {meters}
 

@@ -226,7 +226,7 @@ def test_without_a_writable_folder_it_builds_for_this_run(tmp_path, caplog):
     builder.open(tmp_path / "file" / "cache")
     builder.open(tmp_path / "file" / "cache")
     assert builder.builds == 2
-    assert "this one is built for this run" in caplog.text
+    assert "this engine is built for this run only" in caplog.text
 
 
 def test_an_engine_in_a_folder_that_nobody_can_write_is_opened(built, monkeypatch):
