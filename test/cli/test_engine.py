@@ -162,7 +162,9 @@ def test_rtx_engines_are_built_without_a_gpu_and_listed(engine, tiny, no_gpu):
     build = ("build", *tiny, "--engine", "tensorrt_rtx")
     code, out, err = engine(*build, "--target", "8.9, 8.6")
     assert (
-        code == 0 and "MB." in out and "It is checked against the bundle's sample where it is opened" in out
+        code == 0
+        and "MB." in out
+        and "It is compared with the bundle's check sample when it is opened" in out
     )
     assert "building" in err
     code, out, _ = engine("list")
@@ -179,7 +181,7 @@ def test_rtx_engines_are_built_without_a_gpu_and_listed(engine, tiny, no_gpu):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--target", "8.6"), "--target is for --engine tensorrt_rtx"),
+        (("--target", "8.6"), "--target needs --engine tensorrt_rtx"),
         (
             ("--engine", "tensorrt_rtx", "--target", "sm86"),
             "--target sm86: expected compute capabilities such as",

@@ -354,7 +354,7 @@ def test_an_opening_that_hangs_holds_nothing_up(
 ):
     from clip2depth_ros.ros.nodes import bundle_swap
 
-    monkeypatch.setattr(bundle_swap, "FORMER", 0.5)
+    monkeypatch.setattr(bundle_swap, "CANCEL_TIMEOUT", 0.5)
     node = make_node()
     watching = Watching(graph, fake_camera)
     openings.held["near"] = threading.Event()
