@@ -161,11 +161,7 @@ def test_rtx_engines_are_built_without_a_gpu_and_listed(engine, tiny, no_gpu):
     pytest.importorskip("tensorrt_rtx", reason="NVIDIA's compiler: pip install 'clip2depth_ros[rtx]'")
     build = ("build", *tiny, "--engine", "tensorrt_rtx")
     code, out, err = engine(*build, "--target", "8.9, 8.6")
-    assert (
-        code == 0
-        and "MB." in out
-        and "It is compared with the bundle's check sample when it is opened" in out
-    )
+    assert code == 0 and "MB." in out and "It is compared with the bundle's check sample" in out
     assert "building" in err
     code, out, _ = engine("list")
     assert code == 0 and out.count("\n") == 2

@@ -109,9 +109,9 @@ def test_other_versions_are_refused_or_warned_of(fake_tensorrt, convolved_bundle
         open_engine(convolved_bundle, "tensorrt")
     fake_tensorrt("12.0.0")
     open_engine(convolved_bundle, "tensorrt").close()
-    assert caplog.text.count("TensorRT 12.0.0 is newer than any that was looked at (11)") == 1
+    assert caplog.text.count("TensorRT 12.0.0 is newer than the newest version that was checked (11)") == 1
     fake_tensorrt().__version__ = "unknown"
-    with pytest.raises(EngineUnavailable, match="tells a version that is none: 'unknown'"):
+    with pytest.raises(EngineUnavailable, match="has an unreadable version: 'unknown'"):
         open_engine(convolved_bundle, "tensorrt")
 
 
@@ -288,7 +288,7 @@ WRONG = {
     "stale": r"differs by \d+\.\d+%",
     "nan": r"10\.9% of its depth on the check sample is not a finite number",
     "build_none": r"TensorRT 10\.3\.0 cannot build the network \(Could not find any implementation",
-    "deserialize_none": r"TensorRT 10\.3\.0 does not take this engine",
+    "deserialize_none": r"TensorRT 10\.3\.0 does not accept this engine",
     "context_none": r"no memory on the GPU for this engine",
     "execute_false": r"TensorRT does not run the network",
     "stream_error": r"TensorRT fails on .* \(cuStreamSynchronize: an illegal memory access was encountered\)",
@@ -420,7 +420,7 @@ def test_kernels_that_are_not_whole_or_not_this_machine_s_are_compiled_again(
     TensorRtRtxEngine(convolved_bundle).close()
     assert trt.builds == 0 and trt.count("compile_kernels") == 1
     assert trt.count("deserialize_kernels") == (damage == "rejected")
-    assert ("they are compiled again" in caplog.text) == (damage in ("flip", "cut"))
+    assert ("the kernels are compiled again" in caplog.text) == (damage in ("flip", "cut"))
     trt.calls.clear()
     TensorRtRtxEngine(convolved_bundle).close()
     assert trt.count("compile_kernels") == 0 and path.read_bytes() == content
