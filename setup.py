@@ -153,6 +153,7 @@ setup(
         "numpy>=1.23",
         "opencv-python-headless>=4.7",
         "openvino>=2024.0",
+        "platformdirs>=2.5",
         "pyyaml>=6",
         "rosbags>=0.11",
         "tqdm",

@@ -52,6 +52,7 @@ from clip2depth_ros.metrics.depth import depth_errors
 from clip2depth_ros.pipeline import Pipeline
 from clip2depth_ros.simulation import Drive
 from clip2depth_ros.simulation.drives.wheels import Wheels
+from clip2depth_ros.system.paths import user_folder
 from clip2depth_ros.training.validation.validation import held_out_views
 
 SCALE_ERROR = 0.05
@@ -220,7 +221,7 @@ def main() -> None:
     parser.add_argument("--bundle", default=DEFAULT_BUNDLE)
     parser.add_argument("--steps", type=int, default=Settings().steps)
     parser.add_argument("--places", type=int, default=8)
-    parser.add_argument("--cache", type=Path, default=Path("~/.cache/clip2depth/adapt").expanduser())
+    parser.add_argument("--cache", type=Path, default=user_folder("cache", "adapt"))
     parser.add_argument("--picture", type=Path, help="image of the kitchen, before and after")
     parser.add_argument("--threads", type=int, default=0)
     args = parser.parse_args()

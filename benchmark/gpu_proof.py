@@ -184,10 +184,10 @@ def refusals(engine: str) -> dict:
             path.write_bytes(damaged)
             cached, difference, _ = opened()
             said.append(f"a flipped bit at byte {where} {'RUN' if cached else 'refused, built again'}")
-        facts, plan = checksummed.read_sealed(path)
-        checksummed.write_sealed(path, facts | {"key": facts["key"] | {"tensorrt": "0.0.1"}}, plan)
+        facts, plan = checksummed.read_checksummed(path)
+        checksummed.write_checksummed(path, facts | {"key": facts["key"] | {"tensorrt": "0.0.1"}}, plan)
         said.append(f"of another version {'RUN' if opened()[0] else 'refused, built again'}")
-        checksummed.write_sealed(path, facts, plan[: len(plan) // 2])
+        checksummed.write_checksummed(path, facts, plan[: len(plan) // 2])
         said.append(
             f"whole by its checksum but half a plan {'RUN' if opened()[0] else 'refused, built again'}"
         )
@@ -241,12 +241,11 @@ def sustained(seconds: float) -> dict:
     letterbox = Letterbox((640, 480), 224, 160)
     fitted = np.empty((160, 224, 3), np.uint8)
     with engine:
-        on_gpu = engine.fits(letterbox)
+        engine.prepare(letterbox.size)
+        on_gpu = engine.prepared == letterbox.size
 
         def depth(image):
-            if on_gpu:
-                return engine.infer_image(image, fitted)
-            return engine.infer(letterbox.fit(image, fitted))
+            return engine.infer(image if on_gpu else letterbox.fit(image, fitted))
 
         expected = [depth(image).copy() for image in images]
         before = cuda.memory_in_use() if on_gpu else 0
@@ -272,7 +271,7 @@ def sustained(seconds: float) -> dict:
             f"{told(milliseconds[:tenth])}; last tenth {told(milliseconds[-tenth:])}",
             f"frames whose depth differed from the first time's: {wrong}; the GPU's memory grew by "
             f"{(after - before) / 1e6:.1f} MB",
-            *engine.choice,
+            *map(str, engine.attempts),
         ]
     }
 

@@ -47,11 +47,11 @@ def rgbd() -> Path:
 @pytest.fixture(scope="session", autouse=True)
 def _fp32_on_every_processor():
     """In this process `auto` computes as exactly on every processor, whatever the bundle holds."""
-    from clip2depth_ros.engines import selection
+    from clip2depth_ros.engines import openvino
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(selection, "computes_bf16", lambda: False)
-        patch.setattr(selection, "computes_int8", lambda: False)
+        patch.setattr(openvino, "computes_bf16", lambda: False)
+        patch.setattr(openvino, "computes_int8", lambda: False)
         yield
 
 

@@ -16,6 +16,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from benchmark.engine_table.device_times import device_times
 from benchmark.engine_table.networks import answers
 from clip2depth_ros.bundle import open_bundle
 from clip2depth_ros.engines import EngineUnavailable, open_engine
@@ -56,7 +57,7 @@ def measure(bundle_path: str, engine: str, device: str, precision: str, seconds:
         row["whole"] = _percentiles(times)
         row["processor"] = float(np.median(busy))
         row["frames"] = len(times)
-        on_device = opened.device_times(len(times))
+        on_device = device_times(opened, len(times))
         row["network"] = _percentiles(on_device) if len(on_device) else None
         row["memory"] = _memory(device) - before
     return row

@@ -198,13 +198,13 @@ def _rest(folder: Path) -> list[Kind]:
     path = _new(folder, "scale memory") / "it.json"
     memory = ScaleMemory(str(path))
     memory.keep(memory.key("mini/optical", CAMERA), 1.2, 0.05)
-    from clip2depth_ros.engines.checksummed import BrokenFile, read_sealed, write_sealed
+    from clip2depth_ros.engines.checksummed import BrokenFile, read_checksummed, write_checksummed
 
-    write_sealed(_new(folder, "engine cache") / "it.engine", {"precision": "fp16"}, b"engine" * 300)
+    write_checksummed(_new(folder, "engine cache") / "it.engine", {"precision": "fp16"}, b"engine" * 300)
 
     def sealed(path: Path) -> None:
-        with contextlib.suppress(BrokenFile):  # the caller rebuilds the engine
-            read_sealed(path / "it.engine")
+        with contextlib.suppress(BrokenFile):  # its caller builds the engine anew
+            read_checksummed(path / "it.engine")
 
     return [
         Kind("scale memory", ("it.json",), lambda p: _recall(p / "it.json")),

@@ -60,8 +60,8 @@ class NodeUnderTest:
     """A node whose callbacks are called directly from this thread, one message at a time."""
 
     def __init__(self, bundle: Bundle, ranges_type: str, outcome: Outcome) -> None:
-        # Otherwise the node would wait for every hostile camera_info.
-        camera_input.PATIENCE = 0.0
+        # Every hostile camera_info would be waited for.
+        camera_input.CAMERA_INFO_TIMEOUT = 0.0
         self.outcome = outcome
         self.context = rclpy.Context()
         rclpy.init(context=self.context)

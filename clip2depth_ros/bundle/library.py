@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where bundles are found, and reading and writing one: a folder or a zip of model, manifest and check."""
+"""Finding, reading and writing bundles. A bundle is a folder or a zip of model, manifest and check sample."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ import numpy as np
 
 from clip2depth_ros.bundle.manifest import Manifest
 from clip2depth_ros.errors import Clip2DepthError
-from clip2depth_ros.files.bounded import read_bounded, reading, reason_of
+from clip2depth_ros.files.bounded import read_bounded, reason_of
 from clip2depth_ros.files.replacing import PartialFile
+from clip2depth_ros.system.paths import user_folder
 
 MODEL, MANIFEST, CHECK = "model.onnx", "manifest.json", "check.npz"
 INT8 = "model_int8.onnx"
@@ -28,23 +29,22 @@ DEFAULT_BUNDLE = "mini"
 OWN_LICENCE = "Apache-2.0"
 
 EXTERNAL = b"\x0a\x08location"
-"""How a tensor of an ONNX file names the file that holds its data (external_data, key "location"). Engines
-would read any file of the computer by it."""
-# Bytes. ONNX itself ends at 2 GiB; the largest CLIP image tower that runs on robots, ViT-L in float32, has
-# 1.3 GB. The check sample of the largest input, 2048 pixels a side, has 29 MB.
+"""How a tensor in an ONNX file names another file that contains its data (external_data, key "location").
+With it, an engine would read any file on the computer."""
+# Bytes. The limit of ONNX itself is 2 GiB; the largest CLIP image tower that runs on robots, ViT-L in
+# float32, has 1.3 GB. The check sample of the largest input, 2048 x 2048 pixels, has 29 MB.
 LIMITS = {MODEL: 2**31, INT8: 2**31, MANIFEST: 2**20, CHECK: 2**26}
 
 
 def bundle_folders() -> list[Path]:
-    """Folders that are searched for bundles by name, first hit wins.
+    """Folders that are searched for bundles by name; the first match is used.
 
-    $CLIP2DEPTH_BUNDLE_PATH (colon-separated), the user's data folder, and the package's own.
+    $CLIP2DEPTH_BUNDLE_PATH (separated by colons), the user's data folder, and the folder in this package.
     """
     named = [
         Path(p).expanduser() for p in os.environ.get("CLIP2DEPTH_BUNDLE_PATH", "").split(os.pathsep) if p
     ]
-    data_home = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share")
-    return [*named, data_home / "clip2depth" / "bundles", Path(__file__).parent / "bundles"]
+    return [*named, user_folder("data", "bundles"), Path(__file__).parent / "bundles"]
 
 
 def bundle_names() -> list[str]:
@@ -59,7 +59,7 @@ def bundle_names() -> list[str]:
 def find_bundle(name_or_path: str | Path) -> Path:
     """The folder or zip of a bundle, given by path or by name.
 
-    Raises Clip2DepthError with the names that exist when there is none.
+    Raises Clip2DepthError, which lists the existing names, when there is none.
     """
     text = str(name_or_path)
     given = Path(text).expanduser()
@@ -77,29 +77,27 @@ def find_bundle(name_or_path: str | Path) -> Path:
 
 
 def open_bundle(name_or_path: str | Path = DEFAULT_BUNDLE) -> Bundle:
-    """Find and open a bundle. Raises Clip2DepthError when it is not there or not whole."""
+    """Find and open a bundle. Raises Clip2DepthError when it is missing or incomplete."""
     return Bundle(find_bundle(name_or_path))
 
 
 class Bundle:
     """An exported network on disk.
 
-    `path` is its folder or zip, `manifest` its facts. The model is read, and its checksum verified, when
-    asked for. Everything that can be wrong with the files is a Clip2DepthError that names the bundle.
+    `path` is its folder or zip, `manifest` its metadata. `model` reads the model and verifies its checksum.
+    Every error in the files is a Clip2DepthError that names the bundle.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         if not self.path.exists():
             raise Clip2DepthError(f"There is no bundle at {self.path}.")
+        content = self._read(MANIFEST)
         try:
-            text = self._read(MANIFEST).decode("utf-8")
-            self.manifest = Manifest.from_json(text)
+            self.manifest = Manifest.from_json(content.decode("utf-8"))
         except UnicodeDecodeError:
             raise Clip2DepthError(f"Bundle {self.path}: {MANIFEST} is not text.") from None
         except Clip2DepthError as error:
-            if str(error).startswith("Bundle "):
-                raise
             raise Clip2DepthError(f"Bundle {self.path}: {MANIFEST}: {error}") from None
 
     @property
@@ -107,22 +105,21 @@ class Bundle:
         return self.manifest.name
 
     def terms(self) -> str:
-        """A sentence about the licence of somebody else's weights; "" for those of this package's own
-        licence."""
+        """A sentence about the license of the weights; "" when it is the license of this package."""
         licence = self.manifest.licence
         if licence == OWN_LICENCE:
             return ""
-        return f"Bundle '{self.name}': licence of the weights: {licence}."
+        return f"Bundle '{self.name}': license of the weights: {licence}."
 
     def model(self) -> bytes:
-        """The ONNX model, after its SHA-256 was found to be the manifest's; all of its weights are in it."""
+        """The ONNX model with all weights. Raises Clip2DepthError unless its SHA-256 is the manifest's."""
         return self._network(MODEL, self.manifest.model_sha256)
 
     def int8_model(self) -> bytes:
-        """The same network in 8 bits, as well checked. Raises Clip2DepthError also where there is none."""
+        """The same network in 8 bits, verified likewise. Raises Clip2DepthError also if there is none."""
         if self.manifest.int8 is None:
             raise Clip2DepthError(
-                f"Bundle {self.path} holds no int8 model: clip2depth export --int8 makes one."
+                f"Bundle {self.path} contains no int8 model; clip2depth export --int8 creates one."
             )
         return self._network(INT8, self.manifest.int8.sha256)
 
@@ -131,40 +128,44 @@ class Bundle:
         digest = hashlib.sha256(content).hexdigest()
         if digest != sha256.lower():
             raise Clip2DepthError(
-                f"Bundle {self.path}: {name} is damaged or was exchanged (SHA-256 {digest[:12]}..., the "
+                f"Bundle {self.path}: {name} is damaged or was replaced (SHA-256 {digest[:12]}..., the "
                 f"manifest says {sha256[:12] or 'nothing'}...); copy or export the bundle again."
             )
         if EXTERNAL in content:
             raise Clip2DepthError(
-                f"Bundle {self.path}: {name} names another file for its weights, which no checksum covers; "
+                f"Bundle {self.path}: {name} refers to another file for its weights, which has no checksum; "
                 "export it with its weights inside."
             )
         return content
 
     def check(self) -> tuple[np.ndarray, np.ndarray]:
-        """The sample every engine must reproduce.
+        """The sample that every engine must reproduce.
 
-        Returns image (H, W, 3) uint8 RGB and depth (H, W) float32, metres, at the network's input size.
+        Returns image (H, W, 3) uint8 RGB and depth (H, W) float32, meters, at the network's input size.
+        Raises Clip2DepthError when it is damaged.
         """
         content = self._read(CHECK)
         height, width = self.manifest.input_height, self.manifest.input_width
-        # Room for a header, and for arrays of another type: what they are is said better below.
+        # Larger than needed, for a header and for arrays of another type, which have their own message below.
         limit = 16 * height * width + 4096
         try:
-            with reading(CHECK), zipfile.ZipFile(io.BytesIO(content)) as archive:
+            with zipfile.ZipFile(io.BytesIO(content)) as archive:
                 image, depth = (_array(archive, name, limit) for name in ("image", "depth"))
         except Clip2DepthError as error:
-            what = "" if str(error).startswith(CHECK) else f"{CHECK}: "
-            raise Clip2DepthError(f"Bundle {self.path}: {what}{error}") from error
+            raise Clip2DepthError(f"Bundle {self.path}: {CHECK}: {error}") from error
+        except Exception as error:  # zipfile, zlib, lzma and bz2 raise different exceptions
+            raise Clip2DepthError(
+                f"Bundle {self.path}: {CHECK} cannot be read: {reason_of(error)}."
+            ) from error
         size = (height, width)
         if image.shape != (*size, 3) or image.dtype != np.uint8:
             raise Clip2DepthError(
-                f"Bundle {self.path}: {CHECK} holds a {image.dtype} image of shape {image.shape}, "
+                f"Bundle {self.path}: {CHECK} contains a {image.dtype} image of shape {image.shape}, "
                 f"expected uint8 {(*size, 3)}."
             )
         if depth.shape != size or depth.dtype != np.float32:
             raise Clip2DepthError(
-                f"Bundle {self.path}: {CHECK} holds {depth.dtype} depth of shape {depth.shape}, "
+                f"Bundle {self.path}: {CHECK} contains {depth.dtype} depth of shape {depth.shape}, "
                 f"expected float32 {size}."
             )
         return np.ascontiguousarray(image), depth
@@ -180,18 +181,19 @@ class Bundle:
         *,
         int8_model: bytes | None = None,
     ) -> Bundle:
-        """Write a bundle folder and open it. A bundle that is there stays whole until the new one is.
+        """Write a bundle folder and open it. An older bundle stays intact until the new one is complete.
 
-        model: the ONNX file's bytes; the manifest's checksum is filled from them. image (H, W, 3) uint8 and
-        depth (H, W) float32, metres, become the check sample. int8_model: of the same network, with its facts
-        in manifest.int8; without it the manifest's entry is left out.
+        model: the bytes of the ONNX file; their checksum is written into the manifest. image (H, W, 3)
+        uint8 and depth (H, W) float32, meters, become the check sample. int8_model: the same network in 8
+        bits, with its metadata in manifest.int8; without it the manifest gets no such entry. Raises
+        Clip2DepthError when the folder cannot be written.
         """
         folder = Path(folder)
         manifest = replace(manifest, model_sha256=hashlib.sha256(model).hexdigest())
         if int8_model is None:
             manifest = replace(manifest, int8=None)
         elif manifest.int8 is None:
-            raise ValueError("an int8 model needs its facts in manifest.int8")
+            raise ValueError("an int8 model needs its metadata in manifest.int8")
         else:
             digest = hashlib.sha256(int8_model).hexdigest()
             manifest = replace(manifest, int8=replace(manifest.int8, sha256=digest))
@@ -208,17 +210,17 @@ class Bundle:
                     stack.callback(partials[-1].discard)
                     partials[-1].write(content)
                     partials[-1].sync()
-                # A full disk cannot fail any more; the old bundle is whole up to here. Between the first and
-                # the last renaming it is not, so nothing waits for the disk there; the last one does for all.
+                # All data is on the disk now, and the old bundle is still intact. Between the first and the
+                # last renaming the files are mixed, so only the last renaming waits for the disk.
                 for partial in partials:
                     partial.put_in_place(sync=partial is partials[-1])
             except OSError as error:
                 raise Clip2DepthError(
-                    f"Bundle {folder} cannot be written: {error.strerror or error}; an older one there is "
-                    "as it was."
+                    f"Bundle {folder} cannot be written: {error.strerror or error}; an older bundle there "
+                    "is unchanged."
                 ) from error
         if int8_model is None:
-            with contextlib.suppress(OSError):  # of the bundle before; the manifest no longer names it
+            with contextlib.suppress(OSError):  # of the previous bundle; the manifest no longer names it
                 (folder / INT8).unlink(missing_ok=True)
         bundle = cls(folder)
         bundle.check()
@@ -235,22 +237,22 @@ class Bundle:
                 raise Clip2DepthError(f"Bundle {self.path}: {error}") from error
         try:
             with _regular(self.path) as file, zipfile.ZipFile(file) as archive:
-                # A zip of the folder and a zip of its content are equally natural.
+                # The zip may contain the folder, or the content of the folder.
                 names = [n for n in archive.namelist() if n == name or n.endswith(f"/{name}")]
                 if not names:
-                    # A cut zip may read as check.npz, which is a zip inside it.
-                    raise Clip2DepthError(f"{name} is missing, or the zip was cut off.")
+                    # The end of a truncated zip can be the end of check.npz, which is a zip itself.
+                    raise Clip2DepthError(f"{name} is missing, or the zip is truncated.")
                 return _unpack(archive, min(names, key=len), limit)
         except Clip2DepthError as error:
             raise Clip2DepthError(f"Bundle {self.path}: {error}") from error
-        except Exception as error:  # zipfile, zlib, lzma and bz2 have each their own
+        except Exception as error:  # zipfile, zlib, lzma and bz2 raise different exceptions
             raise Clip2DepthError(
                 f"Bundle {self.path}: the zip is damaged ({reason_of(error)}); copy it again."
             ) from error
 
 
 def _regular(path: Path) -> BinaryIO:
-    """The opened file; a device or a pipe is refused."""
+    """The opened file. Raises Clip2DepthError for a device or a pipe."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     file = open(descriptor, "rb")  # noqa: SIM115 - the caller closes it
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
@@ -260,23 +262,23 @@ def _regular(path: Path) -> BinaryIO:
 
 
 def _unpack(archive: zipfile.ZipFile, name: str, limit: int) -> bytes:
-    """An entry of at most `limit` bytes, whatever the zip says about its size."""
+    """An entry of at most `limit` bytes, whatever size the zip claims."""
     declared = archive.getinfo(name).file_size
     if declared > limit:
         raise Clip2DepthError(
-            f"{name} is said to unpack to {declared} bytes; a bundle's has {limit} at most."
+            f"{name} claims to have {declared} bytes unpacked; at most {limit} are allowed."
         )
     with archive.open(name) as entry:
         content = entry.read(declared + 1)
     if len(content) != declared:
-        raise Clip2DepthError(f"{name} does not unpack to the {declared} bytes that the zip says.")
+        raise Clip2DepthError(f"{name} does not have the {declared} bytes unpacked that the zip claims.")
     return content
 
 
 def _array(archive: zipfile.ZipFile, name: str, limit: int) -> np.ndarray:
-    """An array of an .npz, its size judged by its header. No pickles."""
+    """An array of an .npz file. Its size is checked by its header before it is read. No pickles."""
     if f"{name}.npy" not in archive.namelist():
-        raise Clip2DepthError(f"{CHECK} holds no '{name}'.")
+        raise Clip2DepthError(f"'{name}' is missing.")
     content = io.BytesIO(_unpack(archive, f"{name}.npy", limit))
     version = np.lib.format.read_magic(content)
     read_header = (
@@ -284,7 +286,7 @@ def _array(archive: zipfile.ZipFile, name: str, limit: int) -> np.ndarray:
     )
     shape, _, kind = read_header(content)
     if math.prod(shape) * kind.itemsize > limit:
-        raise Clip2DepthError(f"{CHECK}: '{name}' is said to be a {kind} array of shape {shape}.")
+        raise Clip2DepthError(f"'{name}' claims to be a {kind} array of shape {shape}.")
     content.seek(0)
     return np.lib.format.read_array(content, allow_pickle=False)
 

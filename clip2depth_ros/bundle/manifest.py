@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a bundle says about itself: manifest.json."""
+"""The metadata of a bundle: manifest.json."""
 
 from __future__ import annotations
 
@@ -13,33 +13,33 @@ from clip2depth_ros.files.bounded import reason_of
 
 FORMAT_VERSION = 1
 
-# Pixels a side of a network's input. Nothing that runs beside a robot takes more.
+# Largest width and height of a network's input, pixels. Networks that run on robots have smaller inputs.
 MAX_INPUT = 2048
 
-# Of metres, pixels and pixel values; all are far below it in float32 too.
+# Largest number of meters, pixels and pixel values; float32 represents it too.
 MAX_NUMBER = 1e9
 
-# Of int8's self-check: an engine that computes wrongly is off by tens of percent.
+# Largest tolerance of the self-check of int8; an engine that computes wrongly is off by tens of percent.
 MAX_INT8_TOLERANCE = 0.15
 
 DEPTH_KINDS = ("metric", "scale_free", "affine_inverse")
-"""What a model's output may be; see Manifest.depth_kind."""
+"""The kinds of a model's output; see Manifest.depth_kind."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Quantized:
-    """The facts of model_int8.onnx, the same network in 8 bits. Raises Clip2DepthError for an impossible
-    one."""
+    """The metadata of model_int8.onnx, the same network in 8 bits. Raises Clip2DepthError for an invalid
+    value."""
 
     sha256: str = ""
     """SHA-256 of model_int8.onnx, hexadecimal; filled by Bundle.write."""
     tolerance: float
-    """How far its depth on the check sample may be from the stored one, relative, 99th percentile."""
+    """Largest difference of its depth from the check sample's, relative, 99th percentile."""
     deviation: dict[str, float]
-    """Mean of |depth - model.onnx's depth| / model.onnx's depth, by kind of scene, on images that neither
-    calibrated it nor chose which layers compute in float32."""
+    """Mean of |depth - model.onnx's depth| / model.onnx's depth, by kind of scene, on images that were used
+    neither for its calibration nor for the choice of its float32 layers."""
     created_with: str = ""
-    """Program, versions and calibration that made it."""
+    """Program, versions and calibration that it was made with."""
 
     def __post_init__(self) -> None:
         for name in ("sha256", "created_with"):
@@ -61,47 +61,47 @@ class Quantized:
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """The facts of a bundle. Raises Clip2DepthError for a missing, unknown or impossible one."""
+    """The metadata of a bundle. Raises Clip2DepthError for a missing, unknown or invalid entry."""
 
     name: str
-    """What people call the bundle; the name of its folder too."""
+    """Name of the bundle and of its folder."""
     backbone: str
     """open_clip's name of the image and text towers."""
     pretrained: str
-    """open_clip's tag of the towers' weights, or where they come from."""
+    """open_clip's tag of the towers' weights, or their origin."""
     input_height: int
     """Network input, pixels."""
     input_width: int
     """Network input, pixels."""
     mean: tuple[float, float, float]
-    """RGB, 0..1; applied inside the model, here for the record."""
+    """RGB, 0..1; applied inside the model, listed here for information."""
     std: tuple[float, float, float]
-    """RGB, 0..1; applied inside the model, here for the record."""
+    """RGB, 0..1; applied inside the model, listed here for information."""
     canonical_focal_px: float | None
-    """Focal length fx of the network's input image for which the model's metres are right, pixels; None when
-    the model's depth is to be taken as it is."""
+    """Focal length fx, pixels, of the network's input image for which the model's depth is in meters; None
+    when the depth is used unchanged."""
     depth_min: float
-    """Metres at the canonical focal length; nearer output is no measurement."""
+    """Meters at the canonical focal length; nearer output is invalid."""
     depth_max: float
-    """Metres at the canonical focal length; farther output is no measurement."""
+    """Meters at the canonical focal length; farther output is invalid."""
     trained_on: str
-    """What the model has seen, in words."""
+    """The training data, as text."""
     errors: dict[str, Any] = field(default_factory=dict)
     """Measured errors, by data set."""
     licence: str
-    """SPDX identifier, or words, for the weights."""
+    """License of the weights: SPDX identifier or text."""
     model_sha256: str = ""
     """SHA-256 of model.onnx, hexadecimal; filled by Bundle.write."""
     created_with: str = ""
     """Program and versions that wrote the bundle."""
     depth_kind: str = "metric"
-    """What the output is. metric: depth, metres. scale_free: depth, right up to one factor. affine_inverse: a
-    disparity d, larger is nearer, with 1 / metres = factor * d + shift, both unknown; depth_min and depth_max
-    then hold for the metres that come of it."""
+    """The kind of output. metric: depth, meters. scale_free: depth up to an unknown factor. affine_inverse: a
+    disparity d, larger is nearer, with 1 / meters = factor * d + shift, both unknown; depth_min and depth_max
+    then apply to the resulting meters."""
     int8: Quantized | None = None
-    """Of model_int8.onnx; None where the bundle has none."""
+    """Metadata of model_int8.onnx; None when the bundle has none."""
     format_version: int = FORMAT_VERSION
-    """Of this layout; a reader refuses what it does not know."""
+    """Version of this layout; a reader rejects unknown versions."""
 
     def __post_init__(self) -> None:
         if self.format_version != FORMAT_VERSION:
@@ -162,14 +162,14 @@ class Manifest:
 
     @classmethod
     def from_json(cls, text: str) -> Manifest:
-        """Read manifest.json's text. Raises Clip2DepthError; which file it was, the caller knows."""
+        """Read the text of manifest.json. Raises Clip2DepthError; the caller adds the name of the file."""
         try:
             content = json.loads(text)
-        except Exception as error:  # syntax, nesting, numbers of more digits than Python reads
+        except Exception as error:  # syntax, nesting, numbers with more digits than Python reads
             raise Clip2DepthError(f"not valid JSON: {reason_of(error)}.") from None
         if not isinstance(content, dict):
             raise Clip2DepthError("not a JSON object.")
-        # The version decides what everything else means, so it is looked at before the names are.
+        # The version is checked first, because the meaning of the other entries depends on it.
         if content.get("format_version") != FORMAT_VERSION:
             raise Clip2DepthError(
                 f"bundle format version {_shown(content.get('format_version'))} is not known, this program "
@@ -186,7 +186,7 @@ class Manifest:
     def to_json(self) -> str:
         """The text of manifest.json."""
         content = {"format_version": self.format_version} | asdict(self)
-        if self.int8 is None:  # programs from before there was int8 read such a bundle too
+        if self.int8 is None:  # older programs, which do not know int8, can then read the bundle
             del content["int8"]
         return json.dumps(content, indent=2, allow_nan=False) + "\n"
 
@@ -203,7 +203,7 @@ def _quantized(content: Any) -> Quantized:
 
 
 def _number(name: str, value: Any) -> float:
-    # Comparisons with NaN are false, and those with an integer of any length are exact.
+    # Comparisons with NaN are false, and comparisons with integers of any length are exact.
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) <= MAX_NUMBER:
         raise Clip2DepthError(f"{name} must be a finite number, it is {_shown(value)}.")
     return float(value)
@@ -218,5 +218,5 @@ def _sequence(name: str, value: Any) -> tuple:
 def _shown(value: Any) -> str:
     try:
         return printable(repr(value))
-    except (ValueError, RecursionError):  # an integer of more digits than Python writes, and nesting
+    except (ValueError, RecursionError):  # an integer with more digits than Python writes, or nesting
         return f"a {type(value).__name__} that cannot be written"

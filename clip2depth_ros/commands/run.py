@@ -86,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
                 "name": engine.name,
                 "device": engine.device,
                 "precision": engine.precision,
-                "choice": list(engine.choice),
+                "choice": [str(attempt) for attempt in engine.attempts],
             },
             "stabilized": pipeline.stabilizer_settings is not None,
             "stopped": reason,

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Engines: each runs a bundle on one kind of device. One file per engine, all behind engines.base.Engine."""
+"""Engines, which run a bundle on a device: one file for each, with the interface of engines.base.Engine."""
 
+from clip2depth_ros.engines.attempts import Attempt, Outcome
 from clip2depth_ros.engines.base import (
     FLOATS,
     PRECISIONS,
@@ -9,15 +10,18 @@ from clip2depth_ros.engines.base import (
     EngineUnavailable,
     self_check,
 )
-from clip2depth_ros.engines.selection import ENGINE_NAMES, open_engine
+from clip2depth_ros.engines.registry import ENGINE_NAMES
+from clip2depth_ros.engines.selection import open_engine
 
 __all__ = [
     "ENGINE_NAMES",
     "FLOATS",
     "PRECISIONS",
     "TOLERANCES",
+    "Attempt",
     "Engine",
     "EngineUnavailable",
+    "Outcome",
     "open_engine",
     "self_check",
 ]

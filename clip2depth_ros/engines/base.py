@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every engine can do, and the check that it does it right."""
+"""The interface of all engines, and the check that an engine computes the right depth."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from clip2depth_ros.bundle import Bundle, Manifest
-from clip2depth_ros.camera import Letterbox
+from clip2depth_ros.engines.attempts import Attempt
 from clip2depth_ros.errors import Clip2DepthError
 
 log = logging.getLogger(__name__)
@@ -18,76 +18,72 @@ log = logging.getLogger(__name__)
 FLOATS = ("fp16", "bf16", "fp32")
 PRECISIONS = ("fp16", "bf16", "int8", "fp32")
 
-# How far an engine may be from the bundle's check sample, by its precision: relative, at the 99th percentile
-# of the pixels. On the bundle that ships, computed on a CPU, fp32 differs by 0.0001 %, fp16 by 0.06 % and
-# bf16 by 0.6 %. Deeper networks round more often and GPUs in another order, so there is room for several
-# times that; an engine that computes wrongly is off by tens of percent. int8's tolerance is the bundle's own,
-# for what 8 bits do differs from network to network; it is measured when they are made.
+# Largest difference allowed from the bundle's check sample, by precision: relative, 99th percentile of the
+# pixels. For the bundle in this package, computed on a CPU, fp32 differs by 0.0001 %, fp16 by 0.06 % and
+# bf16 by 0.6 %. Deeper networks round more often, and GPUs round in another order, so several times that is
+# allowed; an engine that computes wrongly is off by tens of percent. The tolerance of int8 is part of the
+# bundle, because the effect of 8 bits depends on the network; the export measures it.
 TOLERANCES = {"fp32": 0.01, "fp16": 0.02, "bf16": 0.05}
 
-# How often the check sample is run, with another image before each: an engine that keeps something of the
-# frame before, or whose scale jumps from frame to frame, can be right once.
+# How often the check sample is run, each time after another image: an engine that keeps state from the
+# previous frame, or whose scale jumps between frames, can be right once.
 CHECK_RUNS = 3
 
-
-# Of a bundle whose output is a disparity: smaller ones than this part of their median are compared with that.
+# For a bundle whose output is a disparity: the relative difference of a disparity below this fraction of the
+# median is computed relative to this fraction of the median.
 LEAST_DISPARITY = 0.1
 
 
 class EngineUnavailable(Clip2DepthError):
-    """This engine, or this precision of it, does not run here; another one may."""
+    """This engine, or this precision of it, does not run here; another engine may."""
 
 
 class Engine(ABC):
     """A bundle, opened on a device.
 
-    name: the engine's; device: what it runs on, in words; precision: of its arithmetic, one of PRECISIONS;
-    manifest: of the bundle it runs; choice: how it came to be chosen, a sentence per step; difference: of its
-    depth on the bundle's check sample, as self_check measures it, None before that; cached: the file of a
-    cache that it was opened from, None where it was compiled now or compiling it anew would be in vain.
+    name: of the engine; device: what it runs on, as text; precision: of its arithmetic, one of PRECISIONS;
+    manifest: of the bundle that it runs; attempts: what the selection tried before it chose this engine, and
+    this engine last; difference: of its depth on the bundle's check sample, as self_check measures it, None
+    before the check; cached: the cache file that the engine was loaded from, None if it was compiled now or
+    if compiling it again cannot help.
+
+    prepared: (width, height) of the images that `infer` takes besides those of the network's input size; None
+    when it takes no others. network_input: (H, W, 3) uint8, what the network saw of the last image of the
+    prepared size; the array belongs to the engine and is valid until its next call. None while no size is
+    prepared.
     """
 
     name: str
     device: str
     precision: str
     manifest: Manifest
-    choice: tuple[str, ...] = ()
+    attempts: tuple[Attempt, ...] = ()
     difference: float | None = None
     cached: Path | None = None
+    prepared: tuple[int, int] | None = None
+    network_input: np.ndarray | None = None
 
     @abstractmethod
     def infer(self, image: np.ndarray) -> np.ndarray:
-        """Depth of one image of the network's input size.
+        """Depth of one image.
 
-        image: (H, W, 3) uint8 RGB, C-contiguous. Returns (H, W) float32, metres at the canonical focal
-        length; the array belongs to the engine and holds until its next call.
+        image: (H, W, 3) uint8 RGB of the network's input size, C-contiguous; or (height, width, 3) uint8 RGB
+        of the size `prepared`. Returns (H, W) float32, meters at the canonical focal length, at the network's
+        input size; the array belongs to the engine and is valid until its next call. Raises Clip2DepthError
+        for any other image.
         """
 
-    def fits(self, letterbox: Letterbox) -> bool:
-        """Whether `infer_image` takes images that this letterbox is for; what that needs is then ready.
+    def prepare(self, size: tuple[int, int]) -> None:  # noqa: B027 - an engine on the CPU has nothing to do
+        """Get ready for images of this (width, height), which `infer` then resizes on the device.
 
-        False for an engine that wants its images fitted, as those on the CPU do.
+        Afterwards `prepared` is this size if the engine can do it. It is None if the engine cannot: then
+        `infer` needs images that were resized to the network's input before, as engines on the CPU always do.
+        Preparing the same size again costs nothing. A size that was prepared before is forgotten.
         """
-        return False
-
-    def infer_image(self, image: np.ndarray, fitted: np.ndarray) -> np.ndarray:
-        """Depth as `infer` gives it, of an image for the letterbox that `fits` took last.
-
-        image: (height, width, 3) uint8 RGB of the letterbox's size. fitted: (H, W, 3) uint8, filled with what
-        the network saw.
-        """
-        raise Clip2DepthError(f"The {self.name} engine takes fitted images only.")
-
-    def device_times(self, repeats: int) -> np.ndarray:
-        """Seconds that the device takes for the network alone, once per repeat, on the last image inferred.
-
-        Measured by CUDA events, without the copies to and from the device; empty for an engine on the CPU.
-        """
-        return np.empty(0)
 
     @abstractmethod
     def close(self) -> None:
-        """Give the device's memory back. Closing twice is allowed; using a closed engine is an error."""
+        """Free the device's memory. Closing twice is allowed; using a closed engine is an error."""
 
     def __enter__(self) -> Engine:
         return self
@@ -97,23 +93,23 @@ class Engine(ABC):
 
 
 def self_check(engine: Engine, bundle: Bundle, tolerance: float | None = None) -> float:
-    """Compare the engine's output with the bundle's check sample, several times, another image in between.
+    """Compare the engine's output with the bundle's check sample, several times, other images in between.
 
-    tolerance: None = TOLERANCES of the engine's precision, the manifest's for int8. Returns the worst run's
-    99th percentile of the relative difference. Raises EngineUnavailable, with that figure, when it is beyond
-    the tolerance.
+    tolerance: None = TOLERANCES of the engine's precision, or the manifest's tolerance for int8. Returns the
+    99th percentile of the relative difference, of the worst run. Raises EngineUnavailable, with that number,
+    when it exceeds the tolerance; Clip2DepthError when the check sample is unusable.
     """
     image, expected = bundle.check()
     if tolerance is None:
         int8 = bundle.manifest.int8
         tolerance = int8.tolerance if engine.precision == "int8" and int8 else TOLERANCES[engine.precision]
-    what = f"Engine {engine.name} ({engine.device}, {engine.precision}) is refused for bundle {bundle.path}"
+    what = f"Engine {engine.name} ({engine.device}, {engine.precision}) is rejected for bundle {bundle.path}"
     known = np.isfinite(expected) & (expected > 0)
     if not known.any():
         raise Clip2DepthError(
-            f"Bundle {bundle.path}: its check sample holds no known depth; export it again."
+            f"Bundle {bundle.path}: its check sample contains no known depth; export it again."
         )
-    # A disparity comes down to zero, where no part of itself is a measure.
+    # A disparity can be zero, so a difference relative to the disparity itself would be infinite.
     floor = (
         LEAST_DISPARITY * np.median(expected[known])
         if bundle.manifest.depth_kind == "affine_inverse"
@@ -139,22 +135,22 @@ def self_check(engine: Engine, bundle: Bundle, tolerance: float | None = None) -
     return difference
 
 
-def infers_alike(engine: Engine, letterbox: Letterbox) -> bool:
-    """Whether `infer_image`, just made ready for this letterbox, gives the depth that `infer` gives.
+def infers_alike(engine: Engine) -> bool:
+    """Whether the engine gives the same depth for an image of the prepared size as for the resized image.
 
-    The self-check goes by `infer` alone; this carries its verdict over. By noise, for that is like nothing
-    that either has seen. A warning is logged where it does not.
+    The self-check runs with images of the network's input size only; this comparison makes its result valid
+    for images of the prepared size too. It uses noise, because no image that the engine saw before resembles
+    it. A warning is logged when the depths differ.
     """
-    width, height = letterbox.size
+    width, height = engine.prepared
     noise = np.random.default_rng(1).integers(0, 256, (height, width, 3), np.uint8)
-    fitted = np.empty((engine.manifest.input_height, engine.manifest.input_width, 3), np.uint8)
-    depth = engine.infer_image(noise, fitted).copy()
-    expected = engine.infer(fitted)
+    depth = engine.infer(noise).copy()
+    expected = engine.infer(engine.network_input.copy())
     close = np.isclose(depth, expected, rtol=TOLERANCES[engine.precision], atol=0, equal_nan=True)
     alike = bool(close.mean() >= 0.99)
     if not alike:
         log.warning(
-            "Images are resized on the CPU: resized on the GPU, they get another depth from this engine."
+            "Images are resized on the CPU: this engine gives another depth for images resized on the GPU."
         )
     return alike
 
@@ -169,6 +165,6 @@ def check_image(image: np.ndarray, manifest: Manifest) -> None:
 
 
 def first_line(error: Exception) -> str:
-    """What an exception of another library says, in one clause."""
+    """The message of another library's exception, as one clause without a full stop."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[0].rstrip(".") if lines else type(error).__name__

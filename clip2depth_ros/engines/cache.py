@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where built engines of TensorRT and TensorRT RTX are kept, each built by one process."""
+"""The cache of built engines of TensorRT and TensorRT RTX. Only one process builds an engine at a time."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import logging
-import os
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -17,8 +16,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from clip2depth_ros.engines.base import EngineUnavailable, first_line
-from clip2depth_ros.engines.checksummed import BrokenFile, read_facts, read_sealed, write_sealed
+from clip2depth_ros.engines.checksummed import BrokenFile, read_checksummed, read_facts, write_checksummed
 from clip2depth_ros.errors import Clip2DepthError
+from clip2depth_ros.system.paths import user_folder
 
 log = logging.getLogger(__name__)
 
@@ -29,27 +29,27 @@ RTX = "tensorrt_rtx"
 _NAMES = {"tensorrt": "TensorRT", RTX: "TensorRT RTX"}
 _SUFFIX = ".engine"
 _KERNELS = ".kernels"
-_WAITING = 5.0  # seconds between two lines of a process that waits for another's build
+_WAITING_PERIOD = 5.0  # seconds between two lines of progress while another process builds
 
 
 class BuildCancelled(Clip2DepthError):
-    """Raised by a `progress` function to stop a build, and then by whoever asked for the engine."""
+    """Raised by a `progress` function to stop a build; the function that opens the engine raises it again."""
 
 
 @dataclass(frozen=True)
 class EngineKey:
-    """Everything an engine depends on: it serves another model, TensorRT or GPU wrongly or not at all."""
+    """Everything that an engine depends on. For another model, TensorRT or GPU it is wrong or unusable."""
 
     bundle: str
-    """The bundle's name, for people."""
+    """The bundle's name, for display."""
     model_sha256: str
-    """Of model.onnx."""
+    """SHA-256 of model.onnx."""
     tensorrt: str
     """Full version of the library."""
     gpu: str
-    """Name of the GPU; "" for TensorRT RTX, whose engines serve every GPU of a compute capability."""
+    """Name of the GPU; "" for TensorRT RTX, whose engines run on every GPU of a compute capability."""
     compute_capability: str
-    """Such as "8.7"; of TensorRT RTX one or more, "8.6,8.9"."""
+    """Such as "8.7"; for TensorRT RTX one or more, such as "8.6,8.9"."""
     precision: str
     input_shape: tuple[int, ...]
     library: str = "tensorrt"
@@ -65,15 +65,15 @@ class EngineKey:
 
     @property
     def machine(self) -> str:
-        """What the engine was built by and for, in words."""
+        """The library that built the engine and the device that it was built for, as text."""
         built_by = f"{_NAMES.get(self.library, self.library)} {self.tensorrt}"
         if self.gpu:
             return f"{built_by} on {self.gpu} ({self.compute_capability})"
         return f"{built_by} for compute capability {self.compute_capability.replace(',', ', ')}"
 
     def serves(self, wanted: EngineKey) -> bool:
-        """Whether an engine of this key runs where `wanted` is asked for: one of TensorRT RTX for several
-        compute capabilities serves each of them."""
+        """Whether an engine with this key can be used for `wanted`: a TensorRT RTX engine for several compute
+        capabilities runs on each of them."""
         if self.library != RTX:
             return self == wanted
         mine, theirs = (set(key.compute_capability.split(",")) for key in (self, wanted))
@@ -81,18 +81,18 @@ class EngineKey:
 
     @classmethod
     def from_facts(cls, facts: dict) -> EngineKey:
-        """Raises BrokenFile when the facts are not a key's."""
+        """Raises BrokenFile when the facts are not those of an engine."""
         try:
             key = cls(**facts["key"])
             shape = tuple(int(size) for size in key.input_shape)
             return cls(**(asdict(key) | {"input_shape": shape}))
         except (KeyError, TypeError, ValueError):
-            raise BrokenFile("holds no engine of this program's") from None
+            raise BrokenFile("does not contain an engine of this program") from None
 
 
 @dataclass(frozen=True)
 class CachedEngine:
-    """One file of the cache, as found: its key, or the problem with it."""
+    """One file of the cache, as found: its key, or the problem with the file."""
 
     path: Path
     size: int
@@ -104,23 +104,18 @@ class CachedEngine:
     problem: str | None = None
 
 
-def default_cache() -> Path:
-    """Where built engines are kept: under $XDG_CACHE_HOME or ~/.cache."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "clip2depth" / "tensorrt"
-
-
 def list_cached(cache_dir: str | Path | None = None) -> list[CachedEngine]:
-    """All engines of the cache, sorted by file, each read whole and verified."""
-    return [_inspect(path) for path in sorted(_folder(cache_dir).glob(f"*{_SUFFIX}"))]
+    """All engines of the cache, sorted by file name; each file is read completely and verified."""
+    return [_inspect(path) for path in sorted(engine_folder(cache_dir).glob(f"*{_SUFFIX}"))]
 
 
 def clear_cached(cache_dir: str | Path | None = None, *, bundle: str | None = None) -> list[Path]:
-    """Remove engines, and with them kernels, timing caches, locks and what a killed process left unfinished.
+    """Remove engines, their kernels, timing caches, lock files and unfinished files of killed processes.
 
-    bundle: of this bundle only; timing caches stay then, and so do files that cannot be read. Returns what
-    was removed. Raises Clip2DepthError when a file cannot be removed.
+    bundle: remove the engines and kernels of this bundle only; timing caches and unreadable files stay then.
+    Returns the removed files. Raises Clip2DepthError when a file cannot be removed.
     """
-    folder = _folder(cache_dir)
+    folder = engine_folder(cache_dir)
     if bundle is None:
         patterns = (f"*{_SUFFIX}", f"*{_KERNELS}", "*.timing", "*.lock", ".*.part")
         doomed = sorted({path for pattern in patterns for path in folder.glob(pattern)})
@@ -141,67 +136,72 @@ def cached_engine(
     load: Callable[[bytes], Opened],
     *,
     cache_dir: str | Path | None = None,
-    anew: bool = False,
+    rebuild: bool = False,
     progress: Progress,
 ) -> tuple[Opened, Path | None]:
-    """The engine of this key: from the cache, or built by exactly one process and kept there.
+    """The engine for this key: from the cache, or built by exactly one process and written to the cache.
 
-    build: makes the serialised engine; it is given the timing cache of earlier builds, or None, and returns
-    the engine and the timing cache to keep, or None. load: opens a serialised engine; what it refuses with
-    EngineUnavailable is built once more when it came from the cache. anew: the kept one computed wrongly:
-    build it, and replace that. progress: called with a line at a time while another process builds.
+    build: makes the serialized engine; its argument is the timing cache of earlier builds, or None; it
+    returns the engine and the new timing cache, or None. load: opens a serialized engine; if it raises
+    EngineUnavailable for a cached one, the engine is built again. rebuild: the cached engine computed
+    wrongly; build it again and replace the file. progress: called with one line at a time while another
+    process builds.
 
-    Returns what load made, and the file that it came from; None for the file when it was built now, or was
-    built anew before, so that building it anew would be in vain.
+    Returns the result of load, and the cache file that the engine came from. The file is None when the engine
+    was built now, or was already rebuilt before, so that building it again cannot help.
 
-    What is truncated, damaged, foreign or stale is never loaded but built again, with one line in the log
-    that says why. Where the folder cannot be written the engine is built for this run only. Raises what build
-    raises.
+    A file that is truncated, damaged, of another program or stale is never loaded; the engine is built again,
+    and the log tells why. If the folder cannot be written, the engine is built for this run only. Raises what
+    build raises.
     """
-    path = _folder(cache_dir) / key.file_name
+    path = engine_folder(cache_dir) / key.file_name
     problem = "the cached engine computes wrongly; building it again"
-    if not anew:
-        kept, problem = _load_kept(path, key, load)
-        if kept is not None:
-            return kept
+    if not rebuild:
+        found, problem = _load_cached(path, key, load)
+        if found is not None:
+            return found
     try:
         with _lock(path, progress):
-            if not anew:
+            if not rebuild:
                 # another process may have built it while this one waited
-                kept, problem = _load_kept(path, key, load)
-                if kept is not None:
-                    return kept
-            return _build_and_keep(path, key, build, load, problem, anew), None
+                found, problem = _load_cached(path, key, load)
+                if found is not None:
+                    return found
+            return _build_and_keep(path, key, build, load, problem, rebuild), None
     except _NoFolder as error:
         log.warning(
-            "No cache for TensorRT engines at %s (%s): this one is built for this run.", path.parent, error
+            "No cache for TensorRT engines at %s (%s); this engine is built for this run only.",
+            path.parent,
+            error,
         )
         return load(build(None)[0]), None
 
 
 def read_kernels(key: EngineKey, machine: str, cache_dir: str | Path | None = None) -> bytes | None:
-    """The kernels that TensorRT RTX compiled for an engine while it ran, or None.
+    """The kernels that TensorRT RTX compiled for an engine at run time, or None.
 
-    machine: GPU and driver, in words; those of another machine are not read, nor what is damaged.
+    machine: GPU and driver, as text. Kernels of another machine and damaged files are not used.
     """
-    path = _kernels_of(_folder(cache_dir) / key.file_name)
+    path = _kernels_of(engine_folder(cache_dir) / key.file_name)
     try:
-        facts, kernels = read_sealed(path)
+        facts, kernels = read_checksummed(path)
     except FileNotFoundError:
         return None
     except (BrokenFile, OSError) as error:
-        log.warning("The kernels %s %s; they are compiled again.", path, error)
+        log.warning("The kernels file %s %s; the kernels are compiled again.", path, error)
         return None
     return kernels if facts == _kernel_facts(key, machine) else None
 
 
 def write_kernels(key: EngineKey, machine: str, kernels: bytes, cache_dir: str | Path | None = None) -> None:
-    """Keep the kernels beside the engine; where that cannot be done, a line in the log says so."""
-    path = _kernels_of(_folder(cache_dir) / key.file_name)
+    """Write the kernels next to the engine; a failure is logged."""
+    path = _kernels_of(engine_folder(cache_dir) / key.file_name)
     try:
-        write_sealed(path, _kernel_facts(key, machine), kernels)
+        write_checksummed(path, _kernel_facts(key, machine), kernels)
     except OSError as error:
-        log.warning("%s cannot be kept (%s): the next start compiles again.", path, error.strerror)
+        log.warning(
+            "%s cannot be written (%s); the next start compiles the kernels again.", path, error.strerror
+        )
 
 
 def _kernels_of(path: Path) -> Path:
@@ -216,7 +216,7 @@ class _NoFolder(Exception):
     """The cache folder cannot be written."""
 
 
-def _build_and_keep(path: Path, key: EngineKey, build, load, problem: str, anew: bool):
+def _build_and_keep(path: Path, key: EngineKey, build, load, problem: str, rebuild: bool):
     log.log(logging.WARNING if path.exists() else logging.INFO, "%s: %s", path.name, problem)
     timing_path = path.parent / f"{_timing_name(key)}.timing"
     begin = time.monotonic()
@@ -227,25 +227,27 @@ def _build_and_keep(path: Path, key: EngineKey, build, load, problem: str, anew:
         "key": asdict(key),
         "built": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "build_seconds": round(seconds, 1),
-        "anew": anew,
+        "anew": rebuild,
     }
     try:
-        write_sealed(path, facts, plan)
+        write_checksummed(path, facts, plan)
         if timing is not None:
-            write_sealed(timing_path, {"tensorrt": key.tensorrt, "gpu": key.gpu}, timing)
+            write_checksummed(timing_path, {"tensorrt": key.tensorrt, "gpu": key.gpu}, timing)
     except OSError as error:
-        log.warning("%s cannot be kept (%s): it will be built again at the next start.", path, error.strerror)
+        log.warning(
+            "%s cannot be written (%s); the engine is built again at the next start.", path, error.strerror
+        )
     return engine
 
 
-def _load_kept(path: Path, key: EngineKey, load):
-    """(what load made, the file or None: as `cached_engine` returns) and ""; or None and why it is built."""
+def _load_cached(path: Path, key: EngineKey, load):
+    """What `cached_engine` returns and ""; or None and the reason why the engine must be built."""
     try:
-        facts, plan = read_sealed(path)
+        facts, plan = read_checksummed(path)
         found = EngineKey.from_facts(facts)
         if found != key:
             raise BrokenFile(
-                f"is stale: it was built by {found.machine}, wanted is {key.machine}, {key.precision}"
+                f"is stale: it was built by {found.machine}, but {key.machine}, {key.precision} is needed"
             )
         return (load(plan), None if facts.get("anew") else path), ""
     except FileNotFoundError:
@@ -260,14 +262,14 @@ def _load_kept(path: Path, key: EngineKey, load):
         if not (other := _key_of(sibling)) or not other.serves(key):
             continue
         try:
-            return (load(read_sealed(sibling)[1]), sibling), ""
+            return (load(read_checksummed(sibling)[1]), sibling), ""
         except (BrokenFile, EngineUnavailable, OSError) as error:
-            log.warning("The engine %s is passed over (%s).", sibling, error)
+            log.warning("The engine %s is skipped (%s).", sibling, error)
     return None, problem
 
 
 def _key_of(path: Path) -> EngineKey | None:
-    """What the file says of itself, unverified; None where that cannot be read."""
+    """The key in the file, not verified; None when it cannot be read."""
     try:
         return EngineKey.from_facts(read_facts(path))
     except (BrokenFile, OSError):
@@ -293,23 +295,23 @@ def _why_missing(path: Path, key: EngineKey) -> str:
 
 @contextmanager
 def _lock(path: Path, progress: Progress) -> Iterator[None]:
-    """Hold the lock of one engine file; the system frees it when its holder dies. Raises _NoFolder."""
+    """Hold the lock of one engine file; the system frees it when the process ends. Raises _NoFolder."""
     try:
         import filelock
     except ImportError as error:
         raise EngineUnavailable(f"needs the filelock package: pip install filelock ({error})") from None
     lock = filelock.FileLock(f"{path}.lock")
-    said = None
+    last_line = None
     while True:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            lock.acquire(timeout=0 if said is None else 0.2)
+            lock.acquire(timeout=0 if last_line is None else 0.2)
             break
         except filelock.Timeout:
             now = time.monotonic()
-            if said is None or now - said >= _WAITING:
+            if last_line is None or now - last_line >= _WAITING_PERIOD:
                 progress("another process builds this engine; waiting")
-                said = now
+                last_line = now
         except OSError as error:
             raise _NoFolder(first_line(error)) from None
     try:
@@ -320,11 +322,11 @@ def _lock(path: Path, progress: Progress) -> Iterator[None]:
 
 def _read_timing(path: Path) -> bytes | None:
     try:
-        return read_sealed(path)[1]
+        return read_checksummed(path)[1]
     except FileNotFoundError:
         return None
     except (BrokenFile, OSError) as error:
-        log.warning("The timing cache %s %s; it is made anew.", path, error)
+        log.warning("The timing cache %s %s; it is created again.", path, error)
         return None
 
 
@@ -339,7 +341,7 @@ def _inspect(path: Path) -> CachedEngine:
     except OSError as error:
         return CachedEngine(path, 0, problem=f"cannot be read: {error.strerror}")
     try:
-        facts, _ = read_sealed(path)
+        facts, _ = read_checksummed(path)
         key = EngineKey.from_facts(facts)
     except BrokenFile as error:
         return CachedEngine(path, size, problem=str(error))
@@ -348,5 +350,6 @@ def _inspect(path: Path) -> CachedEngine:
     return CachedEngine(path, size, key, facts.get("built"), facts.get("build_seconds"))
 
 
-def _folder(cache_dir: str | Path | None) -> Path:
-    return Path(cache_dir) if cache_dir else default_cache()
+def engine_folder(cache_dir: str | Path | None = None) -> Path:
+    """The folder of built engines: `cache_dir`, or the user's."""
+    return Path(cache_dir) if cache_dir else user_folder("cache", "tensorrt")

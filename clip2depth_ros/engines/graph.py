@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A bundle's ONNX graph, made plain: constants computed, and nothing left that a GPU engine's reader lacks.
+"""A bundle's ONNX graph as a plain graph: constants are computed, and GPU engines can read every operator.
 
-Needs the onnx package, and nothing else.
+Needs only the onnx package.
 """
 
 from __future__ import annotations
@@ -17,24 +17,25 @@ from clip2depth_ros.engines.base import EngineUnavailable, first_line
 if TYPE_CHECKING:
     import onnx
 
-# What may be computed ahead is the same each time; these would not be, or not by the reference's rules.
+# Operators that are not computed ahead: their result changes, or the reference computes it differently.
 _NOT_CONSTANT = {
     *("RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Bernoulli"),
-    "DequantizeLinear",  # of 8-bit weights: engines compute in 8 bits by it
+    "DequantizeLinear",  # of 8-bit weights: engines need it to compute in 8 bits
 }
 
 
 def plain_graph(model: bytes, *, layer_normalization: bool = True) -> onnx.ModelProto:
-    """The graph of a bundle's model.onnx, computing the same in simpler operators.
+    """The graph of a bundle's model.onnx, with the same result from simpler operators.
 
-    - what depends on constants and on static shapes only is computed here, once;
-    - the image is cast to float before anything else: TensorRT takes uint8 as the network's input and lets
-      nothing but a cast touch it;
-    - batch normalisation is a product and a sum, whose constants survive 16 bits where a variance may not;
-    - with layer_normalization False that operator is spelled out: TensorRT's parser knows it from 8.6 on.
+    - Values that depend only on constants and static shapes are computed here, once.
+    - The image is cast to float first: TensorRT accepts uint8 as the network's input, but only a cast may
+      read it.
+    - Batch normalization becomes a product and a sum; their constants fit in 16 bits, a variance may not.
+    - With layer_normalization=False that operator is replaced by simpler ones: TensorRT's parser knows it
+      from 8.6 on.
 
-    Normalising the image is part of the graph as the exporter wrote it, so every engine does it on its own
-    device. Raises EngineUnavailable when onnx is not installed or cannot read the model.
+    The exporter put the normalization of the image into the graph, so every engine does it on its device.
+    Raises EngineUnavailable when onnx is not installed or cannot read the model.
     """
     try:
         import onnx
@@ -43,19 +44,19 @@ def plain_graph(model: bytes, *, layer_normalization: bool = True) -> onnx.Model
     try:
         graph = onnx.load_from_string(model)
         onnx.checker.check_model(graph)
-    except Exception as error:  # protobuf and onnx have no common class for a file that is none
+    except Exception as error:  # protobuf and onnx have no common exception for an invalid file
         raise EngineUnavailable(f"model.onnx cannot be read ({first_line(error)})") from None
     _compute_constants(graph)
     _cast_image_first(graph)
-    _spell_out(graph, "BatchNormalization", _scale_and_shift)
+    _replace_operator(graph, "BatchNormalization", _scale_and_shift)
     if not layer_normalization:
-        _spell_out(graph, "LayerNormalization", _normalise_layer)
+        _replace_operator(graph, "LayerNormalization", _normalize_layer)
     return graph
 
 
 def fold_constants(model: onnx.ModelProto) -> None:
-    """Compute, in place, all that depends on constants and static shapes, again and again until nothing is
-    left: one more size that is known makes further ones known. Branches on a known condition are taken.
+    """Compute, in place, everything that depends only on constants and static shapes. It is repeated until
+    nothing changes, because each known size can make others known. An If with a known condition is replaced.
     """
     before = -1
     while len(model.graph.node) != before:
@@ -65,7 +66,7 @@ def fold_constants(model: onnx.ModelProto) -> None:
 
 
 def _take_branches(model: onnx.ModelProto) -> None:
-    """In place of an If whose condition is known stand the nodes of its branch."""
+    """Replace every If whose condition is known by the nodes of its branch."""
     from onnx import helper
 
     known = constants(model)
@@ -88,7 +89,7 @@ def _take_branches(model: onnx.ModelProto) -> None:
 
 
 def _names_within(node: onnx.NodeProto) -> set[str]:
-    """Names that the graphs inside a node use; among them those that they take from around it."""
+    """Names that the graphs inside a node use, including those defined outside of the node."""
     import onnx
 
     names = set()
@@ -101,22 +102,22 @@ def _names_within(node: onnx.NodeProto) -> set[str]:
 
 
 def without_slices(graph: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy of a plain graph that takes parts of tensors by constant indices.
+    """A copy of a plain graph with a Gather of constant indices in place of each Slice.
 
-    onnx2torch's slices fetch their limits from the device for every frame, and index in a way that PyTorch
-    gives up.
+    The slices of onnx2torch read their limits from the device for every frame, and use a kind of indexing
+    that PyTorch deprecates.
     """
     import onnx
 
     copy = onnx.ModelProto()
     copy.CopyFrom(graph)
     shapes = _static_shapes(copy)
-    _spell_out(copy, "Slice", lambda model, node, known: _take(model, node, known, shapes))
+    _replace_operator(copy, "Slice", lambda model, node, known: _take(model, node, known, shapes))
     return copy
 
 
 def constants(graph: onnx.ModelProto) -> dict[str, np.ndarray]:
-    """The graph's initialisers by name."""
+    """The graph's initializers by name."""
     from onnx import numpy_helper
 
     return {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.graph.initializer}
@@ -184,7 +185,7 @@ def _static_shapes(model: onnx.ModelProto) -> dict[str, list[int]]:
 
 
 def _computed(model: onnx.ModelProto, node: onnx.NodeProto, known: dict) -> dict[str, np.ndarray]:
-    """The outputs of one node whose inputs are known, by onnx's own reference."""
+    """The outputs of one node whose inputs are known, by the reference implementation of onnx."""
     from onnx import helper
     from onnx.reference import ReferenceEvaluator
 
@@ -198,13 +199,13 @@ def _computed(model: onnx.ModelProto, node: onnx.NodeProto, known: dict) -> dict
         helper.make_graph([node], "constant", values, outputs), opset_imports=model.opset_import
     )
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the reference's own, of NumPy's newer ways
+        warnings.simplefilter("ignore")  # the reference implementation warns about newer NumPy
         results = ReferenceEvaluator(single).run(None, inputs)
     return {value.name: np.asarray(result) for value, result in zip(outputs, results, strict=True)}
 
 
 def _cast_image_first(model: onnx.ModelProto) -> None:
-    """Moves the image's cast to float in front of what the exporter lets happen to its bytes."""
+    """Cast the image to float before the first operator that the exporter applied to its bytes."""
     from onnx import TensorProto, helper
 
     graph = model.graph
@@ -223,12 +224,12 @@ def _cast_image_first(model: onnx.ModelProto) -> None:
     graph.node.insert(0, cast)
 
 
-def _spell_out(model: onnx.ModelProto, op_type: str, spelled) -> None:
+def _replace_operator(model: onnx.ModelProto, op_type: str, replacement) -> None:
     graph = model.graph
     known = constants(model)
     nodes = []
     for node in graph.node:
-        nodes.extend(spelled(model, node, known) if node.op_type == op_type else [node])
+        nodes.extend(replacement(model, node, known) if node.op_type == op_type else [node])
     used = {name for node in nodes for name in node.input}
     left = [tensor for tensor in graph.initializer if tensor.name in used]
     del graph.node[:], graph.initializer[:]
@@ -244,7 +245,7 @@ def _constant(model: onnx.ModelProto, name: str, value: np.ndarray) -> str:
 
 
 def _scale_and_shift(model, node, known) -> Iterator[onnx.NodeProto]:
-    """BatchNormalization of inference: (x - mean) / sqrt(variance + epsilon) * scale + shift, as a x + b."""
+    """BatchNormalization at inference: (x - mean) / sqrt(variance + epsilon) * scale + shift, as a x + b."""
     from onnx import helper
 
     scale, shift, mean, variance = (known[name].astype(np.float64) for name in node.input[1:5])
@@ -261,7 +262,7 @@ def _take(model, node, known, shapes) -> Iterator[onnx.NodeProto]:
     from onnx import helper
 
     if node.input[0] not in shapes or not all(name in known for name in node.input[1:] if name):
-        raise EngineUnavailable(f"model.onnx has a slice of changing size, {node.name}")
+        raise EngineUnavailable(f"model.onnx contains a slice of variable size, {node.name}")
     starts, ends, *rest = (known[name].tolist() if name else None for name in node.input[1:])
     axes = rest[0] if rest and rest[0] is not None else range(len(starts))
     steps = rest[1] if len(rest) > 1 and rest[1] is not None else [1] * len(starts)
@@ -269,7 +270,7 @@ def _take(model, node, known, shapes) -> Iterator[onnx.NodeProto]:
     taken = node.input[0]
     for i, (start, end, axis, step) in enumerate(zip(starts, ends, axes, steps, strict=True)):
         size = shapes[node.input[0]][axis]
-        if step < 0 and end < -size:  # ONNX's way to say: down to the first
+        if step < 0 and end < -size:  # in ONNX this means down to the first
             end = None
         indices = _constant(model, f"{base}/{i}/indices", np.arange(size)[start:end:step])
         output = node.output[0] if i == len(starts) - 1 else f"{base}/{i}"
@@ -277,12 +278,12 @@ def _take(model, node, known, shapes) -> Iterator[onnx.NodeProto]:
         taken = output
 
 
-def _normalise_layer(model, node, known) -> Iterator[onnx.NodeProto]:
+def _normalize_layer(model, node, known) -> Iterator[onnx.NodeProto]:
     from onnx import helper
 
     axis = attribute(node, "axis", -1)
     if axis != -1:
-        raise EngineUnavailable(f"model.onnx normalises over axis {axis}, expected the last one")
+        raise EngineUnavailable(f"model.onnx normalizes over axis {axis}, expected the last one")
     base = node.name or node.output[0]
     epsilon = _constant(model, f"{base}/epsilon", np.array(attribute(node, "epsilon", 1e-5), np.float32))
     x, scale, *shift = node.input

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A graph in 16 bits: which operators compute in half precision, and the casts that say so in ONNX itself.
+"""A graph in 16 bits: which operators compute in half precision, with casts in the ONNX graph itself.
 
-A strongly typed TensorRT network, the only kind from version 11 on, computes each operator in the type that
-the graph gives it. Before that the builder chooses, and is told which layers to leave alone.
+In a strongly typed TensorRT network, the only kind from version 11 on, the graph sets the type of each
+operator. Before that the builder chooses the types, except for the layers that must stay in single precision.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from clip2depth_ros.engines.graph import constants, element_types
 if TYPE_CHECKING:
     import onnx
 
-# Where the time goes: always in half precision, which GPUs multiply with 32-bit sums.
+# The expensive operators: always in half precision; GPUs sum their products in 32 bits.
 _HALF = {"Conv", "ConvTranspose", "MatMul", "Gemm", "Einsum"}
-# Sums over many elements, differences of near ones, and what leaves fp16's range: always in single precision.
-# Exp makes metres of log depth, where 16 bits would be steps of 0.1 % by themselves.
+# Sums over many elements, differences of similar numbers, and results beyond fp16's range: always in single
+# precision. Exp turns log depth into meters; in 16 bits its result would have steps of 0.1 %.
 _SINGLE = {
     "LayerNormalization",
     "InstanceNormalization",
@@ -33,13 +33,13 @@ _SINGLE = {
     "Log",
     "Reciprocal",
 }
-# Every other operator computes in what it is given, single precision if in doubt.
+# Every other operator computes in the type of its inputs; in single precision if they differ.
 
-# Operators for which NVIDIA's compiler has no kernel in a 16-bit type; they compute in single precision
-# there. A test asks the compiler about every operator of our graphs and holds this table to its answers.
+# Operators for which NVIDIA's compiler has no kernel in a 16-bit type; they compute in single precision. A
+# test compiles every operator of our graphs and compares the result with this table.
 NO_KERNEL = {"fp16": frozenset(), "bf16": frozenset({"ConvTranspose"})}
 
-# Operators of which only the first input is of the operator's own type.
+# Operators of which only the first input has the operator's type.
 _FIRST_INPUT_ONLY = {
     "Resize",
     "Pad",
@@ -57,8 +57,8 @@ _FIRST_INPUT_ONLY = {
 def half_graph(graph: onnx.ModelProto, precision: str) -> onnx.ModelProto:
     """A copy of a plain single precision graph that computes in "fp16" or "bf16"; input and output stay.
 
-    From the image to the first convolution or product, and wherever the exporter itself cast to float, it
-    stays in single precision. Raises EngineUnavailable when a weight is beyond fp16's range.
+    It stays in single precision from the image to the first convolution or product, and where the exporter
+    cast to float. Raises EngineUnavailable when a weight is beyond fp16's range.
     """
     import onnx
     from onnx import TensorProto
@@ -87,7 +87,7 @@ def single_precision_nodes(graph: onnx.ModelProto) -> set[str]:
 
 
 class _Writer:
-    """Writes the nodes of a graph anew, in order, with the casts between the two precisions."""
+    """Writes the nodes of a graph again, in order, with the casts between the two precisions."""
 
     def __init__(self, model: onnx.ModelProto, half: int, only_single: set[str]) -> None:
         from onnx import TensorProto
@@ -110,7 +110,7 @@ class _Writer:
         if node.op_type in _FIRST_INPUT_ONLY:
             floats = [i for i in floats if i == 0]
         if node.op_type == "Cast":
-            # one to float is the exporter's wish for precision from here on, and no wish elsewhere
+            # a cast to float by the exporter asks for single precision from here on
             self.types[node.output[0]] = onnx.helper.get_attribute_value(node.attribute[0])
         elif floats:
             wanted = self._type_of(node, floats)
@@ -182,7 +182,7 @@ def _half_constant(name: str, value: np.ndarray, half: int) -> onnx.TensorProto:
                 f"the constant {name.removesuffix('/half')} of model.onnx is beyond fp16's range"
             )
         return numpy_helper.from_array(value.astype(np.float16), name)
-    # NumPy has no bfloat16: the upper half of a float32, rounded to the nearest, ties to even
+    # NumPy has no bfloat16. It is the upper half of a float32, rounded to nearest, ties to even.
     bits = np.ascontiguousarray(value, np.float32).view(np.uint32)
     bits = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16
     return TensorProto(name=name, data_type=half, dims=value.shape, raw_data=bits.astype("<u2").tobytes())

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The engine of last resort: OpenCV's DNN module, which every installation of this package has."""
+"""The engine that is tried last: OpenCV's DNN module, which every installation of this package has."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ import numpy as np
 
 from clip2depth_ros.bundle import Bundle
 from clip2depth_ros.engines.base import Engine, EngineUnavailable, check_image
+from clip2depth_ros.engines.kind import EngineKind, OpenOptions
 from clip2depth_ros.engines.squeeze_axes import axes_as_attributes
 from clip2depth_ros.errors import Clip2DepthError
 
-TAKES_AXES_AS_INPUT = (4, 7)  # OpenCV before refuses a Squeeze with axes as an input
+TAKES_AXES_AS_INPUT = (4, 7)  # older versions do not read a Squeeze whose axes are an input
 
 
 class OpenCvEngine(Engine):
     """Runs a bundle on the CPU in fp32 with OpenCV 4.5.4 or later, several times slower than OpenVINO.
 
-    threads: 0 = as OpenCV has them; they are OpenCV's own, and so of the whole process. Raises
-    EngineUnavailable for another precision, and for a model that OpenCV does not read or run.
+    threads: 0 = OpenCV's own setting. The setting applies to OpenCV in the whole process. Raises
+    EngineUnavailable for another precision, and for a model that OpenCV cannot read or run.
     """
 
     name = "opencv"
@@ -68,6 +69,13 @@ class OpenCvEngine(Engine):
 
 
 def _reason(error: Exception) -> str:
-    """The operator that OpenCV lacks or what else it found, without its source's file and line."""
-    said = getattr(error, "err", "") or str(error)
-    return said.strip("> \n").partition(": OpenCV(")[0].partition("\n")[0].rstrip(".")
+    """OpenCV's message, such as the operator that it lacks, without the file and line of its source."""
+    message = getattr(error, "err", "") or str(error)
+    return message.strip("> \n").partition(": OpenCV(")[0].partition("\n")[0].rstrip(".")
+
+
+def _open(bundle: Bundle, options: OpenOptions) -> Engine:
+    return OpenCvEngine(bundle, precision=options.precision, threads=options.threads)
+
+
+OPENCV = EngineKind(_open, order={"cpu": 3})

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The CPU engine: OpenVINO."""
+"""The engine for CPUs: OpenVINO."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import hashlib
 import io
 import json
 import logging
-import os
 import re
+from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -16,26 +17,23 @@ import numpy as np
 from clip2depth_ros.bundle import Bundle
 from clip2depth_ros.bundle.library import INT8, MODEL
 from clip2depth_ros.engines.base import Engine, EngineUnavailable, check_image
-from clip2depth_ros.engines.checksummed import BrokenFile, read_sealed, write_sealed
+from clip2depth_ros.engines.checksummed import BrokenFile, read_checksummed, write_checksummed
+from clip2depth_ros.engines.kind import Candidate, EngineKind, OpenOptions
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.system.offline import import_openvino, openvino_core
+from clip2depth_ros.system.paths import user_folder
 
 log = logging.getLogger(__name__)
 
-# OpenVINO's names; what an int8 model leaves in float32 is computed so
+# OpenVINO's names of the precisions. The layers of an int8 model that are not in 8 bits run in float32.
 _HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
 
 
 _SUFFIX = ".compiled"
 
 
-def default_cache() -> Path:
-    """Where compiled models are kept: $XDG_CACHE_HOME or ~/.cache."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "clip2depth" / "openvino"
-
-
 def computes_bf16() -> bool:
-    """Whether this processor has instructions for bf16 (AVX-512 BF16, AMX), by OpenVINO; False without it."""
+    """Whether OpenVINO finds bf16 instructions (AVX-512 BF16, AMX) in this processor; False without it."""
     return "BF16" in _capabilities()
 
 
@@ -52,15 +50,16 @@ def _capabilities() -> list[str]:
 
 
 class OpenVinoEngine(Engine):
-    """Runs a bundle on the CPU, one frame at a time, as fast as one frame can be.
+    """Runs a bundle on the CPU, one frame at a time, with the lowest latency of a frame.
 
-    threads: inference threads, 0 = all cores. cache_dir: compiled models, None = default_cache().
-    precision: "fp32"; "int8", the bundle's int8 model; or "bf16", which is slow where the processor has no
-    instructions for it (`computes_bf16`). OpenVINO is always told, for it would choose by itself. anew: the
-    kept model computed wrongly: compile it again and replace that.
+    threads: inference threads, 0 = all cores. cache_dir: compiled models, None = the user's cache folder.
+    precision: "fp32"; "int8", the bundle's int8 model; or "bf16", which is slow if the processor has no
+    instructions for it (`computes_bf16`). The precision is always passed to OpenVINO, which would otherwise
+    choose one. rebuild: the cached model computed wrongly; compile it again and replace it.
 
-    OpenVINO believes a compiled model whatever its bytes, and may crash on damaged ones or compute nonsense;
-    so it is kept here under a checksum, not by OpenVINO's own cache.
+    OpenVINO does not verify compiled models: damaged ones can crash it or give wrong depth. Therefore they
+    are cached here with a checksum, and OpenVINO's own cache is not used. Raises EngineUnavailable when
+    OpenVINO is missing or cannot run the model, Clip2DepthError when the bundle is damaged.
     """
 
     name = "openvino"
@@ -72,7 +71,7 @@ class OpenVinoEngine(Engine):
         threads: int = 0,
         cache_dir: str | Path | None = None,
         precision: str = "fp32",
-        anew: bool = False,
+        rebuild: bool = False,
     ) -> None:
         try:
             ov = import_openvino()
@@ -82,14 +81,14 @@ class OpenVinoEngine(Engine):
             raise EngineUnavailable(f"computes in fp32, bf16 or int8, not in {precision}")
         int8 = bundle.manifest.int8 if precision == "int8" else None
         if precision == "int8" and int8 is None:
-            raise EngineUnavailable("the bundle holds no int8 model: clip2depth export --int8 makes one")
+            raise EngineUnavailable("the bundle contains no int8 model; clip2depth export --int8 creates one")
         self.manifest = bundle.manifest
         self.precision = precision
         self._tensor_type = ov.Tensor
         properties = {
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_PRECISION_HINT": _HINTS[precision],
-            # Pinned to the first cores, two nodes on one computer would share a core and leave others idle.
+            # With pinning, two nodes on one computer would use the same cores and leave others idle.
             "ENABLE_CPU_PINNING": False,
         }
         if threads < 0:
@@ -106,8 +105,9 @@ class OpenVinoEngine(Engine):
             "cpu_can": sorted(core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")),
             "properties": properties,
         }
-        path = (Path(cache_dir) if cache_dir else default_cache()) / _file_name(bundle.name, facts)
-        kept = None if anew else _read_kept(path, facts)
+        folder = Path(cache_dir) if cache_dir else user_folder("cache", "openvino")
+        path = folder / _file_name(bundle.name, facts)
+        kept = None if rebuild else _read_kept(path, facts)
         self._compiled = None if kept is None else _imported(core, kept, properties, path)
         if self._compiled is not None:
             self.cached = path
@@ -122,11 +122,11 @@ class OpenVinoEngine(Engine):
         if self._request is None:
             raise Clip2DepthError("The openvino engine was closed.")
         if image is not self._image:
-            # The tensor is the array's own memory, so a caller who refills one buffer is wrapped once.
+            # The tensor shares the array's memory, so a buffer that the caller refills is wrapped only once.
             check_image(image, self.manifest)
             self._request.set_input_tensor(self._tensor_type(image[None], shared_memory=True))
             self._image = image
-        self._request.infer(share_outputs=True)  # what it returns is a view then, no copy
+        self._request.infer(share_outputs=True)  # the output is then a view, not a copy
         return self._depth
 
     def close(self) -> None:
@@ -155,16 +155,16 @@ def _file_name(bundle: str, facts: dict) -> str:
 
 
 def _read_kept(path: Path, facts: dict) -> bytes | None:
-    """The compiled model, if it is there, whole, and compiled as `facts` say."""
+    """The compiled model from the cache; None unless it is intact and was compiled as `facts` say."""
     try:
-        found, compiled = read_sealed(path)
+        found, compiled = read_checksummed(path)
     except FileNotFoundError:
         return None
     except BrokenFile as error:
-        log.warning("The compiled model %s %s: it is compiled anew and replaced.", path, error)
+        log.warning("The compiled model %s %s; it is compiled again and replaced.", path, error)
         return None
     except OSError as error:
-        log.warning("The compiled model %s cannot be read (%s): it is compiled anew.", path, error.strerror)
+        log.warning("The compiled model %s cannot be read (%s); it is compiled again.", path, error.strerror)
         return None
     return compiled if found == facts else None
 
@@ -174,7 +174,7 @@ def _imported(core, kept: bytes, properties: dict, path: Path):
         return core.import_model(io.BytesIO(kept), "CPU", properties)
     except RuntimeError as error:
         log.warning(
-            "OpenVINO refuses the compiled model %s (%s): it is compiled anew.", path, _last_line(error)
+            "OpenVINO rejects the compiled model %s (%s); it is compiled again.", path, _last_line(error)
         )
         return None
 
@@ -182,14 +182,14 @@ def _imported(core, kept: bytes, properties: dict, path: Path):
 def _keep(path: Path, facts: dict, compiled) -> None:
     try:
         stream = compiled.export_model()
-        write_sealed(path, facts, stream if isinstance(stream, bytes) else stream.getvalue())
+        write_checksummed(path, facts, stream if isinstance(stream, bytes) else stream.getvalue())
     except (OSError, RuntimeError) as error:
-        # a read-only home costs a second at every start, no more
+        # with a read-only home folder every start takes a second longer, nothing else
         log.warning("No cache for compiled models at %s: %s.", path.parent, _last_line(error))
 
 
 def _check_signature(bundle: Bundle, file: str, model) -> None:
-    """A model that does not take and give what the manifest says is refused by name, not by a crash later."""
+    """Raises Clip2DepthError, with the name of the tensor, unless input and output match the manifest."""
     manifest = bundle.manifest
     expected_in = [1, manifest.input_height, manifest.input_width, 3]
     expected_out = [1, manifest.input_height, manifest.input_width]
@@ -210,3 +210,27 @@ def _check_signature(bundle: Bundle, file: str, model) -> None:
 def _last_line(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1].rstrip(".") if lines else type(error).__name__
+
+
+def _open(bundle: Bundle, options: OpenOptions) -> Engine:
+    return OpenVinoEngine(
+        bundle, threads=options.threads, precision=options.precision, rebuild=options.rebuild
+    )
+
+
+def _why_unavailable(device: str, precision: str | None) -> str:
+    return "" if find_spec("openvino") else "not installed (pip install openvino)"
+
+
+def _candidates(bundle: Bundle, device: str) -> Iterator[Candidate]:
+    if native := computes_bf16():
+        yield Candidate("bf16", "the processor computes bf16", as_accurate_as_fp32=True)
+    no_bf16 = "bf16 was not chosen" if native else "the processor does not compute bf16"
+    quantized = bundle.manifest.int8 is not None and computes_int8()
+    if quantized:
+        yield Candidate("int8", f"{no_bf16}, and the bundle contains an int8 model")
+    no_int8 = "int8 was rejected" if quantized else "the bundle contains no int8 model"
+    yield Candidate("fp32", f"{no_bf16}, and {no_int8}")
+
+
+OPENVINO = EngineKind(_open, {"cpu": 1}, _candidates, _why_unavailable)

@@ -19,17 +19,17 @@ LAYOUTS = ("nhwc-uint8", "nchw-float")
 
 
 def write_plain(bundle: Bundle, folder: Path, *, layout: str = LAYOUTS[0], precision: str = "fp32") -> Path:
-    """Write folder/NAME.onnx, which NVIDIA's parser takes as it is, and folder/README.md about it.
+    """Write folder/NAME.onnx, which NVIDIA's parser reads directly, and folder/README.md about it.
 
-    layout: "nhwc-uint8", the image as a camera gives it, (1, H, W, 3) RGB; or "nchw-float", (1, 3, H, W)
-    float32 RGB in 0..1. precision: of the graph's arithmetic; what goes in and comes out stays the same.
-    Returns the path of the ONNX file. Raises EngineUnavailable without the onnx package, Clip2DepthError when
-    the folder cannot be written.
+    layout: "nhwc-uint8", the image as from a camera, (1, H, W, 3) uint8 RGB; or "nchw-float", (1, 3, H, W)
+    float32 RGB in 0..1. precision: of the graph's arithmetic; input and output keep their types. Returns the
+    path of the ONNX file. Raises EngineUnavailable without the onnx package, Clip2DepthError when the folder
+    cannot be written.
     """
     if layout not in LAYOUTS:
         raise Clip2DepthError(f"No layout is called '{layout}'; known are: {', '.join(LAYOUTS)}.")
     if precision not in FLOATS:
-        raise Clip2DepthError(f"A plain file is in {', '.join(FLOATS)}, not in '{precision}'.")
+        raise Clip2DepthError(f"A plain file can be in {', '.join(FLOATS)}, not in '{precision}'.")
     graph = plain_graph(bundle.model())
     if layout == "nchw-float":
         _take_planes(graph)
@@ -46,7 +46,7 @@ def write_plain(bundle: Bundle, folder: Path, *, layout: str = LAYOUTS[0], preci
 
 
 def _take_planes(model: onnx.ModelProto) -> None:
-    """Let the graph begin with float planes in 0..1 where it began with the bytes of an image."""
+    """Change the graph's input from the bytes of an image to float planes in 0..1."""
     import numpy as np
     from onnx import TensorProto, helper, numpy_helper
 
@@ -63,7 +63,7 @@ def _take_planes(model: onnx.ModelProto) -> None:
             "Transpose", [f"{image.name}/levels"], [f"{image.name}/pixels"], name="image/T", perm=[0, 2, 3, 1]
         ),
     ]
-    for cast in casts:  # plain_graph lets nothing else touch the image
+    for cast in casts:  # in a plain graph only casts read the image
         for node in graph.node:
             for i, name in enumerate(node.input):
                 if name == cast.output[0]:
@@ -80,46 +80,44 @@ def _readme(bundle: Bundle, file: str, layout: str, precision: str) -> str:
     height, width = manifest.input_height, manifest.input_width
     if layout == "nhwc-uint8":
         given = f"uint8 [1, {height}, {width}, 3]: RGB, rows from the top, 0 to 255"
-        scaling = (
-            "None: give it the pixels as they are. Mean and standard deviation are applied inside the graph."
-        )
+        scaling = "None: pass the pixels unchanged. Mean and standard deviation are applied inside the graph."
     else:
         given = f"float32 [1, 3, {height}, {width}]: RGB planes, rows from the top, 0 to 1"
         scaling = (
-            "Pixels / 255, and nothing else: mean and standard deviation are applied inside the graph. "
+            "Pixels / 255 only: mean and standard deviation are applied inside the graph. "
             "DeepStream: `net-scale-factor=0.00392156862745098`, no offsets, `model-color-format=0`. Isaac "
             "ROS's image encoder: mean 0, standard deviation 1."
         )
     focal = manifest.canonical_focal_px
     if focal is None:
-        metres = "Depth is in metres as it is."
+        meters = "Depth is in meters."
     else:
-        metres = (
-            f"Depth is in metres for a camera with a focal length of {focal:g} pixels *in the network's "
+        meters = (
+            f"Depth is in meters for a camera with a focal length of {focal:g} pixels *in the network's "
             f"input*. For another camera multiply it by f / {focal:g}, f being the camera's focal length in "
             "pixels times the factor by which its image was resized."
         )
     flags = "" if precision == "fp32" else " --stronglyTyped"
     return f"""# {file}
 
-The depth network `{bundle.name}` ({manifest.backbone}, licence {manifest.licence}) as a plain ONNX file in
-{precision}, written by `clip2depth export --bundle`. NVIDIA's ONNX parser takes it as it is:
+The depth network `{bundle.name}` ({manifest.backbone}, license {manifest.licence}) as a plain ONNX file in
+{precision}, written by `clip2depth export --bundle`. NVIDIA's ONNX parser reads it directly:
 
     trtexec --onnx={file}{flags} --saveEngine={Path(file).stem}.engine
 
 | | name | type and shape |
 |---|---|---|
 | input | `image` | {given} |
-| output | `depth` | float32 [1, {height}, {width}]: metres along the optical axis, \
+| output | `depth` | float32 [1, {height}, {width}]: meters along the optical axis, \
 {manifest.depth_min:g} to {manifest.depth_max:g} |
 
 **Scaling.** {scaling}
 
-**Size.** Resize the image so that it fits into {width}x{height} without stretching it, put it in the middle,
-and fill the border with a gray such as (122, 116, 104). Depth in the border means nothing.
+**Size.** Resize the image so that it fits into {width}x{height} without stretching it, center it, and fill
+the border with a gray such as (122, 116, 104). Depth in the border is undefined.
 
-**Metres.** {metres}
+**Meters.** {meters}
 
-What the depth node adds is not in this file: the self-check, fusion over time, standard deviations and
-metric scale.
+This file does not contain what the depth node adds: the self-check, fusion over time, standard deviation
+and metric scale.
 """

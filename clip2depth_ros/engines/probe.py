@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a machine has for the GPU engines: asked of the driver itself, without importing PyTorch for it."""
+"""What a machine offers to the GPU engines, read from the driver without importing PyTorch."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from pathlib import Path
 
 from clip2depth_ros.engines.base import EngineUnavailable
 
-# of the CUDA driver API, cuda.h
+# constants of the CUDA driver API, cuda.h
 _CAPABILITY_MAJOR, _CAPABILITY_MINOR = 75, 76
 _NO_DEVICE = 100
 
 
 @dataclass(frozen=True)
 class GpuFacts:
-    """A CUDA device: name, compute capability such as "8.7", memory in bytes; the driver's version ("" where
-    it tells none) and the CUDA version that it serves; how many devices there are."""
+    """A CUDA device: name, compute capability such as "8.7", memory in bytes; the driver's version ("" if
+    unknown) and the CUDA version that it supports; the number of devices."""
 
     name: str
     compute_capability: str
@@ -29,11 +29,11 @@ class GpuFacts:
 
 
 def gpu_facts(index: int = 0) -> GpuFacts | str:
-    """The facts of a CUDA device, or one clause that says why there is none."""
+    """The facts of a CUDA device, or the reason why there is none, as one clause."""
     try:
         driver = ctypes.CDLL("libcuda.so.1")
     except OSError:
-        return "no NVIDIA driver: libcuda.so.1 is not here"
+        return "no NVIDIA driver: libcuda.so.1 is missing"
     status = driver.cuInit(0)
     if status == _NO_DEVICE:
         return "the NVIDIA driver sees no device"
@@ -86,7 +86,7 @@ def package_version(name: str) -> str | None:
 
 
 def _driver_version() -> str:
-    """Of the desktop driver; a Jetson's is part of its system."""
+    """Version of the desktop driver; a Jetson's driver is part of its system and has none."""
     try:
         words = Path("/proc/driver/nvidia/version").read_text(encoding="utf-8").split()
     except OSError:

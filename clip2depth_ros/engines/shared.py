@@ -10,22 +10,22 @@ from typing import Any
 import numpy as np
 
 from clip2depth_ros.bundle import Bundle
-from clip2depth_ros.camera import Letterbox
-from clip2depth_ros.engines.base import Engine
+from clip2depth_ros.engines.attempts import Attempt, Outcome
+from clip2depth_ros.engines.base import Engine, check_image
 from clip2depth_ros.engines.selection import open_engine
 from clip2depth_ros.engines.turns import Queue, Turn
 from clip2depth_ros.errors import Clip2DepthError
 
-# Cameras that have taken an image and not inferred it yet: one in the engine, and one that makes its image
-# ready meanwhile. With more, images would grow old while they wait; with one, the engine would wait.
+# Number of cameras that have taken an image and not finished inference: one in the engine, and one that
+# prepares its image meanwhile. With more, images would age while they wait; with one, the engine would idle.
 UNDER_WAY = 2
 
-# A camera that waits for an engine that another one opens looks so often whether it is still wanted, seconds.
-PERIOD = 0.2
+# How often a camera that waits for another camera's engine calls `progress`, which can cancel it; seconds.
+POLL_PERIOD = 0.2
 
 
 class EnginePool:
-    """The engines of one process. All methods are for any thread.
+    """The engines of one process. All methods may be called from any thread.
 
     open_engine: makes an engine, with the arguments of :func:`clip2depth_ros.engines.open_engine`.
     """
@@ -40,7 +40,7 @@ class EnginePool:
         self._device = Queue(1)
 
     def turn(self) -> Turn:
-        """The turn of one more camera, which it waits for before it takes an image."""
+        """The turn of one more camera. The camera waits for it before it takes an image."""
         return Turn(self._cameras)
 
     def open(
@@ -52,25 +52,25 @@ class EnginePool:
         progress: Callable[[str], None] = lambda _line: None,
         **options: Any,
     ) -> SharedEngine:
-        """A camera's handle to the engine that `open_engine` gives for the other arguments.
+        """A camera's handle to the engine that `open_engine` returns for the other arguments.
 
-        It is opened if none of the process's engines is the same. While another camera opens it, `progress`
-        is told how far that is; what it raises ends the waiting. turn: the camera's, left after each image.
-        Raises what `open_engine` raises.
+        The engine is opened unless the process has the same one already. While another camera opens it,
+        `progress` is called with that camera's progress; an exception from it ends the wait. turn: of the
+        camera, left after each image. Raises what `open_engine` raises.
         """
         key = _Key(bundle, name, options)
         with self._changed:
             while (found := self._found(key)) is None and key in self._being_opened:
                 progress(self._being_opened[key])
-                self._changed.wait(PERIOD)
+                self._changed.wait(POLL_PERIOD)
             if found is not None:
                 found.users += 1
-                return SharedEngine(self, found, turn, "shared: the engine is another camera's already")
-            self._being_opened[key] = "another camera opens the engine"
+                return SharedEngine(self, found, turn, is_shared=True)
+            self._being_opened[key] = "another camera is opening the engine"
 
         def tell(line: str) -> None:
             with self._changed:
-                if key in self._being_opened:  # TensorRT's own thread may come late
+                if key in self._being_opened:  # TensorRT's own thread may report late
                     self._being_opened[key] = line
             progress(line)
 
@@ -88,7 +88,7 @@ class EnginePool:
                 self._changed.notify_all()
 
     def _found(self, key: _Key) -> _Opened | None:
-        """The engine that runs what is asked for; "auto" is what it was before."""
+        """The engine that fits a request; "auto" fits every engine that "auto" chose before."""
         for opened in self._engines:
             names = {opened.engine.name, opened.key.name}
             asked = {"auto", *self._chosen} if key.name == "auto" else {key.name}
@@ -99,7 +99,7 @@ class EnginePool:
     def _give_back(self, opened: _Opened, handle: SharedEngine) -> None:
         with self._changed:
             opened.users -= 1
-            opened.fitted.pop(handle, None)
+            opened.prepared_for.discard(handle)
             if opened.users:
                 return
             self._engines.remove(opened)
@@ -108,14 +108,14 @@ class EnginePool:
 
 
 class _Key:
-    """What makes two openings the same."""
+    """What must be equal for two cameras to share an engine."""
 
     def __init__(self, bundle: Bundle, name: str, options: dict[str, Any]) -> None:
         self.name = name
         self._rest = (bundle.path, bundle.manifest, tuple(sorted(options.items())))
 
     def is_of(self, other: _Key) -> bool:
-        """Whether they differ in the engine's name only."""
+        """Whether they are equal apart from the engine's name."""
         return self._rest == other._rest
 
     def __eq__(self, other: object) -> bool:
@@ -126,73 +126,74 @@ class _Key:
 
 
 class _Opened:
-    """An engine and who uses it."""
+    """An engine and its users."""
 
     def __init__(self, key: _Key, engine: Engine) -> None:
         self.key = key
         self.engine = engine
         self.users = 1
-        self.fitted: dict[SharedEngine, Letterbox] = {}
-        """Whose images the engine fits itself. All letterboxes are equal: an engine has one at a time."""
+        self.prepared_for: set[SharedEngine] = set()
+        """The handles whose images the engine resizes; their images have one size."""
 
 
 class SharedEngine(Engine):
-    """One camera's handle to an engine of an EnginePool; made there. For one thread, as every engine.
+    """One camera's handle to an engine of an EnginePool, which creates it. For one thread, as every engine.
 
-    The engines of a pool infer one at a time, and who waits longest goes first. Depth belongs to the handle,
-    as it does to an engine: another camera's call does not touch it. Closing the last handle closes the
-    engine.
+    The engines of a pool infer one image at a time, and the camera that has waited longest goes first. As
+    with every engine, the arrays that a handle returns belong to the handle: another camera's call does not
+    change them. Closing the last handle closes the engine.
     """
 
-    def __init__(self, pool: EnginePool, opened: _Opened, turn: Turn, step: str = "") -> None:
+    def __init__(self, pool: EnginePool, opened: _Opened, turn: Turn, *, is_shared: bool = False) -> None:
         engine = opened.engine
         self.name, self.device, self.precision = engine.name, engine.device, engine.precision
         self.manifest, self.difference, self.cached = engine.manifest, engine.difference, engine.cached
-        self.choice = (*engine.choice, step) if step else engine.choice
+        self.attempts = engine.attempts
+        if is_shared:
+            reason = "another camera of this process opened this engine"
+            self.attempts += (Attempt(self.name, self.precision, Outcome.SHARED, reason),)
         self._pool = pool
         self._opened: _Opened | None = opened
         self._turn = turn
         self._depth = np.empty((self.manifest.input_height, self.manifest.input_width), np.float32)
-        self._asked: Letterbox | None = None
-        self._fits = False
+        self._asked: tuple[int, int] | None = None
 
     def infer(self, image: np.ndarray) -> np.ndarray:
-        return self._own(lambda engine: engine.infer(image))
-
-    def fits(self, letterbox: Letterbox) -> bool:
-        """As every engine's; False also while it fits other cameras' images by another letterbox.
-
-        Asked again with the same letterbox it answers the same, without waiting for the engine.
-        """
-        if letterbox != self._asked:
-            with self._pool._device:
-                opened = self._open()
-                opened.fitted.pop(self, None)
-                self._fits = all(other == letterbox for other in opened.fitted.values())
-                self._fits = self._fits and opened.engine.fits(letterbox)
-                if self._fits:
-                    opened.fitted[self] = letterbox
-            self._asked = letterbox
-        return self._fits
-
-    def infer_image(self, image: np.ndarray, fitted: np.ndarray) -> np.ndarray:
-        return self._own(lambda engine: engine.infer_image(image, fitted))
-
-    def device_times(self, repeats: int) -> np.ndarray:
+        is_prepared = self.prepared is not None and image.shape[1::-1] == self.prepared
+        if not is_prepared:  # the engine itself may be prepared for another camera's images
+            check_image(image, self.manifest)
         with self._pool._device:
-            return self._open().engine.device_times(repeats)
+            engine = self._open().engine
+            np.copyto(self._depth, engine.infer(image))
+            if is_prepared:
+                np.copyto(self.network_input, engine.network_input)
+        self._turn.leave()
+        return self._depth
+
+    def prepare(self, size: tuple[int, int]) -> None:
+        """As with every engine. `prepared` is also None while the engine is prepared for another size, for
+        other cameras.
+
+        Preparing the same size again changes nothing and does not wait for the engine.
+        """
+        if size == self._asked:
+            return
+        with self._pool._device:
+            opened = self._open()
+            opened.prepared_for.discard(self)
+            self.prepared = self.network_input = None
+            if all(other.prepared == size for other in opened.prepared_for):
+                opened.engine.prepare(size)
+                if opened.engine.prepared == size:
+                    opened.prepared_for.add(self)
+                    self.prepared = size
+                    self.network_input = np.empty((*self._depth.shape, 3), np.uint8)
+        self._asked = size
 
     def close(self) -> None:
         opened, self._opened = self._opened, None
         if opened is not None:
             self._pool._give_back(opened, self)
-
-    def _own(self, infer: Callable[[Engine], np.ndarray]) -> np.ndarray:
-        """Depth in the handle's own memory; then it is the next camera's turn."""
-        with self._pool._device:
-            np.copyto(self._depth, infer(self._open().engine))
-        self._turn.leave()
-        return self._depth
 
     def _open(self) -> _Opened:
         if self._opened is None:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Axes of an ONNX model's Squeeze, moved from an input to an attribute, as OpenCV before 4.7 wants them.
+"""Moves the axes of a Squeeze in an ONNX model from an input to an attribute, for OpenCV before 4.7.
 
-On the bytes of the file: where OpenCV is all there is, there is no onnx package.
+It edits the bytes of the file, because the onnx package is missing where only OpenCV is installed.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ _INPUT, _OUTPUT, _OPERATOR, _ATTRIBUTE = 1, 2, 4, 5
 _ATTRIBUTE_NAME, _TENSOR, _INTEGERS, _TYPE, _IS_INTEGERS = 1, 5, 8, 20, 7
 _TENSOR_NAME, _RAW_DATA = 8, 9
 
-_VARINT, _BYTES = 0, 2  # protobuf's kinds of field, and the length of those that have a fixed one
+_VARINT, _BYTES = 0, 2  # protobuf's types of field; below the length of the types with a fixed length
 _FIXED = {1: 8, 5: 4}
 
 
 def axes_as_attributes(model: bytes) -> bytes:
-    """The ONNX model with the axes of every Squeeze as an attribute, and all else byte for byte.
+    """The ONNX model with the axes of every Squeeze as an attribute; all other bytes are unchanged.
 
-    A Squeeze stays as it is unless its axes are constant raw data, none of them negative: OpenCV before 4.7
-    would write past an array for those. What comes out is Squeeze of operator sets below 13, whatever set
-    the model names. Raises ValueError for bytes that are no protobuf message.
+    A Squeeze is left unchanged unless its axes are constant raw data and not negative: for negative axes
+    OpenCV before 4.7 writes past the end of an array. The result is Squeeze of operator sets below 13,
+    whatever set the model declares. Raises ValueError for bytes that are not a protobuf message.
     """
     return b"".join(
         _field(_GRAPH, _graph(value)) if number == _GRAPH else whole
@@ -68,7 +68,7 @@ def _values(message: memoryview, wanted: int) -> list[memoryview]:
 
 
 def _fields(message: memoryview) -> Iterator[tuple[int, memoryview, memoryview]]:
-    """Each field's number, its value (without meaning for an integer), and all of its bytes."""
+    """The number of each field, its value (undefined for an integer), and all of its bytes."""
     at = 0
     while at < len(message):
         start = at
@@ -82,20 +82,20 @@ def _fields(message: memoryview) -> Iterator[tuple[int, memoryview, memoryview]]
         elif kind in _FIXED:
             begin, at = at, at + _FIXED[kind]
         else:
-            raise ValueError(f"no protobuf message: kind {kind} of a field at byte {start}")
+            raise ValueError(f"not a protobuf message: type {kind} of a field at byte {start}")
         if at > len(message):
-            raise ValueError(f"a protobuf message that is cut off at byte {len(message)}")
+            raise ValueError(f"a protobuf message that is truncated at byte {len(message)}")
         yield tag >> 3, message[begin:at], message[start:at]
 
 
 def _read_varint(message: memoryview, at: int) -> tuple[int, int]:
-    """An integer and where it ends."""
+    """An integer and the position of its end."""
     value = 0
     for i, byte in enumerate(message[at : at + 10]):
         value |= (byte & 127) << 7 * i
         if byte < 128:
             return value, at + i + 1
-    raise ValueError(f"no protobuf message: no integer at byte {at}")
+    raise ValueError(f"not a protobuf message: no integer at byte {at}")
 
 
 def _field(number: int, value: int | bytes | memoryview) -> bytes:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whose turn it is: who waits longest goes first."""
+"""Turns of several cameras: the camera that has waited longest goes first."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from collections import deque
 
 
 class Queue:
-    """A semaphore that is first come, first served, which Python's is not; a context manager.
+    """A semaphore that serves threads in the order of their arrival, which Python's does not; a context
+    manager.
 
-    places: so many threads are in it at once; the others wait in the order in which they came.
+    places: how many threads hold it at once; the others wait in the order of their arrival.
     """
 
     def __init__(self, places: int) -> None:
@@ -19,7 +20,7 @@ class Queue:
         self._waiting: deque[threading.Lock] = deque()
 
     def enter(self) -> None:
-        """Take a place, waiting for it if need be."""
+        """Take a place; wait until one is free."""
         with self._lock:
             if self._free:
                 self._free -= 1
@@ -30,7 +31,7 @@ class Queue:
         gate.acquire()
 
     def leave(self) -> None:
-        """Give the place to the one that waits longest, or back."""
+        """Pass the place to the thread that has waited longest, or free it."""
         with self._lock:
             if self._waiting:
                 self._waiting.popleft().release()
@@ -45,7 +46,7 @@ class Queue:
 
 
 class Turn:
-    """One camera's place in a queue, for one thread. Without a queue it is always this camera's turn."""
+    """One camera's place in a queue, for one thread. Without a queue it is always the camera's turn."""
 
     def __init__(self, queue: Queue | None = None) -> None:
         self._queue = queue
@@ -63,7 +64,7 @@ class Turn:
             self._is_mine = True
 
     def leave(self) -> None:
-        """Let the next one have its turn. Leaving twice is allowed."""
+        """Give the turn to the next camera. Leaving twice is allowed."""
         if self._is_mine:
             self._is_mine = False
             self._queue.leave()

@@ -141,7 +141,7 @@ class Pipeline:
         geometry, seen, net_depth, change = self._geometry, None, None, self._change
         if geometry is not None:
             geometry = geometry.for_network(engine.manifest)
-            engine.fits(geometry.letterbox)  # what that makes ready does not hold up the next frame then
+            engine.prepare(geometry.letterbox.size)  # now, so that the next frame does not wait for it
         if self._net_depth is not None:
             seen = self._last_frame_for(engine.manifest)
             net_depth = engine.infer(seen)
@@ -232,12 +232,15 @@ class Pipeline:
         clock.lap("rectify")  # none: a lens is a part of fit
         # A lens is taken out on the CPU, which then has the small image already.
         resizes = frame.shrink == 1 and not geometry.has_lens
-        self._on_device = on_device = resizes and self.engine.fits(geometry.letterbox)
+        if resizes:
+            self.engine.prepare(geometry.letterbox.size)
+        self._on_device = on_device = resizes and self.engine.prepared == geometry.letterbox.size
         if not on_device:
             geometry.fit(image, self._input, frame.shrink)
         clock.lap("fit")
         if on_device:
-            net_depth = self.engine.infer_image(image, self._input)
+            net_depth = self.engine.infer(image)
+            np.copyto(self._input, self.engine.network_input)
         else:
             net_depth = self.engine.infer(self._input)
         clock.lap("infer")

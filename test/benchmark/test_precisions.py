@@ -19,4 +19,4 @@ def test_every_precision_is_timed_and_evaluated(make_bundle, monkeypatch, capsys
 def test_a_bundle_without_int8_has_a_reason(tiny_bundle, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["precisions.py", str(tiny_bundle.path), "--rounds", "3"])
     precisions.main()
-    assert "int8: the bundle holds no int8 model" in capsys.readouterr().out
+    assert "int8: the bundle contains no int8 model" in capsys.readouterr().out

@@ -79,7 +79,7 @@ def test_a_changed_model_is_refused(folder):
     content = bytearray((folder / "model.onnx").read_bytes())
     content[len(content) // 2] ^= 1
     (folder / "model.onnx").write_bytes(content)
-    with pytest.raises(Clip2DepthError, match=r"model.onnx is damaged or was exchanged \(SHA-256"):
+    with pytest.raises(Clip2DepthError, match=r"model.onnx is damaged or was replaced \(SHA-256"):
         Bundle(folder).model()
 
 
@@ -93,7 +93,7 @@ def test_a_truncated_model_is_refused(folder):
 def test_a_truncated_zip_is_refused(folder, tmp_path, kept):
     path = zipped(folder, tmp_path / "tiny.zip")
     path.write_bytes(path.read_bytes()[: int(kept * path.stat().st_size)])
-    with pytest.raises(Clip2DepthError, match=r"the zip is damaged|or the zip was cut off"):
+    with pytest.raises(Clip2DepthError, match=r"the zip is damaged|or the zip is truncated"):
         Bundle(path)
 
 
@@ -150,7 +150,7 @@ def test_a_model_that_names_another_file_for_its_weights_is_refused(tiny_bundle,
     model.graph.initializer[0].ClearField("raw_data")
     image, depth = tiny_bundle.check()
     bundle = Bundle.write(tmp_path / "b", model.SerializeToString(), tiny_bundle.manifest, image, depth)
-    with pytest.raises(Clip2DepthError, match="names another file for its weights"):
+    with pytest.raises(Clip2DepthError, match="refers to another file for its weights"):
         bundle.model()
 
 
@@ -164,7 +164,7 @@ def test_the_int8_model_is_checked_as_the_plain_one(make_bundle, tmp_path, as_zi
     content = (folder / "model_int8.onnx").read_bytes()
     assert opened().int8_model() == content != opened().model()
     (folder / "model_int8.onnx").write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
-    with pytest.raises(Clip2DepthError, match=r"model_int8.onnx is damaged or was exchanged \(SHA-256"):
+    with pytest.raises(Clip2DepthError, match=r"model_int8.onnx is damaged or was replaced \(SHA-256"):
         opened().int8_model()
     (folder / "model_int8.onnx").unlink()
     with pytest.raises(Clip2DepthError, match=r"model_int8.onnx is missing"):
@@ -180,7 +180,7 @@ def test_an_int8_model_with_weights_elsewhere_is_refused(make_bundle, tmp_path):
     moved = Bundle.write(
         tmp_path / "b", bundle.model(), bundle.manifest, *bundle.check(), int8_model=model.SerializeToString()
     )
-    with pytest.raises(Clip2DepthError, match=r"model_int8.onnx names another file for its weights"):
+    with pytest.raises(Clip2DepthError, match=r"model_int8.onnx refers to another file for its weights"):
         moved.int8_model()
 
 
@@ -190,5 +190,5 @@ def test_a_bundle_written_over_one_with_int8_has_none(make_bundle, tmp_path):
     plain = Bundle.write(folder, bundle.model(), bundle.manifest, *bundle.check())
     assert plain.manifest.int8 is None
     assert sorted(path.name for path in folder.iterdir()) == ["check.npz", "manifest.json", "model.onnx"]
-    with pytest.raises(Clip2DepthError, match="holds no int8 model: clip2depth export --int8 makes one"):
+    with pytest.raises(Clip2DepthError, match="contains no int8 model; clip2depth export"):
         plain.int8_model()

@@ -9,7 +9,7 @@ import pytest
 from clip2depth_ros.cli import main
 from clip2depth_ros.commands import doctor
 from clip2depth_ros.commands._shared import doctor_engines, findings
-from clip2depth_ros.engines import EngineUnavailable
+from clip2depth_ros.engines import Attempt, EngineUnavailable, Outcome
 from clip2depth_ros.engines.probe import GpuFacts
 
 GPU = GpuFacts("Orin", "8.7", 8 * 2**30, "", "12.6")
@@ -53,17 +53,18 @@ def test_all_attempts_are_listed_and_the_bundle_is_checked_and_timed(no_gpu, tin
 
 
 def test_the_bundles_depth_kind_is_reported(no_gpu, make_bundle, capsys):
-    for kind, words in (("metric", "metric: metres"), ("scale_free", "scale_free: depth up to a factor")):
+    for kind, words in (("metric", "metric: meters"), ("scale_free", "scale_free: depth up to a factor")):
         main(["doctor", "--bundle", str(make_bundle(depth_kind=kind).path)])
         assert f"depth_kind {words}" in capsys.readouterr().out
 
 
 def test_an_engine_that_computes_wrongly_is_a_warning():
-    refused = doctor_engines._step(
-        "tensorrt fp16: Engine tensorrt is refused for bundle x: differs by 12.30%."
-    )
-    assert refused.level == doctor.WARN and refused.advice
-    assert doctor_engines._step("openvino fp32: chosen").level == doctor.OK
+    rejected = Attempt("tensorrt", "fp16", Outcome.REJECTED, "its depth differs by 12.30%")
+    finding = doctor_engines._attempt(rejected)
+    assert finding.level == doctor.WARN and finding.advice
+    assert finding.text == "tensorrt fp16: its depth differs by 12.30%"
+    chosen = Attempt("openvino", "fp32", Outcome.CHOSEN, "0.00% off")
+    assert doctor_engines._attempt(chosen).level == doctor.OK
 
 
 def test_only_the_requested_engine_is_checked(tiny_bundle, capsys):

@@ -74,7 +74,7 @@ def test_a_damaged_file_is_listed_as_such_and_fails_the_list(engine, tiny, fake_
     content[-10] ^= 0xFF
     path.write_bytes(content)
     code, out, _ = engine("list")
-    assert code == 1 and "it is built again when it is needed" in out
+    assert code == 1 and "it is built again when needed" in out
 
 
 def test_an_engine_that_computes_nonsense_is_refused_with_the_figure(engine, tiny, fake_tensorrt):
@@ -161,9 +161,7 @@ def test_rtx_engines_are_built_without_a_gpu_and_listed(engine, tiny, no_gpu):
     pytest.importorskip("tensorrt_rtx", reason="NVIDIA's compiler: pip install 'clip2depth_ros[rtx]'")
     build = ("build", *tiny, "--engine", "tensorrt_rtx")
     code, out, err = engine(*build, "--target", "8.9, 8.6")
-    assert (
-        code == 0 and "MB." in out and "It is checked against the bundle's sample where it is opened" in out
-    )
+    assert code == 0 and "MB." in out and "It is compared with the bundle's check sample" in out
     assert "building" in err
     code, out, _ = engine("list")
     assert code == 0 and out.count("\n") == 2
@@ -179,7 +177,7 @@ def test_rtx_engines_are_built_without_a_gpu_and_listed(engine, tiny, no_gpu):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--target", "8.6"), "--target is for --engine tensorrt_rtx"),
+        (("--target", "8.6"), "--target needs --engine tensorrt_rtx"),
         (
             ("--engine", "tensorrt_rtx", "--target", "sm86"),
             "--target sm86: expected compute capabilities such as",

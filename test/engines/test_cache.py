@@ -109,7 +109,7 @@ def test_file_names_are_plain_and_speak(tmp_path):
 @pytest.mark.parametrize("kept", [0, 10, 20, 30, 200, 5000, -1])
 def test_a_truncated_file_is_built_again(built, caplog, kept):
     built.write_bytes(built.read_bytes()[:kept])
-    assert "was cut off" in reason(built.parent, caplog)
+    assert "was truncated" in reason(built.parent, caplog)
 
 
 def test_no_flipped_bit_is_ever_loaded(built, caplog):
@@ -126,7 +126,7 @@ def test_no_flipped_bit_is_ever_loaded(built, caplog):
     flipped = bytearray(content)
     flipped[len(content) // 2] ^= 4
     built.write_bytes(flipped)
-    assert "is damaged (its checksum does not fit); building it again" in reason(built.parent, caplog)
+    assert "is damaged (its checksum does not match); building it again" in reason(built.parent, caplog)
 
 
 @pytest.mark.parametrize("content", [b"ELF and so on" * 99, b"\0" * 400])
@@ -136,16 +136,16 @@ def test_a_foreign_file_is_built_again(built, caplog, content):
 
 
 def test_a_sealed_file_of_something_else_is_built_again(built, caplog):
-    checksummed.write_sealed(built, {"tensorrt": "10.3.0"}, PLAN[::-1])
-    assert "holds no engine of this program's" in reason(built.parent, caplog)
+    checksummed.write_checksummed(built, {"tensorrt": "10.3.0"}, PLAN[::-1])
+    assert "does not contain an engine of this program" in reason(built.parent, caplog)
 
 
 def test_a_stale_file_is_built_again(built, caplog):
-    facts, _ = checksummed.read_sealed(built)
+    facts, _ = checksummed.read_checksummed(built)
     facts["key"]["tensorrt"] = "8.6.1"
-    checksummed.write_sealed(built, facts, PLAN[::-1])
+    checksummed.write_checksummed(built, facts, PLAN[::-1])
     said = reason(built.parent, caplog)
-    assert "is stale: it was built by TensorRT 8.6.1 on Orin (8.7), wanted is TensorRT 10.3.0" in said
+    assert "is stale: it was built by TensorRT 8.6.1 on Orin (8.7), but TensorRT 10.3.0" in said
 
 
 def test_after_an_update_it_says_what_there_was(built, caplog):
@@ -161,7 +161,7 @@ def test_an_engine_that_tensorrt_refuses_is_built_again(built, caplog):
         builder.open(built.parent)
     assert builder.builds == 1
     assert "cannot be opened (TensorRT does not take it); building it again" in caplog.text
-    assert checksummed.read_sealed(built)[1] == PLAN[::-1]
+    assert checksummed.read_checksummed(built)[1] == PLAN[::-1]
 
 
 def test_an_engine_that_cannot_be_loaded_when_new_is_not_kept(tmp_path):
@@ -188,7 +188,7 @@ def test_a_damaged_timing_cache_is_made_anew(tmp_path, caplog):
     timing.write_bytes(timing.read_bytes()[:-3])
     builder.open(tmp_path, replace(KEY, precision="fp32"))
     assert builder.given == [None, None]
-    assert "timing cache" in caplog.text and "was cut off" in caplog.text
+    assert "timing cache" in caplog.text and "was truncated" in caplog.text
 
 
 def test_writing_fails_whole(tmp_path, monkeypatch, caplog):
@@ -200,7 +200,7 @@ def test_writing_fails_whole(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(os, "fsync", full)
     builder = Builder()
     assert builder.open(tmp_path) == f"engine of {len(PLAN)} bytes"
-    assert "cannot be kept (No space left on device)" in caplog.text
+    assert "cannot be written (No space left on device)" in caplog.text
     assert [path.name for path in tmp_path.iterdir() if not path.name.endswith(".lock")] == []
 
 
@@ -211,13 +211,13 @@ def test_a_new_engine_replaces_the_old_in_one_step(built, monkeypatch):
     replace_ = os.replace
 
     def watched(source, target):
-        seen.append((Path(target).read_bytes(), checksummed.read_sealed(Path(source))[1]))
+        seen.append((Path(target).read_bytes(), checksummed.read_checksummed(Path(source))[1]))
         replace_(source, target)
 
     monkeypatch.setattr(os, "replace", watched)
-    checksummed.write_sealed(built, {"new": True}, b"payload")
+    checksummed.write_checksummed(built, {"new": True}, b"payload")
     assert seen == [(old, b"payload")]
-    assert checksummed.read_sealed(built) == ({"new": True}, b"payload")
+    assert checksummed.read_checksummed(built) == ({"new": True}, b"payload")
 
 
 def test_without_a_writable_folder_it_builds_for_this_run(tmp_path, caplog):
@@ -226,13 +226,13 @@ def test_without_a_writable_folder_it_builds_for_this_run(tmp_path, caplog):
     builder.open(tmp_path / "file" / "cache")
     builder.open(tmp_path / "file" / "cache")
     assert builder.builds == 2
-    assert "this one is built for this run" in caplog.text
+    assert "this engine is built for this run only" in caplog.text
 
 
 def test_an_engine_in_a_folder_that_nobody_can_write_is_opened(built, monkeypatch):
     """As shipped in an image: no lock is taken, nothing is written."""
     monkeypatch.setattr(cache, "_lock", None)
-    monkeypatch.setattr(checksummed, "write_sealed", None)
+    monkeypatch.setattr(checksummed, "write_checksummed", None)
     builder = Builder()
     builder.open(built.parent)
     assert builder.builds == 0
@@ -334,7 +334,7 @@ def test_the_list_tells_what_there_is(built):
     assert (whole.path, whole.key, whole.problem) == (built, KEY, None)
     assert whole.size == built.stat().st_size
     assert whole.build_seconds >= 0 and whole.built.endswith("+00:00")
-    assert cut.key is None and "was cut off" in cut.problem
+    assert cut.key is None and "was truncated" in cut.problem
 
 
 def test_facts_are_json_and_no_pickle(built):
@@ -360,7 +360,7 @@ def test_clearing(built):
 
 def test_the_default_is_the_users_cache(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert cache.default_cache() == tmp_path / "clip2depth" / "tensorrt"
+    assert cache.engine_folder() == tmp_path / "clip2depth" / "tensorrt"
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", "/home/somebody")
-    assert cache.default_cache() == Path("/home/somebody/.cache/clip2depth/tensorrt")
+    assert cache.engine_folder() == Path("/home/somebody/.cache/clip2depth/tensorrt")

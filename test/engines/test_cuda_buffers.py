@@ -72,7 +72,7 @@ def test_a_gpu_that_resizes_wrongly_is_not_asked_to(buffers, monkeypatch, caplog
 
     monkeypatch.setattr(device_letterbox, "taps", upside_down)
     assert buffers.large_image(Letterbox((640, 480), 64, 48)) is None
-    assert "Images are resized on the CPU: the GPU's are off by up to" in caplog.text
+    assert "Images are resized on the CPU because the GPU is off by up to" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_a_gpu_that_resizes_wrongly_is_not_asked_to(buffers, monkeypatch, caplog
 def test_a_gpu_that_fails_at_it_is_not_asked_to(buffers, driver, caplog, function):
     driver.fail[function] = 2
     assert buffers.large_image(Letterbox((640, 480), 64, 48)) is None
-    assert f"the GPU fails at it ({function}: out of memory)" in caplog.text
+    assert f"resizing on the GPU failed ({function}: out of memory)" in caplog.text
 
 
 @pytest.mark.parametrize(

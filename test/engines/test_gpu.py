@@ -9,6 +9,7 @@ import threading
 import numpy as np
 import pytest
 
+from benchmark.engine_table.device_times import device_times
 from clip2depth_ros.camera import Letterbox
 from clip2depth_ros.engines import open_engine, probe
 from clip2depth_ros.engines.base import TOLERANCES, EngineUnavailable
@@ -80,7 +81,7 @@ def compare(engine, reference, precision: str) -> None:
 def test_pytorch_on_cuda(torch, bundle, reference, precision):
     with open_engine(bundle, "pytorch", device="cuda", precision=precision) as engine:
         compare(engine, reference, precision)
-        times = engine.device_times(5)
+        times = device_times(engine, 5)
         assert times.shape == (5,) and (times > 0).all()
 
 
@@ -94,7 +95,7 @@ def test_tensorrt(tensorrt, bundle, reference, precision, gpu):
     with open_engine(bundle, tensorrt, precision=precision, progress=lines.append) as engine:
         assert lines and engine.graph
         compare(engine, reference, precision)
-        assert (engine.device_times(5) > 0).all()
+        assert (device_times(engine, 5) > 0).all()
     lines.clear()
     with open_engine(bundle, tensorrt, precision=precision, progress=lines.append) as engine:
         assert lines == []  # from the cache
@@ -122,10 +123,12 @@ def test_images_are_resized_on_the_gpu(request, gpu, bundle, name):
     with open_engine(bundle, name, precision="fp32", device="cuda") as engine:
         for size in ((640, 480), (1920, 1080), (64, 48), (640, 480)):
             letterbox = Letterbox(size, manifest.input_width, manifest.input_height)
-            assert engine.fits(letterbox)
+            engine.prepare(size)
+            assert engine.prepared == size
             image = np.random.default_rng(1).integers(0, 256, (size[1], size[0], 3), np.uint8)
-            fitted, expected = np.empty((2, manifest.input_height, manifest.input_width, 3), np.uint8)
-            depth = engine.infer_image(image, fitted).copy()
+            expected = np.empty((manifest.input_height, manifest.input_width, 3), np.uint8)
+            depth = engine.infer(image).copy()
+            fitted = engine.network_input.copy()
             assert np.abs(letterbox.fit(image, expected).astype(int) - fitted).max() <= 1
             np.testing.assert_allclose(depth, engine.infer(fitted), rtol=1e-3)
 
@@ -159,7 +162,7 @@ def test_flipped_bytes_on_disk_never_run(tensorrt, bundle, reference):
 
 def test_auto_takes_tensorrt(tensorrt, bundle):
     with open_engine(bundle) as engine:
-        assert engine.name in ("tensorrt", "tensorrt_rtx"), engine.choice
+        assert engine.name in ("tensorrt", "tensorrt_rtx"), engine.attempts
 
 
 def test_memory_is_given_back(tensorrt, bundle):

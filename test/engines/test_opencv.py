@@ -13,7 +13,6 @@ import pytest
 from clip2depth_ros.bundle import Bundle
 from clip2depth_ros.camera import Camera
 from clip2depth_ros.engines import open_engine
-from clip2depth_ros.engines.attempts import was_passed_over
 from clip2depth_ros.engines.base import EngineUnavailable
 from clip2depth_ros.engines.opencv import OpenCvEngine
 from clip2depth_ros.engines.squeeze_axes import axes_as_attributes
@@ -42,17 +41,17 @@ def test_mini_gets_the_depth_of_its_check_sample(mini):
         assert engine.difference < 1e-5
 
 
-def test_auto_comes_to_it_last_and_nothing_was_passed_over(tiny_bundle, no_gpu, monkeypatch):
+def test_auto_tries_it_last_and_rejects_nothing(tiny_bundle, no_gpu, monkeypatch):
     monkeypatch.setitem(sys.modules, "openvino", None)
     monkeypatch.setitem(sys.modules, "torch", None)
     with open_engine(tiny_bundle) as engine:
         assert engine.name == "opencv"
-        assert engine.choice[3:5] == (
+        assert tuple(map(str, engine.attempts[3:5])) == (
             "openvino: not installed (pip install openvino)",
             "pytorch on the CPU: not installed (pip install 'clip2depth_ros[pytorch]')",
         )
-        assert engine.choice[5].startswith("opencv fp32: chosen") and len(engine.choice) == 6
-        assert not any(map(was_passed_over, engine.choice))
+        assert str(engine.attempts[5]).startswith("opencv fp32: chosen") and len(engine.attempts) == 6
+        assert not any(attempt.is_warning for attempt in engine.attempts)
 
 
 def test_what_it_cannot_do_is_a_sentence(tiny_bundle):
@@ -81,9 +80,9 @@ def test_threads_are_opencvs_own(tiny_bundle):
 @pytest.mark.parametrize(
     ("model", "version", "words"),
     [
-        (b"\x0b", "4.6.0", r"OpenCV 4.6.0 cannot read model.onnx \(no protobuf message: kind 3"),
-        (b"\x3a\xff", "4.6.0", "no protobuf message: no integer at byte 1"),
-        (b"\x3a\x7f\x0a", "4.6.0", "a protobuf message that is cut off at byte 3"),
+        (b"\x0b", "4.6.0", r"OpenCV 4.6.0 cannot read model.onnx \(not a protobuf message: type 3"),
+        (b"\x3a\xff", "4.6.0", "not a protobuf message: no integer at byte 1"),
+        (b"\x3a\x7f\x0a", "4.6.0", "a protobuf message that is truncated at byte 3"),
         (b"\x3a\x7f\x0a", cv2.__version__, r"cannot read model.onnx \(Failed to parse onnx model"),
     ],
 )

@@ -11,9 +11,10 @@ import pytest
 
 from clip2depth_ros.bundle import Bundle
 from clip2depth_ros.engines import open_engine, self_check
-from clip2depth_ros.engines.openvino import OpenVinoEngine, default_cache
+from clip2depth_ros.engines.openvino import OpenVinoEngine
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.system.offline import import_openvino
+from clip2depth_ros.system.paths import user_folder
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +126,7 @@ def rewritten(bundle: Bundle, tmp_path, depth=None, model=None, **changes) -> Bu
 def test_an_engine_that_computes_wrongly_is_refused_with_the_figure(tiny_bundle, tmp_path):
     _, expected = tiny_bundle.check()
     wrong = rewritten(tiny_bundle, tmp_path, depth=expected / 1.25)
-    with pytest.raises(Clip2DepthError, match=r"refused for bundle .*differs by 25\.00% .*allowed 1\.00%"):
+    with pytest.raises(Clip2DepthError, match=r"rejected for bundle .*differs by 25\.00% .*allowed 1\.00%"):
         open_engine(wrong)
 
 
@@ -147,7 +148,7 @@ def test_an_engine_that_answers_nan_is_refused(exact_engine, tiny_bundle):
 
 def test_a_check_sample_without_depth_proves_nothing(engine, tiny_bundle, tmp_path):
     empty = rewritten(tiny_bundle, tmp_path, depth=np.full((48, 64), np.nan, np.float32))
-    with pytest.raises(Clip2DepthError, match="holds no known depth"):
+    with pytest.raises(Clip2DepthError, match="contains no known depth"):
         self_check(engine, empty)
 
 
@@ -215,7 +216,7 @@ def test_a_damaged_cache_never_disables_the_engine(request, tmp_path, bundle, se
         ended.stdout[-800:] + ended.stderr[-800:]
     )
     said = [line for line in ended.stdout.splitlines() if line.startswith("The compiled model ")]
-    assert len(said) == seeds and all("compiled anew" in line and str(tmp_path) in line for line in said)
+    assert len(said) == seeds and all("compiled again" in line and str(tmp_path) in line for line in said)
 
 
 def test_a_cached_model_that_computes_wrongly_is_compiled_anew(
@@ -226,19 +227,19 @@ def test_a_cached_model_that_computes_wrongly_is_compiled_anew(
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     open_engine(make_bundle(depth=np.full((48, 64), 3.0)), "openvino").close()
-    (other,) = default_cache().iterdir()
-    _, wrong = checksummed.read_sealed(other)
+    (other,) = user_folder("cache", "openvino").iterdir()
+    _, wrong = checksummed.read_checksummed(other)
     other.unlink()
     open_engine(tiny_bundle, "openvino").close()
-    (path,) = default_cache().iterdir()
-    facts, _ = checksummed.read_sealed(path)
-    checksummed.write_sealed(path, facts, wrong)
+    (path,) = user_folder("cache", "openvino").iterdir()
+    facts, _ = checksummed.read_checksummed(path)
+    checksummed.write_checksummed(path, facts, wrong)
     with open_engine(tiny_bundle, "openvino") as engine:
         np.testing.assert_allclose(engine.infer(random_image(3)), tiny_depth(random_image(3)), rtol=1e-4)
-    assert f"It came from the cache, {path}: it is compiled anew and replaced." in caplog.text
+    assert f"It came from the cache ({path}); it is compiled again and replaced." in caplog.text
     with open_engine(tiny_bundle, "openvino") as engine:
         assert engine.cached == path
-    assert checksummed.read_sealed(path)[0] == facts
+    assert checksummed.read_checksummed(path)[0] == facts
 
 
 def test_the_cache_is_filled_and_read(tiny_bundle, tmp_path, tiny_depth):

@@ -70,7 +70,7 @@ def test_the_readme_says_what_goes_in_and_comes_out(mini, tmp_path):
         "0 to 1",
         "mini.onnx --stronglyTyped",
         focal,
-        "metres",
+        "meters",
     ):
         assert words in text
     write_plain(mini, tmp_path)

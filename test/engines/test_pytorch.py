@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 
+from benchmark.engine_table.device_times import device_times
 from clip2depth_ros.engines import open_engine
 from clip2depth_ros.engines.base import EngineUnavailable
 from clip2depth_ros.engines.pytorch import PyTorchEngine
@@ -62,8 +63,8 @@ def test_it_says_what_it_is(engine, convolved_bundle):
     assert (engine.name, engine.precision) == ("pytorch", "fp32")
     assert engine.device.startswith("CPU, ")
     assert engine.manifest == convolved_bundle.manifest
-    assert engine.choice[-1].startswith("pytorch on the CPU fp32: chosen")
-    assert engine.device_times(3).size == 0
+    assert str(engine.attempts[-1]).startswith("pytorch on the CPU fp32: chosen")
+    assert device_times(engine, 3).size == 0
 
 
 def test_bf16_is_near_and_really_half(mini):
@@ -75,7 +76,7 @@ def test_bf16_is_near_and_really_half(mini):
 
 def test_without_a_gpu_it_falls_back_on_the_cpu(convolved_bundle, no_gpu):
     with open_engine(convolved_bundle, "pytorch") as engine:
-        assert engine.choice[0] == "pytorch on CUDA: no CUDA device (the test has none)"
+        assert str(engine.attempts[0]) == "pytorch on CUDA: no CUDA device (the test has none)"
         assert engine.device.startswith("CPU, ")
 
 
@@ -88,7 +89,7 @@ def test_auto_comes_to_it_where_openvino_is_missing(convolved_bundle, no_gpu, mo
     monkeypatch.setitem(sys.modules, "openvino", None)
     with open_engine(convolved_bundle) as engine:
         assert engine.name == "pytorch"
-        assert engine.choice[3] == "openvino: not installed (pip install openvino)"
+        assert str(engine.attempts[3]) == "openvino: not installed (pip install openvino)"
 
 
 def test_without_its_packages_it_is_unavailable(convolved_bundle, monkeypatch):
@@ -104,7 +105,7 @@ def test_an_operator_that_onnx2torch_lacks(convolved_bundle, monkeypatch):
         raise NotImplementedError("Converter is not implemented (Strange, 17)")
 
     monkeypatch.setattr(onnx2torch, "convert", lacks)
-    with pytest.raises(EngineUnavailable, match=r"does not read the network \(Converter is not implemented"):
+    with pytest.raises(EngineUnavailable, match=r"cannot read the network \(Converter is not implemented"):
         PyTorchEngine(convolved_bundle, device="cpu")
 
 
@@ -128,7 +129,7 @@ def test_a_closed_engine_is_an_error(convolved_bundle):
     engine = PyTorchEngine(convolved_bundle, device="cpu")
     engine.close()
     engine.close()
-    for use in (lambda: engine.infer(random_image(0)), lambda: engine.device_times(1)):
+    for use in (lambda: engine.infer(random_image(0)), lambda: engine.prepare((640, 480))):
         with pytest.raises(Clip2DepthError, match="The pytorch engine was closed"):
             use()
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from clip2depth_ros.camera import Letterbox
-from clip2depth_ros.engines import Engine, open_engine
+from clip2depth_ros.engines import Engine, Outcome, open_engine
 from clip2depth_ros.engines.cache import BuildCancelled
 from clip2depth_ros.engines.shared import EnginePool
 from clip2depth_ros.engines.turns import Queue, Turn
@@ -20,8 +20,8 @@ DEADLINE = 30.0
 
 
 class OneBuffer(Engine):
-    """Answers with the image's brightness, always in the same array, and fits images as a GPU does: by the
-    letterbox that it was asked for last.
+    """Answers with the image's brightness, always in the same array, and resizes images as a GPU does: those
+    of the size that was prepared last.
     """
 
     device, precision = "test", "fp32"
@@ -32,11 +32,14 @@ class OneBuffer(Engine):
         self.closed = False
         self.fault = ""
         self.inside = 0
-        self.letterbox = None
-        self.letterboxes: list[Letterbox] = []
+        self.sizes: list[tuple[int, int]] = []
         self._depth = np.empty((self.manifest.input_height, self.manifest.input_width), np.float32)
 
     def infer(self, image):
+        if image.shape[1::-1] == self.prepared:
+            width, height = self.manifest.input_width, self.manifest.input_height
+            self.network_input = np.empty((height, width, 3), np.uint8)
+            image = Letterbox(self.prepared, width, height).fit(image, self.network_input)
         self.inside += 1
         assert self.inside == 1, "one at a time"
         assert not self.closed
@@ -50,16 +53,10 @@ class OneBuffer(Engine):
         finally:
             self.inside -= 1
 
-    def fits(self, letterbox):
-        if letterbox != self.letterbox:
-            self.letterboxes.append(letterbox)
-        self.letterbox = letterbox
-        return True
-
-    def infer_image(self, image, fitted):
-        assert image.shape[1::-1] == self.letterbox.size, "made ready for another size"
-        self.letterbox.fit(image, fitted)
-        return self.infer(fitted)
+    def prepare(self, size):
+        if size != self.prepared:
+            self.sizes.append(size)
+        self.prepared = size
 
     def close(self):
         self.closed = True
@@ -131,37 +128,30 @@ def until(condition) -> None:
 
 @pytest.mark.parametrize("places", [1, 2, 3])
 def test_a_queue_is_first_come_first_served_and_never_too_full(places):
-    queue, inside, most, order = Queue(places), [0], [0], []
-    lock = threading.Lock()
+    queue, order = Queue(places), []
     for _ in range(places):
         queue.enter()
     threads = []
     for number in range(12):
 
         def wait(number=number):
-            with queue:
-                with lock:
-                    order.append(number)
-                    inside[0] += 1
-                    most[0] = max(most[0], inside[0])
-                time.sleep(0.002)
-                with lock:
-                    inside[0] -= 1
+            queue.enter()
+            order.append(number)
 
         threads.append(threading.Thread(target=wait, daemon=True))
         threads[-1].start()
         until(lambda number=number: len(queue._waiting) == number + 1)
-    assert order == []
-    for _ in range(places):
+    for number in range(12):
+        assert order == list(range(number)), "nobody enters before somebody leaves"
         queue.leave()
+        until(lambda number=number: len(order) > number)
     for thread in threads:
         thread.join(DEADLINE)
-    # Threads of one batch may write down their numbers in another order than they entered.
-    assert sorted(order) == list(range(12))
-    assert all(abs(place - number) < places for place, number in enumerate(order))
-    assert most[0] <= places
+    assert order == list(range(12))
     for _ in range(places):
-        queue.enter()  # all places are free again: this does not block
+        queue.leave()
+    with queue:
+        assert queue._free == places - 1
 
 
 def test_a_turn_is_left_once_and_without_a_queue_always_mine():
@@ -191,7 +181,7 @@ def test_the_same_is_opened_once_and_closed_with_the_last(pool, maker, tiny_bund
     second = pool.open(pool.turn(), tiny_bundle, "auto", threads=2)
     (engine,) = maker.engines
     assert (second.name, second.device, second.precision) == ("first", "test", "fp32")
-    assert second.manifest == tiny_bundle.manifest and "another camera's" in second.choice[-1]
+    assert second.manifest == tiny_bundle.manifest and second.attempts[-1].outcome is Outcome.SHARED
     first.close()
     first.close()
     assert not engine.closed
@@ -341,48 +331,54 @@ def test_a_fault_costs_the_image_and_nobodys_turn(pool, maker, tiny_bundle):
     assert [handle.infer(image_of(5, handle))[0, 0] for handle in handles] == [5.0] * 4
 
 
-def test_an_engine_that_fits_images_is_not_made_ready_anew_for_every_camera(pool, maker, tiny_bundle):
-    manifest = tiny_bundle.manifest
-    large, small = (
-        Letterbox(size, manifest.input_width, manifest.input_height) for size in ((640, 480), (320, 200))
-    )
+def prepared(engine: Engine, size: tuple[int, int]) -> bool:
+    """Whether the engine takes images of this size after `prepare`."""
+    engine.prepare(size)
+    assert engine.prepared in (None, size)
+    assert (engine.network_input is None) == (engine.prepared is None)
+    return engine.prepared == size
+
+
+def test_an_engine_that_resizes_is_not_prepared_again_for_every_camera(pool, maker, tiny_bundle):
+    large, small = (640, 480), (320, 200)
     first, second, third = (pool.open(pool.turn(), tiny_bundle) for _ in range(3))
     (engine,) = maker.engines
     for _ in range(3):
-        assert first.fits(large) and second.fits(large) and not third.fits(small)
-    assert engine.letterboxes == [large]
+        assert prepared(first, large) and prepared(second, large) and not prepared(third, small)
+    assert engine.sizes == [large]
     picture = np.full((480, 640, 3), 50, np.uint8)
-    fitted = np.empty((manifest.input_height, manifest.input_width, 3), np.uint8)
-    assert first.infer_image(picture, fitted)[20, 20] == 50 and fitted[20, 20, 0] == 50
+    assert first.infer(picture)[20, 20] == 50 and first.network_input[20, 20, 0] == 50
+    second.infer(picture + 1)
+    assert first.network_input[20, 20, 0] == 50, "another camera's call does not change it"
+    with pytest.raises(Clip2DepthError, match="contiguous uint8 images of shape"):
+        third.infer(picture)
     # One of the two that share it goes, the other gets images of another size: it is theirs alone then.
     first.close()
-    assert second.fits(small) and third.fits(large) is False
-    assert engine.letterboxes == [large, small]
+    assert prepared(second, small) and not prepared(third, large)
+    assert engine.sizes == [large, small]
     second.close()
-    assert third.fits(small) and third.infer_image(picture[:200, :320], fitted)[20, 20] == 50
+    assert prepared(third, small) and third.infer(picture[:200, :320])[20, 20] == 50
 
 
 def test_the_tensorrt_engine_serves_two_sizes(fake_tensorrt, tiny_bundle):
-    """On the stand-in for a GPU. Images of the first size are fitted there, those of the other before."""
+    """On the stand-in for a GPU. Images of the first size are resized there, those of the other before."""
     fake_tensorrt()
     pool, rng = EnginePool(), np.random.default_rng(5)
     manifest = tiny_bundle.manifest
     plain = open_engine(tiny_bundle, "tensorrt")
     handles = [pool.open(pool.turn(), tiny_bundle, "tensorrt") for _ in range(2)]
-    letterboxes = [
-        Letterbox(size, manifest.input_width, manifest.input_height) for size in ((128, 96), (96, 72))
-    ]
+    sizes = [(128, 96), (96, 72)]
     fitted = np.empty((manifest.input_height, manifest.input_width, 3), np.uint8)
-    on_device = [handle.fits(box) for handle, box in zip(handles, letterboxes, strict=True)]
-    assert on_device == [plain.fits(letterboxes[0]), False]
+    assert [prepared(*each) for each in zip(handles, sizes, strict=True)] == [True, False]
+    assert prepared(plain, sizes[0])
     for _ in range(3):
-        for handle, box in zip(handles, letterboxes, strict=True):
-            image = rng.integers(0, 256, (box.size[1], box.size[0], 3), np.uint8)
-            if handle.fits(box):
-                expected = plain.infer_image(image, np.empty_like(fitted)).copy()
-                np.testing.assert_array_equal(handle.infer_image(image, fitted), expected)
+        for handle, size in zip(handles, sizes, strict=True):
+            image = rng.integers(0, 256, (size[1], size[0], 3), np.uint8)
+            if prepared(handle, size):
+                np.testing.assert_array_equal(handle.infer(image), plain.infer(image))
+                np.testing.assert_array_equal(handle.network_input, plain.network_input)
             else:
-                box.fit(image, fitted)
+                Letterbox(size, manifest.input_width, manifest.input_height).fit(image, fitted)
                 np.testing.assert_array_equal(handle.infer(fitted), plain.infer(fitted))
     for engine in (plain, *handles):
         engine.close()

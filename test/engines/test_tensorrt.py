@@ -8,6 +8,7 @@ import re
 import numpy as np
 import pytest
 
+from benchmark.engine_table.device_times import device_times
 from clip2depth_ros.camera import Letterbox
 from clip2depth_ros.engines import open_engine
 from clip2depth_ros.engines.base import EngineUnavailable
@@ -85,7 +86,7 @@ def test_real_networks_pass_their_check(fake_tensorrt, request, version, name):
     bundle = request.getfixturevalue(name)
     with open_engine(bundle, "tensorrt", precision="fp16") as engine:
         assert engine.difference < 2e-3
-        assert engine.choice[-1].startswith("tensorrt fp16: chosen, ")
+        assert str(engine.attempts[-1]).startswith("tensorrt fp16: chosen, ")
 
 
 def test_bf16_where_there_is_one(fake_tensorrt, convolved_bundle, monkeypatch):
@@ -108,9 +109,9 @@ def test_other_versions_are_refused_or_warned_of(fake_tensorrt, convolved_bundle
         open_engine(convolved_bundle, "tensorrt")
     fake_tensorrt("12.0.0")
     open_engine(convolved_bundle, "tensorrt").close()
-    assert caplog.text.count("TensorRT 12.0.0 is newer than any that was looked at (11)") == 1
+    assert caplog.text.count("TensorRT 12.0.0 is newer than the newest version that was checked (11)") == 1
     fake_tensorrt().__version__ = "unknown"
-    with pytest.raises(EngineUnavailable, match="tells a version that is none: 'unknown'"):
+    with pytest.raises(EngineUnavailable, match="has an unreadable version: 'unknown'"):
         open_engine(convolved_bundle, "tensorrt")
 
 
@@ -147,30 +148,43 @@ def test_images_are_resized_on_the_gpu_and_come_back_small(fake_tensorrt, convol
     trt = fake_tensorrt()
     with TensorRtEngine(convolved_bundle) as engine:
         for size in ((640, 480), (90, 200), (640, 480)):
-            letterbox = Letterbox(size, 64, 48)
-            assert engine.fits(letterbox)
+            engine.prepare(size)
+            assert engine.prepared == size
             trt.driver.calls.clear()
-            assert engine.fits(Letterbox(size, 64, 48))  # the same for another camera of that size
-            assert trt.driver.calls == []
+            engine.prepare(size)  # the same for another camera of that size
+            assert trt.driver.calls == [] and engine.prepared == size
             image = np.random.default_rng(1).integers(0, 256, (size[1], size[0], 3), np.uint8)
-            fitted, expected = np.empty((2, 48, 64, 3), np.uint8)
-            letterbox.fit(image, expected)
+            expected = Letterbox(size, 64, 48).fit(image, np.empty((48, 64, 3), np.uint8))
             trt.driver.launches.clear()
-            depth = engine.infer_image(image, fitted)
+            depth = engine.infer(image)
             assert trt.driver.launches == ["graph"]
+            fitted = engine.network_input.copy()
             assert np.abs(fitted.astype(int) - expected).max() <= 1
             np.testing.assert_allclose(depth, tiny_depth(fitted), rtol=3e-3)
-        # a fitted image is still taken, and does not disturb the next large one
+        # an image of the network's size is still taken, and does not disturb the next large one
         np.testing.assert_allclose(engine.infer(random_image(5)), tiny_depth(random_image(5)), rtol=3e-3)
-        np.testing.assert_allclose(engine.infer_image(image, fitted), tiny_depth(fitted), rtol=3e-3)
+        np.testing.assert_allclose(engine.infer(image), tiny_depth(fitted), rtol=3e-3)
+
+
+def test_images_of_the_networks_size_need_no_preparation(fake_tensorrt, convolved_bundle, tiny_depth):
+    trt = fake_tensorrt()
+    with TensorRtEngine(convolved_bundle) as engine:
+        engine.prepare((640, 480))
+        trt.driver.calls.clear()
+        engine.prepare((64, 48))
+        assert engine.prepared is None, "there is nothing to resize"
+        assert "cuModuleLoadData" not in {call[0] for call in trt.driver.calls}
+        np.testing.assert_allclose(engine.infer(random_image(5)), tiny_depth(random_image(5)), rtol=3e-3)
+        with pytest.raises(Clip2DepthError, match="contiguous uint8 images of shape"):
+            engine.infer(np.zeros((480, 640, 3), np.uint8))
 
 
 def test_without_a_graph_large_images_are_queued_step_by_step(fake_tensorrt, convolved_bundle):
     trt = fake_tensorrt(fault="no_graph")
     with TensorRtEngine(convolved_bundle) as engine:
-        assert engine.fits(Letterbox((640, 480), 64, 48))
+        engine.prepare((640, 480))
         trt.driver.launches.clear()
-        engine.infer_image(np.zeros((480, 640, 3), np.uint8), np.empty((48, 64, 3), np.uint8))
+        engine.infer(np.zeros((480, 640, 3), np.uint8))
         assert trt.driver.launches == ["upload", "kernel", "download", "network", "download"]
 
 
@@ -190,7 +204,8 @@ def test_the_pipeline_gives_the_same_depth_wherever_images_are_resized(
         trt.driver.launches.clear()
         found = depths(engine)
         assert ("kernel" in trt.driver.launches) == (not fault)
-        monkeypatch.setattr(type(engine), "fits", lambda self, letterbox: False)
+        engine._forget_prepared()
+        monkeypatch.setattr(type(engine), "prepare", lambda self, size: None)
         np.testing.assert_allclose(found, depths(engine), rtol=0.02)  # a grey level
 
 
@@ -198,25 +213,28 @@ def test_the_pipeline_gives_the_same_depth_wherever_images_are_resized(
 def test_an_image_resized_on_the_gpu_never_gets_another_depth(fake_tensorrt, convolved_bundle, fault, caplog):
     """The self-check does not see this path, so it is held to the one that it sees."""
     fake_tensorrt(fault=fault)
-    letterbox = Letterbox((640, 480), 64, 48)
     with TensorRtEngine(convolved_bundle) as engine:
-        assert not engine.fits(letterbox) and not engine.fits(letterbox)
+        for _ in range(2):
+            engine.prepare((640, 480))
+            assert engine.prepared is None and engine.network_input is None
         with pytest.raises(Clip2DepthError):
-            engine.infer_image(np.zeros((480, 640, 3), np.uint8), random_image(1))
-    assert caplog.text.count("they get another depth from this engine") == 1
+            engine.infer(np.zeros((480, 640, 3), np.uint8))
+    assert caplog.text.count("this engine gives another depth for images resized on the GPU") == 1
 
 
-def test_large_images_need_to_be_asked_for(fake_tensorrt, convolved_bundle):
+def test_large_images_need_preparation(fake_tensorrt, convolved_bundle):
     fake_tensorrt(fault="no_large_image")
-    letterbox, image, fitted = Letterbox((9, 9), 64, 48), np.zeros((9, 9, 3), np.uint8), random_image(1)
+    image = np.zeros((9, 9, 3), np.uint8)
     with TensorRtEngine(convolved_bundle) as engine:
-        with pytest.raises(Clip2DepthError, match="was not asked whether it fits images"):
-            engine.infer_image(image, fitted)
-        assert not engine.fits(letterbox)
+        for _ in range(2):
+            with pytest.raises(Clip2DepthError, match="contiguous uint8 images of shape"):
+                engine.infer(image)
+            engine.prepare((9, 9))
+            assert engine.prepared is None
     with pytest.raises(Clip2DepthError, match="was closed"):
-        engine.fits(letterbox)
+        engine.prepare((9, 9))
     with pytest.raises(Clip2DepthError, match="was closed"):
-        engine.infer_image(image, fitted)
+        engine.infer(image)
 
 
 def test_without_a_graph_it_runs_and_says_why(fake_tensorrt, convolved_bundle, tiny_depth, caplog):
@@ -238,7 +256,7 @@ def test_device_times(fake_tensorrt, convolved_bundle):
     with TensorRtEngine(convolved_bundle) as engine:
         engine.infer(random_image(1))
         trt.calls.clear()
-        assert engine.device_times(5).shape == (5,)
+        assert device_times(engine, 5).shape == (5,)
         assert [call[0] for call in trt.calls] == ["execute_async_v3"] * 5
 
 
@@ -248,7 +266,7 @@ def test_a_closed_engine_is_an_error(fake_tensorrt, convolved_bundle):
     engine.close()
     engine.close()
     assert_all_given_back(trt)
-    for use in (lambda: engine.infer(random_image(0)), lambda: engine.device_times(1)):
+    for use in (lambda: engine.infer(random_image(0)), lambda: engine.prepare((640, 480))):
         with pytest.raises(Clip2DepthError, match="The tensorrt engine was closed"):
             use()
 
@@ -270,7 +288,7 @@ WRONG = {
     "stale": r"differs by \d+\.\d+%",
     "nan": r"10\.9% of its depth on the check sample is not a finite number",
     "build_none": r"TensorRT 10\.3\.0 cannot build the network \(Could not find any implementation",
-    "deserialize_none": r"TensorRT 10\.3\.0 does not take this engine",
+    "deserialize_none": r"TensorRT 10\.3\.0 does not accept this engine",
     "context_none": r"no memory on the GPU for this engine",
     "execute_false": r"TensorRT does not run the network",
     "stream_error": r"TensorRT fails on .* \(cuStreamSynchronize: an illegal memory access was encountered\)",
@@ -292,8 +310,8 @@ def test_a_wrong_engine_never_publishes_depth(fake_tensorrt, convolved_bundle, t
     for _ in range(2):  # built, and from the cache
         with open_engine(convolved_bundle) as engine:
             assert engine.name == "openvino"
-            assert re.search(f"^tensorrt fp16: .*{WRONG[fault]}", engine.choice[0])
-            assert engine.choice[1].startswith("tensorrt fp32: ")
+            assert re.search(f"^tensorrt fp16: .*{WRONG[fault]}", str(engine.attempts[0]))
+            assert str(engine.attempts[1]).startswith("tensorrt fp32: ")
             image = random_image(8)
             np.testing.assert_allclose(engine.infer(image), tiny_depth(image), rtol=1e-3)
 
@@ -303,7 +321,7 @@ def test_wrong_in_half_precision_only_goes_on_to_fp32(fake_tensorrt, convolved_b
     fake_tensorrt(version, "garbage_fp16")
     with open_engine(convolved_bundle) as engine:
         assert (engine.name, engine.precision) == ("tensorrt", "fp32")
-        assert "refused" in engine.choice[0] and "differs by 30." in engine.choice[0]
+        assert "rejected" in str(engine.attempts[0]) and "differs by 30." in str(engine.attempts[0])
         np.testing.assert_allclose(engine.infer(random_image(1)), tiny_depth(random_image(1)), rtol=1e-3)
 
 
@@ -336,12 +354,12 @@ def test_an_engine_of_another_network_is_not_opened(fake_tensorrt, convolved_bun
     other = make_bundle(convolution=True, input_height=32, input_width=32, name="other")
     TensorRtEngine(other).close()
     (entry,) = list_cached()
-    _, plan = checksummed.read_sealed(entry.path)
+    _, plan = checksummed.read_checksummed(entry.path)
     entry.path.unlink()
     TensorRtEngine(convolved_bundle).close()
     (entry,) = list_cached()
-    facts, _ = checksummed.read_sealed(entry.path)
-    checksummed.write_sealed(entry.path, facts, plan)
+    facts, _ = checksummed.read_checksummed(entry.path)
+    checksummed.write_checksummed(entry.path, facts, plan)
     builds = trt.builds
     TensorRtEngine(convolved_bundle).close()
     assert trt.builds == builds + 1
@@ -365,7 +383,7 @@ def test_tensorrt_rtx_is_built_for_its_gpu_and_keeps_its_kernels(fake_rtx, convo
         trt.calls.clear()
         with open_engine(convolved_bundle) as engine:
             assert (engine.name, engine.precision, engine.graph) == ("tensorrt_rtx", "fp16", True)
-            assert engine.choice[0].startswith("tensorrt: not installed")
+            assert str(engine.attempts[0]).startswith("tensorrt: not installed")
             assert engine.device == "Stand-in GPU, TensorRT RTX 1.7.1.116"
             np.testing.assert_allclose(engine.infer(random_image(1)), tiny_depth(random_image(1)), rtol=3e-3)
         assert trt.builds == trt.count("compile_kernels") == (not again)
@@ -389,20 +407,20 @@ def test_kernels_that_are_not_whole_or_not_this_machine_s_are_compiled_again(
     TensorRtRtxEngine(convolved_bundle).close()
     (path,) = list_cached()[0].path.parent.glob("*.kernels")
     content = path.read_bytes()
-    facts, kernels = checksummed.read_sealed(path)
+    facts, kernels = checksummed.read_checksummed(path)
     if damage == "flip":
         path.write_bytes(content[:-40] + bytes([content[-40] ^ 1]) + content[-39:])
     elif damage == "cut":
         path.write_bytes(content[:-7])
     elif damage == "foreign":
-        checksummed.write_sealed(path, facts | {"machine": "another driver"}, kernels)
+        checksummed.write_checksummed(path, facts | {"machine": "another driver"}, kernels)
     else:  # by TensorRT RTX, which knows of more than we do
-        checksummed.write_sealed(path, facts, b"of another compiler")
+        checksummed.write_checksummed(path, facts, b"of another compiler")
     trt.calls.clear()
     TensorRtRtxEngine(convolved_bundle).close()
     assert trt.builds == 0 and trt.count("compile_kernels") == 1
     assert trt.count("deserialize_kernels") == (damage == "rejected")
-    assert ("they are compiled again" in caplog.text) == (damage in ("flip", "cut"))
+    assert ("the kernels are compiled again" in caplog.text) == (damage in ("flip", "cut"))
     trt.calls.clear()
     TensorRtRtxEngine(convolved_bundle).close()
     assert trt.count("compile_kernels") == 0 and path.read_bytes() == content
@@ -429,7 +447,7 @@ def test_a_gpu_that_tensorrt_rtx_does_not_know_is_said_at_once(fake_rtx, convolv
     trt = fake_rtx(capability="9.0")
     with open_engine(convolved_bundle) as engine:
         assert engine.name == "openvino"
-        assert "does not compile for compute capability 9.0; it does for 7.5, 8.0" in engine.choice[1]
+        assert "does not compile for compute capability 9.0; it does for 7.5, 8.0" in str(engine.attempts[1])
     assert trt.calls == []
     fake_rtx(capability="7.5")
     with pytest.raises(EngineUnavailable, match=r"compute capability 7\.5 has no bf16"):

@@ -72,7 +72,7 @@ def wanted_of_pip(name: str) -> tuple[set[str], set[str]]:
     project = (ROOT / "pyproject.toml").read_text()
     extra = re.search(rf"^{name} = \[(.*?)\]", project, re.MULTILINE | re.DOTALL)
     assert {"openvino", "rosbags"} <= required and extra, "setup.py or pyproject.toml is written otherwise"
-    apt = {"opencv-python-headless", "pyyaml"}
+    apt = {"opencv-python-headless", "platformdirs", "pyyaml"}
     return required - apt, {bare(name) for name in re.findall(r'"([^"]+)"', extra[1])}
 
 
@@ -118,7 +118,7 @@ class TestFile:
                 assert rest.split()[0] == "https://raw.githubusercontent.com/ros/rosdistro/master/ros.key"
 
     def test_the_engines_are_in_the_cache_folder(self, path, monkeypatch):
-        from clip2depth_ros.engines.cache import default_cache
+        from clip2depth_ros.engines.cache import engine_folder
 
         words = dict(
             rest.split("=", 1) for _, rest in instructions(path) if rest.startswith("XDG_CACHE_HOME")
@@ -129,7 +129,7 @@ class TestFile:
             if keyword == "COPY" and rest.startswith("docker/engines ")
         ]
         monkeypatch.setenv("XDG_CACHE_HOME", words["XDG_CACHE_HOME"])
-        assert Path(target) == default_cache()
+        assert Path(target) == engine_folder()
 
     def test_its_commands_are_shell(self, path):
         for keyword, rest in instructions(path):

@@ -16,6 +16,7 @@ import clip2depth_ros
 ROSDEP = {
     "cv2": "python3-opencv",
     "numpy": "python3-numpy",
+    "platformdirs": "python3-platformdirs",
     "tqdm": "python3-tqdm",
     "yaml": "python3-yaml",
 }

@@ -132,7 +132,7 @@ def make_depth_node(graph, tiny_bundle, monkeypatch):
     from clip2depth_ros.ros.nodes import node_engine
     from clip2depth_ros.ros.nodes.depth_node import DepthNode, start
 
-    monkeypatch.setattr(node_engine, "PATIENCE", DEADLINE)
+    monkeypatch.setattr(node_engine, "OPEN_TIMEOUT", DEADLINE)
 
     def make(active: bool = True, **parameters: Any) -> DepthNode:
         given = {"bundle": str(tiny_bundle.path)} | {k.replace("__", "."): v for k, v in parameters.items()}

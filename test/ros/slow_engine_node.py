@@ -18,7 +18,7 @@ from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.ros.nodes import node_engine
 from clip2depth_ros.ros.nodes.depth_node import DepthNode, main
 
-node_engine.PATIENCE = 0.3
+node_engine.OPEN_TIMEOUT = 0.3
 node_engine.LOG_PERIOD = 0.5
 
 

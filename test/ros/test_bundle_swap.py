@@ -31,7 +31,7 @@ def patience(monkeypatch):
     """What is known at once is known however busy the machine is."""
     from clip2depth_ros.ros.nodes import bundle_swap
 
-    monkeypatch.setattr(bundle_swap, "PATIENCE", 30.0)
+    monkeypatch.setattr(bundle_swap, "ANSWER_TIMEOUT", 30.0)
 
 
 @pytest.fixture(scope="module")
@@ -337,7 +337,7 @@ def test_one_set_while_the_first_engine_is_being_opened_has_its_turn_after_it(
 ):
     from clip2depth_ros.ros.nodes import node_engine
 
-    monkeypatch.setattr(node_engine, "PATIENCE", 0.05)
+    monkeypatch.setattr(node_engine, "OPEN_TIMEOUT", 0.05)
     openings.held["tiny"] = threading.Event()
     node = make_node()
     assert not set_bundle(node, "no_such_bundle").successful
@@ -354,7 +354,7 @@ def test_an_opening_that_hangs_holds_nothing_up(
 ):
     from clip2depth_ros.ros.nodes import bundle_swap
 
-    monkeypatch.setattr(bundle_swap, "FORMER", 0.5)
+    monkeypatch.setattr(bundle_swap, "CANCEL_TIMEOUT", 0.5)
     node = make_node()
     watching = Watching(graph, fake_camera)
     openings.held["near"] = threading.Event()
@@ -369,7 +369,7 @@ def test_an_opening_that_hangs_holds_nothing_up(
 def test_a_disk_that_hangs_holds_nothing_up(graph, make_node, openings, fake_camera, near, monkeypatch):
     from clip2depth_ros.ros.nodes import bundle_swap
 
-    monkeypatch.setattr(bundle_swap, "PATIENCE", 0.05)
+    monkeypatch.setattr(bundle_swap, "ANSWER_TIMEOUT", 0.05)
     answers = threading.Event()
 
     def hanging(name):

@@ -72,7 +72,7 @@ def test_nothing_is_published_before_the_scale_is_known(
     assert any(v.key == "metres" and "unknown factor" in v.value for v in status.values)
     said = capfd.readouterr().err
     assert said.count("Nothing is published") == 1
-    assert said.count("licence of the weights: CC-BY-NC-4.0") == 1
+    assert said.count("license of the weights: CC-BY-NC-4.0") == 1
 
     result = node.set_parameters_atomically([Parameter("scale.height", value=CAMERA_HEIGHT)])
     assert result.successful, result.reason

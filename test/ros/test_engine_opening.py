@@ -220,7 +220,7 @@ def test_an_engine_that_computes_nonsense_does_not_publish_and_is_told_of(
     fake_tensorrt("10.3.0", fault="garbage")
     make_depth_node()
     said = capfd.readouterr().err
-    assert said.count("is refused for bundle") >= 2 and "[WARN]" in said and "Traceback" not in said
+    assert said.count("is rejected for bundle") >= 2 and "[WARN]" in said and "Traceback" not in said
     told = graph.listen(DiagnosticArray, "/diagnostics", queue=10)
     quality = graph.listen(DepthQuality, "/clip2depth/quality")
     camera = fake_camera()

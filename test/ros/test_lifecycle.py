@@ -148,7 +148,7 @@ def test_a_damaged_bundle_is_refused(make_depth_node, make_bundle, capfd):
     model.write_bytes(model.read_bytes()[:-1] + b"?")
     node = make_depth_node(active=False, bundle=str(bundle.path))
     assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
-    assert "damaged or was exchanged" in capfd.readouterr().err
+    assert "damaged or was replaced" in capfd.readouterr().err
 
 
 def test_diagnostics_tell_of_an_inactive_node(graph, make_depth_node):

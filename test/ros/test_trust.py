@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from clip2depth_ros.images.frame import NAN, FrameFacts
@@ -117,3 +119,41 @@ def test_the_diagnostics_tell_the_last_frames_facts(watched):
         "scale by": "odometry",
         "scale deviation": 0.02,
     }
+
+
+class HeldNotices(Notices):
+    """Stops the first thread that reports a state, until `go`."""
+
+    def __init__(self, log):
+        super().__init__(log)
+        self.inside, self.go = threading.Event(), threading.Event()
+
+    def say(self, key, text):
+        self.inside.set()
+        assert self.go.wait(10)
+        super().say(key, text)
+
+
+@pytest.mark.parametrize("method", ["restart", "summary"])
+def test_the_executors_thread_waits_for_a_frame_under_way(method):
+    """Without the lock, a restart in the middle of a frame would leave that frame's state behind."""
+    notices = HeldNotices(Log())
+    watch = trust.TrustWatch(notices)
+    settings = settings_from(DepthSettings, {})
+    facts = FrameFacts(no_metres="no source of scale")
+    results = []
+    worker = threading.Thread(target=watch.see, args=(facts, settings), daemon=True)
+    worker.start()
+    assert notices.inside.wait(10)
+    executor = threading.Thread(target=lambda: results.append(getattr(watch, method)()), daemon=True)
+    executor.start()
+    executor.join(0.2)
+    assert executor.is_alive(), "it did not wait"
+    notices.go.set()
+    for thread in (worker, executor):
+        thread.join(10)
+        assert not thread.is_alive()
+    if method == "restart":
+        assert notices.states == {} and watch.facts is None
+    else:
+        assert results[0]["metres"] == "no source of scale" and set(notices.states) == {"metres"}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the doctor says of the engines: what there is, which one runs the bundle, and why that one."""
+"""The engines in `clip2depth doctor`: what is installed, which one runs the bundle, and why."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from pathlib import Path
 from clip2depth_ros.bundle import bundle_names, open_bundle
 from clip2depth_ros.commands._shared.engine_options import open_chosen_engine
 from clip2depth_ros.commands._shared.findings import FAIL, OK, WARN, Finding, probe
-from clip2depth_ros.engines.attempts import was_passed_over
+from clip2depth_ros.engines import Attempt
 from clip2depth_ros.engines.probe import GpuFacts, gpu_facts, package_version, tensorrt_version
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.system.offline import import_openvino, openvino_core
 
-# Importing PyTorch takes seconds, and a build that does not fit the machine can crash.
+# In a process of its own: importing PyTorch takes seconds, and a build for another machine can crash.
 CUDA_PROBE = """
 import json, torch
 print(json.dumps([torch.version.cuda or "", torch.cuda.is_available()]))
@@ -26,7 +26,7 @@ JETSON = Path("/proc/device-tree/model")
 
 
 def look_at_gpu() -> Iterator[Finding]:
-    """The GPU, as its driver tells of it."""
+    """The GPU, as its driver reports it."""
     gpu = gpu_facts()
     if JETSON.is_file():
         yield Finding(OK, "Jetson", JETSON.read_text(errors="replace").strip("\0\n "))
@@ -38,15 +38,13 @@ def look_at_gpu() -> Iterator[Finding]:
             f"{gpu.driver or 'of the system'}, CUDA {gpu.cuda}",
         )
     elif JETSON.is_file():
-        yield Finding(
-            WARN, "GPU", f"none to be used: {gpu}", "in a container: --runtime nvidia; docs/jetson.md"
-        )
+        yield Finding(WARN, "GPU", f"none usable: {gpu}", "in a container: --runtime nvidia; docs/jetson.md")
     else:
         yield Finding(OK, "GPU", f"none: {gpu}")
 
 
 def look_at_tensorrt() -> Iterator[Finding]:
-    """The engines that a robot with a GPU wants, and what holds their memory."""
+    """TensorRT and TensorRT RTX, and the CUDA bindings that they need."""
     missing = []
     for subject, library in (("TensorRT", "tensorrt"), ("TensorRT RTX", "tensorrt_rtx")):
         try:
@@ -60,14 +58,14 @@ def look_at_tensorrt() -> Iterator[Finding]:
         return
     bindings = package_version("cuda-bindings")
     if bindings is None:
-        text = "cuda-bindings is not installed, without which no TensorRT engine has memory on the GPU"
+        text = "cuda-bindings is not installed; the TensorRT engines need it for memory on the GPU"
         yield _without_gpu_engine("CUDA", text, "pip install 'clip2depth_ros[gpu]'")
     else:
         yield Finding(OK, "CUDA", f"cuda-bindings {bindings}")
 
 
 def look_at_pytorch() -> Iterator[Finding]:
-    """PyTorch, which runs a bundle where TensorRT does not."""
+    """PyTorch, which runs a bundle on a GPU without TensorRT."""
     version = package_version("torch")
     if version is None:
         text = "not installed, for train, export and the pytorch engine: pip install 'clip2depth_ros[train]'"
@@ -92,14 +90,14 @@ def look_at_pytorch() -> Iterator[Finding]:
 
 
 def _without_gpu_engine(subject: str, text: str, advice: str) -> Finding:
-    """What is missing is worth a warning only where there is a GPU to use it."""
+    """A missing GPU library is a warning only if there is a GPU."""
     if isinstance(gpu_facts(), GpuFacts):
         return Finding(WARN, subject, text, advice)
     return Finding(OK, subject, text)
 
 
 def look_at_openvino() -> Iterator[Finding]:
-    """The CPU engine and the devices that it sees."""
+    """OpenVINO and the devices that it finds."""
     if find_spec("openvino") is None:
         text = "not installed; without it the opencv engine runs the network, several times slower"
         yield Finding(WARN, "OpenVINO", text, "pip install openvino")
@@ -119,21 +117,21 @@ def look_at_openvino() -> Iterator[Finding]:
 
 
 _OUTPUT = {
-    "metric": "metres",
-    "scale_free": "depth up to a factor, no metres before a source of scale has spoken",
-    "affine_inverse": "disparity up to factor and shift, no metres before a source of scale has spoken",
+    "metric": "meters",
+    "scale_free": "depth up to a factor, no meters before a source of scale gives one",
+    "affine_inverse": "disparity up to factor and shift, no meters before a source of scale gives one",
 }
 
 
 def look_at_bundle(args: argparse.Namespace) -> Iterator[Finding]:
-    """The bundle, every step of the engine's choice, whether it computes right, and how fast."""
+    """The bundle, all attempts of the engine's selection, the check of its depth, and its speed."""
     yield Finding(OK, "Bundles", f"known by name: {', '.join(bundle_names()) or 'none'}")
     try:
         bundle = open_bundle(args.bundle)
         image, _ = bundle.check()
         with open_chosen_engine(args, bundle) as engine:
-            for step in engine.choice:
-                yield _step(step)
+            for attempt in engine.attempts:
+                yield _attempt(attempt)
             times = []
             for _ in range(5):
                 started = time.perf_counter()
@@ -148,11 +146,14 @@ def look_at_bundle(args: argparse.Namespace) -> Iterator[Finding]:
                 f"depth_kind {bundle.manifest.depth_kind}: {_OUTPUT[bundle.manifest.depth_kind]}",
             )
     except Clip2DepthError as error:
-        yield Finding(FAIL, "Bundle", str(error), "install the package again, or name another with --bundle")
+        yield Finding(
+            FAIL, "Bundle", str(error), "install the package again, or select another with --bundle"
+        )
 
 
-def _step(text: str) -> Finding:
-    """A step of the engine's choice. What computes wrongly is worth a warning; what is not there is not."""
-    if was_passed_over(text):
-        return Finding(WARN, "Engine", text, "update it, or choose another with --engine; docs/engines.md")
-    return Finding(OK, "Engine", text)
+def _attempt(attempt: Attempt) -> Finding:
+    """One attempt of the selection. An engine that failed is a warning; one that is not installed is not."""
+    if attempt.is_warning:
+        advice = "update it, or choose another with --engine; docs/engines.md"
+        return Finding(WARN, "Engine", str(attempt), advice)
+    return Finding(OK, "Engine", str(attempt))

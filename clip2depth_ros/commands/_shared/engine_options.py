@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The arguments that choose bundle and engine, and the engine that they choose, with its progress."""
+"""The arguments for bundle and engine, and opening the engine with a display of its progress."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from collections.abc import Callable
 from clip2depth_ros.bundle import Bundle
 from clip2depth_ros.bundle.library import DEFAULT_BUNDLE
 from clip2depth_ros.engines import ENGINE_NAMES, PRECISIONS, Engine, open_engine
-from clip2depth_ros.engines.loader import EngineOpening, end_process
+from clip2depth_ros.engines.loader import EngineLoader, end_process
 from clip2depth_ros.system.live_line import LiveLine
 
-# How often a command that waits for its engine looks up, seconds; and its exit code when it is interrupted.
-LISTEN = 0.2
+# How often a command that waits for its engine checks for Ctrl-C, seconds; and its exit code after it.
+POLL_PERIOD = 0.2
 INTERRUPTED = 130
 
 
@@ -31,8 +31,8 @@ def add_engine_choice(parser: argparse.ArgumentParser) -> None:
         "--engine",
         default="auto",
         choices=("auto", *ENGINE_NAMES),
-        help="what runs the network; auto: tensorrt or tensorrt_rtx where they see a GPU, else pytorch with "
-        "CUDA, else openvino, pytorch on the CPU, opencv (default: %(default)s)",
+        help="what runs the network; auto: the first that works of tensorrt, tensorrt_rtx, pytorch on a GPU, "
+        "openvino, pytorch and opencv on the CPU (default: %(default)s)",
     )
     add_precision_argument(parser)
 
@@ -46,7 +46,7 @@ def add_precision_argument(parser: argparse.ArgumentParser) -> None:
 
 
 class BuildLine:
-    """What a build says on stderr: one line that is written over on a terminal, plain lines elsewhere.
+    """The progress of a build on stderr: one line that is overwritten on a terminal, plain lines elsewhere.
 
     May be called from any thread.
     """
@@ -58,7 +58,7 @@ class BuildLine:
 
     def __call__(self, text: str) -> None:
         with self._lock:
-            # Another step than the one before, and not the same step further on, is always worth its line.
+            # A new step always gets its own line; progress within a step overwrites the line.
             if text.partition(",")[0] != self._last.partition(",")[0]:
                 self._line.finish()
             self._last = text
@@ -72,9 +72,10 @@ class BuildLine:
 
 
 def open_chosen_engine(args: argparse.Namespace, bundle: Bundle) -> Engine:
-    """The engine that the arguments choose, checked; a build shows how far it is. Raises Clip2DepthError.
+    """The engine by the arguments, after its check; shows the progress of a build. Raises Clip2DepthError.
 
-    It is opened in a thread, for Python hears no Ctrl-C while its main thread is inside TensorRT's builder.
+    It is opened in a thread, because Python cannot handle Ctrl-C while its main thread is in TensorRT's
+    builder.
     """
     if terms := bundle.terms():
         print(terms, file=sys.stderr)
@@ -94,13 +95,13 @@ def open_chosen_engine(args: argparse.Namespace, bundle: Bundle) -> Engine:
                 progress=tell,
             )
 
-        opening = EngineOpening(open_, lambda: None)
+        loader = EngineLoader(open_, lambda: None)
         try:
-            opening.start()
-            while not opening.wait(LISTEN):
+            loader.start()
+            while not loader.wait(POLL_PERIOD):
                 pass
         except KeyboardInterrupt:
-            opening.abandon()
+            loader.cancel()
             end_process(INTERRUPTED)
             raise
-        return opening.take()
+        return loader.take()

@@ -1,20 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From a plain ONNX graph to a serialised engine, by TensorRT from 8.5 on or by TensorRT RTX.
+"""Builds a serialized engine from a plain ONNX graph, with TensorRT from 8.5 on or with TensorRT RTX.
 
-What differs between the versions is in this file alone:
+This file contains everything that differs between the versions:
 
 ==================================  =========================================================================
 LayerNormalization                  known to the parser from 8.6 on
 bf16                                from 9.0 on; used here with strongly typed networks only
-progress monitor, cancelling        from 9.0 on; used wherever it is found
+progress monitor, cancelling        from 9.0 on; used wherever it exists
 strongly typed networks             from 9.0 on; used here from 10.0 on, where they are the recommended way
 builder flags FP16 and BF16,        gone in 11.0, as weak typing is: used before 10.0 only
 precisions of single layers
 explicit batch                      a flag that must be set before 10.0, ignored in 10, gone in 11.0
 ``max_workspace_size``              gone in 10.0: the memory pool limit is used throughout
-TensorRT RTX                        a module of its own, numbered anew: strongly typed only. It compiles for
-                                    compute capabilities that it is told, also without a GPU, and has no use
-                                    for a timing cache
+TensorRT RTX                        a separate module with its own version numbers: strongly typed only. It
+                                    compiles for given compute capabilities, also without a GPU, and needs no
+                                    timing cache
 ==================================  =========================================================================
 """
 
@@ -38,8 +38,8 @@ from clip2depth_ros.engines.half_precision import half_graph, single_precision_n
 log = logging.getLogger(__name__)
 
 OLDEST = (8, 5)  # name-based tensor addresses and execute_async_v3
-NEWEST = 11  # the last major version whose interface was read
-# environment variable: the bits of trt.TacticSource that the builder may use; 0 without cuBLAS and cuDNN
+NEWEST = 11  # the last major version whose interface was checked
+# environment variable: the bits of trt.TacticSource that the builder may use; 0 = neither cuBLAS nor cuDNN
 TACTICS = "CLIP2DEPTH_TACTIC_SOURCES"
 WORKSPACE = 1 << 30  # bytes; a Jetson shares its memory with everything else
 _TICK = 1.0  # seconds between two lines of progress
@@ -54,7 +54,7 @@ def import_tensorrt(library: str = "tensorrt") -> ModuleType:
         trt = importlib.import_module(library)
         found = version(trt)
     except (ImportError, OSError, RuntimeError, AttributeError) as error:
-        # OSError: its libraries want others, of CUDA, that are not there
+        # OSError: libraries of CUDA that it needs are missing
         raise EngineUnavailable(f"not installed ({first_line(error)})") from None
     if library == RTX:
         return trt
@@ -67,21 +67,21 @@ def import_tensorrt(library: str = "tensorrt") -> ModuleType:
 
 @functools.lru_cache
 def _warn_of_newer(found: str) -> None:
-    """Once in a process."""
-    log.warning("TensorRT %s is newer than any that was looked at (%d).", found, NEWEST)
+    """Log it once in a process."""
+    log.warning("TensorRT %s is newer than the newest version that was checked (%d).", found, NEWEST)
 
 
 def version(trt: ModuleType) -> tuple[int, int]:
     """(major, minor) of the installed TensorRT."""
     numbers = re.findall(r"\d+", trt.__version__)[:2]
     if len(numbers) < 2:
-        raise EngineUnavailable(f"tells a version that is none: {trt.__version__!r}")
+        raise EngineUnavailable(f"has an unreadable version: {trt.__version__!r}")
     return int(numbers[0]), int(numbers[1])
 
 
 @functools.lru_cache(maxsize=4)
 def logger(trt: ModuleType):
-    """TensorRT's log, passed on to Python's; one for the process, as TensorRT wants it."""
+    """TensorRT's log, passed on to Python's; one for the process, as TensorRT requires."""
 
     class Log(trt.ILogger):
         def __init__(self) -> None:
@@ -104,15 +104,15 @@ def logger(trt: ModuleType):
 def make(trt: ModuleType, kind: type):
     """A trt.Builder or trt.Runtime. Raises EngineUnavailable where CUDA cannot be set up.
 
-    The usual reason is a driver that is older than the CUDA that this TensorRT was built for; the bindings
-    then say "factory function returned nullptr", and the log, as a warning, why.
+    The usual reason is a driver that is older than the CUDA version of this TensorRT. The exception of the
+    bindings is then only "factory function returned nullptr"; the reason is a warning in the log.
     """
-    said = logger(trt)
-    said.last_error = said.last_warning = ""
+    messages = logger(trt)
+    messages.last_error = messages.last_warning = ""
     try:
-        return kind(said)
+        return kind(messages)
     except (TypeError, RuntimeError) as error:
-        why = said.last_error or said.last_warning or first_line(error)
+        why = messages.last_error or messages.last_warning or first_line(error)
         raise EngineUnavailable(f"{named(trt)} does not start ({why.rstrip('.')})") from None
 
 
@@ -122,7 +122,7 @@ def is_rtx(trt: ModuleType) -> bool:
 
 
 def named(trt: ModuleType) -> str:
-    """Library and version, in words."""
+    """Library and version, as text."""
     return f"TensorRT {'RTX ' if is_rtx(trt) else ''}{trt.__version__}"
 
 
@@ -136,11 +136,11 @@ def build(
 ) -> tuple[bytes, bytes | None]:
     """Build a bundle's model.onnx; minutes on a Jetson, seconds by TensorRT RTX.
 
-    timing: a timing cache of an earlier build, or None. targets: for TensorRT RTX, the compute capabilities
-    to compile for, such as "8.6"; no GPU is needed then. progress: called with a line every second, from a
-    thread of its own; BuildCancelled from it stops the build where TensorRT can be stopped (from 9 on).
-    Returns the serialised engine and the timing cache. Raises EngineUnavailable when TensorRT cannot build
-    it, BuildCancelled when it was stopped.
+    timing: the timing cache of an earlier build, or None. targets: for TensorRT RTX, the compute capabilities
+    to compile for, such as "8.6"; no GPU is needed then. progress: called with one line every second, from a
+    separate thread; if it raises BuildCancelled, the build stops where TensorRT can be stopped (from 9 on).
+    Returns the serialized engine and the timing cache. Raises EngineUnavailable when TensorRT cannot build
+    the network, BuildCancelled when the build was stopped.
     """
     rtx = is_rtx(trt)
     found = version(trt)
@@ -152,10 +152,10 @@ def build(
     flags = trt.NetworkDefinitionCreationFlag
     network = builder.create_network(1 << int(flags.STRONGLY_TYPED if typed else flags.EXPLICIT_BATCH))
     _parse(trt, network, written)
-    del written  # a large network's weights would be here and in the parser while it builds
+    del written  # frees a copy of the weights, which the parser holds too while it builds
     config = builder.create_builder_config()
     config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, WORKSPACE)
-    # TensorFloat32 keeps 10 bits of the mantissa, as fp16 does: fp32 means 23
+    # TensorFloat32 has 10 bits of mantissa, like fp16; fp32 has 23
     config.clear_flag(trt.BuilderFlag.TF32)
     if not typed and precision == "fp16":
         config.set_flag(trt.BuilderFlag.FP16)
@@ -210,7 +210,7 @@ def _set_targets(trt: ModuleType, config, targets: Sequence[str]) -> None:
 
 
 def _onnx(model: bytes, precision: str, *, typed: bool, layer_normalization: bool) -> tuple[bytes, set[str]]:
-    """The ONNX file to parse, and which of its nodes stay in single precision if the builder chooses."""
+    """The ONNX file to parse, and the nodes that stay in single precision if the builder chooses types."""
     graph = plain_graph(model, layer_normalization=layer_normalization)
     if precision == "fp32":
         return graph.SerializeToString(), set()
@@ -227,7 +227,7 @@ def _parse(trt: ModuleType, network, model: bytes) -> None:
 
 
 def _keep_in_single_precision(trt: ModuleType, network, names: set[str]) -> None:
-    """The parser names a layer after its node; what it adds to one is left to the builder."""
+    """The parser names a layer after its node; the builder chooses the type of layers that it adds."""
     for index in range(network.num_layers):
         layer = network.get_layer(index)
         if layer.name in names:
@@ -236,11 +236,11 @@ def _keep_in_single_precision(trt: ModuleType, network, names: set[str]) -> None
 
 
 def _last_error(trt: ModuleType) -> str:
-    return logger(trt).last_error or "it gives no reason"
+    return logger(trt).last_error or "no reason given"
 
 
 class _Watch:
-    """Tells how a build goes, from a thread of its own, and carries a cancellation into it."""
+    """Reports the progress of a build, from a separate thread, and passes a cancellation on to TensorRT."""
 
     def __init__(self, progress: Callable[[str], None], takes: str) -> None:
         self._progress, self._takes = progress, takes
@@ -275,7 +275,7 @@ class _Watch:
         self._fraction = phases.fraction
 
         class Monitor(trt.IProgressMonitor):
-            # TensorRT swallows what these raise
+            # TensorRT ignores exceptions of these methods
             def __init__(self) -> None:
                 trt.IProgressMonitor.__init__(self)
 
@@ -306,7 +306,7 @@ class _Watch:
 
 
 class _Phases:
-    """How far TensorRT's nested phases have come; called from its threads."""
+    """The progress of TensorRT's nested phases; called from TensorRT's threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -329,7 +329,7 @@ class _Phases:
                 known.pop(name, None)
 
     def fraction(self) -> float | None:
-        """Of the outermost phase, what runs inside it counted in part; None between phases."""
+        """The completed fraction of the outermost phase, inner phases included; None between phases."""
         with self._lock:
             root = next((name for name, parent in self._parent.items() if parent not in self._parent), None)
             return None if root is None else self._part(root)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A frame's memory on a GPU: page-locked arrays, device copies, resizing, a stream; by CUDA's driver API.
+"""Memory of a frame on a GPU, by CUDA's driver API: page-locked arrays, device copies, resizing, a stream.
 
-NVIDIA's cuda-bindings calls the driver that the system has, so nothing else of CUDA needs to be installed.
-What the driver gives is given back when nobody holds it any more; an array that a caller kept stays readable.
+NVIDIA's cuda-bindings calls the driver of the system, so nothing else of CUDA needs to be installed. Driver
+resources are freed when nothing refers to them any more; an array that a caller kept stays readable.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from clip2depth_ros.errors import Clip2DepthError
 log = logging.getLogger(__name__)
 
 
-FIT_TOLERANCE = 1  # grey levels between GPU and CPU: rounding
+RESIZE_TOLERANCE = 1  # gray levels between GPU and CPU, from rounding
 
 
 class CudaError(RuntimeError):
-    """The driver refused a call; the text is its reason."""
+    """A call of the driver failed; the message is the driver's reason."""
 
 
 def device_index(device: str | None) -> int:
@@ -60,23 +60,23 @@ class _Device:
         number = self.call("cuDeviceGet", index)
         self.context = self.call("cuDevicePrimaryCtxRetain", number)
         release = weakref.finalize(self, self.driver.cuDevicePrimaryCtxRelease, number)
-        release.atexit = False  # a process that ends gives everything back by itself
+        release.atexit = False  # the system frees everything when the process ends
 
     def call(self, name: str, *arguments):
-        """What a function of the driver returns beside its status, a tuple unless one. Raises CudaError."""
+        """The return values of a driver function without its status; a tuple unless one. Raises CudaError."""
         try:
             status, *values = getattr(self.driver, name)(*arguments)
-        except RuntimeError as error:  # the bindings', for a driver that lacks this function or is not there
+        except RuntimeError as error:  # of the bindings, for a driver that is missing or lacks this function
             raise CudaError(f"{name}: {first_line(error)}") from None
         if int(status):
-            said = self.driver.cuGetErrorString(status)[1]
-            reason = said.decode(errors="replace") if said else f"error {int(status)}"
+            message = self.driver.cuGetErrorString(status)[1]
+            reason = message.decode(errors="replace") if message else f"error {int(status)}"
             raise CudaError(f"{name}: {reason}")
         return values[0] if len(values) == 1 else tuple(values)
 
     @contextlib.contextmanager
     def current(self) -> Iterator[None]:
-        """This device is the calling thread's current one."""
+        """Makes this device the current one of the calling thread."""
         self.call("cuCtxPushCurrent", self.context)
         try:
             yield
@@ -84,32 +84,32 @@ class _Device:
             self.call("cuCtxPopCurrent")
 
     def hold(self, name: str, *arguments, back: str) -> _Held:
-        """What a function of the driver makes; `back` names the one that takes it back."""
+        """The resource that a driver function creates; `back` is the name of the function that frees it."""
         with self.current():
             return _Held(self, self.call(name, *arguments), back)
 
 
 class _Held:
-    """A thing of the driver's, given back when nobody holds this any more. The device lives as long."""
+    """A resource of the driver, freed when nothing refers to this object. The device lives as long."""
 
     def __init__(self, device: _Device, value, back: str) -> None:
         self.value = value
-        weakref.finalize(self, _give_back, device, back, value).atexit = False
+        weakref.finalize(self, _free, device, back, value).atexit = False
 
     def __int__(self) -> int:
         return int(self.value)
 
 
-def _give_back(device: _Device, back: str, value) -> None:
+def _free(device: _Device, back: str, value) -> None:
     try:
         with device.current():
             device.call(back, value)
-    except CudaError as error:  # it failed before, and whoever waited for it was told
-        log.debug("The GPU does not take its memory back: %s.", error)
+    except CudaError as error:  # an earlier call failed too, and its caller got the error
+        log.debug("GPU memory cannot be freed: %s.", error)
 
 
 def memory_in_use(index: int = 0) -> int:
-    """Bytes of the device that are in use, by whomever. Raises CudaError, EngineUnavailable."""
+    """Bytes of the device that are in use, by all processes. Raises CudaError, EngineUnavailable."""
     device = _Device(index)
     with device.current():
         free, total = device.call("cuMemGetInfo")
@@ -117,7 +117,7 @@ def memory_in_use(index: int = 0) -> int:
 
 
 class DeviceArray:
-    """An array on the device; PyTorch reads it where it lies, by `__cuda_array_interface__`."""
+    """An array on the device; PyTorch uses it without a copy, by `__cuda_array_interface__`."""
 
     def __init__(self, device: _Device, shape: tuple[int, ...], dtype) -> None:
         kind = np.dtype(dtype)
@@ -130,7 +130,7 @@ class DeviceArray:
 
 
 def _page_locked(device: _Device, shape: tuple[int, ...], dtype) -> np.ndarray:
-    """Zeros in page-locked memory, which lives as long as the array or a view of it."""
+    """Zeros in page-locked memory, which exists as long as the array or a view of it."""
     size = math.prod(shape) * np.dtype(dtype).itemsize
     held = device.hold("cuMemHostAlloc", max(1, size), 0, back="cuMemFreeHost")
     memory = (ctypes.c_uint8 * size).from_address(int(held))
@@ -141,11 +141,11 @@ def _page_locked(device: _Device, shape: tuple[int, ...], dtype) -> np.ndarray:
 
 
 class FrameBuffers:
-    """One image in, one depth out, and the stream that they travel on.
+    """The memory for one image and its depth, and the stream of their copies.
 
     image (H, W, 3) uint8 and depth (H, W) float32 are page-locked host arrays; `upload` and `download` queue
-    their copies to and from the device, and return at once. Whatever queues is called `on_device`.
-    Raises EngineUnavailable.
+    their copies to and from the device, and return at once. Methods that queue work must be called within
+    `on_device`. Raises EngineUnavailable when the GPU has no memory left.
     """
 
     def __init__(self, index: int, height: int, width: int) -> None:
@@ -155,7 +155,7 @@ class FrameBuffers:
             self.depth = _page_locked(device, (height, width), np.float32)
             self.device_image = DeviceArray(device, (1, height, width, 3), np.uint8)
             self.device_depth = DeviceArray(device, (1, height, width), np.float32)
-            # one that does not wait for what others of the process do on the default stream
+            # a stream that does not wait for work of the same process on the default stream
             non_blocking = int(device.driver.CUstream_flags.CU_STREAM_NON_BLOCKING)
             self._stream = device.hold("cuStreamCreate", non_blocking, back="cuStreamDestroy")
         except CudaError as error:
@@ -175,16 +175,16 @@ class FrameBuffers:
         return int(self._stream)
 
     def on_device(self):
-        """A context in which this device is the thread's current one."""
+        """A context in which this device is the current one of the thread."""
         return self.device.current()
 
     def to_device(self, there: DeviceArray, here: np.ndarray) -> None:
-        """Queue a copy; `here` must not change until it is done."""
+        """Queue a copy to the device; `here` must not change until the copy is done."""
         address = here.ctypes.data
         self.device.call("cuMemcpyHtoDAsync", there.address, address, there.nbytes, self._stream.value)
 
     def to_host(self, here: np.ndarray, there: DeviceArray) -> None:
-        """Queue a copy."""
+        """Queue a copy to the host."""
         address = here.ctypes.data
         self.device.call("cuMemcpyDtoHAsync", address, there.address, there.nbytes, self._stream.value)
 
@@ -192,20 +192,20 @@ class FrameBuffers:
         self.to_device(self.device_image, self.image)
 
     def return_image(self) -> None:
-        """Queue the copy of the network's input, made on the device, to `image`."""
+        """Queue the copy of the network's input, which was made on the device, to `image`."""
         self.to_host(self.image, self.device_image)
 
     def download(self) -> None:
         self.to_host(self.depth, self.device_depth)
 
     def wait(self) -> None:
-        """Until everything queued is done. Raises CudaError when some of it failed."""
+        """Wait until all queued work is done. Raises CudaError when some of it failed."""
         with self.on_device():
             self.device.call("cuStreamSynchronize", self._stream.value)
 
     def large_image(self, letterbox: Letterbox) -> LargeImage | None:
-        """What brings images of the letterbox's size into `device_image`; None, with a warning, where the GPU
-        does not do that as the CPU does.
+        """The memory and kernel that resize images of the letterbox's size into `device_image`; None, with a
+        warning in the log, if the GPU fails or its result differs from the CPU's.
         """
         try:
             large = LargeImage(self, letterbox)
@@ -215,17 +215,19 @@ class FrameBuffers:
                 large.upload()
             self.wait()
         except CudaError as error:
-            log.warning("Images are resized on the CPU: the GPU fails at it (%s).", first_line(error))
+            log.warning(
+                "Images are resized on the CPU because resizing on the GPU failed (%s).", first_line(error)
+            )
             return None
         expected = letterbox.fit(noise, np.empty_like(self.image)).astype(np.int16)
         off = int(np.abs(expected - self.image).max())
-        if off > FIT_TOLERANCE:
-            log.warning("Images are resized on the CPU: the GPU's are off by up to %d grey levels.", off)
+        if off > RESIZE_TOLERANCE:
+            log.warning("Images are resized on the CPU because the GPU is off by up to %d gray levels.", off)
             return None
         return large
 
     def times(self, work: Callable[[], None], repeats: int) -> np.ndarray:
-        """Seconds between CUDA events before and after what `work` queues, once per repeat."""
+        """Seconds between CUDA events before and after the work that `work` queues, once per repeat."""
         seconds = np.empty(repeats)
         device, stream = self.device, self._stream.value
         begin, end = (device.hold("cuEventCreate", 0, back="cuEventDestroy") for _ in range(2))
@@ -239,19 +241,19 @@ class FrameBuffers:
         return seconds
 
     def capture(self, work: Callable[[], None]) -> Callable[[], None]:
-        """Record what `work` queues on the stream as a CUDA graph; returns what queues all of it at once.
+        """Record the work that `work` queues as a CUDA graph; returns a function that queues the graph.
 
         Raises CudaError when it cannot be captured.
         """
         device, stream = self.device, self._stream.value
-        # other threads of the process may use the GPU meanwhile
+        # other threads of the process may use the GPU during the capture
         mode = device.driver.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_THREAD_LOCAL
         with self.on_device():
             device.call("cuStreamBeginCapture", stream, mode)
             try:
                 work()
             except BaseException:
-                # the stream is usable again only when the capture has ended
+                # the stream can be used again only after the end of the capture
                 with contextlib.suppress(CudaError):
                     device.call("cuGraphDestroy", device.call("cuStreamEndCapture", stream))
                 raise
@@ -268,16 +270,16 @@ class FrameBuffers:
         return replay
 
     def close(self) -> None:
-        """Wait for what is queued, and let go of the memory."""
+        """Wait for the queued work, then release the memory."""
         try:
             self.wait()
         except CudaError as error:
-            log.warning("The GPU failed before its memory was given back: %s.", first_line(error))
+            log.warning("The GPU failed before its memory was freed: %s.", first_line(error))
         self.device_image = self.device_depth = self.image = self.depth = self._stream = self.device = None
 
 
 class LargeImage:
-    """An image of another size than the network's, page-locked, and its way into a FrameBuffers' input.
+    """A page-locked image of another size than the network's, and its resizing into a FrameBuffers' input.
 
     image: (height, width, 3) uint8, the letterbox's size. Raises CudaError.
     """
@@ -298,7 +300,7 @@ class LargeImage:
         rows = device_letterbox.taps(height, letterbox.inner_height)
         columns = device_letterbox.taps(width, letterbox.inner_width)
         self._taps = [self._kept(array) for array in (*rows, *columns)]
-        buffers.wait()  # for the copies of arrays that end here
+        buffers.wait()  # the copies must end before these arrays are freed
         red, green, blue = letterbox.border
         pointer, number = ctypes.c_void_p, ctypes.c_int
         row, row_weight, column, column_weight = (array.address for array in self._taps)
@@ -329,7 +331,7 @@ class LargeImage:
         return there
 
     def upload(self) -> None:
-        """Queue the image's copy, its resizing, and the small image's copy back; called on_device."""
+        """Queue the image's copy, its resizing, and the copy of the resized image back; called on_device."""
         buffers = self._buffers
         buffers.to_device(self._on_device, self.image)
         buffers.device.call(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The letterbox on a GPU, for letterbox.cu: which pixels make each pixel of the network's input."""
+"""The letterbox on a GPU, for letterbox.cu: the pixels and weights for each pixel of the network's input."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ BLOCK = (32, 8)  # threads in x and y
 
 
 def taps(size: int, wanted: int) -> tuple[np.ndarray, np.ndarray]:
-    """Which of `size` pixels make each of `wanted`, and by what share.
+    """The source pixels, of `size`, for each of `wanted` pixels, and their weights.
 
-    Returns indices (wanted, k) int32 and weights (wanted, k) float32, rows of which sum to 1: what OpenCV's
-    INTER_AREA takes when it shrinks, and INTER_LINEAR when it enlarges.
+    Returns indices (wanted, k) int32 and weights (wanted, k) float32; each row of weights sums to 1. They are
+    those of OpenCV's INTER_AREA for shrinking, and of INTER_LINEAR for enlarging.
     """
     scale = size / wanted
     if scale >= 1:
@@ -26,9 +26,9 @@ def taps(size: int, wanted: int) -> tuple[np.ndarray, np.ndarray]:
         covered = np.minimum(index + 1, (begin + scale)[:, None]) - np.maximum(index, begin[:, None])
         weight = np.clip(covered, 0, None)
     else:
-        centre = np.clip((np.arange(wanted) + 0.5) * scale - 0.5, 0, size - 1)
-        first = np.floor(centre).astype(np.int64)
+        center = np.clip((np.arange(wanted) + 0.5) * scale - 0.5, 0, size - 1)
+        first = np.floor(center).astype(np.int64)
         index = first[:, None] + np.arange(2)
-        weight = np.stack([1 - (centre - first), centre - first], axis=1)
+        weight = np.stack([1 - (center - first), center - first], axis=1)
     weight /= weight.sum(1, keepdims=True)
     return np.minimum(index, size - 1).astype(np.int32), weight.astype(np.float32)

@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 
@@ -27,10 +28,11 @@ from clip2depth_ros.engines.cache import (
     BuildCancelled,
     EngineKey,
     cached_engine,
-    default_cache,
+    engine_folder,
     read_kernels,
     write_kernels,
 )
+from clip2depth_ros.engines.kind import Candidate, EngineKind, OpenOptions
 from clip2depth_ros.engines.tensorrt import cuda
 from clip2depth_ros.engines.tensorrt.builder import build, check_targets, import_tensorrt, is_rtx, make, named
 from clip2depth_ros.errors import Clip2DepthError
@@ -39,16 +41,17 @@ log = logging.getLogger(__name__)
 
 
 class TensorRtEngine(Engine):
-    """Runs a bundle on a CUDA device, through a TensorRT engine that is built once and kept.
+    """Runs a bundle on a CUDA device, with a TensorRT engine that is built once and cached.
 
-    precision: "fp16", "bf16" (TensorRT 10 and compute capability 8.0 on) or "fp32". cache_dir: where engines
-    are kept, None = engines.cache.default_cache(). progress: called with one line at a time while it builds.
-    device: "cuda", "cuda:1", ..., None = the first. anew: the kept engine computed wrongly: build it again.
-    graph: whether a frame is one CUDA graph, else its steps are queued singly.
+    precision: "fp16", "bf16" (TensorRT 10 or later, compute capability 8.0 or later) or "fp32". cache_dir:
+    folder of built engines, None = the user's cache folder. progress: called with one line at a time while
+    TensorRT builds. device: "cuda", "cuda:1", ..., None = the first. rebuild: the cached engine computed
+    wrongly; build it again. graph: whether a frame is one CUDA graph, else its steps are queued one by one.
+    buffers: the memory of a frame and its CUDA stream; None after `close`.
 
-    Per frame the image goes up and the depth comes down once, both through page-locked memory and on a stream
-    of its own; the image is resized and normalised on the device. Raises EngineUnavailable when there
-    is no GPU, no TensorRT, or the network cannot be built.
+    For each frame the image is copied to the device once and the depth is copied back once, both through
+    page-locked memory and on the engine's own stream; the image is resized and normalized on the device.
+    Raises EngineUnavailable when there is no GPU, no TensorRT, or the network cannot be built.
     """
 
     name = "tensorrt"
@@ -61,10 +64,10 @@ class TensorRtEngine(Engine):
         cache_dir: str | Path | None = None,
         progress: Callable[[str], None] | None = None,
         device: str | None = None,
-        anew: bool = False,
+        rebuild: bool = False,
     ) -> None:
         _check_precision(precision)
-        self._buffers = None
+        self.buffers = None
         index = cuda.device_index(device)
         gpu = probe.require_gpu(index)
         trt = import_tensorrt(self.name)
@@ -76,13 +79,13 @@ class TensorRtEngine(Engine):
         self.precision = precision
         self.device = f"{gpu.name}, {named(trt)}"
         height, width = self.manifest.input_height, self.manifest.input_width
-        # first of all, for a CUDA context must be there before TensorRT builds
+        # before everything else, because TensorRT needs a CUDA context when it builds
         buffers = cuda.FrameBuffers(index, height, width)
         model = bundle.model()
         name = "" if is_rtx(trt) else gpu.name
         key = _key(bundle, trt, name, gpu.compute_capability, precision)
         machine = f"{gpu.name}, driver {gpu.driver}, CUDA {gpu.cuda}"
-        kernels = read_kernels(key, machine, cache_dir) if is_rtx(trt) and not anew else None
+        kernels = read_kernels(key, machine, cache_dir) if is_rtx(trt) and not rebuild else None
 
         cancelled: list[BuildCancelled] = []
 
@@ -101,110 +104,121 @@ class TensorRtEngine(Engine):
                     build=lambda timing: build(trt, model, precision, timing, tell, [gpu.compute_capability]),
                     load=lambda plan: _open(trt, plan, (height, width), kernels),
                     cache_dir=cache_dir,
-                    anew=anew,
+                    rebuild=rebuild,
                     progress=tell,
                 )
-            if cancelled:  # and built all the same, by a TensorRT that cannot be stopped: it is kept
+            if cancelled:  # a TensorRT that cannot be stopped built the engine anyway; it is in the cache
                 raise cancelled[0]
             self._context.set_tensor_address("image", buffers.image_address)
             self._context.set_tensor_address("depth", buffers.depth_address)
-            self._buffers = buffers
-            self._letterbox: Letterbox | None = None
+            self.buffers = buffers
+            self._asked: tuple[int, int] | None = None
             self._large: cuda.LargeImage | None = None
-            self._frame(buffers.upload)  # once before it is captured: the first run may set things up
+            self._frame(
+                buffers.upload
+            )  # before the capture, because the first run may allocate and initialize
             self._wait()
             if kept is not None:
                 with buffers.on_device():
                     compiled = bytes(kept.serialize())
                 if compiled != kernels:
                     write_kernels(key, machine, compiled, cache_dir)
-            self._kernels = kept  # of this cache's memory the context takes its kernels
+            self._kernels = kept  # the context uses the memory of this cache
             self._queue, self.graph = self._captured(buffers.upload)
         except BaseException:
-            self._buffers = self._engine = self._context = None
+            self.buffers = self._engine = self._context = None
             buffers.close()
             raise
 
     def infer(self, image: np.ndarray) -> np.ndarray:
-        if self._buffers is None:
-            raise Clip2DepthError(f"The {self.name} engine was closed.")
-        check_image(image, self.manifest)
-        np.copyto(self._buffers.image, image)
-        self._queue()
+        buffers = self._opened()
+        if self._large is not None and image.shape == self._large.image.shape:
+            np.copyto(self._large.image, image)
+            self._queue_large()
+        else:
+            check_image(image, self.manifest)
+            np.copyto(buffers.image, image)
+            self._queue()
         self._wait()
-        return self._buffers.depth
+        return buffers.depth
 
-    def fits(self, letterbox: Letterbox) -> bool:
-        if self._buffers is None:
-            raise Clip2DepthError(f"The {self.name} engine was closed.")
-        if letterbox != self._letterbox:
-            self._queue_large = self._large = None  # a graph refers to the buffers
-            self._letterbox = letterbox
-            self._large = self._buffers.large_image(letterbox)
-            if self._large is not None:
-                self._queue_large, _ = self._captured(self._large.upload)
-                if not infers_alike(self, letterbox):
-                    self._queue_large = self._large = None
-        return self._large is not None
+    def prepare(self, size: tuple[int, int]) -> None:
+        buffers = self._opened()
+        if size == self._asked:
+            return
+        self._forget_prepared()  # a graph refers to the buffers
+        self._asked = size
+        net_size = self.manifest.input_width, self.manifest.input_height
+        large = buffers.large_image(Letterbox(size, *net_size)) if size != net_size else None
+        if large is None:
+            return
+        self._queue_large, _ = self._captured(large.upload)
+        self._large, self.prepared, self.network_input = large, size, buffers.image
+        if not infers_alike(self):
+            self._forget_prepared()
 
-    def infer_image(self, image: np.ndarray, fitted: np.ndarray) -> np.ndarray:
-        if self._buffers is None or self._large is None:
-            raise Clip2DepthError("The tensorrt engine was closed, or was not asked whether it fits images.")
-        np.copyto(self._large.image, image)
-        self._queue_large()
-        self._wait()
-        np.copyto(fitted, self._buffers.image)
-        return self._buffers.depth
+    def queueing(self) -> AbstractContextManager:
+        """The context in which `queue_network` may be called."""
+        return self._opened().on_device()
 
-    def device_times(self, repeats: int) -> np.ndarray:
-        if self._buffers is None:
-            raise Clip2DepthError(f"The {self.name} engine was closed.")
-        return self._buffers.times(self._execute, repeats)
+    def queue_network(self) -> None:
+        """Queue the network alone on the stream, without the copies, for the last image inferred.
+
+        For measuring its time on the device. Raises EngineUnavailable when TensorRT refuses.
+        """
+        if not self._context.execute_async_v3(self._opened().stream):
+            raise EngineUnavailable(f"TensorRT does not run the network on {self.device}")
 
     def close(self) -> None:
-        if self._buffers is None:
+        if self.buffers is None:
             return
-        buffers, self._buffers = self._buffers, None
+        buffers, self.buffers = self.buffers, None
         # a graph refers to the buffers and to the context, the context to its engine
-        self._queue = self._queue_large = self._large = None
+        self._forget_prepared()
+        self._queue = None
         self._context = None
         self._engine = self._kernels = None
         buffers.close()
 
-    def _frame(self, upload: Callable[[], None]) -> None:
-        """Queue one frame's work, of which `upload` queues what brings the image into the network's input."""
-        with self._buffers.on_device():  # whichever thread calls
-            upload()
-            self._execute()
-            self._buffers.download()
+    def _opened(self) -> cuda.FrameBuffers:
+        """The buffers. Raises Clip2DepthError when the engine is closed."""
+        if self.buffers is None:
+            raise Clip2DepthError(f"The {self.name} engine was closed.")
+        return self.buffers
 
-    def _execute(self) -> None:
-        if not self._context.execute_async_v3(self._buffers.stream):
-            raise EngineUnavailable(f"TensorRT does not run the network on {self.device}")
+    def _forget_prepared(self) -> None:
+        self._queue_large = self._large = self.prepared = self.network_input = None
+
+    def _frame(self, upload: Callable[[], None]) -> None:
+        """Queue the work of one frame; `upload` queues the work that fills the network's input."""
+        with self.buffers.on_device():  # any thread may call
+            upload()
+            self.queue_network()
+            self.buffers.download()
 
     def _wait(self) -> None:
         try:
-            self._buffers.wait()
+            self.buffers.wait()
         except RuntimeError as error:
             raise EngineUnavailable(f"TensorRT fails on {self.device} ({first_line(error)})") from None
 
     def _captured(self, upload: Callable[[], None]) -> tuple[Callable[[], None], bool]:
-        """What queues a frame's work, and whether that is one CUDA graph."""
+        """The function that queues the work of a frame, and whether that is one CUDA graph."""
         frame = partial(self._frame, upload)
         try:
-            return self._buffers.capture(frame), True
+            return self.buffers.capture(frame), True
         except (RuntimeError, EngineUnavailable) as error:
             log.warning(
-                "The network is not captured as a CUDA graph (%s): its steps are queued one by one.",
+                "The network is not captured as a CUDA graph (%s); its steps are queued one by one.",
                 first_line(error),
             )
             return frame, False
 
 
 class TensorRtRtxEngine(TensorRtEngine):
-    """Runs a bundle on an NVIDIA desktop GPU, by TensorRT RTX: built in seconds, or before, elsewhere.
+    """Runs a bundle on an NVIDIA desktop GPU with TensorRT RTX. It builds in seconds, or ahead elsewhere.
 
-    The kernels that it compiles for the GPU when it first runs are kept beside the engine.
+    The kernels that it compiles for the GPU at the first run are cached next to the engine.
     """
 
     name = RTX
@@ -217,23 +231,23 @@ def build_ahead(
     precision: str = "fp16",
     cache_dir: str | Path | None = None,
     progress: Callable[[str], None] | None = None,
-    anew: bool = False,
+    rebuild: bool = False,
 ) -> Path:
-    """The file of TensorRT RTX's engine for these compute capabilities; built where there is none.
+    """The file of the TensorRT RTX engine for these compute capabilities; it is built if there is none.
 
-    It needs no GPU. anew: build also where there is one. Nothing has run it yet: whoever opens it checks it.
-    Raises EngineUnavailable when TensorRT RTX is not installed or cannot build it, Clip2DepthError when it
-    cannot be kept.
+    No GPU is needed. rebuild: build it even if there is one. The engine has not been run; open_engine checks
+    it. Raises EngineUnavailable when TensorRT RTX is not installed or cannot build it, Clip2DepthError when
+    the file cannot be written.
     """
     _check_precision(precision)
     trt = import_tensorrt(RTX)
     check_targets(trt, precision, targets)
     model = bundle.model()
-    # in one order, so that the same targets are one file
+    # sorted, so that the same targets give the same file
     targets = sorted(set(targets), key=lambda target: [int(number) for number in target.split(".")])
     key = _key(bundle, trt, "", ",".join(targets), precision)
-    folder = Path(cache_dir) if cache_dir else default_cache()
-    if anew:
+    folder = engine_folder(cache_dir)
+    if rebuild:
         (folder / key.file_name).unlink(missing_ok=True)
 
     def tell(line: str) -> None:
@@ -249,7 +263,7 @@ def build_ahead(
     )
     path = found or folder / key.file_name
     if not path.is_file():
-        raise Clip2DepthError(f"The engine cannot be kept in {folder}: name another folder with --cache.")
+        raise Clip2DepthError(f"The engine cannot be written to {folder}: give another folder with --cache.")
     return path
 
 
@@ -264,7 +278,7 @@ def _key(bundle: Bundle, trt, gpu: str, compute_capability: str, precision: str)
     manifest = bundle.manifest
     return EngineKey(
         bundle=bundle.name,
-        model_sha256=manifest.model_sha256.lower(),  # which Bundle.model() verifies
+        model_sha256=manifest.model_sha256.lower(),  # Bundle.model() verifies it
         tensorrt=trt.__version__,
         gpu=gpu,
         compute_capability=compute_capability,
@@ -275,14 +289,14 @@ def _key(bundle: Bundle, trt, gpu: str, compute_capability: str, precision: str)
 
 
 def _open(trt, plan: bytes, size: tuple[int, int], kernels: bytes | None):
-    """A serialised engine's engine, context and, of TensorRT RTX, cache of kernels, filled with `kernels`.
+    """Engine, context and, for TensorRT RTX, the kernel cache filled with `kernels`, of a serialized engine.
 
-    Raises EngineUnavailable when it is not the network's.
+    Raises EngineUnavailable when the engine is not one of this network.
     """
     runtime = make(trt, trt.Runtime)
     engine = runtime.deserialize_cuda_engine(plan)
     if engine is None:
-        raise EngineUnavailable(f"{named(trt)} does not take this engine")
+        raise EngineUnavailable(f"{named(trt)} does not accept this engine")
     found = {}
     for name in (engine.get_tensor_name(i) for i in range(engine.num_io_tensors)):
         found[name] = (
@@ -295,13 +309,13 @@ def _open(trt, plan: bytes, size: tuple[int, int], kernels: bytes | None):
         "depth": (trt.TensorIOMode.OUTPUT, trt.float32, (1, *size)),
     }
     if found != expected:
-        raise EngineUnavailable(f"the engine takes and gives {found}, expected {expected}")
+        raise EngineUnavailable(f"the engine has the inputs and outputs {found}, expected {expected}")
     cache = None
     if is_rtx(trt):
         config = engine.create_runtime_config()
         cache = config.create_runtime_cache()
         if kernels is not None and not cache.deserialize(kernels):
-            log.info("The kept kernels are of another machine or version: they are compiled again.")
+            log.info("The cached kernels belong to another machine or version; they are compiled again.")
         config.set_runtime_cache(cache)
         context = engine.create_execution_context(config)
     else:
@@ -309,3 +323,41 @@ def _open(trt, plan: bytes, size: tuple[int, int], kernels: bytes | None):
     if context is None:
         raise EngineUnavailable("no memory on the GPU for this engine")
     return engine, context, cache
+
+
+def _kind(engine: type[TensorRtEngine], place: int) -> EngineKind:
+    """One of the two; place: its position in the order of trying."""
+
+    def open_(bundle: Bundle, options: OpenOptions) -> Engine:
+        return engine(
+            bundle,
+            precision=options.precision,
+            cache_dir=options.cache_dir,
+            progress=options.progress,
+            device=options.device,
+            rebuild=options.rebuild,
+        )
+
+    def why_unavailable(device: str, precision: str | None) -> str:
+        if precision is not None and precision not in FLOATS:
+            return f"has no {precision}"
+        gpu = probe.gpu_facts(cuda.device_index(device))
+        if isinstance(gpu, str):
+            return f"no CUDA device ({gpu})"
+        try:
+            trt = import_tensorrt(engine.name)
+            if is_rtx(trt):
+                check_targets(trt, "fp32", [gpu.compute_capability])
+        except EngineUnavailable as error:
+            return str(error)
+        return ""
+
+    return EngineKind(open_, {"cuda": place}, _candidates, why_unavailable)
+
+
+def _candidates(bundle: Bundle, device: str) -> Iterable[Candidate]:
+    return Candidate("fp16"), Candidate("fp32")
+
+
+TENSORRT = _kind(TensorRtEngine, 1)
+TENSORRT_RTX = _kind(TensorRtRtxEngine, 2)

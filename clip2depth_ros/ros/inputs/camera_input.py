@@ -19,8 +19,8 @@ from clip2depth_ros.ros.outputs.throttled_log import Notices
 from clip2depth_ros.ros.parameters.depth_settings import DepthSettings
 from clip2depth_ros.ros.qos import subscription_with_events, volatile, with_message_info
 
-# How long an image waits for its camera_info, which may come a little later. A newer image ends the wait.
-PATIENCE = 0.5
+# How long an image waits for its camera_info, seconds. A newer image ends the wait.
+CAMERA_INFO_TIMEOUT = 0.5
 
 
 def image_topic(node: Any, transport: str) -> str:
@@ -281,7 +281,7 @@ class CameraInput:
 
     def _patience(self) -> float:
         """No wait for a camera_info that nobody publishes when the field of view is known anyway."""
-        return 0.0 if self._may_stand_in() else PATIENCE
+        return 0.0 if self._may_stand_in() else CAMERA_INFO_TIMEOUT
 
     def _may_stand_in(self) -> bool:
         """True when horizontal_fov may be used although a camera_info could still come."""
@@ -289,7 +289,7 @@ class CameraInput:
             return False
         return (
             self._node.count_publishers(self.info_topic) == 0
-            or time.monotonic() - self._opened > 2 * PATIENCE
+            or time.monotonic() - self._opened > 2 * CAMERA_INFO_TIMEOUT
         )
 
     def _say_no_camera_info(self) -> None:

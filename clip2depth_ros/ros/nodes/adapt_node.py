@@ -40,6 +40,7 @@ from clip2depth_ros.ros.parameters.adapt_settings import AdaptSettings
 from clip2depth_ros.ros.parameters.declaration import ParameterTable
 from clip2depth_ros.ros.parameters.remote_parameter import RemoteParameter
 from clip2depth_ros.ros.spinning import run_node
+from clip2depth_ros.system.paths import user_folder
 
 COMMAND = (sys.executable, "-m", "clip2depth_ros", "adapt")
 
@@ -412,8 +413,7 @@ def _folder(given: str, depth_node: str) -> Path:
     """Where keyframes and bundles of a depth node are."""
     if given:
         return Path(given).expanduser().absolute()
-    data = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share")
-    return (data / "clip2depth" / "adapted" / depth_node.strip("/").replace("/", "_")).absolute()
+    return user_folder("data", "adapted", depth_node.strip("/").replace("/", "_")).absolute()
 
 
 def _locked(folder: Path) -> Any:

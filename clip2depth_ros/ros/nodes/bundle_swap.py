@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Another bundle for a node that runs: opened and checked beside the engine, and given when it is ready."""
+"""Another bundle for a running node: opened and checked next to the running engine, then handed over."""
 
 from __future__ import annotations
 
@@ -11,41 +11,42 @@ from typing import Any
 
 from clip2depth_ros.bundle import Bundle, open_bundle
 from clip2depth_ros.engines import Engine
-from clip2depth_ros.engines.loader import EngineOpening
+from clip2depth_ros.engines.loader import EngineLoader
 from clip2depth_ros.errors import Clip2DepthError
+from clip2depth_ros.ros.nodes.node_engine import trigger
 
-# Who sets the parameter is answered after so long at the latest, seconds: a bundle that is not there is known
-# by then, and the camera's images wait no longer than that for the executor.
-PATIENCE = 0.1
+# The longest time until the parameter's setter gets an answer, seconds. A missing bundle is known by
+# then, and the camera's images do not wait longer than this for the executor.
+ANSWER_TIMEOUT = 0.1
 
-# An opening that was called off but cannot be interrupted delays the next one by so much, seconds, so that
-# several in a row do not share the processor with the engine that runs. One that hangs delays no longer.
-FORMER = 30.0
+# The longest time, seconds, that a cancelled loader that cannot be interrupted delays the next one, so that
+# several in a row do not take the processor from the running engine.
+CANCEL_TIMEOUT = 30.0
 
 
 @dataclass(frozen=True)
 class Successor:
-    """A bundle whose engine has passed the check, and is ready to run."""
+    """A bundle whose engine has passed the check and is ready to run."""
 
     asked: str
-    """The bundle as the parameter names it."""
+    """The bundle, as the parameter names it."""
     bundle: Bundle
     engine: Engine
 
 
 class _Unchanged(Clip2DepthError):
-    """The bundle is the one that runs."""
+    """The bundle is the running one."""
 
 
 class BundleSwap:
-    """Opens one successor at a time; a later one calls an earlier one off.
+    """Opens one successor at a time; a later request cancels an earlier one.
 
-    All of it is for the executor's thread, but :meth:`refuse` is for any.
+    For the executor's thread only, except :meth:`refuse`, which may be called from any thread.
 
     Args:
         node: an rclpy node that is spun by one thread.
-        on_ready: called with the Successor, whose engine then belongs to the callee.
-        on_refused: called with the bundle as it was asked for and a reason.
+        on_ready: called with the Successor; its engine then belongs to the called function.
+        on_refused: called with the bundle as the parameter names it, and the reason.
     """
 
     def __init__(
@@ -56,11 +57,11 @@ class BundleSwap:
         self._on_refused = on_refused
         self._asked = ""
         self._found: list[Bundle] = []
-        self._opening: EngineOpening | None = None
-        self._former: EngineOpening | None = None
+        self._loader: EngineLoader | None = None
+        self._former: EngineLoader | None = None
         self._refusals: list[tuple[str, str]] = []
-        # It lives as long as the node, for a thread may still pull it while the node is being cleaned up.
-        self._bell = node.create_guard_condition(self._on_end)
+        # It exists as long as the node, because a thread may trigger it while the node is being cleaned up.
+        self._changed = node.create_guard_condition(self._on_end)
 
     def begin(
         self,
@@ -68,14 +69,15 @@ class BundleSwap:
         open_engine: Callable[[Bundle, Callable[[str], None]], Engine],
         running: Bundle,
     ) -> None:
-        """Begin to open a bundle, unless it is the one that runs; whatever was being opened is called off.
+        """Begin to open a bundle, unless it is the running one; cancels a bundle that is being opened.
 
-        open_engine: called in a thread, with the bundle and a callable for lines of progress.
-        Raises Clip2DepthError when it is known at once that there is no such bundle; nothing changes then.
+        open_engine: called in a thread, with the bundle and a function that takes lines of progress.
+        Raises Clip2DepthError if the bundle is found to be missing within ANSWER_TIMEOUT; nothing changes
+        then.
         """
         found: list[Bundle] = []
         known = threading.Event()
-        former = self._opening or self._former
+        former = self._loader or self._former
         if former is not None and former.has_ended:
             former = self._former = None
 
@@ -86,54 +88,54 @@ class BundleSwap:
             found.append(bundle)
             known.set()
             if former is not None:
-                former.wait(FORMER)
-            progress("being opened")  # raises when it is not wanted any more
+                former.wait(CANCEL_TIMEOUT)
+            progress("being opened")  # raises if it was cancelled
             return open_engine(bundle, progress)
 
         def end() -> None:
             known.set()
-            self._bell.trigger()
+            trigger(self._changed)
 
-        opening = EngineOpening(open_, end).start()
-        known.wait(PATIENCE)
-        if opening.has_ended and not found:
+        loader = EngineLoader(open_, end).start()
+        known.wait(ANSWER_TIMEOUT)
+        if loader.has_ended and not found:
             try:
-                opening.take()
+                loader.take()
             except _Unchanged:
-                self.call_off()
+                self.cancel()
                 return
             except Clip2DepthError:
                 raise
             except Exception as error:
                 raise Clip2DepthError(f"Bundle '{asked}': {type(error).__name__}: {error}.") from error
-        self.call_off()
-        self._asked, self._found, self._opening = asked, found, opening
+        self.cancel()
+        self._asked, self._found, self._loader = asked, found, loader
 
-    def call_off(self) -> None:
-        """Open nothing any more. Returns at once."""
-        if self._opening is not None:
-            self._opening.abandon()
-            self._former = self._opening
-        self._opening = None
+    def cancel(self) -> None:
+        """Cancel the bundle that is being opened. Returns at once."""
+        if self._loader is not None:
+            self._loader.cancel()
+            self._former = self._loader
+        self._loader = None
 
     def refuse(self, asked: str, reason: str) -> None:
-        """Have `on_refused` called on the executor's thread."""
+        """Call `on_refused` on the executor's thread."""
         self._refusals.append((asked, reason))
-        self._bell.trigger()
+        trigger(self._changed)
 
     def facts(self) -> dict[str, Any]:
-        """For the diagnostics."""
-        return {} if self._opening is None else {"next bundle": f"{self._asked}: {self._opening.progress}"}
+        """Values for the diagnostics."""
+        return {} if self._loader is None else {"next bundle": f"{self._asked}: {self._loader.progress}"}
 
     def _on_end(self) -> None:
         while self._refusals:
             self._on_refused(*self._refusals.pop(0))
-        opening = self._opening
-        if opening is None or not opening.has_ended:
+        loader = self._loader
+        if loader is None or not loader.has_ended:
             return
-        self._opening = None
+        self._loader = None
         try:
-            engine = opening.take()
+            engine = loader.take()
         except _Unchanged:
             return
         except Clip2DepthError as error:

@@ -21,7 +21,7 @@ from rclpy.parameter import Parameter
 from std_srvs.srv import Trigger
 
 from clip2depth_ros.bundle import Bundle, open_bundle
-from clip2depth_ros.engines import Engine, open_engine
+from clip2depth_ros.engines import Attempt, Engine, Outcome, open_engine
 from clip2depth_ros.engines.loader import THREAD, end_process
 from clip2depth_ros.engines.turns import Turn
 from clip2depth_ros.errors import Clip2DepthError, printable
@@ -197,7 +197,7 @@ class DepthNode(ManagedNode):
             self.destroy_publisher(self._diagnostics)
         if self._outputs is not None:
             self._outputs.destroy()
-        self._swap.call_off()
+        self._swap.cancel()
         if self._pipeline is not None:
             self._pipeline.close()
         self._engine.close()
@@ -408,7 +408,9 @@ class DepthNode(ManagedNode):
             self._swap.refuse(successor.asked, str(error))
             return
         text = f"bundle '{successor.bundle.name}' took the place of '{self._bundle.name}' while running"
-        successor.engine.choice = (text, *successor.engine.choice)
+        engine = successor.engine
+        swap = Attempt(engine.name, engine.precision, Outcome.SWAPPED, text)
+        engine.attempts = (swap, *engine.attempts)
         self._engine.replace(successor.engine)
         self._bundle, self._bundle_asked = successor.bundle, successor.asked
         # Some milliseconds that the next image need not wait for.

@@ -154,7 +154,7 @@ class DepthPublishers:
         message = self._quality_message
         fill_quality(message, frame)
         message.engine, message.precision, message.bundle = engine.name, engine.precision, bundle
-        message.engine_choice = engine.choice
+        message.engine_choice = [str(attempt) for attempt in engine.attempts]
         message.engine_difference = NAN if engine.difference is None else engine.difference
         message.latency, message.publish_time = latency, publish_time
         message.images_received, message.frames_processed = counts.received, counts.processed

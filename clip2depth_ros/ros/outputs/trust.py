@@ -13,14 +13,16 @@ from clip2depth_ros.ros.outputs.throttled_log import Notices
 from clip2depth_ros.ros.parameters.depth_settings import DepthSettings
 
 # Seconds without a trustworthy motion until it is said: a robot may turn at a white wall meanwhile.
-MOTION_PATIENCE = 5.0
+MOTION_TIMEOUT = 5.0
 
 # Seconds for which a warning of the scale's sources counts as their state.
 WARNING_HOLDS = 15.0
 
 
 class TrustWatch:
-    """Reads every frame's facts, on the working thread; the executor's restarts it and asks for the summary.
+    """Reads every frame's facts on the worker thread; the executor restarts it and reads the summary.
+
+    A lock makes each of the three methods one step, so that a restart is not undone by a frame under way.
 
     Args:
         notices: where it is said, and through which diagnostics know.
@@ -65,7 +67,8 @@ class TrustWatch:
 
     def summary(self) -> dict[str, Any]:
         """For the diagnostics: the last frame's facts of steadiness and scale."""
-        facts = self.facts
+        with self._lock:
+            facts = self.facts
         if facts is None:
             return {}
         told = {"metres": facts.no_metres} if facts.no_metres else {}
@@ -82,12 +85,12 @@ class TrustWatch:
     def _see_motion(self, facts: FrameFacts, now: float) -> None:
         if facts.motion != "none" or facts.reset:
             self._moved = now
-        if now - self._moved <= MOTION_PATIENCE:
+        if now - self._moved <= MOTION_TIMEOUT:
             self._notices.clear("motion")
             return
         self._notices.say(
             "motion",
-            f"The camera's motion was not to be found for {MOTION_PATIENCE:g} s (a dark, blurred or empty "
+            f"The camera's motion was not to be found for {MOTION_TIMEOUT:g} s (a dark, blurred or empty "
             "picture, or all of it moves), so depth is held in place only; odometry.topic would tell it.",
         )
 

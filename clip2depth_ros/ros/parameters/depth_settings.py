@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from clip2depth_ros.engines import ENGINE_NAMES
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.ros.parameters.declaration import group, setting
 from clip2depth_ros.ros.parameters.robot_settings import (
@@ -19,7 +20,7 @@ from clip2depth_ros.ros.parameters.robot_settings import (
 )
 
 # Those of clip2depth_ros.engines, which launch files need not load; a test holds them together.
-ENGINES = ("auto", "tensorrt", "tensorrt_rtx", "pytorch", "openvino", "opencv")
+ENGINES = ("auto", *ENGINE_NAMES)
 PRECISIONS = ("auto", "fp16", "bf16", "int8", "fp32")
 
 

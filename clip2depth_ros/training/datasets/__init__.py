@@ -3,6 +3,5 @@
 
 from clip2depth_ros.training.datasets.base import DataSet, Sample, motion_between
 from clip2depth_ros.training.datasets.registry import KINDS, below, open_data_set
-from clip2depth_ros.training.datasets.simulation import default_cache
 
-__all__ = ["KINDS", "DataSet", "Sample", "below", "default_cache", "motion_between", "open_data_set"]
+__all__ = ["KINDS", "DataSet", "Sample", "below", "motion_between", "open_data_set"]

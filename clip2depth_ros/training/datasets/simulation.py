@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 from abc import abstractmethod
 from bisect import bisect_right
 from functools import cached_property, lru_cache
@@ -24,15 +23,11 @@ from clip2depth_ros.simulation.shards import (
     shard_path,
     views_of_seed,
 )
+from clip2depth_ros.system.paths import user_folder
 from clip2depth_ros.training.datasets.base import DataSet, Sample
 from clip2depth_ros.training.datasets.splits import check_split
 
 VALIDATION_SEED = 1_000_000_000
-
-
-def default_cache() -> Path:
-    """~/.cache/clip2depth, or under $XDG_CACHE_HOME."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "clip2depth"
 
 
 class _Simulated(DataSet):
@@ -113,7 +108,7 @@ class _SingleViews(_Simulated):
             raise Clip2DepthError(f"{self.what}: views of each and workers must be at least 1.")
         self.views, self.workers = views, workers
         self.on_the_fly = self.draws = on_the_fly
-        self.folder = (cache or default_cache()) / self.what
+        self.folder = (cache or user_folder("cache")) / self.what
 
     def __len__(self) -> int:
         return self.count * self.views if self.on_the_fly else self._ends[-1]
@@ -286,7 +281,7 @@ class SimulatedDrives(_Simulated):
             raise Clip2DepthError(f"drives: frames and fps must be positive, they are {frames} and {fps:g}.")
         self.frames, self.fps, self.workers = frames, fps, workers
         self.on_the_fly = self.draws = on_the_fly
-        self.folder = (cache or default_cache()) / "drives"
+        self.folder = (cache or user_folder("cache")) / "drives"
 
     def __len__(self) -> int:
         return self.count * self.frames if self.on_the_fly else self._ends[-1]

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which engine is chosen, and what is said of it."""
+"""Which engine is chosen, and what is recorded about it."""
 
 import logging
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from clip2depth_ros.engines import ENGINE_NAMES, open_engine, probe, selection
-from clip2depth_ros.engines.attempts import was_passed_over
+from clip2depth_ros.engines import ENGINE_NAMES, Outcome, open_engine, openvino, probe, selection
 from clip2depth_ros.engines.base import EngineUnavailable
 from clip2depth_ros.engines.tensorrt import cuda
 from clip2depth_ros.errors import Clip2DepthError
@@ -19,21 +19,21 @@ def test_without_a_gpu_it_is_openvino_and_says_why(tiny_bundle, no_gpu, caplog):
     with caplog.at_level(logging.INFO), open_engine(tiny_bundle) as engine:
         assert (engine.name, engine.precision) == ("openvino", "fp32")
         assert engine.difference < 1e-5
-    assert engine.choice[:3] == (
+    assert tuple(map(str, engine.attempts[:3])) == (
         "tensorrt: no CUDA device (the test has none)",
         "tensorrt_rtx: no CUDA device (the test has none)",
         "pytorch on CUDA: no CUDA device (the test has none)",
     )
-    assert engine.choice[3].startswith("openvino fp32: chosen, 0.00% off on the check sample, on ")
-    assert len(engine.choice) == 4
+    assert str(engine.attempts[3]).startswith("openvino fp32: chosen, 0.00% off on the check sample, on ")
+    assert len(engine.attempts) == 4
     lines = [record.message for record in caplog.records if record.name == selection.__name__]
-    assert lines == list(engine.choice)
+    assert lines == [str(attempt) for attempt in engine.attempts]
 
 
 def test_bf16_where_the_processor_has_it_and_it_is_right(convolved_bundle, no_gpu, monkeypatch):
-    monkeypatch.setattr(selection, "computes_bf16", lambda: True)
+    monkeypatch.setattr(openvino, "computes_bf16", lambda: True)
     with open_engine(convolved_bundle, "openvino") as engine:
-        assert (engine.precision, len(engine.choice)) == ("bf16", 1)
+        assert (engine.precision, len(engine.attempts)) == ("bf16", 1)
         assert engine.difference < 0.02
     with open_engine(convolved_bundle, "openvino", precision="fp32") as engine:
         assert engine.precision == "fp32"
@@ -44,55 +44,56 @@ def test_bf16_where_the_processor_has_it_and_it_is_right(convolved_bundle, no_gp
 
     monkeypatch.setattr(selection, "self_check", rougher)
     with open_engine(convolved_bundle, "openvino") as engine:
-        assert engine.precision == "fp32" and "on the check sample: not taken" in engine.choice[0]
+        assert engine.precision == "fp32" and engine.attempts[0].outcome is Outcome.INACCURATE
     with open_engine(convolved_bundle, "openvino", precision="bf16") as engine:
         assert engine.precision == "bf16"
 
 
 def test_int8_where_there_is_no_bf16_and_the_bundle_holds_it(make_bundle, no_gpu, monkeypatch, tiny_depth):
-    monkeypatch.setattr(selection, "computes_int8", lambda: True)
+    monkeypatch.setattr(openvino, "computes_int8", lambda: True)
     bundle = make_bundle(int8=1.0)
     with open_engine(bundle) as engine:
         assert (engine.name, engine.precision) == ("openvino", "int8")
-        assert engine.choice[3].startswith("openvino int8: chosen, ") and engine.choice[3].endswith(
-            "; the processor does not compute bf16, and the bundle holds an int8 model"
-        )
-        assert not any(map(was_passed_over, engine.choice))
+        assert str(engine.attempts[3]).startswith("openvino int8: chosen, ") and str(
+            engine.attempts[3]
+        ).endswith("; the processor does not compute bf16, and the bundle contains an int8 model")
+        assert not any(attempt.is_warning for attempt in engine.attempts)
         image, _ = bundle.check()
         np.testing.assert_allclose(engine.infer(image), tiny_depth(image), rtol=0.02)
         kernels = {
             op.get_rt_info()["runtimePrecision"] for op in engine._compiled.get_runtime_model().get_ops()
         }
         assert kernels & {"u8", "i8"}
-    monkeypatch.setattr(selection, "computes_bf16", lambda: True)
+    monkeypatch.setattr(openvino, "computes_bf16", lambda: True)
     with open_engine(bundle) as engine:
         assert engine.precision == "bf16"
     with open_engine(bundle, precision="int8") as engine:
         assert (engine.name, engine.precision) == ("openvino", "int8")
-    monkeypatch.setattr(selection, "computes_int8", lambda: False)
-    monkeypatch.setattr(selection, "computes_bf16", lambda: False)
+    monkeypatch.setattr(openvino, "computes_int8", lambda: False)
+    monkeypatch.setattr(openvino, "computes_bf16", lambda: False)
     with open_engine(bundle) as engine:
         assert engine.precision == "fp32"
 
 
 def test_int8_that_computes_wrongly_gives_way_to_fp32(make_bundle, no_gpu, monkeypatch, caplog):
     """Held to the bundle's own tolerance, 2 %, not to another precision's."""
-    monkeypatch.setattr(selection, "computes_int8", lambda: True)
+    monkeypatch.setattr(openvino, "computes_int8", lambda: True)
     with open_engine(make_bundle(int8=1.1), "openvino") as engine:
         assert engine.precision == "fp32"
-    refused, chosen = engine.choice
+    rejected, chosen = engine.attempts
+    refused = str(rejected)
     assert refused.startswith("openvino int8: ") and "(99th percentile, allowed 2.00%)" in refused
-    assert was_passed_over(refused) and refused in caplog.text
-    assert chosen.endswith("; the processor does not compute bf16, and int8 was refused")
+    assert rejected.outcome is Outcome.REJECTED and refused in caplog.text
+    assert str(chosen).endswith("; the processor does not compute bf16, and int8 was rejected")
     with pytest.raises(EngineUnavailable, match=r"allowed 2\.00%"):
         open_engine(make_bundle(int8=1.1), precision="int8")
 
 
 def test_a_damaged_int8_model_is_a_broken_bundle(make_bundle, no_gpu, monkeypatch):
-    monkeypatch.setattr(selection, "computes_int8", lambda: True)
+    monkeypatch.setattr(openvino, "computes_int8", lambda: True)
     bundle = make_bundle(int8=1.0, name="broken8")
     (bundle.path / "model_int8.onnx").write_bytes(b"another")
-    with pytest.raises(Clip2DepthError, match=r"model_int8\.onnx is damaged or was exchanged") as error:
+    with pytest.raises(Clip2DepthError, match=r"model_int8\.onnx is damaged or was replaced") as error:
         open_engine(bundle)
     assert not isinstance(error.value, EngineUnavailable)
 
@@ -107,9 +108,7 @@ def test_int8_and_plain_do_not_share_a_compiled_model(make_bundle, tmp_path, mon
 
 
 def test_int8_of_a_bundle_that_has_none(tiny_bundle, no_gpu):
-    with pytest.raises(
-        EngineUnavailable, match="openvino int8: the bundle holds no int8 model: clip2depth"
-    ) as e:
+    with pytest.raises(EngineUnavailable, match="openvino int8: the bundle contains no int8 model; ") as e:
         open_engine(tiny_bundle, precision="int8")
     assert "tensorrt: has no int8" in str(e.value)
     for engine in ("opencv", "pytorch"):
@@ -121,8 +120,8 @@ def test_with_a_gpu_and_without_tensorrt(tiny_bundle, fake_tensorrt, monkeypatch
     fake_tensorrt()
     monkeypatch.setitem(sys.modules, "tensorrt", None)
     with open_engine(tiny_bundle) as engine:
-        assert engine.choice[0].startswith("tensorrt: not installed (import of tensorrt halted")
-        assert [step.split(":")[0] for step in engine.choice[1:]] == [
+        assert str(engine.attempts[0]).startswith("tensorrt: not installed (import of tensorrt halted")
+        assert [str(attempt).split(":")[0] for attempt in engine.attempts[1:]] == [
             "tensorrt_rtx",
             "pytorch on CUDA fp16",
             "pytorch on CUDA fp32",
@@ -141,18 +140,15 @@ def test_refusals_are_warnings(convolved_bundle, fake_tensorrt, caplog):
 
 def test_what_nobody_foresaw_in_one_engine_leaves_the_next(tiny_bundle, no_gpu, monkeypatch):
     """An interface that some version of a library no longer has, for example."""
-    opened = selection._opened
 
-    def broken(attempt, *others):
-        if attempt.engine == "openvino":
-            raise TypeError("compile_model() got an unexpected argument")
-        return opened(attempt, *others)
+    def broken(bundle, options):
+        raise TypeError("compile_model() got an unexpected argument")
 
     pytest.importorskip("onnx2torch")
-    monkeypatch.setattr(selection, "_opened", broken)
+    monkeypatch.setattr(openvino, "OPENVINO", replace(openvino.OPENVINO, open=broken))
     with open_engine(tiny_bundle) as engine:
         assert engine.name == "pytorch"
-        assert engine.choice[3] == (
+        assert str(engine.attempts[3]) == (
             "openvino fp32: failed unexpectedly (TypeError: compile_model() got an unexpected argument)"
         )
     with pytest.raises(TypeError):
@@ -186,7 +182,7 @@ def test_the_cpu_by_name_leaves_the_gpu_alone(tiny_bundle, fake_tensorrt):
     trt = fake_tensorrt()
     with open_engine(tiny_bundle, device="cpu") as engine:
         assert engine.name == "openvino"
-        assert len(engine.choice) == 1
+        assert len(engine.attempts) == 1
     assert trt.calls == []
 
 
@@ -230,7 +226,7 @@ def test_a_broken_bundle_is_no_engines_fault(make_bundle, fake_tensorrt):
     bundle = make_bundle(name="broken")
     (bundle.path / "model.onnx").write_bytes(b"another")
     fake_tensorrt()
-    with pytest.raises(Clip2DepthError, match="damaged or was exchanged") as error:
+    with pytest.raises(Clip2DepthError, match="damaged or was replaced") as error:
         open_engine(bundle)
     assert not isinstance(error.value, EngineUnavailable)
 
@@ -314,7 +310,7 @@ def test_no_driver(monkeypatch):
         raise OSError(f"{name}: cannot open shared object file")
 
     monkeypatch.setattr(probe.ctypes, "CDLL", missing)
-    assert probe.gpu_facts() == "no NVIDIA driver: libcuda.so.1 is not here"
+    assert probe.gpu_facts() == "no NVIDIA driver: libcuda.so.1 is missing"
 
 
 def test_versions_without_importing():
