@@ -85,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
                 "precision": engine.precision,
                 "choice": list(engine.choice),
             },
-            "stabilized": pipeline.stabilizer_settings is not None,
+            "stabilized": pipeline.settings.stabilizer is not None,
             "stopped": reason,
             "seconds": round(time.perf_counter() - started, 3),
         }

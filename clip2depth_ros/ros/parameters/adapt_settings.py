@@ -3,18 +3,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
-from clip2depth_ros.ros.parameters.declaration import group, setting
 from clip2depth_ros.ros.parameters.depth_settings import DepthSettings, ImageSettings
 from clip2depth_ros.ros.parameters.robot_settings import MountingSettings, OdometrySettings
-
-_DEPTH = {field.name: field for field in fields(DepthSettings)}
-
-
-def _as_in_depth_node(name: str) -> object:
-    """The depth node's parameter of this name, with its default and description."""
-    return setting(_DEPTH[name].default, **_DEPTH[name].metadata)
+from clip2depth_ros.settings import again, group, setting
 
 
 @dataclass(frozen=True)
@@ -74,9 +67,9 @@ class AdaptParameters:
 class AdaptSettings:
     """Parameters of adapt_node."""
 
-    image_transport: str = _as_in_depth_node("image_transport")
-    camera_info_topic: str = _as_in_depth_node("camera_info_topic")
-    horizontal_fov: float = _as_in_depth_node("horizontal_fov")
+    image_transport: str = again(DepthSettings, "image_transport")
+    camera_info_topic: str = again(DepthSettings, "camera_info_topic")
+    horizontal_fov: float = again(DepthSettings, "horizontal_fov")
     image: ImageSettings = group(ImageSettings)  # noqa: RUF009
     mounting: MountingSettings = group(MountingSettings)  # noqa: RUF009
     odometry: OdometrySettings = group(OdometrySettings)  # noqa: RUF009

@@ -6,16 +6,25 @@ Those of the robot around the camera are in robot_settings.py.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from clip2depth_ros.errors import Clip2DepthError
-from clip2depth_ros.ros.parameters.declaration import group, setting
 from clip2depth_ros.ros.parameters.robot_settings import (
     ImuSettings,
     MountingSettings,
     OdometrySettings,
     RangesSettings,
     ScaleParameters,
+)
+from clip2depth_ros.settings import (
+    PipelineSettings,
+    PointsSettings,
+    ScaleSettings,
+    ScanSettings,
+    StabilizerSettings,
+    again,
+    group,
+    setting,
 )
 
 # Those of clip2depth_ros.engines, which launch files need not load; a test holds them together.
@@ -108,147 +117,30 @@ class DepthImageSettings:
 
 
 @dataclass(frozen=True)
-class PointsSettings:
+class PointsParameters(PointsSettings):
     """The published point cloud."""
 
-    stride: int = setting(
-        2, "Every n-th pixel of every n-th row becomes a point.", unit="pixels", minimum=1, maximum=64
-    )
-    min_range: float = setting(
-        0.1, "Points nearer than this become NaN.", unit="m", minimum=0.0, maximum=1000.0
-    )
-    max_range: float = setting(
-        20.0, "Points farther than this become NaN.", unit="m", minimum=0.0, maximum=1000.0
-    )
-    edge_threshold: float = setting(
-        0.1,
-        "Points at a depth edge become NaN, because depth there is a mixture of near and far. An edge is "
-        "where depth jumps by more than this part of itself. 0: keep every point.",
-        minimum=0.0,
-        maximum=0.99,
-    )
+    max_range: float = again(PointsSettings, "max_range", maximum=1000.0)
     rate: float = setting(
         0.0,
-        "At most so many clouds a second. 0: one for every depth image.",
+        "Largest number of clouds per second. 0: one for every depth image.",
         unit="Hz",
         minimum=0.0,
         maximum=1000.0,
     )
 
-    def __post_init__(self) -> None:
-        if self.min_range >= self.max_range:
-            raise Clip2DepthError(
-                f"Parameter 'points.min_range' is {self.min_range:g} m, but must be less than "
-                f"'points.max_range', {self.max_range:g} m; set both at once."
-            )
-
 
 @dataclass(frozen=True)
-class ScanParameters:
-    """The published laser scan: obstacles in a band above the floor."""
+class ScanParameters(ScanSettings):
+    """The published laser scan."""
 
-    min_height: float = setting(
-        0.1,
-        "Lower edge of the band above the floor: what the robot drives over is lower.",
-        unit="m",
-        minimum=0.0,
-        maximum=100.0,
-    )
-    max_height: float = setting(
-        1.0,
-        "Upper edge of the band above the floor: what the robot drives under is higher.",
-        unit="m",
-        minimum=0.0,
-        maximum=100.0,
-    )
-    min_range: float = setting(
-        0.1,
-        "Nearest obstacle, horizontally from the camera.",
-        unit="m",
-        minimum=0.0,
-        maximum=1000.0,
-    )
-    max_range: float = setting(
-        10.0,
-        "Farthest obstacle, and how far free space is seen.",
-        unit="m",
-        minimum=0.0,
-        maximum=1000.0,
-    )
-    resolution: float = setting(
-        0.00873, "Angle between two readings.", unit="rad", minimum=0.001, maximum=0.5
-    )
-    floor_tolerance: float = setting(
-        0.03,
-        "How much steeper than found the floor may be, metres up per metre of distance, before it is an "
-        "obstacle.",
-        minimum=0.0,
-        maximum=1.0,
-    )
     frame_id: str = setting(
         "",
-        "frame_id of the scan: level, at the camera, x where it looks. Empty: the image's with _level "
-        "behind.",
+        "frame_id of the scan: level, at the camera, x in its viewing direction. Empty: the image's frame_id "
+        "followed by _level.",
     )
     publish_tf: bool = setting(
         True, "Publish the scan's frame on /tf, as a child of the images' frame. It needs tf2_msgs."
-    )
-
-    def __post_init__(self) -> None:
-        for low, high in (("min_height", "max_height"), ("min_range", "max_range")):
-            if getattr(self, low) >= getattr(self, high):
-                raise Clip2DepthError(
-                    f"Parameter 'scan.{low}' is {getattr(self, low):g} m, but must be less than "
-                    f"'scan.{high}', {getattr(self, high):g} m; set both at once."
-                )
-
-
-@dataclass(frozen=True)
-class StabilizerParameters:
-    """What makes depth hold still from image to image."""
-
-    enabled: bool = setting(True, "Fuse each image's depth with that of the images before it.")
-    memory: float = setting(
-        2.0,
-        "How long a surface's depth is averaged at most, while nothing about it changes. Longer is calmer, "
-        "shorter follows a network that changes its mind sooner.",
-        unit="s",
-        minimum=0.0,
-        maximum=60.0,
-    )
-    scale_memory: float = setting(
-        2.0,
-        "How long the scale of the whole image is averaged. A wrong scale is forgotten that fast.",
-        unit="s",
-        minimum=0.0,
-        maximum=600.0,
-    )
-    gate: float = setting(
-        3.0,
-        "Standard deviations from the expected depth beyond which a pixel takes the new measurement. Smaller "
-        "follows moving things sooner, larger is calmer.",
-        minimum=1.0,
-        maximum=20.0,
-    )
-    noise: float = setting(
-        0.1,
-        "Relative standard deviation of a single image's depth, until the images themselves have shown it.",
-        minimum=0.001,
-        maximum=1.0,
-    )
-    max_gap: float = setting(
-        1.0,
-        "Between two images farther apart than this the past is forgotten.",
-        unit="s",
-        minimum=0.01,
-        maximum=60.0,
-    )
-    flow_pixels: int = setting(
-        43200,
-        "Pixels of the image in which motion is sought; larger images are reduced to it.",
-        unit="pixels",
-        minimum=2000,
-        maximum=1000000,
     )
 
 
@@ -333,14 +225,38 @@ class DepthSettings:
     image: ImageSettings = group(ImageSettings)  # noqa: RUF009
     load: LoadParameters = group(LoadParameters)  # noqa: RUF009
     depth: DepthImageSettings = group(DepthImageSettings)  # noqa: RUF009
-    points: PointsSettings = group(PointsSettings)  # noqa: RUF009
+    points: PointsParameters = group(PointsParameters)  # noqa: RUF009
     scan: ScanParameters = group(ScanParameters)  # noqa: RUF009
-    stabilizer: StabilizerParameters = group(StabilizerParameters)  # noqa: RUF009
+    stabilizer: StabilizerSettings = group(StabilizerSettings)  # noqa: RUF009
     scale: ScaleParameters = group(ScaleParameters)  # noqa: RUF009
     mounting: MountingSettings = group(MountingSettings)  # noqa: RUF009
     odometry: OdometrySettings = group(OdometrySettings)  # noqa: RUF009
     imu: ImuSettings = group(ImuSettings)  # noqa: RUF009
     ranges: RangesSettings = group(RangesSettings)  # noqa: RUF009
+
+    def scale_settings(self, name: str = "") -> ScaleSettings:
+        """The scale's settings with the mounting, and with the sources that have a topic.
+
+        name: key of the factor in the memory file.
+        """
+        return replace(
+            self.scale,
+            pitch=self.mounting.pitch,
+            roll=self.mounting.roll,
+            odometry=self.scale.odometry and bool(self.odometry.topic),
+            ranges=self.scale.ranges and bool(self.ranges.topic),
+            name=name,
+        )
+
+    def pipeline_settings(self, name: str) -> PipelineSettings:
+        """What `Pipeline.configure` takes. name: as in `scale_settings`."""
+        return PipelineSettings(self.stabilizer, self.scale_settings(name))
+
+    @property
+    def has_scale_source(self) -> bool:
+        """True when a source of scale is configured."""
+        scale = self.scale_settings()
+        return bool(scale.height or scale.odometry or scale.ranges)
 
 
 @dataclass(frozen=True)

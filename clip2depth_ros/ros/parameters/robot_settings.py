@@ -5,60 +5,29 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from clip2depth_ros.ros.parameters.declaration import setting
+from clip2depth_ros.settings import ScaleSettings, again, setting
 
 
 @dataclass(frozen=True)
-class ScaleParameters:
-    """What holds depth to true metres."""
+class ScaleParameters(ScaleSettings):
+    """The metric scale. A node uses odometry and ranges by default, once they have a topic."""
 
-    height: float = setting(
-        0.0,
-        "Height of the camera's optical centre above the floor; the floor in the depth then tells the "
-        "scale. 0: unknown.",
-        unit="m",
-        minimum=0.0,
-        maximum=100.0,
+    odometry: bool = again(
+        ScaleSettings,
+        "odometry",
+        default=True,
+        description="Estimate the scale from the driven distance, if odometry.topic is set; this needs some "
+        "centimeters of motion.",
     )
-    odometry: bool = setting(
-        True,
-        "Whether driven distance tells the scale, where odometry.topic is set; it needs some centimetres.",
-    )
-    ranges: bool = setting(
-        True, "Whether true distances from another sensor tell the scale, where ranges.topic is set."
-    )
-    tilt_tolerance: float = setting(
-        0.2,
-        "How far the floor's direction may be from what the mounting or the IMU says.",
-        unit="rad",
-        minimum=0.01,
-        maximum=0.8,
-    )
-    initial: float = setting(
-        1.0, "Factor on the network's metres until a source has spoken.", minimum=0.01, maximum=100.0
-    )
-    drift: float = setting(
-        0.02,
-        "How fast the true factor may wander, relative, in a second (and with the square root of time). "
-        "Larger follows sooner, smaller is steadier.",
-        minimum=0.0001,
-        maximum=1.0,
-    )
-    max_step: float = setting(
-        0.02,
-        "Largest relative change of the factor from one image to the next.",
-        minimum=0.0001,
-        maximum=0.02,
-    )
-    freeze: bool = setting(False, "Hold the factor as it is.")
-    memory: str = setting(
-        "",
-        "File that keeps the factor of every bundle and camera over restarts. Empty: none.",
-        read_only=True,
+    ranges: bool = again(
+        ScaleSettings,
+        "ranges",
+        default=True,
+        description="Estimate the scale from true distances of another sensor, if ranges.topic is set.",
     )
     timeout: float = setting(
         30.0,
-        "When no source of scale was believed for this long, diagnostics warn.",
+        "Diagnostics warn after this time without accepted evidence from any source of scale.",
         unit="s",
         minimum=1.0,
         maximum=86400.0,
