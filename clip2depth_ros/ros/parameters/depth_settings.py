@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every parameter of both nodes, each written once. See parameters.py for what is made from them.
+"""Parameters of depth_node and camera_node, grouped. See declaration.py for the files made from them.
 
-Those of the robot around the camera are in robot_settings.py.
+Those of the robot around the camera are in robot_settings.py, those of the stages in clip2depth_ros.settings.
 """
 
 from __future__ import annotations
@@ -27,43 +27,43 @@ from clip2depth_ros.settings import (
     setting,
 )
 
-# Those of clip2depth_ros.engines, which launch files need not load; a test holds them together.
+# Those of clip2depth_ros.engines, copied so that launch files need not import it; a test compares them.
 ENGINES = ("auto", "tensorrt", "tensorrt_rtx", "pytorch", "openvino", "opencv")
 PRECISIONS = ("auto", "fp16", "bf16", "int8", "fp32")
 
 
 @dataclass(frozen=True)
 class ImageSettings:
-    """How the camera's images come in."""
+    """The camera's images."""
 
     reliability: str = setting(
         "auto",
-        "Reliability asked of the camera's publishers. best_effort takes images from every publisher, but "
-        "may lose large ones; reliable takes none from a best-effort publisher. auto: reliable if every "
-        "publisher of the images is, else best_effort.",
+        "Reliability requested from the camera's publishers. best_effort receives images from every "
+        "publisher, but may lose large ones; reliable receives none from a best-effort publisher. auto: "
+        "reliable if every publisher of the images is, else best_effort.",
         choices=("auto", "best_effort", "reliable"),
         read_only=True,
     )
     queue: int = setting(
         1,
-        "Images that the middleware keeps for the node. The node always works on the newest one, so more "
-        "than one only helps the count of dropped images to be exact under load.",
+        "Images that the middleware keeps for the node. The node always processes the newest one; more than "
+        "one only makes the count of dropped images exact under load.",
         minimum=1,
         maximum=100,
         read_only=True,
     )
     max_rate: float = setting(
         0.0,
-        "Largest number of images a second that become depth; the others are dropped and counted. 0: every "
-        "image, as far as the computer keeps up.",
+        "Largest number of images per second that are processed; the others are dropped and counted. 0: "
+        "every image, as far as the computer keeps up.",
         unit="Hz",
         minimum=0.0,
         maximum=1000.0,
     )
     timeout: float = setting(
         5.0,
-        "When no image (or no message of another sensor) comes for this long, or images come without "
-        "camera_info, the node says so once, with the reason.",
+        "When no image (or no message of another sensor) arrives for this long, or images arrive without "
+        "camera_info, the node logs the reason once.",
         unit="s",
         minimum=0.1,
         maximum=3600.0,
@@ -83,7 +83,7 @@ class DepthImageSettings:
 
     encoding: str = setting(
         "32FC1",
-        "32FC1: metres, NaN where unknown. 16UC1: millimetres, 0 where unknown, nothing beyond 65.5 m.",
+        "32FC1: meters, NaN where unknown. 16UC1: millimeters, 0 where unknown, nothing beyond 65.5 m.",
         choices=("32FC1", "16UC1"),
     )
     width: int = setting(
@@ -146,12 +146,12 @@ class ScanParameters(ScanSettings):
 
 @dataclass(frozen=True)
 class LoadParameters:
-    """What the node may take of the computer."""
+    """What the node may use of the computer."""
 
     max_cpu: float = setting(
         0.0,
-        "Processor time that the node's process may take, 1 being one core. Beyond it fewer images become "
-        "depth; the others are dropped and counted, and /diagnostics says so. Cameras in one process "
+        "Processor time that the node's process may use, 1 being one core. Above it fewer images are "
+        "processed; the others are dropped and counted, and /diagnostics reports it. Cameras in one process "
         "(depth_nodes) share it evenly. 0: no limit.",
         unit="cores",
         minimum=0.0,
@@ -165,27 +165,27 @@ class DepthSettings:
 
     autostart: bool = setting(
         True,
-        "Configure and activate by itself. false: a lifecycle manager (nav2's, or launch) does.",
+        "Configure and activate at start. false: a lifecycle manager (nav2's, or launch) does it.",
         read_only=True,
     )
     bundle: str = setting(
         "mini",
         "The depth network: the name of a bundle, or the path of its folder or zip. Another one is opened "
-        "and checked beside the one that runs, and takes its place between two images. docs/import.md "
-        "makes bundles of others' networks.",
+        "and checked while the current one runs, and replaces it between two images. docs/import.md explains "
+        "how to make bundles of other networks.",
     )
     engine: str = setting(
         "auto",
-        "What runs the network. auto: TensorRT or TensorRT RTX where it is installed and sees a GPU, else "
-        "PyTorch with CUDA, else OpenVINO, PyTorch on the CPU or OpenCV, the first that is installed; why is "
-        "in the log and in /diagnostics.",
+        "Runtime of the network. auto: TensorRT or TensorRT RTX where it is installed and finds a GPU, else "
+        "PyTorch with CUDA, else OpenVINO, PyTorch on the CPU or OpenCV, the first that is installed; the "
+        "log and /diagnostics give the reason.",
         choices=ENGINES,
         read_only=True,
     )
     precision: str = setting(
         "auto",
-        "Arithmetic of the network. auto: the engine's fastest that passes the bundle's check, so fp16 or "
-        "fp32 on a GPU, and on a CPU bf16 where the processor computes it, else int8 where the bundle holds "
+        "Arithmetic of the network. auto: the engine's fastest that passes the bundle's check: fp16 or "
+        "fp32 on a GPU; on a CPU bf16 where the processor supports it, else int8 where the bundle holds "
         "it, else fp32.",
         choices=PRECISIONS,
         read_only=True,
@@ -197,27 +197,27 @@ class DepthSettings:
     )
     threads: int = setting(
         0,
-        "CPU threads for the network. 0: as many as the engine finds best.",
+        "CPU threads for the network. 0: the engine's choice.",
         minimum=0,
         maximum=256,
         read_only=True,
     )
     image_transport: str = setting(
         "raw",
-        "raw: sensor_msgs/Image. compressed: sensor_msgs/CompressedImage from the image topic with "
-        "/compressed behind.",
+        "raw: sensor_msgs/Image. compressed: sensor_msgs/CompressedImage from the image topic followed by "
+        "/compressed.",
         choices=("raw", "compressed"),
         read_only=True,
     )
     camera_info_topic: str = setting(
         "",
-        "Topic of the camera_info. Empty: beside the image, or what camera_info is remapped to.",
+        "Topic of the camera_info. Empty: next to the image topic, or the remapped camera_info.",
         read_only=True,
     )
     horizontal_fov: float = setting(
         0.0,
-        "Horizontal field of view of a camera that has no camera_info or is not calibrated; it then counts "
-        "as an ideal pinhole camera. 0: such images are not used.",
+        "Horizontal field of view of a camera that has no camera_info or is not calibrated; it is then "
+        "treated as an ideal pinhole camera. 0: such images are not used.",
         unit="rad",
         minimum=0.0,
         maximum=3.1,
@@ -282,20 +282,20 @@ class CameraSettings:
     )
     rate: float = setting(
         0.0,
-        "Images a second. 0: the source's own rate.",
+        "Images per second. 0: the source's own rate.",
         unit="Hz",
         minimum=0.0,
         maximum=1000.0,
         read_only=True,
     )
     every: int = setting(1, "Play every n-th image of the source.", minimum=1, maximum=10000, read_only=True)
-    loop: bool = setting(False, "Start again at the source's end.")
+    loop: bool = setting(False, "Start again at the end of the source.")
     exit_at_end: bool = setting(
         True, "End the process at the end of the source (unless it loops).", read_only=True
     )
     wait_for_subscribers: int = setting(
         0,
-        "Wait until so many subscribe to the image before the first one is played.",
+        "Number of subscribers of the image to wait for before the first one is played.",
         minimum=0,
         maximum=100,
         read_only=True,
