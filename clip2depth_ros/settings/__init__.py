@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Settings: each one is written once, with default, unit, range and description. No ROS, no NumPy."""
 
-from clip2depth_ros.settings.reader import read, read_arguments
+from clip2depth_ros.settings.reader import read, read_entries
 from clip2depth_ros.settings.schema import (
     Parameter,
     again,
     check,
     group,
+    option,
     parameters_of,
     setting,
     settings_from,
@@ -29,9 +30,10 @@ __all__ = [
     "again",
     "check",
     "group",
+    "option",
     "parameters_of",
     "read",
-    "read_arguments",
+    "read_entries",
     "setting",
     "settings_from",
 ]

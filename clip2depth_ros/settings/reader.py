@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Values of dicts and YAML files in the types that dataclasses and functions ask for.
+"""Values of dicts and YAML files in the types of annotations.
 
 Whatever does not fit raises a Clip2DepthError with one sentence that names the entry: an unknown or missing
 key, a wrong type, a value out of its range.
@@ -8,11 +8,10 @@ key, a wrong type, a value out of its range.
 from __future__ import annotations
 
 import dataclasses
-import inspect
 import numbers
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +38,12 @@ def read(kind: Any, value: Any, where: str) -> Any:
             raise Clip2DepthError(f"{where} must have {len(kinds)} entries, not {len(value)}.")
         return tuple(read(k, v, f"{where}[{i}]") for i, (k, v) in enumerate(zip(kinds, value, strict=True)))
     if dataclasses.is_dataclass(kind):
-        entries = read_arguments(kind, value, where)
+        required = [
+            field.name
+            for field in dataclasses.fields(kind)
+            if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        ]
+        entries = read_entries(value, typing.get_type_hints(kind), required, where)
         try:
             return kind(**entries)
         except Clip2DepthError as error:  # values of the right types that are out of range
@@ -55,23 +59,18 @@ def read(kind: Any, value: Any, where: str) -> Any:
     raise Clip2DepthError(f"{where} must be {NAMES.get(kind, 'a path')}, not {printable(repr(value))}.")
 
 
-def read_arguments(
-    function: Callable, entries: Any, where: str, without: tuple[str, ...] = ()
+def read_entries(
+    entries: Any, kinds: Mapping[str, Any], required: Collection[str], where: str
 ) -> dict[str, Any]:
-    """The keyword arguments for a class or a dataclass, from a mapping; each in the type of its annotation.
-
-    without: arguments that the mapping must not hold.
-    """
+    """The entries of a mapping, each as the kind that `kinds` gives for its key (see `read`)."""
     if not isinstance(entries, Mapping):
         raise Clip2DepthError(f"{where} must be a mapping, not {printable(repr(entries))}.")
-    known = {name: p for name, p in inspect.signature(function).parameters.items() if name not in without}
-    hints = typing.get_type_hints(function if dataclasses.is_dataclass(function) else function.__init__)
-    for name in entries:
-        if name not in known:
+    for key in entries:
+        if key not in kinds:
             raise Clip2DepthError(
-                f"{where} has no entry '{printable(name)}': known ones are {', '.join(known)}."
+                f"{where} has no entry '{printable(key)}': known ones are {', '.join(kinds)}."
             )
-    for name, parameter in known.items():
-        if parameter.default is inspect.Parameter.empty and name not in entries:
-            raise Clip2DepthError(f"{where} lacks '{name}'.")
-    return {name: read(hints[name], value, f"{where}: {name}") for name, value in entries.items()}
+    for key in required:
+        if key not in entries:
+            raise Clip2DepthError(f"{where} lacks '{key}'.")
+    return {key: read(kinds[key], value, f"{where}: {key}") for key, value in entries.items()}

@@ -108,6 +108,18 @@ def group(settings_class: type) -> Any:
     return dataclasses.field(default_factory=settings_class, metadata={"group": settings_class})
 
 
+def option(settings_class: type, name: str, note: str = "") -> dict[str, Any]:
+    """`type` and `help` of a command line option for a setting; the settings class checks its value.
+
+    note: follows the description's first sentence.
+    """
+    parameter = _parameter(settings_class.__dataclass_fields__[name], "")
+    first = parameter.description.partition(". ")[0].rstrip(".")
+    notes = "; ".join(filter(None, (note, parameter.unit, parameter.range_text().replace("`", ""))))
+    text = f"{first[0].lower()}{first[1:]} ({notes})"
+    return {"type": parameter.type, "help": text.replace("%", "%%")}
+
+
 def parameters_of(settings_class: type, prefix: str = "") -> Iterator[Parameter]:
     """Every node parameter of a settings class, in the order in which it is written."""
     for field in dataclasses.fields(settings_class):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from clip2depth_ros.errors import Clip2DepthError
-from clip2depth_ros.settings import ScanSettings, read, read_arguments
+from clip2depth_ros.settings import ScanSettings, read, read_entries
 
 
 @dataclass(frozen=True)
@@ -71,10 +71,10 @@ def test_ranges_of_settings_are_held():
         read(ScanSettings, {"resolution": math.nan}, "scan.yaml")
 
 
-def test_arguments_that_are_not_for_files():
-    class Reader:
-        def __init__(self, root: Path, cache: Path | None = None) -> None: ...
-
-    assert read_arguments(Reader, {"root": "a"}, "it", without=("cache",)) == {"root": Path("a")}
-    with pytest.raises(Clip2DepthError, match="it has no entry 'cache': known ones are root"):
-        read_arguments(Reader, {"root": "a", "cache": "b"}, "it", without=("cache",))
+def test_entries_by_name():
+    kinds = {"root": Path, "rate": float}
+    assert read_entries({"root": "a"}, kinds, ["root"], "it") == {"root": Path("a")}
+    with pytest.raises(Clip2DepthError, match="it has no entry 'cache': known ones are root, rate"):
+        read_entries({"root": "a", "cache": "b"}, kinds, ["root"], "it")
+    with pytest.raises(Clip2DepthError, match="it lacks 'root'"):
+        read_entries({"rate": 1}, kinds, ["root"], "it")

@@ -16,6 +16,7 @@ from clip2depth_ros.settings import (
     ScaleSettings,
     ScanSettings,
     StabilizerSettings,
+    option,
     parameters_of,
 )
 
@@ -53,6 +54,14 @@ def test_the_node_has_each_public_setting_by_the_same_facts(settings_class):
     for own in parameters_of(settings_class, f"{group}."):
         differing = {k for k, v in vars(own).items() if vars(node[own.name])[k] != v}
         assert differing == allowed.get(own.name, set()), own.name
+
+
+def test_a_command_line_option_has_the_settings_facts():
+    made = option(ScaleSettings, "height", "see the docs")
+    assert made["type"] is float
+    assert made["help"].startswith("height of the camera") and made["help"].endswith(
+        "(see the docs; m; 0 to 100)"
+    )
 
 
 def test_numbers_of_numpy_are_numbers():

@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import inspect
+import typing
 from collections.abc import Mapping
 from pathlib import Path
 
 from clip2depth_ros.errors import Clip2DepthError, printable
-from clip2depth_ros.settings import read_arguments
+from clip2depth_ros.settings import read_entries
 from clip2depth_ros.training.datasets.base import DataSet
 from clip2depth_ros.training.datasets.kitti import Kitti
 from clip2depth_ros.training.datasets.nyu_labelled import NyuLabelled
@@ -53,9 +54,15 @@ def open_data_set(entry: Mapping, *, cache: Path | None = None) -> DataSet:
         known = ", ".join(KINDS)
         raise Clip2DepthError(f"There is no data set of kind {printable(repr(kind))}; there are {known}.")
     reader = KINDS[kind]
-    own = {name: value for name, value in entry.items() if name not in _FOR_OTHERS}
-    given = read_arguments(reader, own, f"A data set of kind {kind}", without=("cache",))
-    if cache is not None and "cache" in inspect.signature(reader).parameters:
+    arguments = {n: p for n, p in inspect.signature(reader).parameters.items() if n != "cache"}
+    hints = typing.get_type_hints(reader.__init__)
+    given = read_entries(
+        {key: value for key, value in entry.items() if key not in _FOR_OTHERS},
+        {key: hints[key] for key in arguments},
+        [key for key, argument in arguments.items() if argument.default is inspect.Parameter.empty],
+        f"A data set of kind {kind}",
+    )
+    if cache is not None and "cache" in hints:
         given["cache"] = cache
     return reader(**given)
 
