@@ -157,9 +157,7 @@ class AdaptNode(Node):
                 if not self.context.ok():
                     return
                 mailbox.count("bad")
-                self._notices.count(
-                    "bug", "Image not stored after an unexpected error:", traceback.format_exc()
-                )
+                self._notices.count("bug", "Image not stored, unexpected error:", traceback.format_exc())
 
     def _one_image(self, message: Any) -> bool:
         """Store an image as a keyframe if it adds information; True if it was stored."""

@@ -121,9 +121,7 @@ class AdaptRun:
         if (self.folder / request["name"]).is_dir():  # it had completed before it was killed
             return self._ended(self._better(self.folder / request["name"]))
         if request["attempts"] >= ATTEMPTS:
-            return self._ended(
-                Outcome("failed", f"The run was killed {ATTEMPTS} times and is not started again.")
-            )
+            return self._ended(Outcome("failed", f"Killed {ATTEMPTS} times, so it is not started again."))
         request["attempts"] += 1
         try:
             write_whole(self._work / "request.json", json.dumps(request).encode())

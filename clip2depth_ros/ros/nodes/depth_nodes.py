@@ -59,9 +59,7 @@ class CameraThread(threading.Thread):
                 refused = self._node.engine_failed and self._node.settings.autostart
                 self.failed = refused or (self.failed and not self._node.is_configured)
         except Exception:
-            self._node.get_logger().error(
-                f"This camera stopped after an unexpected error:\n{traceback.format_exc()}"
-            )
+            self._node.get_logger().error(f"This camera stopped unexpectedly:\n{traceback.format_exc()}")
             self.failed = True
         finally:
             executor.shutdown(timeout_sec=1.0)

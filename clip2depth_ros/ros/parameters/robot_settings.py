@@ -88,9 +88,7 @@ class OdometrySettings:
 class ImuSettings:
     """An IMU: the gravity direction."""
 
-    topic: str = setting(
-        "", "Topic of sensor_msgs/Imu. Empty: the gravity direction is that of the mounting.", read_only=True
-    )
+    topic: str = setting("", "Topic of sensor_msgs/Imu. Empty: gravity as in the mounting.", read_only=True)
     frame_id: str = setting(
         "",
         "frame_id of the IMU's messages; roll, pitch and yaw are its orientation in the base frame. "
