@@ -70,7 +70,7 @@ def network_frames(truth: Truth, pipeline: Pipeline) -> Iterator[DepthFrame]:
 
 def model(truth: Truth, frames: Iterator[DepthFrame], costmaps: list[str]) -> dict[str, Counts]:
     """The result of the models of nav2's layers for scan and points of these frames, by output."""
-    scan, cloud = LaserScan(), PointCloud(stride=2, min_range=0.1, max_range=20.0)
+    scan, cloud = LaserScan(), PointCloud()
     layers = {"scan": ObstacleLayer(truth.shape, truth.corner)}
     layers |= {"points": VoxelLayer(truth.shape, truth.corner)}
     layers = {name: layers[name] for name in costmaps}

@@ -29,7 +29,7 @@ from clip2depth_ros.camera import Camera
 from clip2depth_ros.engines import ENGINE_NAMES, open_engine
 from clip2depth_ros.images.compressed import decode_rgb
 from clip2depth_ros.images.frame import STAGES, Floor, Frame
-from clip2depth_ros.outputs import LaserScan, PointCloud
+from clip2depth_ros.outputs import LaserScan, PointCloud, PointsSettings
 from clip2depth_ros.pipeline import Pipeline
 from clip2depth_ros.scale import ScaleSettings
 
@@ -57,7 +57,7 @@ def measure(pipeline: Pipeline, camera: Camera, stride: int, jpeg: bool) -> Iter
     rng = np.random.default_rng(0)
     step = max(1, round(SPEED * camera.width))
     scene = structured_noise(camera.width + step * TURN, camera.height, rng)
-    cloud, scan, floor = PointCloud(stride), LaserScan(), Floor.from_mounting(**MOUNTING)
+    cloud, scan, floor = PointCloud(PointsSettings(stride)), LaserScan(), Floor.from_mounting(**MOUNTING)
     ranges = np.empty(scan.prepare(camera.undistorted()), np.float32)
     buffer = np.empty((*cloud.shape(camera.width, camera.height), 4), np.float32)
     message = np.empty((camera.height, camera.width), np.float32)

@@ -17,7 +17,7 @@ from clip2depth_ros.engines import open_engine
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.images.frame import DepthFrame, Frame, FrameFacts
 from clip2depth_ros.io import open_source
-from clip2depth_ros.outputs import PointCloud
+from clip2depth_ros.outputs import PointCloud, PointsSettings
 from clip2depth_ros.pipeline import Pipeline
 from clip2depth_ros.scale import ScaleSettings
 from clip2depth_ros.stabilizer import StabilizerSettings
@@ -52,7 +52,9 @@ class Depth:
         Returns points (N, 3) float32, meters, and their colors (N, 3) uint8 RGB, row by row.
         Raises Clip2DepthError when the camera is not known.
         """
-        cloud = PointCloud(stride=1, max_range=max_range, edge_threshold=edge_threshold)
+        cloud = PointCloud(
+            PointsSettings(stride=1, min_range=0.0, max_range=max_range, edge_threshold=edge_threshold)
+        )
         points = cloud.build(
             DepthFrame(self.depth, self.image, self.camera, self.stamp, "", self.facts, self.std_dev)
         )[..., :3]

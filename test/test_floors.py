@@ -15,6 +15,7 @@ NAME = "clip2depth_ros"
 # may not import each other, but for those that are named together.
 FLOORS = {
     "errors": -1,
+    "settings": 0,
     "files": 0,
     "system": 0,
     "camera": 1,

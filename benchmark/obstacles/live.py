@@ -296,8 +296,7 @@ class TrueDepth:
     def __init__(self, node: Any) -> None:
         self._settings, self._floor = DepthSettings(), KnownFloor()
         self._output = ScanOutput(node, Notices(node.get_logger()))
-        points = self._settings.points
-        self._cloud = PointCloud(points.stride, points.min_range, points.max_range, points.edge_threshold)
+        self._cloud = PointCloud(self._settings.points)
         self._message = PointsMessage()
         self._scan = node.create_publisher(LaserScan, f"{NODE}/scan", volatile(2))
         self._points = node.create_publisher(PointCloud2, f"{NODE}/points", volatile(2))

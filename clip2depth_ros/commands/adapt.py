@@ -25,6 +25,7 @@ from clip2depth_ros.engines import open_engine
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.images.frame import Frame
 from clip2depth_ros.io import Source, open_source
+from clip2depth_ros.settings import ScaleSettings, option
 
 HELP = "train a bundle on a recording of a place, without true depth"
 REFUSED = 3
@@ -50,9 +51,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--scale-height",
-        type=float,
         metavar="METERS",
-        help="instead of odometry: the camera's height above the floor (its pitch and roll: --mounting)",
+        **option(ScaleSettings, "height", "in place of odometry; its pitch and roll: --mounting"),
     )
     parser.add_argument(
         "--scale-ranges",

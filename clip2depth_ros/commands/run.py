@@ -88,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
                 "precision": engine.precision,
                 "choice": [str(attempt) for attempt in engine.attempts],
             },
-            "stabilized": pipeline.stabilizer_settings is not None,
+            "stabilized": pipeline.settings.stabilizer is not None,
             "stopped": reason,
             "seconds": round(time.perf_counter() - started, 3),
         }

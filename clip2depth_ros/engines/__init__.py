@@ -10,8 +10,8 @@ from clip2depth_ros.engines.base import (
     EngineUnavailable,
     self_check,
 )
-from clip2depth_ros.engines.registry import ENGINE_NAMES
 from clip2depth_ros.engines.selection import open_engine
+from clip2depth_ros.settings.engines import ENGINE_NAMES
 
 __all__ = [
     "ENGINE_NAMES",

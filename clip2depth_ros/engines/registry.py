@@ -1,22 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The list of engines. A new engine is one file, which defines an EngineKind, and one line here."""
+"""The engines by name. A new engine is one file, which defines an EngineKind, and one line in settings/engines.py."""
 
 from __future__ import annotations
 
 import importlib
 
 from clip2depth_ros.engines.kind import EngineKind
-
-# Name of the engine: module and name of its EngineKind. The module is imported when the engine is considered.
-ENGINES = {
-    "tensorrt": "clip2depth_ros.engines.tensorrt.engine:TENSORRT",
-    "tensorrt_rtx": "clip2depth_ros.engines.tensorrt.engine:TENSORRT_RTX",
-    "pytorch": "clip2depth_ros.engines.pytorch:PYTORCH",
-    "openvino": "clip2depth_ros.engines.openvino:OPENVINO",
-    "opencv": "clip2depth_ros.engines.opencv:OPENCV",
-}
-
-ENGINE_NAMES = tuple(ENGINES)
+from clip2depth_ros.settings.engines import ENGINES
 
 
 def engine_kind(name: str) -> EngineKind:

@@ -3,6 +3,15 @@
 
 from clip2depth_ros.outputs.edges import EdgeFinder
 from clip2depth_ros.outputs.points import POINT_STEP, FloorLimits, PointCloud
-from clip2depth_ros.outputs.scan import LaserScan, ScanSettings
+from clip2depth_ros.outputs.scan import LaserScan
+from clip2depth_ros.settings import PointsSettings, ScanSettings
 
-__all__ = ["POINT_STEP", "EdgeFinder", "FloorLimits", "LaserScan", "PointCloud", "ScanSettings"]
+__all__ = [
+    "POINT_STEP",
+    "EdgeFinder",
+    "FloorLimits",
+    "LaserScan",
+    "PointCloud",
+    "PointsSettings",
+    "ScanSettings",
+]

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import cv2
@@ -15,6 +14,7 @@ from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.images.frame import NAN, DepthFrame, Floor
 from clip2depth_ros.outputs.edges import EdgeFinder
 from clip2depth_ros.outputs.uncertainty import doubted_heights
+from clip2depth_ros.settings import PointsSettings
 
 POINT_STEP = 16
 """Bytes a point: x, y, z float32, and rgb float32 whose bits are 0x00RRGGBB."""
@@ -46,41 +46,21 @@ class FloorLimits:
 
 
 class PointCloud:
-    """Builds organised XYZRGB clouds in the camera's optical frame.
+    """Builds organized XYZRGB clouds in the camera's optical frame.
 
-    stride: every stride-th pixel of depth, in x and y; point (i, j) is pixel (i * stride, j * stride).
-    min_range, max_range: distance from the camera, metres; other points are unknown.
-    edge_threshold: relative jump in depth from which points between two surfaces are cut; 0 = cut none.
-    edge_reach: how far around a jump they are looked for, as a fraction of the image's width.
+    Point (i, j) is pixel (i * stride, j * stride); ranges are distances from the camera. `settings` may be
+    replaced between two clouds.
     """
 
-    def __init__(
-        self,
-        stride: int = 2,
-        min_range: float = 0.0,
-        max_range: float = math.inf,
-        edge_threshold: float = 0.1,
-        edge_reach: float = 0.01,
-    ) -> None:
-        if stride < 1:
-            raise Clip2DepthError(f"The points' stride must be at least 1, it is {stride}.")
-        if not 0 <= min_range < max_range:
-            raise Clip2DepthError(
-                f"The points' range must be positive and rising, it is {min_range}..{max_range}."
-            )
-        if not 0 <= edge_threshold < 1:
-            raise Clip2DepthError(f"The edge threshold must lie between 0 and 1, it is {edge_threshold}.")
-        self.stride = stride
-        self.min_range = min_range
-        self.max_range = max_range
-        self.edge_threshold = edge_threshold
-        self.edge_reach = edge_reach
-        self._camera: Camera | None = None
+    def __init__(self, settings: PointsSettings = PointsSettings()) -> None:  # noqa: B008 - frozen
+        self.settings = settings
+        self._prepared: tuple[Camera, PointsSettings] | None = None
         self._edges_width = 0
 
     def shape(self, width: int, height: int) -> tuple[int, int]:
         """Rows and columns of the cloud of a depth image of that size."""
-        return -(-height // self.stride), -(-width // self.stride)
+        stride = self.settings.stride
+        return -(-height // stride), -(-width // stride)
 
     def build(
         self, frame: DepthFrame, out: np.ndarray | None = None, floor: FloorLimits | None = None
@@ -98,9 +78,9 @@ class PointCloud:
             raise Clip2DepthError(
                 "Points need to know the camera: provide camera_info, a camera file or horizontal_fov."
             )
-        if frame.camera != self._camera:
+        if self._prepared != (frame.camera, self.settings):
             self._make_buffers(frame.camera)
-        s, shape = self.stride, self._shape
+        s, shape = self.settings.stride, self._shape
         if out is None:
             out = np.empty((*shape, 4), np.float32)
         elif out.shape != (*shape, 4) or out.dtype != np.float32:
@@ -126,7 +106,7 @@ class PointCloud:
         with np.errstate(invalid="ignore"):
             # The range as a depth: the same comparison without the distance of every point.
             cut = np.greater(depth, self._farthest[rows], out=self._cut[: len(depth)])
-            if self.min_range > 0:
+            if self.settings.min_range > 0:
                 cut |= depth < self._nearest[rows]
         return cut
 
@@ -165,7 +145,8 @@ class PointCloud:
 
     def _find_smeared(self, frame: DepthFrame, z: np.ndarray) -> np.ndarray | None:
         """Mask of the points between two surfaces, before the range is cut: a jump to far away counts."""
-        if not self.edge_threshold:
+        settings = self.settings
+        if not settings.edge_threshold:
             return None
         coarse = frame.coarse_depth()
         # Where the cloud is finer than what depth was enlarged from, that holds all that is to be found.
@@ -173,25 +154,27 @@ class PointCloud:
         depth = z if fine else coarse
         if self._edges is None or self._edges_width != depth.shape[1]:
             self._edges_width = depth.shape[1]
-            self._edges = EdgeFinder(self.edge_threshold, max(1, round(self.edge_reach * self._edges_width)))
+            reach = max(1, round(settings.edge_reach * self._edges_width))
+            self._edges = EdgeFinder(settings.edge_threshold, reach)
         smeared = self._edges.find_smeared(depth)
-        return smeared if fine else frame.mask_at(smeared, self.stride, self.stride)
+        return smeared if fine else frame.mask_at(smeared, settings.stride, settings.stride)
 
     def _make_buffers(self, camera: Camera) -> None:
+        settings = self.settings
         x, y = camera.axes()
-        self._x, self._y = x[:: self.stride], y[:: self.stride, None]
+        self._x, self._y = x[:: settings.stride], y[:: settings.stride, None]
         self._shape = shape = self.shape(camera.width, camera.height)
         length = np.sqrt(self._x**2 + self._y**2 + 1, dtype=np.float32)
         self._nearest, self._farthest = (
-            np.float32(self.min_range) / length,
-            np.float32(self.max_range) / length,
+            np.float32(settings.min_range) / length,
+            np.float32(settings.max_range) / length,
         )
         self._band = max(1, BAND // shape[1])
         band = min(self._band, shape[0]), shape[1]
         self._planes = [np.empty(band, np.float32) for _ in range(4)]
         self._cut = np.empty(band, bool)
         self._edges: EdgeFinder | None = None
-        self._camera = camera
+        self._prepared = (camera, settings)
 
 
 def _bgra(colors: np.ndarray) -> np.ndarray:

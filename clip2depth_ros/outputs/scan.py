@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,6 +13,7 @@ from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.images.frame import NAN, DepthFrame, Floor
 from clip2depth_ros.outputs.edges import EdgeFinder
 from clip2depth_ros.outputs.uncertainty import height_doubt
+from clip2depth_ros.settings import ScanSettings
 
 # Columns for one reading, so that none falls between two; rows may be wider apart, for obstacles are tall.
 COLUMNS_PER_READING = 2
@@ -24,53 +24,6 @@ PIXELS_PER_OBSTACLE = 2
 
 # Cosine of the steepest view that still has a horizontal direction, about 84 degrees down or up.
 LEAST_FORWARD = 0.1
-
-
-@dataclass(frozen=True)
-class ScanSettings:
-    """What counts as an obstacle. Raises Clip2DepthError where a value makes no sense."""
-
-    min_height: float = 0.1
-    """Lower edge of the band above the floor, metres: what the robot drives over is lower."""
-    max_height: float = 1.0
-    """Upper edge, metres: what the robot drives under is higher."""
-    min_range: float = 0.1
-    """Nearest obstacle, horizontally from the camera, metres; nearer pixels are the robot's own."""
-    max_range: float = 10.0
-    """Farthest obstacle, metres."""
-    resolution: float = math.radians(0.5)
-    """Angle between two readings, radians."""
-    floor_tolerance: float = 0.03
-    """How much steeper the floor may be than it was found, metres of height per metre of distance. The
-    band's lower edge rises by so much, so that a slope or a slightly wrong tilt is no obstacle far away."""
-    edge_threshold: float = 0.1
-    """Relative jump in depth from which pixels smeared between two surfaces are left out; 0 = none."""
-    edge_reach: float = 0.01
-    """How far around a jump they are looked for, as a fraction of the image's width."""
-
-    def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            if not math.isfinite(value) or value < 0:
-                raise Clip2DepthError(f"The scan's {name} must be 0 or more, it is {value:g}.")
-        for low, high in (("min_height", "max_height"), ("min_range", "max_range")):
-            if not getattr(self, low) < getattr(self, high):
-                raise Clip2DepthError(
-                    f"The scan's {low} must be less than its {high}, they are {getattr(self, low):g} and "
-                    f"{getattr(self, high):g} m."
-                )
-        if not 1e-3 <= self.resolution <= 0.5:
-            raise Clip2DepthError(
-                f"The scan's resolution must lie between 0.001 and 0.5 rad, it is {self.resolution:g}."
-            )
-        if self.floor_tolerance > 1:
-            raise Clip2DepthError(
-                f"The scan's floor_tolerance must be at most 1 (45 degrees), it is {self.floor_tolerance:g}."
-            )
-        if self.edge_threshold >= 1 or self.edge_reach > 0.2:
-            raise Clip2DepthError(
-                "The scan's edge_threshold must be less than 1 and its edge_reach at most 0.2, they are "
-                f"{self.edge_threshold:g} and {self.edge_reach:g}."
-            )
 
 
 class LaserScan:
@@ -89,7 +42,7 @@ class LaserScan:
     the floor is still in view to have free space cleared.
     """
 
-    def __init__(self, settings: ScanSettings = ScanSettings()) -> None:
+    def __init__(self, settings: ScanSettings = ScanSettings()) -> None:  # noqa: B008 - frozen
         self.settings = settings
         self.angle_min = self.angle_max = self.angle_increment = 0.0
         self.rotation = np.eye(3)

@@ -18,8 +18,9 @@ from clip2depth_ros.images.frame import NAN, DepthFrame, Frame, FrameFacts
 from clip2depth_ros.pipeline.driven import DrivenMotion
 from clip2depth_ros.pipeline.geometry import Geometry
 from clip2depth_ros.pipeline.lazy_frame import LazyDepthFrame
-from clip2depth_ros.scale import Affine, AffineEstimator, Scale, ScaleEstimator, ScaleSettings
-from clip2depth_ros.stabilizer import Stabilizer, StabilizerSettings, Stable
+from clip2depth_ros.scale import Affine, AffineEstimator, Scale, ScaleEstimator
+from clip2depth_ros.settings import PipelineSettings, ScaleSettings, StabilizerSettings
+from clip2depth_ros.stabilizer import Stabilizer, Stable
 
 DEFAULT_STABILIZER = StabilizerSettings()
 
@@ -47,9 +48,8 @@ class Pipeline:
 
     engine: opened; its manifest says the input size, the canonical focal length and the depth range.
     depth_size: (width, height) of the depth, or None for the input's own resolution.
-    stabilizer, scale: what these two are to do; None leaves one out. Both work on the network's own pixels,
-    the letterbox's border left behind. Afterwards they are the attributes `stabilizer_settings` and
-    `scale_settings`, which may be set from any thread at any time and are taken up before the next frame.
+    stabilizer, scale: their settings; None leaves one out. Both work on the network's own pixels, without the
+    letterbox's border. `configure` changes them between two frames; `settings` holds the current ones.
     The attribute keep_raw: return the network's own depth as well.
 
     A bundle whose depth_kind is scale_free is stabilized as it is, since all that the stabilizer does
@@ -77,8 +77,6 @@ class Pipeline:
             )
         self.engine = engine
         self.depth_size = depth_size
-        self.stabilizer_settings = stabilizer
-        self.scale_settings = scale
         self.keep_raw = False
         self._make_buffers()
         self._net_depth: np.ndarray | None = None
@@ -93,6 +91,7 @@ class Pipeline:
         self._buffers: dict[str, np.ndarray] = {}
         self._grid: np.ndarray | None = None
         self._change: tuple[float, float] | None = None
+        self.configure(PipelineSettings(stabilizer, scale))
 
     def _make_buffers(self) -> None:
         manifest = self.engine.manifest
@@ -110,6 +109,34 @@ class Pipeline:
     def needs_camera(self) -> bool:
         """True when depth itself, not only points, needs a camera."""
         return self.engine.manifest.canonical_focal_px is not None
+
+    def configure(self, settings: PipelineSettings) -> None:
+        """Use these settings from the next frame on; call it between two frames, in the pipeline's thread.
+
+        The depth goes on from where it is, except where a setting says that its change forgets the past.
+        """
+        self.settings = settings
+        stabilizer, scale = settings.stabilizer, settings.scale
+        if stabilizer is None or not stabilizer.enabled:
+            self._stabilizer = None
+        elif self._stabilizer is None:
+            self._stabilizer = Stabilizer(stabilizer)
+        else:
+            self._stabilizer.settings = stabilizer
+        if scale is None:
+            self.close()
+            self._estimator = self._scale = None
+        elif self._estimator is None:
+            if self._kind == "affine_inverse":
+                self._estimator = AffineEstimator(scale)
+            else:
+                any_factor = {"any_factor": True} if self._kind == "scale_free" else {}
+                self._estimator = ScaleEstimator(scale, **any_factor)
+        else:
+            if self._change is not None:
+                self._estimator.carry_over(scale.name, *self._change)
+            self._estimator.settings = scale
+        self._change = None
 
     def reset(self, *, keep_scale: bool = False) -> None:
         """Forget the past. The next frame's facts say so, if there was one.
@@ -146,8 +173,9 @@ class Pipeline:
             seen = self._last_frame_for(engine.manifest)
             net_depth = engine.infer(seen)
             change = self._change_by(net_depth, engine.manifest, geometry)
-        if engine.manifest.depth_kind != self._kind or self._kind == "affine_inverse":
-            # What was learned is about another kind of output, or about another disparity.
+        # What was learned is then about another kind of output, or about another disparity.
+        without_scale = engine.manifest.depth_kind != self._kind or self._kind == "affine_inverse"
+        if without_scale:
             self.close()
             self._estimator = self._scale = change = None
         old, self.engine = self.engine, engine
@@ -155,6 +183,8 @@ class Pipeline:
         self._geometry, self._net_depth, self._change = geometry, net_depth, change
         if seen is not None:
             self._input = seen
+        if without_scale:
+            self.configure(self.settings)
         self._was_reset |= self._stamp is not None
         self._grid = None
         if self._stabilizer is not None:
@@ -223,7 +253,8 @@ class Pipeline:
             self.reset(keep_scale=True)
         if self._stamp is not None and frame.stamp < self._stamp:
             self.reset(keep_scale=True)
-        self._take_up_settings()
+        if self._change is not None:  # after a swap, when nobody has called configure since
+            self.configure(self.settings)
         self._stamp = frame.stamp
         facts.reset, self._was_reset = self._was_reset, False
         facts.focal_scale = geometry.focal_scale
@@ -286,31 +317,6 @@ class Pipeline:
             return 1
         return geometry.shrink
 
-    def _take_up_settings(self) -> None:
-        """Make, tell or drop stabilizer and scale as the settings now have it."""
-        stabilizer, scale = self.stabilizer_settings, self.scale_settings
-        if stabilizer is None:
-            self._stabilizer = None
-        elif self._stabilizer is None:
-            self._stabilizer = Stabilizer(stabilizer)
-        elif self._stabilizer.settings != stabilizer:
-            self._stabilizer.settings = stabilizer
-        if scale is None:
-            self.close()
-            self._estimator = self._scale = None
-        elif self._estimator is None:
-            if self._kind == "affine_inverse":
-                self._estimator = AffineEstimator(scale)
-            else:
-                any_factor = {"any_factor": True} if self._kind == "scale_free" else {}
-                self._estimator = ScaleEstimator(scale, **any_factor)
-        else:
-            if self._change is not None:
-                self._estimator.carry_over(scale.name, *self._change)
-            if self._estimator.settings != scale:
-                self._estimator.settings = scale
-        self._change = None
-
     def _invert(self, frame: Frame, geometry: Geometry, disparity: np.ndarray, facts: FrameFacts) -> None:
         """Fill self._metres with the metres of a disparity; with a stand-in while they are not known."""
         if self._estimator is not None:
@@ -347,7 +353,7 @@ class Pipeline:
     def _why_no_metres(self) -> str:
         """The sentence for a frame without metres."""
         text = NO_METRES[self._kind].format(name=self.engine.manifest.name)
-        settings = self.scale_settings
+        settings = self.settings.scale
         named = settings is not None and (settings.height or settings.odometry or settings.ranges)
         return text + ("." if named else NO_SOURCE)
 

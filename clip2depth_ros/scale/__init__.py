@@ -10,8 +10,8 @@ from clip2depth_ros.scale.memory import ScaleMemory
 from clip2depth_ros.scale.odometry import OdometrySource
 from clip2depth_ros.scale.ranges import RangesSource
 from clip2depth_ros.scale.sampling import sample_ranges
-from clip2depth_ros.scale.settings import ScaleSettings
 from clip2depth_ros.scale.source import Evidence, ScaleSource, View
+from clip2depth_ros.settings import ScaleSettings
 
 __all__ = [
     "Affine",

@@ -20,9 +20,9 @@ from clip2depth_ros.scale.disparity_evidence import (
 )
 from clip2depth_ros.scale.floor_plane import FloorFinder
 from clip2depth_ros.scale.ranges import RangesSource
-from clip2depth_ros.scale.settings import ScaleSettings
 from clip2depth_ros.scale.source import View
 from clip2depth_ros.scale.stretches import Parallax
+from clip2depth_ros.settings import ScaleSettings
 
 PUBLISHED = 0.15
 """Relative deviation of depth, at its worst over the picture, below which factor and shift are known."""

@@ -17,8 +17,8 @@ from clip2depth_ros.scale.height import HeightSource
 from clip2depth_ros.scale.memory import ScaleMemory
 from clip2depth_ros.scale.odometry import OdometrySource
 from clip2depth_ros.scale.ranges import RangesSource
-from clip2depth_ros.scale.settings import ScaleSettings
 from clip2depth_ros.scale.source import ScaleSource, View
+from clip2depth_ros.settings import ScaleSettings
 
 REMEMBERED_DEVIATION = 0.1
 """Least deviation of a remembered factor: the place may be another."""

@@ -8,10 +8,10 @@ import math
 import cv2
 import numpy as np
 
+from clip2depth_ros.settings import StabilizerSettings
 from clip2depth_ros.stabilizer.flow import Flow
 from clip2depth_ros.stabilizer.frame_error import FrameErrorFinder
 from clip2depth_ros.stabilizer.prediction import UNKNOWN, Prediction
-from clip2depth_ros.stabilizer.settings import StabilizerSettings
 
 FAR_OFF = 15.0
 """Log depth; an innovation beyond it is no measurement but an infinite or negative number."""

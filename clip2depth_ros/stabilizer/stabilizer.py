@@ -10,12 +10,12 @@ import numpy as np
 from clip2depth_ros.camera import Camera
 from clip2depth_ros.camera.transforms import is_pose
 from clip2depth_ros.errors import Clip2DepthError
+from clip2depth_ros.settings import StabilizerSettings
 from clip2depth_ros.stabilizer.depth_filter import DepthFilter
 from clip2depth_ros.stabilizer.ego_motion import EgoMotion, find_ego_motion, typical_miss
 from clip2depth_ros.stabilizer.flow import Flow
 from clip2depth_ros.stabilizer.landmarks import landmarks
 from clip2depth_ros.stabilizer.prediction import Prediction
-from clip2depth_ros.stabilizer.settings import StabilizerSettings
 
 NAN = float("nan")
 UNGUIDED = 0.01
@@ -61,7 +61,7 @@ class Stable:
     depth's metres, and (n, 2) float64, x / z and y / z of where they are seen in this one."""
     reset: str
     """Why the past was forgotten before this frame: first frame, asked, size, camera, time ran back, gap,
-    cut; "" when it was not."""
+    flow_pixels (the setting was changed), cut; "" when it was not."""
 
 
 class Stabilizer:

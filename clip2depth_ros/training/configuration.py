@@ -3,14 +3,12 @@
 
 from __future__ import annotations
 
-import dataclasses
-import types
-import typing
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from clip2depth_ros.errors import Clip2DepthError, printable
+from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.files.bounded import load_yaml, reading
+from clip2depth_ros.settings import read
 from clip2depth_ros.training.loss.losses import DepthLoss
 from clip2depth_ros.training.views.augmentation import Augmentation
 
@@ -159,49 +157,4 @@ def read_recipe(path: str | Path) -> Recipe:
     path = Path(path)
     entries = load_yaml(path)
     with reading(path):
-        return _build(Recipe, entries, str(path))
-
-
-def _build(kind, value, where: str):
-    """`value`, as YAML gives it, made into `kind`."""
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if origin in (types.UnionType, typing.Union):
-        if value is None and type(None) in arguments:
-            return None
-        return _build(next(a for a in arguments if a is not type(None)), value, where)
-    if origin is tuple:
-        if not isinstance(value, list):
-            raise Clip2DepthError(f"{where} must be a list, not {printable(repr(value))}")
-        kinds = [arguments[0]] * len(value) if arguments[-1] is Ellipsis else list(arguments)
-        if len(kinds) != len(value):
-            raise Clip2DepthError(f"{where} must have {len(kinds)} entries, not {len(value)}")
-        return tuple(_build(k, v, f"{where}[{i}]") for i, (k, v) in enumerate(zip(kinds, value, strict=True)))
-    if dataclasses.is_dataclass(kind):
-        return _build_dataclass(kind, value, where)
-    if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
-    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise Clip2DepthError(f"{where} must be of type {kind.__name__}, not {printable(repr(value))}")
-    return value
-
-
-def _build_dataclass(kind, value, where: str):
-    if not isinstance(value, dict):
-        raise Clip2DepthError(f"{where} must be a mapping, not {printable(repr(value))}")
-    hints = typing.get_type_hints(kind)
-    unknown = sorted(set(value) - set(hints))
-    if unknown:
-        raise Clip2DepthError(f"{where} has no entry '{unknown[0]}': known ones are {', '.join(hints)}")
-    required = [
-        f.name
-        for f in dataclasses.fields(kind)
-        if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
-    ]
-    missing = [name for name in required if name not in value]
-    if missing:
-        raise Clip2DepthError(f"{where} lacks '{missing[0]}'")
-    built = {name: _build(hints[name], entry, f"{where}: {name}") for name, entry in value.items()}
-    try:
-        return kind(**built)
-    except Clip2DepthError as error:  # a value of the right type that makes no sense
-        raise Clip2DepthError(f"{where}: {error}") from None
+        return read(Recipe, entries, str(path))

@@ -200,11 +200,11 @@ def test_two_images_with_one_stem_give_two_results(tmp_path, tiny_bundle):
         (["--odometry-topic", "/odom"], "is no bag"),
         (["--scale-height", "0"], "--scale-height must be positive"),
         (["--scale-height", "nan"], "--scale-height must be positive"),
-        (["--scale-height", "1500"], "metres above the floor"),
+        (["--scale-height", "1500"], "must lie in 0 to 100"),
         (["--scale-ranges", "0"], "--scale-ranges must be at least 1"),
         (["--scale-odometry"], "tells nothing about the camera's motion"),
         (["--scale-odometry", "--no-stabilize"], "--scale-odometry needs the stabilizer"),
-        (["--scale-height", "1", "--mounting", "0", "0", "0", "0", "30", "0"], "radians"),
+        (["--scale-height", "1", "--mounting", "0", "0", "0", "0", "30", "0"], "multiply degrees"),
     ],
 )
 def test_user_errors_give_one_line(room, tmp_path, tiny_bundle, capsys, options, message):

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from clip2depth_ros.camera import Camera
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.images.frame import DepthFrame, Floor
-from clip2depth_ros.outputs import POINT_STEP, FloorLimits, PointCloud
+from clip2depth_ros.outputs import POINT_STEP, FloorLimits, PointCloud, PointsSettings
 
 CAMERA = Camera(160, 120, 150.0, 140.0, 81.5, 57.25)
 
@@ -31,7 +31,9 @@ def test_the_cloud_of_a_plane_is_a_plane(tilt_x, tilt_y, distance, stride):
     normal = np.array([tilt_x, tilt_y, 1.0]) / np.sqrt(tilt_x**2 + tilt_y**2 + 1)
     depth = plane(normal, distance)
     assume(depth.min() > 0.05 and depth.max() < 50)
-    points = PointCloud(stride).build(frame_of(depth))[..., :3].reshape(-1, 3).astype(np.float64)
+    points = (
+        PointCloud(PointsSettings(stride)).build(frame_of(depth))[..., :3].reshape(-1, 3).astype(np.float64)
+    )
     assert np.isfinite(points).all()
     np.testing.assert_allclose(points @ normal, distance, rtol=1e-4)
 
@@ -39,7 +41,11 @@ def test_the_cloud_of_a_plane_is_a_plane(tilt_x, tilt_y, distance, stride):
 @given(st.integers(1, 6))
 def test_the_camera_projects_the_cloud_onto_its_own_pixels(stride):
     depth = np.random.default_rng(stride).uniform(0.5, 8, (120, 160)).astype(np.float32)
-    points = PointCloud(stride, edge_threshold=0).build(frame_of(depth))[..., :3].astype(np.float64)
+    points = (
+        PointCloud(PointsSettings(stride, edge_threshold=0))
+        .build(frame_of(depth))[..., :3]
+        .astype(np.float64)
+    )
     x, y, z = np.moveaxis(points, -1, 0)
     rows, columns = np.indices(z.shape)
     np.testing.assert_allclose(CAMERA.fx * x / z + CAMERA.cx, columns * stride, atol=1e-3)
@@ -49,7 +55,7 @@ def test_the_camera_projects_the_cloud_onto_its_own_pixels(stride):
 
 def test_the_colour_is_the_pixels_and_no_alpha():
     frame = frame_of(np.full((120, 160), 2.0))
-    cloud = PointCloud(3).build(frame)
+    cloud = PointCloud(PointsSettings(3)).build(frame)
     red, green, blue = (frame.image[::3, ::3, i].astype(np.uint32) for i in range(3))
     np.testing.assert_array_equal(cloud.view(np.uint32)[..., 3], red << 16 | green << 8 | blue)
     # A colour with the alpha bits set would be NaN as a float, and readers drop NaN points.
@@ -58,7 +64,7 @@ def test_the_colour_is_the_pixels_and_no_alpha():
 
 def test_fills_a_messages_bytes():
     message = bytearray(40 * 54 * POINT_STEP)
-    cloud = PointCloud(3)
+    cloud = PointCloud(PointsSettings(3))
     assert cloud.shape(160, 120) == (40, 54)
     out = np.frombuffer(message, np.float32).reshape(40, 54, 4)
     frame = frame_of(np.full((120, 160), 2.0))
@@ -68,7 +74,9 @@ def test_fills_a_messages_bytes():
 
 def test_points_out_of_range_are_unknown():
     depth = np.linspace(0.5, 10, 160, dtype=np.float32) * np.ones((120, 1), np.float32)
-    cloud = PointCloud(1, min_range=1.0, max_range=5.0, edge_threshold=0).build(frame_of(depth))
+    cloud = PointCloud(PointsSettings(1, min_range=1.0, max_range=5.0, edge_threshold=0)).build(
+        frame_of(depth)
+    )
     distance = np.linalg.norm(CAMERA.rays() * depth[..., None], axis=-1)
     expected = (distance >= 1.0) & (distance <= 5.0)
     assert 0 < expected.sum() < expected.size
@@ -84,9 +92,9 @@ def test_no_ghost_points_at_a_depth_edge():
     for i, value in enumerate(ramp):
         depth[40:100, 100 + i] = value
     ghosts = slice(100, 103)
-    kept = np.isfinite(PointCloud(1, edge_threshold=0).build(frame_of(depth))[..., 2])
+    kept = np.isfinite(PointCloud(PointsSettings(1, edge_threshold=0)).build(frame_of(depth))[..., 2])
     assert kept.all()
-    cut = np.isnan(PointCloud(1).build(frame_of(depth))[..., 2])
+    cut = np.isnan(PointCloud(PointsSettings(1)).build(frame_of(depth))[..., 2])
     assert cut[45:95, ghosts].all()
     # The surfaces themselves stay, but for a rim.
     assert cut.mean() < 0.06
@@ -97,20 +105,20 @@ def test_thin_things_stay():
     """A chair's leg is narrower than the reach of an edge, and no less of an obstacle."""
     depth = np.full((120, 160), 4.0, np.float32)
     depth[30:110, 80:82] = 1.5
-    cut = np.isnan(PointCloud(1, edge_reach=0.03).build(frame_of(depth))[..., 2])
+    cut = np.isnan(PointCloud(PointsSettings(1, edge_reach=0.03)).build(frame_of(depth))[..., 2])
     assert not cut.any()
 
 
 def test_unknown_depth_gives_unknown_points():
     depth = np.full((120, 160), 2.0, np.float32)
     depth[30, 40] = np.nan
-    cloud = PointCloud(2, max_range=10).build(frame_of(depth))
+    cloud = PointCloud(PointsSettings(2, max_range=10)).build(frame_of(depth))
     assert np.isnan(cloud[15, 20, :3]).all()
     assert np.isnan(cloud[..., 2]).sum() == 1
 
 
 def test_a_new_camera_gives_new_rays():
-    cloud = PointCloud(1)
+    cloud = PointCloud(PointsSettings(1))
     depth = np.full((120, 160), 2.0)
     before = cloud.build(frame_of(depth)).copy()
     other = Camera(160, 120, 300.0, 280.0, 81.5, 57.25)
@@ -126,7 +134,7 @@ def test_mistakes():
         PointCloud().build(frame_of(depth), np.empty((60, 80, 3), np.float32))
     for options in ({"stride": 0}, {"min_range": 3.0, "max_range": 2.0}, {"edge_threshold": 1.5}):
         with pytest.raises(Clip2DepthError):
-            PointCloud(**options)
+            PointCloud(PointsSettings(**options))
 
 
 def test_a_floor_that_short_depth_lifts_is_left_out():
@@ -138,7 +146,7 @@ def test_a_floor_that_short_depth_lifts_is_left_out():
     depth[box] = np.minimum(1.2, depth[box])
     short = 0.75 * depth
     found = Floor(floor.normal, 0.45, 1.0)
-    cloud = PointCloud(1, edge_threshold=0)
+    cloud = PointCloud(PointsSettings(1, edge_threshold=0))
 
     def heights(**limits) -> np.ndarray:
         points = cloud.build(frame_of(short), floor=FloorLimits(min_height=0.1, tolerance=0.03, **limits))

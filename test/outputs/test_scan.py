@@ -221,13 +221,13 @@ def test_fills_the_buffer_and_follows_its_settings():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"min_height": -0.1}, "min_height must be 0 or more"),
-        ({"max_range": math.inf}, "max_range must be 0 or more"),
-        ({"min_height": 1.0}, "min_height must be less than its max_height"),
-        ({"max_range": 0.05}, "min_range must be less than its max_range"),
-        ({"resolution": 0.0}, "resolution must lie between"),
-        ({"floor_tolerance": 1.5}, "at most 1"),
-        ({"edge_threshold": 1.0}, "edge_threshold must be less than 1"),
+        ({"min_height": -0.1}, "min_height' is -0.1 m, but must lie in 0 to 100"),
+        ({"max_range": math.inf}, "max_range' is inf m, but must lie in 0 to 1000"),
+        ({"min_height": 1.0}, "min_height' .* must be less than 'scan.max_height"),
+        ({"max_range": 0.05}, "min_range' .* must be less than 'scan.max_range"),
+        ({"resolution": 0.0}, "resolution' is 0.0 rad, but must lie in 0.001 to 0.5"),
+        ({"floor_tolerance": 1.5}, "floor_tolerance' is 1.5, but must lie in 0 to 1"),
+        ({"edge_threshold": 1.0}, "edge_threshold' is 1.0, but must lie in 0 to 0.99"),
     ],
 )
 def test_settings_that_make_no_sense(changes, message):

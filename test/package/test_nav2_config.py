@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from clip2depth_ros.outputs.scan import ScanSettings
+from clip2depth_ros.outputs import ScanSettings
 from clip2depth_ros.ros.parameters.depth_settings import DepthSettings
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -14,7 +14,7 @@ from clip2depth_ros.camera import Camera
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.images.frame import Floor, Frame
 from clip2depth_ros.io.messages.camera_info import camera_from_info
-from clip2depth_ros.outputs import LaserScan, PointCloud
+from clip2depth_ros.outputs import LaserScan, PointCloud, PointsSettings
 from clip2depth_ros.pipeline import Pipeline
 from clip2depth_ros.scale import ScaleSettings
 
@@ -50,7 +50,7 @@ def camera_info(rng: np.random.Generator) -> SimpleNamespace:
 def test_any_camera_info_is_refused_or_gives_depth(exact_engine):
     rng = np.random.default_rng(1)
     pipeline = Pipeline(exact_engine(canonical_focal_px=100.0), scale=ScaleSettings(height=0.4))
-    cloud, scan, floor = PointCloud(2), LaserScan(), Floor.from_mounting(0.4, 0.1, 0.0)
+    cloud, scan, floor = PointCloud(PointsSettings(2)), LaserScan(), Floor.from_mounting(0.4, 0.1, 0.0)
     image = rng.integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
     used = 0
     for number in range(1500):

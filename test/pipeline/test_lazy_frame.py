@@ -9,7 +9,7 @@ from clip2depth_ros.bundle import open_bundle
 from clip2depth_ros.camera import Camera
 from clip2depth_ros.engines import open_engine
 from clip2depth_ros.images.frame import DepthFrame, Floor, Frame
-from clip2depth_ros.outputs import LaserScan, PointCloud
+from clip2depth_ros.outputs import LaserScan, PointCloud, PointsSettings
 from clip2depth_ros.pipeline import Pipeline
 from clip2depth_ros.scale import ScaleSettings
 
@@ -90,7 +90,7 @@ def test_what_nobody_asks_for_is_not_made(exact_engine, monkeypatch):
     lazy, _ = frames(exact_engine, PINCUSHION)
     for name in ("enlarge", "rectify", "enlarge_nearest", "picture"):
         monkeypatch.setattr(type(lazy._geometry), name, None)
-    assert np.isfinite(PointCloud(4).build(lazy)[..., 2]).mean() > 0.3
+    assert np.isfinite(PointCloud(PointsSettings(4)).build(lazy)[..., 2]).mean() > 0.3
     LaserScan().build(lazy, Floor.from_mounting(0.6, 0.1))
     assert lazy.median_deviation() > 0
 
@@ -106,7 +106,7 @@ def test_the_time_is_told_whoever_asks(exact_engine):
 def test_the_cloud_is_nearly_that_of_the_whole(exact_engine, stride):
     """Edges are found in the network's pixels, where these are fewer; nearly the same is cut."""
     lazy, whole = frames(exact_engine, IDEAL)
-    got, expected = (PointCloud(stride).build(frame) for frame in (lazy, whole))
+    got, expected = (PointCloud(PointsSettings(stride)).build(frame) for frame in (lazy, whole))
     both = np.isfinite(got[..., 2]) & np.isfinite(expected[..., 2])
     np.testing.assert_allclose(got[both], expected[both], rtol=1e-5, atol=1e-6)
     either = np.isfinite(got[..., 2]) | np.isfinite(expected[..., 2])

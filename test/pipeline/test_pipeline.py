@@ -9,9 +9,9 @@ from clip2depth_ros.camera import Camera, Letterbox
 from clip2depth_ros.engines import open_engine
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.images.frame import Frame
-from clip2depth_ros.outputs import PointCloud
+from clip2depth_ros.outputs import PointCloud, PointsSettings
 from clip2depth_ros.pipeline import Pipeline
-from clip2depth_ros.stabilizer import StabilizerSettings
+from clip2depth_ros.settings import PipelineSettings, StabilizerSettings
 
 CAMERA = Camera.from_fov(320, 240, 1.1)
 
@@ -74,7 +74,7 @@ def test_the_cloud_of_a_plane_is_a_plane(exact_engine, tilt_x, tilt_y, distance,
     assume(seen.min() > 0.1 and seen.max() < 40)
     pipeline = Pipeline(exact_engine(seen))
     result = pipeline.process(frame_of(np.zeros((size[1], size[0], 3), np.uint8), camera))
-    cloud = PointCloud(2).build(result)[4:-4, 4:-4, :3].reshape(-1, 3).astype(np.float64)
+    cloud = PointCloud(PointsSettings(2)).build(result)[4:-4, 4:-4, :3].reshape(-1, 3).astype(np.float64)
     assert np.isfinite(cloud).all()
     np.testing.assert_allclose(cloud @ normal, distance, rtol=2e-3)
 
@@ -84,7 +84,7 @@ def test_camera_of_the_depth_projects_the_cloud_onto_the_depths_pixels(exact_eng
     pipeline = Pipeline(exact_engine(), depth_size=depth_size)
     result = pipeline.process(frame_of(smooth_image(320, 240)))
     assert result.camera.size == result.depth.shape[::-1] == result.image.shape[1::-1]
-    cloud = PointCloud(1, edge_threshold=0).build(result)
+    cloud = PointCloud(PointsSettings(1, edge_threshold=0)).build(result)
     x, y, z = (cloud[..., i].astype(np.float64) for i in range(3))
     rows, columns = np.indices(z.shape)
     np.testing.assert_allclose(result.camera.fx * x / z + result.camera.cx, columns, atol=1e-3)
@@ -224,7 +224,7 @@ def test_a_setting_that_costs_the_past_says_so(exact_engine):
     image = smooth_image(CAMERA.width, CAMERA.height)
     for index in range(3):
         assert not pipeline.process(frame_of(image, stamp=index * 33_000_000)).facts.reset
-    pipeline.stabilizer_settings = StabilizerSettings(flow_pixels=5_000)
+    pipeline.configure(PipelineSettings(StabilizerSettings(flow_pixels=5_000)))
     assert pipeline.process(frame_of(image, stamp=100_000_000)).facts.reset
     assert not pipeline.process(frame_of(image, stamp=133_000_000)).facts.reset
 

@@ -12,8 +12,7 @@ from clip2depth_ros.images.frame import Floor, Frame
 from clip2depth_ros.outputs import LaserScan
 from clip2depth_ros.pipeline import Pipeline
 from clip2depth_ros.pipeline import pipeline as module
-from clip2depth_ros.scale import ScaleSettings
-from clip2depth_ros.stabilizer import StabilizerSettings
+from clip2depth_ros.settings import PipelineSettings, ScaleSettings, StabilizerSettings
 
 CAMERA = Camera.from_fov(320, 160, 1.1)
 STEP = 33_333_333
@@ -209,23 +208,22 @@ def test_switching_while_running(faked):
     pipeline = faked()
     assert pipeline.process(frame_of(0)).depth[0, 0] == pytest.approx(6.0)
     stabilizer, estimator = pipeline._stabilizer, pipeline._estimator
-    pipeline.stabilizer_settings = StabilizerSettings(memory=5.0)
-    pipeline.scale_settings = ScaleSettings(height=1.0)
+    pipeline.configure(PipelineSettings(StabilizerSettings(memory=5.0), ScaleSettings(height=1.0)))
     pipeline.process(frame_of(1))
     assert pipeline._stabilizer is stabilizer and stabilizer.settings.memory == 5.0
     assert pipeline._estimator is estimator and estimator.settings.height == 1.0
-    pipeline.stabilizer_settings = None
+    pipeline.configure(PipelineSettings(StabilizerSettings(enabled=False), ScaleSettings(height=1.0)))
     result = pipeline.process(frame_of(2))
     assert result.depth[0, 0] == pytest.approx(4.0) and result.deviation is None
     assert result.facts.motion == "" and estimator.calls[-1].vision is None
-    pipeline.scale_settings = None
+    pipeline.configure(PipelineSettings(None, None))
     result = pipeline.process(frame_of(3))
     assert result.depth[0, 0] == pytest.approx(2.0) and estimator.closed == 1
     facts = result.facts
     assert (facts.scale, facts.scale_source, facts.floor) == (1.0, "", None) and np.isnan(
         facts.scale_deviation
     )
-    pipeline.stabilizer_settings = StabilizerSettings()
+    pipeline.configure(PipelineSettings(StabilizerSettings()))
     result = pipeline.process(frame_of(4))
     assert result.depth[0, 0] == pytest.approx(3.0) and result.deviation is not None
     assert not result.facts.reset
@@ -235,6 +233,7 @@ def test_who_forgot_what(faked):
     pipeline = faked()
     assert not pipeline.process(frame_of(0)).facts.reset
     stabilizer, estimator = pipeline._stabilizer, pipeline._estimator
+    stabilizer.resets = 0  # before the first frame there is nothing to forget
     stabilizer.reason = "cut"
     assert pipeline.process(frame_of(1)).facts.reset
     stabilizer.reason = ""

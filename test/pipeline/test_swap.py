@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -69,7 +70,7 @@ def test_metres_that_a_source_has_told_go_on(exact_engine, stabilized):
     before = played(pipeline, range(60), ranges=points)
     assert before[-1][1].scale == pytest.approx(1.5, rel=0.02)
     pipeline.swap(exact_engine(ramp() * np.float32(1.25)))
-    pipeline.scale_settings = ScaleSettings(ranges=True, name="b")
+    pipeline.configure(replace(pipeline.settings, scale=ScaleSettings(ranges=True, name="b")))
     after = played(pipeline, range(60, 90))
     for depth, facts in after:
         assert facts.scale == pytest.approx(before[-1][1].scale / 1.25, rel=0.01)
@@ -104,7 +105,9 @@ def test_each_bundles_factor_is_kept_under_its_own_name(exact_engine, tmp_path):
     points = (CAMERA.rays()[y, x] * ramp()[y, x, None] * 1.5).reshape(-1, 3).astype(np.float32)
     played(pipeline, range(60), ranges=points)
     pipeline.swap(exact_engine(ramp() * np.float32(1.25)))
-    pipeline.scale_settings = ScaleSettings(ranges=True, memory=str(memory), name="b")
+    pipeline.configure(
+        replace(pipeline.settings, scale=ScaleSettings(ranges=True, memory=str(memory), name="b"))
+    )
     played(pipeline, range(60, 120), ranges=points)
     pipeline.close()
     from json import loads

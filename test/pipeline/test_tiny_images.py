@@ -11,7 +11,7 @@ import pytest
 from clip2depth_ros.camera import Camera, Letterbox
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.images.frame import Floor, Frame
-from clip2depth_ros.outputs import LaserScan, PointCloud
+from clip2depth_ros.outputs import LaserScan, PointCloud, PointsSettings
 from clip2depth_ros.pipeline import Pipeline
 from clip2depth_ros.scale import ScaleSettings
 from clip2depth_ros.stabilizer.landmarks import landmarks
@@ -33,7 +33,7 @@ def frames(width: int, height: int, camera: Camera | None, count: int = 3):
 def test_every_small_size_gives_depth(exact_engine, net):
     width, height = net
     pipeline = Pipeline(exact_engine(input_width=width, input_height=height), scale=ScaleSettings(height=0.4))
-    cloud, scan = PointCloud(1), LaserScan()
+    cloud, scan = PointCloud(PointsSettings(1)), LaserScan()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for size in SIZES + LONG:

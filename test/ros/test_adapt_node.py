@@ -199,7 +199,7 @@ def test_it_learns_offers_applies_and_goes_back(
     assert answer.success, answer.message
     graph.wait(lambda: node._state.offered, "an offer")
     assert bundle_of(depth) == str(tiny_bundle.path), "nothing is given without consent"
-    graph.wait(lambda: "offered" in robot.facts().get("message", ""), "the diagnostics")
+    graph.wait(lambda: "better bundle" in robot.facts().get("message", ""), "the diagnostics")
     facts = robot.facts()
     assert facts["last outcome"].startswith("better") and facts["new keyframes"] == "0"
     assert float(facts["measured kept out photometric after"]) == 0.1
@@ -244,7 +244,7 @@ def test_by_itself_it_learns_when_enough_is_new_and_applies_if_it_may(
     [
         ("refuse", "refused: Nothing was gained", DiagnosticStatus.OK),
         ("crash", "failed: The command ended with exit code 1", DiagnosticStatus.WARN),
-        ("broken", "failed: The command ended well, but left no whole bundle", DiagnosticStatus.WARN),
+        ("broken", "failed: The command succeeded, but left no valid bundle", DiagnosticStatus.WARN),
     ],
     ids=["refuse", "crash", "broken"],
 )
@@ -273,7 +273,7 @@ def test_a_bundle_that_the_depth_node_refuses_is_forgotten(
     graph.wait(lambda: node._running, "the depth node")
     assert robot.ask("apply").success, "it is not known at once"
     graph.wait(lambda: bundle_of(depth) == str(tiny_bundle.path), "the parameter to go back")
-    graph.wait(lambda: "it has refused that one" in robot.facts().get("message", ""), "the diagnostics")
+    graph.wait(lambda: "the bundle was rejected" in robot.facts().get("message", ""), "the diagnostics")
     assert node._state.applied == "" and not robot.ask("revert").success
 
 
@@ -321,9 +321,9 @@ def test_without_a_depth_node_it_keeps_and_waits(graph, robot, make_adapt_node):
     node.destroy_node()
     node = make_adapt_node(stocked=True, adapt__new_keyframes=30, adapt__max_load=100.0)
     answer = robot.ask("adapt_now")
-    assert not answer.success and "not there" in answer.message
+    assert not answer.success and "not running" in answer.message
     graph.wait(robot.facts, "diagnostics")
-    assert not node._run.is_running and robot.facts()["depth node"] == "not there"
+    assert not node._run.is_running and robot.facts()["depth node"] == "not running"
 
 
 def test_a_full_disk_is_said_and_depth_goes_on(graph, robot, make_adapt_node, make_depth_node, monkeypatch):

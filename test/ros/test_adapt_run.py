@@ -74,7 +74,7 @@ def test_a_better_bundle_is_put_beside_the_others(tmp_path, kept, tiny_bundle):
     [
         ("refuse", "refused", "Nothing was gained"),
         ("crash", "failed", "exit code 1: Nothing was gained"),
-        ("broken", "failed", "no whole bundle: Bundle .* is damaged"),
+        ("broken", "failed", "no valid bundle: Bundle .* is damaged"),
     ],
 )
 def test_what_is_no_gain_leaves_no_bundle(tmp_path, kept, tiny_bundle, mode, kind, words):
@@ -120,7 +120,7 @@ def test_a_run_that_is_killed_again_and_again_is_given_up(tmp_path, kept, tiny_b
         assert run.is_pending and run.start() is None
         run.stop()
     outcome = run_with(tmp_path, "hang").start()
-    assert outcome.kind == "failed" and "given up" in outcome.text
+    assert outcome.kind == "failed" and "not started again" in outcome.text
 
 
 def test_killed_between_the_bundle_and_its_report_it_comes_out_once_more(tmp_path, kept, tiny_bundle):

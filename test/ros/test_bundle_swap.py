@@ -212,9 +212,9 @@ def test_one_that_fails_its_check_changes_nothing(
     graph.wait(lambda: bundle_of(node) == str(tiny_bundle.path), "the parameter to go back")
     seen = watching.frame()
     assert seen.bundle == "tiny" and not seen.reset
-    graph.wait(lambda: "is refused" in watching.facts().get("bundle refused", ""), "the diagnostics")
+    graph.wait(lambda: "is rejected" in watching.facts().get("bundle refused", ""), "the diagnostics")
     said = capfd.readouterr().err
-    assert "goes on" in said and "Traceback" not in said
+    assert "stays in use" in said and "Traceback" not in said
     graph.wait(lambda: openings.open_ones() == 1, "the other to be closed")
 
 

@@ -52,7 +52,7 @@ def test_arguments_are_cameras_and_those_of_ros(arguments, cameras, of_ros):
     "arguments", ["", "front front", "front /front", "2nd", "front;rear", "a/", "=a.yaml"]
 )
 def test_cameras_are_different_namespaces(arguments):
-    with pytest.raises(Clip2DepthError, match=r"namespace of its own|Name the cameras"):
+    with pytest.raises(Clip2DepthError, match=r"unique namespace|Name the cameras"):
         cameras_of(arguments.split())
 
 

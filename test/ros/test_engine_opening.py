@@ -163,7 +163,7 @@ class TestProcess:
         assert not active or node.change(Transition.TRANSITION_ACTIVATE)
         graph.wait(lambda: told, "diagnostics")
         node.end_build(how)
-        graph.wait(lambda: "configure it anew" in node.text(), "the node to say so")
+        graph.wait(lambda: "configure it after" in node.text(), "the node to say so")
         graph.wait(lambda: last(told, DiagnosticStatus.ERROR, words), "the diagnostics")
         assert node.state() == State.PRIMARY_STATE_UNCONFIGURED
         assert words in node.text()

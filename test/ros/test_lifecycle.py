@@ -174,7 +174,7 @@ class TestProcess:
         ("parameters", "words"),
         [
             ({"bundle": "no_such_bundle"}, "No bundle is called"),
-            ({"points.stride": 0}, "'points.stride' is 0, but must lie in 1 to 64"),
+            ({"points.stride": 0}, "'points.stride' is 0 pixels, but must lie in 1 to 64"),
             ({"image_transport": "theora"}, "must be one of: raw, compressed"),
             ({"engine": "abacus"}, "'engine' is 'abacus', but must be one of: auto, tensorrt"),
             ({"bundle": "[1, 2"}, "ROS does not start with these arguments"),

@@ -14,7 +14,7 @@ from clip2depth_ros.camera import Camera
 pytest.importorskip("rclpy")
 from clip2depth_ros.images.frame import DepthFrame
 from clip2depth_ros.io.messages.images import ImageCodec
-from clip2depth_ros.outputs import PointCloud
+from clip2depth_ros.outputs import PointCloud, PointsSettings
 from clip2depth_ros.ros.outputs.outgoing import (
     CameraInfoMessage,
     CompressedMessage,
@@ -98,7 +98,7 @@ def test_points_are_laid_out_as_their_fields_say():
     image = np.zeros((6, 8, 3), np.uint8)
     image[..., 0], image[..., 1], image[..., 2] = 0x12, 0x34, 0x56
     frame = DepthFrame(np.full((6, 8), 2.0, np.float32), image, camera, STAMP, "optical")
-    cloud, kept = PointCloud(stride=1), PointsMessage()
+    cloud, kept = PointCloud(PointsSettings(stride=1)), PointsMessage()
     cloud.build(frame, kept.buffer(6, 8).view(np.float32).reshape(6, 8, 4))
     message = kept.finish(STAMP, "optical")
     assert [(f.name, f.offset, f.datatype) for f in message.fields] == [

@@ -13,15 +13,9 @@ from clip2depth_ros import engines
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.ros.parameters import depth_settings as settings
 from clip2depth_ros.ros.parameters.adapt_settings import AdaptSettings
-from clip2depth_ros.ros.parameters.declaration import (
-    adapt_yaml,
-    depth_yaml,
-    parameters_markdown,
-    parameters_of,
-    setting,
-    settings_from,
-)
+from clip2depth_ros.ros.parameters.declaration import adapt_yaml, depth_yaml, parameters_markdown
 from clip2depth_ros.ros.parameters.depth_settings import CameraSettings, DepthSettings
+from clip2depth_ros.settings import parameters_of, setting, settings_from
 
 ROOT = Path(__file__).parents[2]
 BOTH = [
@@ -96,7 +90,7 @@ def test_ranges_are_held(fact):
 @pytest.mark.parametrize("fact", BOTH, ids=lambda fact: fact.name)
 def test_types_are_held(fact):
     wrong = {bool: 1, int: True, float: "1.0", str: 1}[fact.type]
-    with pytest.raises(Clip2DepthError, match=f"'{fact.name}' is .* must be a"):
+    with pytest.raises(Clip2DepthError, match=f"'{fact.name}' must be .*, not"):
         fact.checked(wrong)
 
 

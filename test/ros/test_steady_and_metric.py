@@ -21,14 +21,11 @@ from sensor_msgs.msg import Image, Imu, LaserScan
 from std_srvs.srv import Trigger
 
 from clip2depth_ros.camera.transforms import rotation_of
-from clip2depth_ros.outputs import ScanSettings
 from clip2depth_ros.ros.inputs import level_frame
-from clip2depth_ros.ros.nodes import stages
 from clip2depth_ros.ros.outputs.outgoing import filled_header
 from clip2depth_ros.ros.outputs.throttled_log import Notices
 from clip2depth_ros.ros.parameters.depth_settings import DepthSettings
-from clip2depth_ros.scale import ScaleSettings
-from clip2depth_ros.stabilizer import StabilizerSettings
+from clip2depth_ros.settings import PointsSettings, ScaleSettings, ScanSettings, StabilizerSettings
 
 pytestmark = pytest.mark.ros
 DEPTH, CONFIDENCE = "/clip2depth/depth/image_rect", "/clip2depth/depth/confidence"
@@ -308,12 +305,12 @@ def test_the_level_frame_is_announced_where_tf2_msgs_is(monkeypatch):
 
 def test_the_defaults_are_the_stages_own():
     settings = DepthSettings()
-    assert stages.stabilizer_settings(settings) == StabilizerSettings()
-    assert stages.scale_settings(settings, "") == ScaleSettings()
-    scan, own = stages.scan_settings(settings.scan), ScanSettings()
-    for name, value in vars(own).items():
-        assert getattr(scan, name) == pytest.approx(value, rel=1e-3), name
-    assert not stages.has_scale_source(settings)
+    assert settings.stabilizer == StabilizerSettings()
+    scale = settings.scale_settings()
+    for own, node in ((ScaleSettings(), scale), (ScanSettings(), settings.scan)):
+        assert vars(own).items() <= vars(node).items()
+    assert vars(PointsSettings()).items() <= vars(settings.points).items()
+    assert not settings.has_scale_source
 
 
 def test_what_does_not_go_together_is_refused(scene):

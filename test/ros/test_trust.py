@@ -12,8 +12,8 @@ from clip2depth_ros.images.frame import NAN, FrameFacts
 pytest.importorskip("rclpy")
 from clip2depth_ros.ros.outputs import trust
 from clip2depth_ros.ros.outputs.throttled_log import Notices
-from clip2depth_ros.ros.parameters.declaration import settings_from
 from clip2depth_ros.ros.parameters.depth_settings import DepthSettings
+from clip2depth_ros.settings import settings_from
 
 from .log_stand_in import Log
 

@@ -55,9 +55,9 @@ def changed(tmp_path, *path_and_value):
 @pytest.mark.parametrize(("change", "message"), [
     (("depth", "learnig_rate", 1.0), "recipe.yaml: depth has no entry 'learnig_rate': known ones are images"),
     (("depth", "images", None), "recipe.yaml: depth lacks 'images'"),
-    (("depth", "images", "many"), "depth: images must be of type int, not 'many'"),
+    (("depth", "images", "many"), "depth: images must be a whole number, not 'many'"),
     (("network", "size", [1, 2, 3]), r"network: size must have 2 entries, not 3"),
-    (("depth", "phases", 0, "share", "half"), r"depth: phases\[0\]: share must be of type float"),
+    (("depth", "phases", 0, "share", "half"), r"depth: phases\[0\]: share must be a number"),
     (("data", 3), "data must be a mapping, not 3"),
     (("precision", "bfloat"), "recipe.yaml: precision must be one of bf16, fp16, no"),
     (("depth", "optimizer", "sgd"), "recipe.yaml: depth: optimizer must be one of adamw, muon"),
@@ -68,7 +68,7 @@ def changed(tmp_path, *path_and_value):
     (("depth", "average", 1.0), "depth: average must be at least 0 and below 1"),
     (("data", "workers", -1), "data: workers must not be negative"),
     (("threads", 0), "threads must be at least 1"),
-    (("data", "training", 0, "rooms"), r"data: training\[0\] must be of type dict, not 'rooms'"),
+    (("data", "training", 0, "rooms"), r"data: training\[0\] must be a mapping, not 'rooms'"),
     (("depth", "minutes", 16.0), "depth has no entry 'minutes'"),
 ])  # fmt: skip
 def test_a_mistake_is_named_with_its_place(tmp_path, change, message):

@@ -16,8 +16,8 @@ from clip2depth_ros.images.frame import Frame
 from clip2depth_ros.io import KINDS, Source, open_source
 from clip2depth_ros.metrics.ground_truth import Truth
 from clip2depth_ros.pipeline import Pipeline
-from clip2depth_ros.scale import ScaleSettings, sample_ranges
-from clip2depth_ros.stabilizer import StabilizerSettings
+from clip2depth_ros.scale import sample_ranges
+from clip2depth_ros.settings import ScaleSettings, StabilizerSettings, option
 
 
 def add_input_arguments(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
@@ -67,9 +67,8 @@ def add_stage_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--scale-height",
-        type=float,
         metavar="METERS",
-        help="set the scale from the camera's height above the floor (its pitch and roll: --mounting)",
+        **option(ScaleSettings, "height", "its pitch and roll: --mounting"),
     )
     parser.add_argument(
         "--scale-odometry",

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""adapt_node: keeps keyframes of what is driven, has the network learn from them, offers the result.
+"""adapt_node: stores keyframes of the drive, adapts the network to them, offers the result.
 
-A process of its own beside depth_node, at low priority. Two threads: the executor's answers services, watches
-the learning and talks to the depth node; the working thread judges and writes keyframes.
+It runs in a separate process beside depth_node, at low priority. Two threads: the executor's thread answers
+services, watches the adaptation and calls the depth node; the worker thread selects and writes keyframes.
 """
 
 from __future__ import annotations
@@ -46,27 +46,27 @@ COMMAND = (sys.executable, "-m", "clip2depth_ros", "adapt")
 
 WATCH_PERIOD = 0.2
 DIAGNOSTICS_PERIOD = 1.0
-# Seconds between two looks at which bundle the depth node runs.
+# Seconds between two requests for the depth node's bundle.
 LOOK_PERIOD = 2.0
-# How long an image waits for the odometry of its time, seconds: a pose between two others is more exact than
-# one carried on.
+# How long an image waits for the odometry of its stamp, seconds: an interpolated pose is more accurate than
+# an extrapolated one.
 ODOMETRY_PATIENCE = 0.15
-# Seconds from one attempt to begin a run to the next.
+# Seconds between two attempts to start a run.
 RETRY_PERIOD = 30.0
-# Fewer keyframes are not worth a run.
+# A run needs at least so many keyframes.
 LEAST_KEYFRAMES = 30
-# Adapted bundles that are kept, beside those in use.
+# Adapted bundles that are kept in addition to those in use.
 KEPT_BUNDLES = 5
-# What this process leaves to all others.
+# Niceness of this process.
 NICE = 10
 
 
 class AdaptNode(Node):
     """The node `clip2depth_adapt`. Keyword arguments are those of rclpy's Node.
 
-    command: in place of `clip2depth adapt`; the same arguments are put behind it.
-    Raises Clip2DepthError at construction if a parameter does not fit, if no odometry is configured, or if
-    the folder cannot be used.
+    command: replaces `clip2depth adapt`; the same arguments are appended.
+    Raises Clip2DepthError at construction if a parameter is invalid, if no odometry is configured, or if the
+    folder cannot be used.
     """
 
     def __init__(self, *, command: Sequence[str] = COMMAND, **kwargs: Any) -> None:
@@ -75,8 +75,8 @@ class AdaptNode(Node):
         settings = self.settings
         if not settings.odometry.topic:
             raise Clip2DepthError(
-                "adapt_node learns from camera poses: set the parameter odometry.topic, and by tf or "
-                "mounting.* where the camera is on the robot."
+                "adapt_node needs camera poses: set the parameter odometry.topic, and provide the camera's "
+                "mounting by tf or mounting.*."
             )
         self._notices = Notices(self.get_logger())
         self._depth_node = RemoteParameter(self, settings.adapt.depth_node, "bundle")
@@ -87,7 +87,7 @@ class AdaptNode(Node):
         self._store = KeyframeStore(self._folder / "keyframes", settings.adapt.max_megabytes * 1_000_000)
         self._store_lock = threading.Lock()
         self._run = AdaptRun(self._folder, command)
-        self._asked_now = self._run.is_pending  # one that was cut off goes on
+        self._asked_now = self._run.is_pending  # an interrupted run is restarted
         self._running = ""
         self._known: set[bytes] = set()
         self._changes = 0
@@ -106,7 +106,7 @@ class AdaptNode(Node):
         self._worker = threading.Thread(target=self._work, name="keyframes", daemon=True)
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
-        # These wait for the depth node's answers, and hold up nothing meanwhile.
+        # These wait for the depth node's responses, and must not block other callbacks meanwhile.
         waiting = ReentrantCallbackGroup()
         for name, do in (
             ("adapt_now", self._on_adapt_now),
@@ -123,18 +123,18 @@ class AdaptNode(Node):
         return self._table.settings
 
     def start(self) -> None:
-        """Begin to watch the drive."""
+        """Subscribe, and start to store keyframes."""
         self._extrinsics.open()
         self._odometry.open()
         self._input.open()
         self._worker.start()
         self.get_logger().info(
-            f"Keyframes of {self._input.image_topic} with {self._odometry.topic} go to {self._store.folder}: "
-            f"{len(self._store.frames)} are there, {self._new_keyframes()} of them new"
+            f"Keyframes of {self._input.image_topic} with {self._odometry.topic} are stored in "
+            f"{self._store.folder}: it holds {len(self._store.frames)}, {self._new_keyframes()} of them new"
         )
 
     def stop(self) -> None:
-        """End. A run that is cut off goes on with the next start."""
+        """Stop. An interrupted run is restarted by the next start."""
         self._run.stop()
         self._input.close()
         self._input.mailbox.close()
@@ -144,7 +144,7 @@ class AdaptNode(Node):
             self._worker.join()
         self._lock_file.close()
 
-    # The working thread.
+    # The worker thread.
 
     def _work(self) -> None:
         mailbox = self._input.mailbox
@@ -153,17 +153,17 @@ class AdaptNode(Node):
                 mailbox.count("processed" if self._one_image(message) else "dropped")
             except Clip2DepthError as error:
                 mailbox.count("bad")
-                self._notices.count("image", f"Image not kept: {error}")
+                self._notices.count("image", f"Image not stored: {error}")
             except Exception:
                 if not self.context.ok():
                     return
                 mailbox.count("bad")
-                self._notices.count("bug", "Image not kept, unexpectedly:", traceback.format_exc())
+                self._notices.count("bug", "Image not stored, unexpected error:", traceback.format_exc())
 
     def _one_image(self, message: Any) -> bool:
-        """Keep an image if it is worth that; True if it was kept."""
+        """Store an image as a keyframe if it adds information; True if it was stored."""
         stamp, frame_id = nanoseconds(message.header.stamp), message.header.frame_id
-        if stamp < self._stamp:  # a recording begins anew
+        if stamp < self._stamp:  # a recording was restarted
             self._odometry.clear()
         self._stamp = stamp
         pose = self._pose_at(stamp, frame_id)
@@ -203,17 +203,17 @@ class AdaptNode(Node):
 
     async def _on_adapt_now(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         if self._run.is_running or self._asked_now:
-            response.message = "The network learns already."
+            response.message = "The network is already being adapted."
         elif len(self._store.frames) < LEAST_KEYFRAMES:
             response.message = (
-                f"There are {len(self._store.frames)} keyframes, and fewer than {LEAST_KEYFRAMES} are not "
-                "worth it: drive a little."
+                f"There are {len(self._store.frames)} keyframes; adaptation needs at least "
+                f"{LEAST_KEYFRAMES}: drive a little."
             )
         elif not self._depth_node.is_there:
-            response.message = f"The depth node {self._depth_node.other} is not there."
+            response.message = f"The depth node {self._depth_node.other} is not running."
         else:
             self._asked_now = response.success = True
-            response.message = "The network begins to learn; /diagnostics tell how far it is."
+            response.message = "Adaptation starts; /diagnostics shows its progress."
         return response
 
     async def _on_apply(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
@@ -233,7 +233,7 @@ class AdaptNode(Node):
         return response
 
     async def _apply(self) -> str:
-        """Give the depth node what is offered. Raises Clip2DepthError if there is nothing, or it refuses."""
+        """Set the offered bundle on the depth node. Raises Clip2DepthError if none is offered or accepted."""
         state, offered = self._state, self._state.offered
         if not offered:
             raise Clip2DepthError("No adapted bundle is offered.")
@@ -245,20 +245,20 @@ class AdaptNode(Node):
         self._changes += 1
         self._save()
         self._notices.clear("bundle")
-        return self._said(f"{self._depth_node.other} is given {offered}; ~/revert goes back to '{before}'.")
+        return self._said(f"{self._depth_node.other} now uses {offered}; ~/revert returns to '{before}'.")
 
     async def _revert(self) -> str:
-        """Give the depth node the bundle before. Raises Clip2DepthError if there is none, or it refuses."""
+        """Set the previous bundle on the depth node. Raises Clip2DepthError if none exists or is accepted."""
         state = self._state
         if not state.before:
-            raise Clip2DepthError("There is no bundle to go back to: none was given to the depth node.")
+            raise Clip2DepthError("There is no bundle to return to: none was set on the depth node.")
         target = state.before[-1]
         await self._depth_node.set(target)
         state.before.pop()
         state.applied, self._running = target if state.before else "", target
         self._changes += 1
         self._save()
-        return self._said(f"{self._depth_node.other} goes back to '{target}'.")
+        return self._said(f"{self._depth_node.other} returns to '{target}'.")
 
     def _said(self, text: str) -> str:
         self.get_logger().info(text)
@@ -279,14 +279,14 @@ class AdaptNode(Node):
         except Clip2DepthError as error:
             self._notices.say("watch", str(error))
         except Exception:
-            self._notices.count("bug", "Unexpectedly:", traceback.format_exc())
+            self._notices.count("bug", "Unexpected error:", traceback.format_exc())
         else:
             self._notices.clear("watch")
         finally:
             self._busy = False
 
     async def _look_at_depth_node(self) -> None:
-        """Know which bundle it runs, and give an adapted one again to a node that was started anew."""
+        """Ask for its bundle, and set the adapted bundle again on a node that was restarted."""
         state, changes = self._state, self._changes
         if not self._depth_node.is_there:
             self._running, self._known = "", set()
@@ -298,30 +298,30 @@ class AdaptNode(Node):
         self._next_look = time.monotonic() + LOOK_PERIOD
         running = await self._depth_node.get()
         if changes != self._changes:
-            return  # it was given another one meanwhile
+            return  # the bundle was changed meanwhile
         self._known, self._running = instances, running
         if not state.applied or self._running == state.applied:
             return
         if appeared and self._running in state.before and Path(state.applied).is_dir():
             await self._depth_node.set(state.applied)
             self._running = state.applied
-            self._said(f"{self._depth_node.other} was started anew, and is given {state.applied} again.")
+            self._said(f"{self._depth_node.other} was restarted and uses {state.applied} again.")
             return
         self._notices.say(
             "bundle",
-            f"{self._depth_node.other} runs '{self._running}', not the adapted bundle {state.applied} that "
-            "it was given: it has refused that one, as its log then says, or somebody has chosen another.",
+            f"{self._depth_node.other} runs '{self._running}', not the adapted bundle {state.applied}: "
+            "the bundle was rejected (see the depth node's log), or the parameter was changed.",
         )
         state.applied, state.before = "", []
         self._save()
 
     def _begin_if_due(self) -> Outcome | None:
-        """Begin a run if there is reason and time for it; its outcome if it has ended at once."""
+        """Start a run if one is requested or due; returns its outcome if it ended at once."""
         now = time.monotonic()
         if not self._running or now < self._not_before or not (self._asked_now or self._is_due()):
             return None
         self._asked_now = False
-        self._not_before = now + RETRY_PERIOD  # if the disk is full, for one
+        self._not_before = now + RETRY_PERIOD  # for example after a full disk
         if not self._run.is_pending:
             try:
                 with self._store_lock:
@@ -329,7 +329,7 @@ class AdaptNode(Node):
                     self._run.prepare(self._running, newest, self._store.snapshot)
             except Clip2DepthError as error:
                 return Outcome("failed", str(error))
-        self._said(f"The network learns from {len(self._store.frames)} keyframes, beside '{self._running}'.")
+        self._said(f"Adapting '{self._running}' to {len(self._store.frames)} keyframes.")
         return self._run.start()
 
     def _is_due(self) -> bool:
@@ -341,7 +341,7 @@ class AdaptNode(Node):
         )
 
     async def _take(self, outcome: Outcome) -> None:
-        """Write down how a run ended, and offer what came of it."""
+        """Save the outcome of a run, and offer its bundle."""
         state = self._state
         state.outcome, state.measures = f"{outcome.kind}: {outcome.text}", outcome.measures
         state.learned = max(state.learned, self._run.newest)
@@ -352,15 +352,15 @@ class AdaptNode(Node):
         in_use = {state.applied, state.offered, self._running, *state.before}
         self._run.remove_bundles(in_use, KEPT_BUNDLES)
         if outcome.kind == "failed":
-            self.get_logger().warning(f"The network has not learned: {outcome.text}")
+            self.get_logger().warning(f"Adaptation failed: {outcome.text}")
         else:
-            self.get_logger().info(f"The network has learned, {state.outcome}")
+            self.get_logger().info(f"Adaptation ended, {state.outcome}")
         if not state.offered:
             return
         if self.settings.adapt.apply:
             await self._apply()
         else:
-            self._said(f"A better bundle is offered: {state.offered}; ~/apply gives it to the depth node.")
+            self._said(f"A better bundle is available: {state.offered}; ~/apply sets it on the depth node.")
 
     def _new_keyframes(self) -> int:
         with self._store_lock:
@@ -377,17 +377,17 @@ class AdaptNode(Node):
         level, states = DiagnosticStatus.OK, self._notices.states
         wanted = self.settings.adapt.new_keyframes
         if self._run.is_running:
-            message = f"The network learns, {self._run.seconds:.0f} s so far: {self._run.last_line}"
+            message = f"Adapting for {self._run.seconds:.0f} s: {self._run.last_line}"
         elif state.offered:
-            message = "A better bundle is offered: ~/apply gives it to the depth node"
+            message = "A better bundle is available: ~/apply sets it on the depth node"
         elif wanted and new >= wanted:
-            message = "Enough is new; the network learns when the computer has time"
+            message = "There are enough new keyframes; adaptation starts when the load is low"
         else:
-            message = f"Keyframes are kept, {new} new ones of {wanted or LEAST_KEYFRAMES}"
+            message = f"Storing keyframes, {new} new ones of {wanted or LEAST_KEYFRAMES}"
         if states:
             level, message = DiagnosticStatus.WARN, states.get("bundle") or next(iter(states.values()))
         elif state.outcome.startswith("failed"):
-            level, message = DiagnosticStatus.WARN, f"The network has not learned, {state.outcome}"
+            level, message = DiagnosticStatus.WARN, f"Adaptation failed, {state.outcome}"
         facts = {
             "keyframes": len(self._store.frames),
             "new keyframes": new,
@@ -395,7 +395,7 @@ class AdaptNode(Node):
             "keyframes on disk (MB)": self._store.bytes / 1e6,
             "images left out": ", ".join(f"{n} {why}" for why, n in self._chooser.left_out.items()) or "none",
             "folder": self._folder,
-            "depth node": self._depth_node.other if self._depth_node.is_there else "not there",
+            "depth node": self._depth_node.other if self._depth_node.is_there else "not running",
             "its bundle": self._running or "unknown",
             "bundle before": state.before[-1] if state.before else "none",
             "offered": state.offered or "none",
@@ -410,14 +410,14 @@ class AdaptNode(Node):
 
 
 def _folder(given: str, depth_node: str) -> Path:
-    """Where keyframes and bundles of a depth node are."""
+    """Folder of a depth node's keyframes and bundles."""
     if given:
         return Path(given).expanduser().absolute()
     return user_folder("data", "adapted", depth_node.strip("/").replace("/", "_")).absolute()
 
 
 def _locked(folder: Path) -> Any:
-    """A file that holds the folder for this process as long as it is open."""
+    """A lock file; the folder belongs to this process while it is open."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         file = open(folder / "lock", "w")  # noqa: SIM115 - open as long as the node is
@@ -428,7 +428,7 @@ def _locked(folder: Path) -> Any:
     except OSError:
         file.close()
         raise Clip2DepthError(
-            f"Another adapt_node uses the folder {folder}: give each its own by adapt.folder."
+            f"Another adapt_node uses the folder {folder}: set a different adapt.folder for each."
         ) from None
     return file
 
@@ -439,7 +439,7 @@ def _load() -> float:
 
 
 def main(args: list[str] | None = None, make: Callable[[], AdaptNode] = AdaptNode) -> int:
-    """Run adapt_node until it is interrupted. make: makes the node, if it is to be another."""
+    """Run adapt_node until it is interrupted. make: creates the node."""
     with contextlib.suppress(OSError):
         os.nice(NICE)
     return run_node(make, AdaptNode.start, AdaptNode.stop, args)

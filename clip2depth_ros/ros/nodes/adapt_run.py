@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One run of `clip2depth adapt` at a time, as a child process, and what is on disk of it. No ROS."""
+"""Runs `clip2depth adapt` as a child process, one run at a time, and keeps its files. No ROS."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ from clip2depth_ros.system.processes import tied_to_parent
 REFUSED = 3
 """Exit code of a command that found no gain."""
 ATTEMPTS = 3
-"""So often a run is begun again that was killed, by a power cut for one."""
+"""A run that was killed, for example by a power cut, is started at most so many times."""
 LONGEST = 3 * 3600.0
-"""Seconds after which a run is ended."""
+"""Seconds after which a run is stopped."""
 LINE = 300
-"""Characters that are told of a line."""
+"""Largest number of characters of a reported line."""
 MOST_BYTES = 2**20
-"""Of a JSON file that is read."""
+"""Largest size of a JSON file."""
 MEASURED = ("kept_out", "gain", "errors")
-"""What of the command's summary is told,"""
+"""Entries of the command's summary that are reported."""
 MOST_MEASURES = 20
-"""and at most so many numbers of it."""
+"""Largest number of values that are reported."""
 
 
 @dataclass(frozen=True)
@@ -50,18 +50,18 @@ class Outcome:
     bundle: str = ""
     """Path of the adapted bundle, "" for none."""
     measures: dict[str, float] = field(default_factory=dict)
-    """What the command measured, before and after."""
+    """Measurements of the command, before and after."""
 
 
 class AdaptRun:
     """The folder run/ of a run that has begun, and its process.
 
-    Everything is prepared under another name and renamed, so after a crash run/ is whole or not there, and
-    so is a bundle. The child ends with this process, even by SIGKILL; the run is then begun again.
+    Everything is prepared under another name and renamed, so that after a crash run/ and each bundle are
+    either complete or absent. The child ends with this process, even by SIGKILL; the run is then restarted.
 
     Args:
         folder: of run/ and of the adapted bundles.
-        command: the program; `--input`, `--output`, `--bundle` and `--report` are put behind it.
+        command: the program; `--input`, `--output`, `--bundle` and `--report` are appended.
     """
 
     def __init__(self, folder: Path, command: Sequence[str]) -> None:
@@ -75,7 +75,7 @@ class AdaptRun:
 
     @property
     def is_running(self) -> bool:
-        """True from start() until poll() has told the end."""
+        """True from start() until poll() has returned the outcome."""
         return self._process is not None
 
     @property
@@ -85,7 +85,7 @@ class AdaptRun:
 
     @property
     def newest(self) -> int:
-        """Number of the newest keyframe of the prepared run; -1 when nobody knows it."""
+        """Number of the newest keyframe of the prepared run; -1 if unknown."""
         return (self._request() or {"newest": -1})["newest"]
 
     @property
@@ -94,11 +94,11 @@ class AdaptRun:
         return time.monotonic() - self._started
 
     def prepare(self, bundle: str, newest: int, snapshot: Callable[[Path], Any]) -> None:
-        """Lay down what a run needs.
+        """Write the files that a run needs.
 
         bundle: name or path of the bundle to adapt. newest: number of the newest keyframe, for `newest`.
-        snapshot: writes the recording into the folder that it is given. Raises Clip2DepthError when the disk
-        does not take it.
+        snapshot: writes the recording into the folder that it is given. Raises Clip2DepthError when they
+        cannot be written.
         """
         fresh = self.folder / ".run"
         shutil.rmtree(fresh, ignore_errors=True)
@@ -114,14 +114,14 @@ class AdaptRun:
             raise Clip2DepthError(f"{fresh} cannot be written: {error.strerror or error}.") from error
 
     def start(self) -> Outcome | None:
-        """Start the prepared run's process; its outcome, as of poll(), if there is nothing left to start."""
+        """Start the prepared run's process. Returns an outcome, like poll(), if nothing is left to start."""
         request = self._request()
         if request is None:
-            return self._ended(Outcome("failed", "What was prepared for the run cannot be read."))
-        if (self.folder / request["name"]).is_dir():  # the last thing that it did before it was killed
+            return self._ended(Outcome("failed", "The files of the prepared run cannot be read."))
+        if (self.folder / request["name"]).is_dir():  # it had completed before it was killed
             return self._ended(self._better(self.folder / request["name"]))
         if request["attempts"] >= ATTEMPTS:
-            return self._ended(Outcome("failed", f"The run was killed {ATTEMPTS} times, and is given up."))
+            return self._ended(Outcome("failed", f"Killed {ATTEMPTS} times, so it is not started again."))
         request["attempts"] += 1
         try:
             write_whole(self._work / "request.json", json.dumps(request).encode())
@@ -154,7 +154,7 @@ class AdaptRun:
                 self._kill()
                 return self._ended(Outcome("failed", f"The run took more than {LONGEST / 3600:g} hours."))
             return None
-        self._kill()  # whatever it may have left behind
+        self._kill()  # its remaining child processes
         request = self._request()
         if code == 0 and request is not None:
             return self._ended(self._take_bundle(request))
@@ -162,10 +162,10 @@ class AdaptRun:
         if code == REFUSED:
             return self._ended(Outcome("refused", reason or "No reason was given.", "", self._measures()))
         how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
-        return self._ended(Outcome("failed", f"The command {how}: {reason or 'it said nothing'}"))
+        return self._ended(Outcome("failed", f"The command {how}: {reason or 'it printed no reason'}"))
 
     def stop(self) -> None:
-        """Kill the process, if one runs. The run is begun again by whoever starts it next."""
+        """Kill the process, if one runs. The next start() restarts the run."""
         if self._process is not None:
             self._kill()
             self._process = None
@@ -207,30 +207,30 @@ class AdaptRun:
             return None
 
     def _next_name(self, bundle: str) -> str:
-        """mini-0002 after mini and mini-0001; no number comes twice."""
+        """mini-0002 after mini and mini-0001; numbers are unique."""
         stem = re.sub(r"-\d{4}$", "", Path(bundle).name.removesuffix(".zip")) or "bundle"
         numbers = [int(path.name[-4:]) for path in self.bundles()]
         return f"{stem}-{max(numbers, default=0) + 1:04d}"
 
     def _take_bundle(self, request: dict[str, Any]) -> Outcome:
-        """Check what the command wrote, and put it where bundles are."""
+        """Check the command's bundle, and move it to the other bundles."""
         made, place = self._output(request), self.folder / request["name"]
         try:
             bundle = Bundle(made)
             bundle.model()
             bundle.check()
-            for path in made.iterdir():  # a bundle that is there is there after a power cut, too
+            for path in made.iterdir():  # so that the bundle survives a power cut
                 with open(path, "rb") as file:
                     os.fsync(file.fileno())
             os.replace(made, place)
         except Clip2DepthError as error:
-            return Outcome("failed", f"The command ended well, but left no whole bundle: {error}")
+            return Outcome("failed", f"The command succeeded, but left no valid bundle: {error}")
         except OSError as error:
             return Outcome("failed", f"{place} cannot be written: {error.strerror or error}.")
         return self._better(place)
 
     def _better(self, place: Path) -> Outcome:
-        text = self._reason() or "The adapted network is better on what was kept out."
+        text = self._reason() or "The adapted network is better on the held-out keyframes."
         return Outcome("better", text, str(place), self._measures())
 
     def _ended(self, outcome: Outcome) -> Outcome:
@@ -240,7 +240,7 @@ class AdaptRun:
     def clear(self) -> None:
         """Keep report and log of the run that has ended, and remove the rest.
 
-        For when its outcome is written down: until then a crash lets it come out once more.
+        Call it after the outcome is saved: until then the outcome is found again after a crash.
         """
         report = self.folder / "report"
         shutil.rmtree(report, ignore_errors=True)
@@ -250,7 +250,7 @@ class AdaptRun:
             report.mkdir(exist_ok=True)
             os.replace(self._log, report / "log.txt")
         with contextlib.suppress(OSError):
-            (self._work / "request.json").unlink()  # from here on it is no run any more
+            (self._work / "request.json").unlink()  # from here on there is no pending run
         shutil.rmtree(self._work, ignore_errors=True)
 
     def _summary(self) -> dict[str, Any]:
@@ -261,12 +261,12 @@ class AdaptRun:
         return summary if isinstance(summary, dict) else {}
 
     def _reason(self) -> str:
-        """The command's own sentence about the end, "" for none."""
+        """The command's own sentence about the result, "" for none."""
         summary = self._summary()
         return _text(summary.get("sentence")) or _text(summary.get("reason"))
 
     def _measures(self) -> dict[str, float]:
-        """What the summary says was measured, by name, such as "kept out photometric before"."""
+        """The summary's measurements by name, such as "kept out photometric before"."""
         measured = {key: value for key, value in self._summary().items() if key in MEASURED}
         return dict(itertools.islice(_numbers(measured, ""), MOST_MEASURES))
 

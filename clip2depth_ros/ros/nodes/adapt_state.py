@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What adapt_node remembers over restarts: which bundle was given, which were before, which is offered."""
+"""State of adapt_node that is kept over restarts: the bundle in use, the earlier ones, the offered one."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ class AdaptState:
     applied: str = ""
     """The adapted bundle that the depth node was given; "" for none."""
     before: list[str] = field(default_factory=list)
-    """Those that ran before it, the last one last."""
+    """Earlier bundles, the most recent one last."""
     offered: str = ""
-    """A better bundle that waits for consent."""
+    """A better bundle that waits for approval; "" for none."""
     learned: int = -1
     """Number of the newest keyframe that the network has learned from."""
     outcome: str = ""
-    """How the last run ended: better, refused, failed, and why."""
+    """How the last run ended: better, refused or failed, with the reason."""
     measures: dict[str, Any] = field(default_factory=dict)
-    """What the last run measured."""
+    """Measurements of the last run."""
 
     @classmethod
     def read(cls, path: Path) -> AdaptState:

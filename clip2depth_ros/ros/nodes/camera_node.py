@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""camera_node: plays any source of frames as if it were a camera."""
+"""camera_node: plays any source of frames like a camera driver."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ DEFAULT_RATE = 30.0
 DEFAULT_FRAME_ID = "camera_optical_frame"
 ODOMETRY_FRAME_ID = "odom"
 
-# A subscriber counts as soon as this side knows it; the other side may need a moment longer to know us, and
-# would miss Best Effort images until then. At the end, what was sent gets the same time to arrive.
+# Seconds. A subscriber is counted as soon as it is discovered here; it may discover this publisher a moment
+# later, and would miss Best Effort images until then. The last messages get the same time to arrive.
 SETTLING = 0.5
 
 
@@ -45,8 +45,8 @@ class CameraNode(Node):
     """The node `camera`: image_raw, camera_info; depth/image_rect, depth/camera_info where depth is known;
     odometry (of the camera's own frame) where the pose is.
 
-    Keyword arguments are those of rclpy's Node. A thread of its own plays the source from `play` on.
-    Raises Clip2DepthError at construction if a parameter does not fit or the source cannot be opened.
+    Keyword arguments are those of rclpy's Node. A separate thread plays the source after `play`.
+    Raises Clip2DepthError at construction if a parameter is invalid or the source cannot be opened.
     """
 
     def __init__(self, **kwargs: Any) -> None:
@@ -60,7 +60,7 @@ class CameraNode(Node):
         self._failure: Clip2DepthError | None = None
         self._ended = False
         self.published = 0
-        # Opening is the player's task too: an OpenGL context, say, belongs to the thread that made it.
+        # The player opens the source too, because an OpenGL context belongs to the thread that made it.
         self._player = threading.Thread(target=self._run, name="camera", daemon=True)
         self._player.start()
         self._opened.wait()
@@ -100,7 +100,7 @@ class CameraNode(Node):
         known = "no camera_info" if self._camera_info is None else "with camera_info"
         self.get_logger().info(
             f"Playing {self._source.name} on {self._image.topic_name}, {known}"
-            f"{', with true depth' if self._depth else ''}{', with odometry' if self._odometry else ''}"
+            f"{', with ground truth' if self._depth else ''}{', with odometry' if self._odometry else ''}"
         )
         self._go.set()
 
@@ -111,7 +111,7 @@ class CameraNode(Node):
         self._player.join()
 
     def finished(self) -> bool:
-        """True when the source ended and the process may end too. Raises what ended the source early."""
+        """True when the source ended and the process may end too. Raises its error if one stopped it."""
         if self._failure is not None:
             raise self._failure
         return self._ended and self.settings.exit_at_end
@@ -135,7 +135,7 @@ class CameraNode(Node):
             self._failure = error
         except Exception:
             self.get_logger().error(traceback.format_exc())
-            self._failure = Clip2DepthError("Playing ended unexpectedly; the reason stands above.")
+            self._failure = Clip2DepthError("Playing ended unexpectedly; see the error above.")
         self._ended = True
         self._opened.set()
 
@@ -144,7 +144,7 @@ class CameraNode(Node):
         due = time.monotonic()
         while not self._stop.is_set():
             for frame in frames:
-                # A frame that comes late shifts those after it: a camera never sends two at once.
+                # A late frame delays the following ones: a camera never sends two at once.
                 due = max(due, time.monotonic())
                 if self._stop.wait(due - time.monotonic()):
                     return
@@ -158,7 +158,7 @@ class CameraNode(Node):
         settings = self.settings
         stamp = frame.stamp if settings.stamps == "source" else self.get_clock().now().nanoseconds
         frame_id = settings.frame_id or frame.frame_id or DEFAULT_FRAME_ID
-        # odometry and camera_info go first, so that whoever gets the image can use it at once.
+        # odometry and camera_info are published first, so that receivers can use the image at once.
         pose = _pose(frame)
         if self._odometry is not None and pose is not None:
             self._odometry.publish(self._odometry_message.fill(pose, stamp, ODOMETRY_FRAME_ID, frame_id))
@@ -198,18 +198,18 @@ def _open(settings: CameraSettings) -> Source:
         camera=Camera.from_file(settings.camera) if settings.camera else None,
         horizontal_fov=settings.horizontal_fov or None,
         every=settings.every,
-        # The simulator and a camera device then make their images at this rate, not only show them at it.
+        # The simulator and a camera device then produce their images at this rate.
         fps=settings.rate * settings.every or None,
     )
 
 
 def _pose(frame: Frame) -> np.ndarray | None:
-    """What there is of the camera's pose: as the robot believes, else as it truly is."""
+    """The camera's pose: the robot's estimate, else the ground truth; None without both."""
     return frame.pose if frame.odometry is None else frame.odometry
 
 
 def _depth_camera(camera: Camera, depth: np.ndarray) -> Camera:
-    """The camera of a depth image, which may be smaller than the colour image and is always rectified."""
+    """The camera of a depth image, which may be smaller than the color image and is always rectified."""
     height, width = depth.shape
     return camera.undistorted().scaled(width, height)
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""depth_node: one camera in, depth and points out. This file holds what only a node can do.
+"""depth_node: images of one camera in, depth and points out.
 
-Two threads: the executor's takes messages, answers services and watches; the working thread does one image
-after the other, always the newest. A third opens an engine, and ends with that.
+Two threads: the executor's thread takes messages, answers services and watches topics; the worker thread
+processes one image at a time, always the newest. A third thread opens an engine, and ends when it is open.
 """
 
 from __future__ import annotations
@@ -46,24 +46,23 @@ from clip2depth_ros.ros.spinning import run_node
 WATCH_PERIOD = 0.2
 DIAGNOSTICS_PERIOD = 1.0
 
-# Seconds for which diagnostics warn of a bundle that was refused while the node runs.
+# Seconds for which diagnostics warn of a bundle that was rejected while the node runs.
 REFUSAL_HOLDS = 60.0
 
 
 class DepthNode(ManagedNode):
     """The lifecycle node `clip2depth`. Keyword arguments are those of rclpy's Node.
 
-    configure opens bundle and engine and announces the topics; activate starts the working thread, and lets
-    the camera be subscribed while somebody listens; deactivate and cleanup undo the two. An engine that must
-    be built first is not waited for: configure succeeds, depth comes when it is there, and if it cannot be
-    had the node goes back to unconfigured by itself. Another value of the parameter `bundle` is opened beside
-    the engine that runs, and takes its place between two images. Raises Clip2DepthError at construction if a
-    parameter does not fit.
+    configure opens bundle and engine and advertises the topics; activate starts the worker thread, and
+    subscribes to the camera while the outputs have subscribers; deactivate and cleanup undo the two.
+    configure does not wait for an engine that must be built first: it succeeds, depth is published once the
+    engine is open, and if that fails the node returns to unconfigured. Another value of the parameter
+    `bundle` is opened while the current engine runs, and replaces it between two images. Raises
+    Clip2DepthError at construction if a parameter is invalid.
 
-    open_engine: in place of :func:`clip2depth_ros.engines.open_engine`, with its arguments; called in a
-    thread of its own. It is how tests, and whoever has an engine of their own, bring it in. turn: for which
-    the working thread waits before it takes an image, and load: the budget of the process, where cameras
-    share them.
+    open_engine: replaces :func:`clip2depth_ros.engines.open_engine`, with its arguments, for tests and for
+    custom engines; called in a separate thread. turn: the worker thread waits for it before it takes an
+    image. load: the processor budget. Cameras in one process share both.
     """
 
     def __init__(
@@ -79,8 +78,8 @@ class DepthNode(ManagedNode):
         self._notices = Notices(self.get_logger())
         self.is_shut_down = False
         self.engine_failed = False
-        """True when the node went back to unconfigured, because no engine was to be had."""
-        # Timers run by a steady clock: with use_sim_time and no simulator, somebody has to say what is wrong.
+        """True when the node returned to unconfigured because no engine could be opened."""
+        # Timers use a steady clock: with use_sim_time and no simulator the node must still report errors.
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._engine = NodeEngine(self, open_engine, self._on_engine, self._on_engine_failed)
         self._swap = BundleSwap(self, self._on_successor, self._on_bundle_refused)
@@ -117,14 +116,14 @@ class DepthNode(ManagedNode):
         """The parameters' current values."""
         return self._table.settings
 
-    # Transitions. rclpy swallows what they raise, so they log it themselves.
+    # Transitions. rclpy discards their exceptions, so they log them.
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Open bundle and engine, announce the topics."""
+        """Open bundle and engine, advertise the topics."""
         return self._transition("configure", self._configure, self._clean_up, state)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Start to work for whoever listens."""
+        """Start to process images for the subscribers."""
         result = super().on_activate(state)
         if result != TransitionCallbackReturn.SUCCESS:
             return result
@@ -141,7 +140,7 @@ class DepthNode(ManagedNode):
         return TransitionCallbackReturn.SUCCESS
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """From any state, for good."""
+        """From any state, finally."""
         self._deactivate()
         self._clean_up()
         self.is_shut_down = True
@@ -231,7 +230,7 @@ class DepthNode(ManagedNode):
             self._input.mailbox.close()
         if self._worker is not None:
             self._worker.join()
-        self._take_up_successor()  # if the thread ended before it came to that
+        self._take_up_successor()  # if the thread ended before it did so
         if self._hints is not None:
             self._hints.close()
         self._watch_timer = self._input = self._hints = self._worker = None
@@ -242,28 +241,28 @@ class DepthNode(ManagedNode):
         self._pipeline = Pipeline(engine, depth_size=self.settings.depth.size)
         self.get_logger().info(f"Bundle '{self._bundle.name}' on {engine_text(engine)}")
         self._say_ready()
-        if self.settings.bundle != self._bundle_asked:  # it was set while this one was being opened
+        if self.settings.bundle != self._bundle_asked:  # it was set while this bundle was opened
             try:
                 self._begin_swap(self.settings)
             except Clip2DepthError as error:
                 self._on_bundle_refused(self.settings.bundle, str(error))
 
     def _on_engine_failed(self, reason: str) -> None:
-        """Back to where a node without an engine belongs; nobody asked for this transition, so it is said."""
+        """Return to unconfigured. The transition was not requested, so it is logged."""
         self.get_logger().error(reason)
         self._publish_status(DiagnosticStatus.ERROR, reason, {"bundle": self._bundle.name, "engine": "none"})
         if self._input is not None:
             self.trigger_deactivate()
         self.trigger_cleanup()
         self.engine_failed = True
-        self.get_logger().error("The node is unconfigured again; configure it anew when that is mended")
+        self.get_logger().error("The node is unconfigured again; configure it after the cause is fixed")
 
     def _on_change(self, settings: DepthSettings, names: set[str]) -> None:
-        """A parameter is being set. Raises Clip2DepthError with what is wrong with the bundle."""
+        """A parameter is being set. Raises Clip2DepthError when the bundle is invalid."""
         if "bundle" not in names or self._restoring:
             return
         if self._engine.engine is None:
-            open_bundle(settings.bundle)  # its turn comes with configure, or after the engine that is opened
+            open_bundle(settings.bundle)  # only checked; configure, or the engine being opened, uses it later
         else:
             self._begin_swap(settings)
 
@@ -287,7 +286,7 @@ class DepthNode(ManagedNode):
             self._input.mailbox.interpose(self._take_up_successor)
 
     def _on_bundle_refused(self, asked: str, reason: str) -> None:
-        text = f"Bundle '{asked}' is refused, '{self._bundle_asked}' goes on: {reason}"
+        text = f"Bundle '{asked}' is rejected, '{self._bundle_asked}' stays in use: {reason}"
         self._refused = (text, time.monotonic())
         self._notices.say("bundle", text)
         if self.settings.bundle == asked:
@@ -298,12 +297,12 @@ class DepthNode(ManagedNode):
     def _say_ready(self) -> None:
         if self._input is not None and self._pipeline is not None:
             self.get_logger().info(
-                f"Ready: {self._input.image_topic} with {self._input.info_topic}, subscribed while somebody "
-                "listens"
+                f"Ready: {self._input.image_topic} with {self._input.info_topic}, subscribed while the "
+                "outputs have subscribers"
             )
 
     def _watch(self) -> None:
-        """Subscribe to the camera while somebody listens, and see that something comes."""
+        """Subscribe to the camera while the outputs have subscribers, and check that messages arrive."""
         if self._input is None or self._outputs is None or self._pipeline is None:
             return
         self._let_events_wait(False)
@@ -327,7 +326,7 @@ class DepthNode(ManagedNode):
             self._outputs.events.closed = wait
 
     def _allowed_rate(self, now: float) -> float:
-        """Images a second that load.max_cpu leaves to this camera; 0: all."""
+        """Images per second that load.max_cpu allows this camera; 0: no limit."""
         return self._load.allowed(self.get_fully_qualified_name(), self.settings.load.max_cpu, now)
 
     def _on_time_jump(self) -> None:
@@ -338,7 +337,7 @@ class DepthNode(ManagedNode):
     def _on_reset(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         self._steering.ask_reset()
         response.success = True
-        response.message = "The past is forgotten before the next image, its scale included."
+        response.message = "The past, including the scale, is forgotten before the next image."
         return response
 
     def _publish_diagnostics(self) -> None:
@@ -371,7 +370,7 @@ class DepthNode(ManagedNode):
             diagnostic_array(stamp, f"{name.strip('/')}: depth", name, level, message, facts)
         )
 
-    # The working thread.
+    # The worker thread.
 
     def _work(self) -> None:
         source = self._input
@@ -390,11 +389,11 @@ class DepthNode(ManagedNode):
                 self._turn.leave()
 
     def _shrink_for(self, size: tuple[int, int]) -> int:
-        """So many pixels a side of an image may be decoded as one: neither depth nor cloud shows more."""
+        """Factor per side by which an image may be shrunk when decoded, without loss for depth and cloud."""
         return min(self._pipeline.shrink_for(size), self._outputs.shrink(self.settings))
 
     def _take_up_successor(self) -> None:
-        """Swap the engine, if another one is ready. The executor's work while there is no working thread."""
+        """Swap the engine, if another one is ready. Without a worker thread the executor calls this."""
         with self._successor_lock:
             successor, self._successor = self._successor, None
         if successor is None:
@@ -413,15 +412,15 @@ class DepthNode(ManagedNode):
         engine.attempts = (swap, *engine.attempts)
         self._engine.replace(successor.engine)
         self._bundle, self._bundle_asked = successor.bundle, successor.asked
-        # Some milliseconds that the next image need not wait for.
+        # In a thread, because the next image need not wait some milliseconds for it.
         threading.Thread(target=former.close, name=THREAD, daemon=True).start()
         self.get_logger().info(
             f"Bundle '{successor.bundle.name}' ({successor.bundle.path}) on {engine_text(successor.engine)} "
-            "goes on from here; the scale is kept"
+            "is used from here on; the scale is kept"
         )
 
     def _one_image(self, source: CameraInput, message: Any) -> str:
-        """Decode, compute, publish. Returns what became of the image: `processed` or `dropped`."""
+        """Decode, compute, publish. Returns the result for the counts: `processed` or `dropped`."""
         image, size, shrink = self._codec.decode_for(message, self._shrink_for)
         camera = source.camera_for(*size)
         if camera is None or not self._outputs.has_listeners():
@@ -438,7 +437,7 @@ class DepthNode(ManagedNode):
         self._rates.add(latency)
         self._load.count(self.get_fully_qualified_name())
         counts = source.mailbox.counts
-        counts.processed += 1  # this one
+        counts.processed += 1  # this image
         self._outputs.publish_quality(
             frame,
             engine=self._engine.engine,
@@ -456,26 +455,26 @@ def start(node: DepthNode) -> None:
         return
     for trigger in (node.trigger_configure, node.trigger_activate):
         if trigger() != TransitionCallbackReturn.SUCCESS:
-            raise Clip2DepthError("The node could not start; the reason stands above.")
+            raise Clip2DepthError("The node could not start; see the error above.")
 
 
 def stop(node: DepthNode) -> None:
-    """Shut the node down, unless a lifecycle manager has done so."""
+    """Shut the node down, unless a lifecycle manager has already done so."""
     if not node.is_shut_down:
         node.trigger_shutdown()
 
 
 def check_engine(node: DepthNode) -> bool:
-    """False: the node's process goes on. Raises Clip2DepthError where it should not: the node started by
-    itself, has no engine, and nobody is there to configure it anew.
+    """False: the node's process continues. Raises Clip2DepthError when it should end: the node was started by
+    autostart and has no engine, so that no lifecycle manager would configure it again.
     """
     if node.engine_failed and node.settings.autostart:
-        raise Clip2DepthError("The node has no engine; the reason stands above.")
+        raise Clip2DepthError("The node has no engine; see the error above.")
     return False
 
 
 def main(args: list[str] | None = None, make: Callable[[], DepthNode] = DepthNode) -> int:
-    """Run depth_node until it is interrupted. make: makes the node, if it is to be another."""
+    """Run depth_node until it is interrupted. make: creates the node."""
     leave_choice_to_ros()
     return end_process(run_node(make, start, stop, args, finished=check_engine))
 

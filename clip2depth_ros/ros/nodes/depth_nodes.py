@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""depth_nodes: a depth node for each of several cameras in one process, all on one engine.
+"""depth_nodes: one process with a depth node for each of several cameras, all on one engine.
 
     ros2 run clip2depth_ros depth_nodes front rear=rear.yaml --ros-args -r image:=image_raw
 
-An argument is a camera: the namespace of its node, and behind = a file with parameters of its own. All other
-ROS arguments are for every camera, and come after the file's. Each node has its own executor, in a thread of
-its own: a transition of one camera, or a failure, does not hold up the others.
+An argument is a camera: the namespace of its node, and after = an optional file with its own parameters. All
+other ROS arguments apply to every camera, and override the file's. Each node has its own executor in its own
+thread: a transition or a failure of one camera does not delay the others.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ from clip2depth_ros.ros.starting import AGAIN
 class CameraThread(threading.Thread):
     """Starts a camera's node, spins it until `ended` is set, and stops it.
 
-    failed: True while the node has no depth to give and nobody asked for that: it could not start, its engine
-    failed, or a bug ended it. It spins on after the first two, and may be configured anew.
+    failed: True while the node cannot give depth because it could not start, its engine failed, or a bug
+    ended it. After the first two it continues to spin, and can be configured again.
     """
 
     def __init__(self, node: DepthNode, ended: threading.Event) -> None:
@@ -52,14 +52,14 @@ class CameraThread(threading.Thread):
             try:
                 start(self._node)
             except Clip2DepthError as error:
-                self._node.get_logger().error(f"{error} The other cameras go on")
+                self._node.get_logger().error(f"{error} The other cameras continue")
                 self.failed = True
             while not self._ended.is_set() and self._node.context.ok():
                 executor.spin_once(timeout_sec=SPIN_PERIOD)
                 refused = self._node.engine_failed and self._node.settings.autostart
                 self.failed = refused or (self.failed and not self._node.is_configured)
         except Exception:
-            self._node.get_logger().error(f"This camera ends unexpectedly:\n{traceback.format_exc()}")
+            self._node.get_logger().error(f"This camera stopped unexpectedly:\n{traceback.format_exc()}")
             self.failed = True
         finally:
             executor.shutdown(timeout_sec=1.0)
@@ -71,7 +71,7 @@ def cameras_of(arguments: list[str]) -> tuple[dict[str, str], list[str]]:
     """The cameras among a program's arguments, {namespace: parameter file or ""}, and the ROS arguments.
 
     Namespaces are absolute: below that of `-r __ns:=` unless they begin with /. Raises Clip2DepthError for
-    what is not a namespace, and for one that is there twice.
+    an argument that is not a namespace, and for a namespace that occurs twice.
     """
     own: list[str] = []
     of_ros: list[str] = []
@@ -90,8 +90,8 @@ def cameras_of(arguments: list[str]) -> tuple[dict[str, str], list[str]]:
         namespace = name if name.startswith("/") else f"{base}/{name}"
         if not re.fullmatch(r"(/[A-Za-z_]\w*)+", namespace) or namespace in cameras:
             raise Clip2DepthError(
-                f"Camera '{argument}' is not a namespace of its own: name each camera once, as front or "
-                "/robot/front, with =FILE behind for parameters of its own."
+                f"Camera '{argument}' is not a unique namespace: name each camera once, such as front or "
+                "/robot/front, followed by =FILE for its own parameters."
             )
         cameras[namespace] = file
     if not cameras:
@@ -102,14 +102,14 @@ def cameras_of(arguments: list[str]) -> tuple[dict[str, str], list[str]]:
 def make_nodes(
     cameras: dict[str, str], of_ros: list[str], pool: EnginePool, **options: Any
 ) -> list[DepthNode]:
-    """A node for each camera. One that cannot be made is left out, and the reason printed.
+    """A node for each camera. One that cannot be made is left out, and the error is printed.
 
     options: keyword arguments of every node. Raises Clip2DepthError when none can be made.
     """
     nodes, load = [], LoadBudget()
     for namespace, file in cameras.items():
         turn = pool.turn()
-        # Of two rules for the same name the first holds, of two parameters the last.
+        # Of two remapping rules for a name the first one applies, of two parameters the last one.
         given = ["-r", f"__ns:={namespace}", *(("--params-file", file) if file else ()), *of_ros]
         make: Callable[[], DepthNode] = partial(
             DepthNode,
@@ -125,15 +125,15 @@ def make_nodes(
         except Clip2DepthError as error:
             print(f"error: camera {namespace}: {error}", file=sys.stderr)
     if not nodes:
-        raise Clip2DepthError("No camera could be made; the reasons stand above.")
+        raise Clip2DepthError("No camera could be made; see the errors above.")
     return nodes
 
 
 def main(arguments: list[str] | None = None, pool: EnginePool | None = None) -> int:
     """Run depth_nodes until it is interrupted, or until every camera has failed.
 
-    arguments: of the program, sys.argv's by default. pool: in place of one that opens real engines. Returns
-    the exit code: 0, 2 after a mistake, which is printed, or AGAIN when only a new process gets messages.
+    arguments: of the program, default: sys.argv. pool: replaces the one that opens real engines. Returns the
+    exit code: 0, 2 after a user's mistake, which is printed, or AGAIN when only a new process gets messages.
     """
     leave_choice_to_ros()
     arguments = sys.argv[1:] if arguments is None else arguments
@@ -153,7 +153,7 @@ def main(arguments: list[str] | None = None, pool: EnginePool | None = None) -> 
             while not ended.wait(SPIN_PERIOD) and rclpy.ok():
                 watchdog.alive()
                 if all(thread.failed for thread in threads):
-                    raise Clip2DepthError("No camera has an engine; the reasons stand above.")
+                    raise Clip2DepthError("No camera has an engine; see the errors above.")
                 if complaint := ports.complaint():
                     nodes[0].get_logger().error(complaint)
                     code = AGAIN

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the executor's thread leaves images for the working thread: one slot, the newest wins."""
+"""Passes images from the executor's thread to the worker thread: one slot, which holds the newest image."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from clip2depth_ros.engines.turns import Turn
 
 @dataclasses.dataclass
 class Counts:
-    """What became of the images since the mailbox was made.
+    """Number of images since the mailbox was made, by result.
 
-    received = processed + dropped + bad + those still under way.
+    received = processed + dropped + bad + those in progress.
     """
 
     received: int = 0
@@ -25,12 +25,12 @@ class Counts:
 
 
 class Mailbox:
-    """One slot for the newest image, and beside it the newest camera_info.
+    """One slot for the newest image, and one for the newest camera_info.
 
     `put`, `put_info`, `interpose` and `close` are for the executor's thread, `take` and `wait_for_info` for
-    the working thread.
+    the worker thread.
 
-    turn: for which the working thread waits when an image is there; it gets the newest one then.
+    turn: the worker thread waits for it after an image has arrived, and then takes the newest image.
     """
 
     def __init__(self, turn: Turn | None = None) -> None:
@@ -43,7 +43,7 @@ class Mailbox:
         self._counts = Counts()
 
     def put(self, image: Any) -> None:
-        """Leave an image; one that was not taken yet is dropped."""
+        """Store an image; one that was not taken yet is dropped."""
         with self._changed:
             self._counts.received += 1
             if self._image is not None:
@@ -58,29 +58,29 @@ class Mailbox:
             self._counts.dropped += 1
 
     def put_info(self, info: Any) -> None:
-        """Leave a camera_info; None when the camera is gone."""
+        """Store a camera_info; None when the camera is gone."""
         with self._changed:
             self._info = info
             self._changed.notify_all()
 
     def interpose(self, work: Callable[[], None]) -> None:
-        """Have the working thread call `work` between two images, at the latest before it takes the next one.
+        """Have the worker thread call `work` between two images, at the latest before it takes the next one.
 
-        There is one slot for it; what a mailbox that is closed still holds is not called.
+        There is one slot for it. A closed mailbox does not call it.
         """
         with self._changed:
             self._work = work
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Let `take` and `wait_for_info` return. An image still waiting is dropped."""
+        """Let `take` and `wait_for_info` return. A waiting image is dropped."""
         with self._changed:
             self._closed = True
             self.clear()
             self._changed.notify_all()
 
     def clear(self) -> None:
-        """Drop the image that waits, if one does."""
+        """Drop the waiting image, if there is one."""
         with self._changed:
             if self._image is not None:
                 self._counts.dropped += 1
@@ -89,11 +89,11 @@ class Mailbox:
     def take(self) -> Any:
         """Wait for an image and for the turn, and take the newest image; None once the mailbox is closed.
 
-        Work that was interposed is done here, on the caller's thread.
+        Interposed work is called here, in the caller's thread.
         """
         while True:
             with self._changed:
-                if self._image is None:  # it was withdrawn while the turn was waited for
+                if self._image is None:  # it was cleared during the wait for the turn
                     self._turn.leave()
                 self._changed.wait_for(lambda: self._image is not None or self._work or self._closed)
                 if self._closed or (self._work is None and self._turn.is_mine):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A lifecycle node that outlives a transition that it cannot make."""
+"""A lifecycle node that rejects invalid transitions without ending its process."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 
 
 class ManagedNode(LifecycleNode):
-    """rclpy's lifecycle node; a transition that its state does not have is refused.
+    """rclpy's lifecycle node; a transition that is invalid in its state is rejected.
 
-    rclpy before Kilted raises where the service change_state asks for one, which ends the process and leaves
-    the caller without an answer. nav2's lifecycle manager does ask: when it shuts down what it has reset.
+    rclpy before Kilted raises when the service change_state requests one, which ends the process and leaves
+    the caller without a response. nav2's lifecycle manager makes such requests: it shuts down nodes that it
+    has reset.
     """
 
     def _LifecycleNodeMixin__change_state(self, transition_id: int) -> TransitionCallbackReturn:
@@ -20,6 +21,6 @@ class ManagedNode(LifecycleNode):
             return super()._LifecycleNodeMixin__change_state(transition_id)
         except rclpy_implementation.RCLError:
             if self._state_machine.current_state != before:
-                raise  # it was begun, and nobody knows how far it came
-            self.get_logger().error(f"Transition {transition_id} is refused: the node is {before[1]}")
+                raise  # the transition started; how far it came is unknown
+            self.get_logger().error(f"Transition {transition_id} is rejected: the node is {before[1]}")
             return TransitionCallbackReturn.ERROR

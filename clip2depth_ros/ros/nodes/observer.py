@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A third party on the ROS graph: subscribes to topics and hands over the messages' bytes as they came."""
+"""A separate participant on the ROS graph: subscribes to topics and passes on the messages' raw bytes."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ def message_class(message_type: str) -> Any:
 
 
 class Observer:
-    """Subscribes, Reliable, to topics and calls `on_message(topic, bytes, time)` for everything that comes.
+    """Subscribes, Reliable, to topics and calls `on_message(topic, bytes, time)` for every message.
 
     topics: message type ("sensor_msgs/msg/Image") by absolute topic name. time: nanoseconds since the epoch,
-    when the message was taken. It has a context of its own and installs no signal handlers. Use it as a
+    when the message was taken. It has its own context and installs no signal handlers. Use it as a
     context manager.
     """
 
@@ -59,7 +59,7 @@ class Observer:
             )
 
     def spin(self, seconds: float) -> None:
-        """Take what comes for about `seconds`."""
+        """Receive messages for about `seconds`."""
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
             self._executor.spin_once(timeout_sec=left)

@@ -24,7 +24,7 @@ from clip2depth_ros.ros.outputs.outgoing import CameraInfoMessage, DepthMessage,
 from clip2depth_ros.ros.outputs.quality import fill_quality
 from clip2depth_ros.ros.outputs.scan_output import ScanOutput
 from clip2depth_ros.ros.outputs.throttled_log import Notices
-from clip2depth_ros.ros.parameters.depth_settings import DepthSettings, PointsSettings
+from clip2depth_ros.ros.parameters.depth_settings import DepthSettings
 from clip2depth_ros.ros.qos import EventGroup, publisher_with_events, volatile
 
 # How early a cloud may come under a rate limit, as a part of its period: stamps of real cameras jitter.
@@ -62,7 +62,6 @@ class DepthPublishers:
         self._points_message = PointsMessage()
         self._quality_message = DepthQuality()
         self._cloud = PointCloud()
-        self._cloud_settings: PointsSettings | None = None
         self._cloud_stamp: int | None = None
 
     def _create(self, message_type: type, topic: str, queue: int) -> Any:
@@ -171,10 +170,7 @@ class DepthPublishers:
         return self._confidence_message.fill(deviation, "32FC1", frame.stamp, frame.frame_id)
 
     def _fill_points(self, frame: DepthFrame, settings: DepthSettings) -> PointCloud2:
-        points = settings.points
-        if points != self._cloud_settings:
-            self._cloud = PointCloud(points.stride, points.min_range, points.max_range, points.edge_threshold)
-            self._cloud_settings = points
+        self._cloud.settings = settings.points
         height, width = self._cloud.shape(frame.shape[1], frame.shape[0])
         out = self._points_message.buffer(height, width).view(np.float32).reshape(height, width, 4)
         self._cloud.build(frame, out, self._known_floor.limits(settings))

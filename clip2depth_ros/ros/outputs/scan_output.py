@@ -14,10 +14,9 @@ from clip2depth_ros.images.frame import DepthFrame, Floor
 from clip2depth_ros.outputs import LaserScan
 from clip2depth_ros.ros.inputs.known_floor import KnownFloor
 from clip2depth_ros.ros.inputs.level_frame import LevelFrame, level_frame_id
-from clip2depth_ros.ros.nodes.stages import scan_settings
 from clip2depth_ros.ros.outputs.outgoing import filled_header
 from clip2depth_ros.ros.outputs.throttled_log import Notices
-from clip2depth_ros.ros.parameters.depth_settings import DepthSettings, ScanParameters
+from clip2depth_ros.ros.parameters.depth_settings import DepthSettings
 
 NO_FLOOR = (
     "There is no scan, because no floor is in sight and nothing says where it is: set scale.height to the "
@@ -32,7 +31,6 @@ class ScanOutput:
         self._notices = notices
         self._level = LevelFrame(node, notices)
         self._builder = LaserScan()
-        self._parameters: ScanParameters | None = None
         self._message = sensor_msgs.msg.LaserScan()
         self._last_stamp = 0
 
@@ -52,9 +50,7 @@ class ScanOutput:
 
         known: has seen this frame.
         """
-        if settings.scan != self._parameters:
-            self._builder.settings = scan_settings(settings.scan)
-            self._parameters = settings.scan
+        self._builder.settings = settings.scan
         if known.floor is not None:
             self._notices.clear("floor")
         elif known.out_of_sight:

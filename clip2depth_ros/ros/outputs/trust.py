@@ -8,7 +8,6 @@ import time
 from typing import Any
 
 from clip2depth_ros.images.frame import FrameFacts
-from clip2depth_ros.ros.nodes.stages import has_scale_source
 from clip2depth_ros.ros.outputs.throttled_log import Notices
 from clip2depth_ros.ros.parameters.depth_settings import DepthSettings
 
@@ -99,7 +98,7 @@ class TrustWatch:
         # NaN: no source has spoken at all, for as long as this node has worked.
         silent = facts.scale_age if facts.scale_age == facts.scale_age else now - self._started
         # the last one is asked last: it is the one that costs something, in every frame
-        if settings.scale.freeze or silent <= timeout or not has_scale_source(settings):
+        if settings.scale.freeze or silent <= timeout or not settings.has_scale_source:
             self._notices.clear("scale")
             return
         self._notices.say(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Prints the files that are made from the settings classes.
+"""Prints the files that are generated from the settings classes.
 
 python -m clip2depth_ros.ros.parameters --yaml > config/depth.yaml
 python -m clip2depth_ros.ros.parameters --adapt-yaml > config/adapt.yaml

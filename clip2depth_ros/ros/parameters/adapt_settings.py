@@ -1,29 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Parameters of adapt_node: those of the camera and the robot are the depth node's own, by the same names."""
+"""Parameters of adapt_node. Those of the camera and the robot are the depth node's, with the same names."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
-from clip2depth_ros.ros.parameters.declaration import group, setting
 from clip2depth_ros.ros.parameters.depth_settings import DepthSettings, ImageSettings
 from clip2depth_ros.ros.parameters.robot_settings import MountingSettings, OdometrySettings
-
-_DEPTH = {field.name: field for field in fields(DepthSettings)}
-
-
-def _as_in_depth_node(name: str) -> object:
-    """The depth node's parameter of this name, with its default and description."""
-    return setting(_DEPTH[name].default, **_DEPTH[name].metadata)
+from clip2depth_ros.settings import again, group, setting
 
 
 @dataclass(frozen=True)
 class AdaptParameters:
-    """When and how the network learns from what is driven."""
+    """When and how the network is adapted to the drive."""
 
     depth_node: str = setting(
         "clip2depth",
-        "Name of the depth node whose bundle is adapted and that is offered the result.",
+        "Name of the depth node whose bundle is adapted and that gets the result.",
         read_only=True,
     )
     folder: str = setting(
@@ -34,8 +27,8 @@ class AdaptParameters:
     )
     max_megabytes: int = setting(
         500,
-        "Most that the keyframes take on disk. While the network learns, keyframes that go meanwhile count "
-        "on top.",
+        "Largest size of the keyframes on disk. During adaptation, keyframes that are removed meanwhile "
+        "count in addition.",
         unit="MB",
         minimum=1,
         maximum=1000000,
@@ -51,21 +44,21 @@ class AdaptParameters:
     )
     new_keyframes: int = setting(
         300,
-        "So many keyframes must be new since the network last learned until it does again. 0: it learns only "
-        "when ~/adapt_now is called.",
+        "Number of new keyframes after which the network is adapted again. 0: only when ~/adapt_now is "
+        "called.",
         minimum=0,
         maximum=1000000,
     )
     max_load: float = setting(
         0.7,
-        "The network learns by itself only while the load average of the last minute, for each core, is "
+        "The network is adapted automatically only while the load average of the last minute, per core, is "
         "below this.",
         minimum=0.0,
         maximum=100.0,
     )
     apply: bool = setting(
         False,
-        "Whether the depth node is given a better bundle at once. false: it is offered, and ~/apply gives "
+        "Whether the depth node uses a better bundle at once. false: the bundle is offered, and ~/apply sets "
         "it.",
     )
 
@@ -74,9 +67,9 @@ class AdaptParameters:
 class AdaptSettings:
     """Parameters of adapt_node."""
 
-    image_transport: str = _as_in_depth_node("image_transport")
-    camera_info_topic: str = _as_in_depth_node("camera_info_topic")
-    horizontal_fov: float = _as_in_depth_node("horizontal_fov")
+    image_transport: str = again(DepthSettings, "image_transport")
+    camera_info_topic: str = again(DepthSettings, "camera_info_topic")
+    horizontal_fov: float = again(DepthSettings, "horizontal_fov")
     image: ImageSettings = group(ImageSettings)  # noqa: RUF009
     mounting: MountingSettings = group(MountingSettings)  # noqa: RUF009
     odometry: OdometrySettings = group(OdometrySettings)  # noqa: RUF009

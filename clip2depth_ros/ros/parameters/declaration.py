@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Node parameters from settings classes: each parameter is written once, as a field of a frozen dataclass.
+"""Node parameters made from settings classes, whose fields carry all facts (see `clip2depth_ros.settings`).
 
-A field made by :func:`setting` carries default, description, range, choices and whether it may change at run
-time. :class:`ParameterTable` declares the fields on a node and keeps the current settings object;
+:class:`ParameterTable` declares the fields on a node and keeps the current settings object;
 :func:`yaml_text` and :func:`markdown_text` write ``config/depth.yaml``, ``config/adapt.yaml`` and
 ``docs/parameters.md``. Nothing here imports rclpy at module level, so that they can be written without ROS::
 
@@ -15,130 +14,29 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 from clip2depth_ros.errors import Clip2DepthError
+from clip2depth_ros.settings import Parameter, parameters_of, settings_from
 
 Settings = TypeVar("Settings")
-
-
-@dataclasses.dataclass(frozen=True)
-class ParameterFacts:
-    """What is known of one parameter. `type` is bool, int, float or str; the range is inclusive."""
-
-    name: str
-    type: type
-    default: bool | int | float | str
-    description: str
-    unit: str
-    minimum: float | None
-    maximum: float | None
-    choices: tuple[str, ...]
-    read_only: bool
-
-    def checked(self, value: Any) -> bool | int | float | str:
-        """The value in the parameter's own type; whole numbers pass for floats. Raises Clip2DepthError."""
-        if self.type is float and isinstance(value, int) and not isinstance(value, bool):
-            value = float(value)
-        if type(value) is not self.type:
-            raise Clip2DepthError(f"Parameter '{self.name}' is {value!r}, but must be a {self._type_word()}.")
-        if self.choices and value not in self.choices:
-            raise Clip2DepthError(
-                f"Parameter '{self.name}' is '{value}', but must be one of: {', '.join(self.choices)}."
-            )
-        if self.type in (int, float) and not self._in_range(value):
-            raise Clip2DepthError(f"Parameter '{self.name}' is {value}, but must lie in {self.range_text()}.")
-        return value
-
-    def _in_range(self, value: float) -> bool:
-        return (
-            math.isfinite(value)
-            and (self.minimum is None or value >= self.minimum)
-            and (self.maximum is None or value <= self.maximum)
-        )
-
-    def _type_word(self) -> str:
-        return {bool: "boolean", int: "whole number", float: "number", str: "text"}[self.type]
-
-    def range_text(self) -> str:
-        """The range or the choices for people, '' if anything of the type goes."""
-        if self.choices:
-            return ", ".join(f"`{choice}`" if choice else "``" for choice in self.choices)
-        if self.minimum is None and self.maximum is None:
-            return ""
-        low = "-inf" if self.minimum is None else f"{self.minimum:g}"
-        high = "inf" if self.maximum is None else f"{self.maximum:g}"
-        return f"{low} to {high}"
-
-
-def setting(
-    default: bool | int | float | str,
-    description: str,
-    *,
-    unit: str = "",
-    minimum: float | None = None,
-    maximum: float | None = None,
-    choices: tuple[str, ...] = (),
-    read_only: bool = False,
-) -> Any:
-    """A dataclass field that is a node parameter; its type is the default's."""
-    metadata = {
-        "description": description,
-        "unit": unit,
-        "minimum": minimum,
-        "maximum": maximum,
-        "choices": choices,
-        "read_only": read_only,
-    }
-    return dataclasses.field(default=default, metadata=metadata)
-
-
-def group(settings_class: type) -> Any:
-    """A dataclass field that holds further settings, whose names become `field.name`."""
-    return dataclasses.field(default_factory=settings_class, metadata={"group": settings_class})
-
-
-def parameters_of(settings_class: type, prefix: str = "") -> Iterator[ParameterFacts]:
-    """Every parameter of a settings class, in the order in which it is written."""
-    for field in dataclasses.fields(settings_class):
-        if "group" in field.metadata:
-            yield from parameters_of(field.metadata["group"], f"{prefix}{field.name}.")
-        else:
-            yield ParameterFacts(prefix + field.name, type(field.default), field.default, **field.metadata)
-
-
-def settings_from(settings_class: type[Settings], values: dict[str, Any], prefix: str = "") -> Settings:
-    """Build a settings object from `{parameter name: value}`; names that are missing keep their default.
-
-    Raises Clip2DepthError on values outside their range and on values that do not go together.
-    """
-    chosen: dict[str, Any] = {}
-    facts = {fact.name: fact for fact in parameters_of(settings_class, prefix)}
-    for field in dataclasses.fields(settings_class):
-        name = prefix + field.name
-        if "group" in field.metadata:
-            chosen[field.name] = settings_from(field.metadata["group"], values, f"{name}.")
-        elif name in values:
-            chosen[field.name] = facts[name].checked(values[name])
-    return settings_class(**chosen)
 
 
 class ParameterTable(Generic[Settings]):
     """Declares the parameters of a settings class on a node, and holds the current settings.
 
     `settings` is replaced as a whole when a parameter changes, never altered in place, so another thread may
-    read it at any time. Changes that don't fit are refused with the reason.
+    read it at any time. Invalid changes are rejected with the reason.
 
     Args:
         node: an rclpy node.
         settings_class: a frozen dataclass of :func:`setting` and :func:`group` fields.
-        on_change: called with the new settings before they hold, and the names that are being set, on the
-            thread that sets them (the executor's, as a rule); a Clip2DepthError that it raises refuses them.
+        on_change: called with the new settings before they take effect, and the names that are being set, in
+            the thread that sets them (usually the executor's); a Clip2DepthError that it raises rejects them.
 
-    Raises Clip2DepthError if a value from the command line, launch file or parameter file does not fit.
+    Raises Clip2DepthError if a value from the command line, launch file or parameter file is invalid.
     """
 
     def __init__(
@@ -188,11 +86,11 @@ class ParameterTable(Generic[Settings]):
         ]
 
 
-def _declare(node: Any, fact: ParameterFacts) -> Any:
+def _declare(node: Any, fact: Parameter) -> Any:
     """Declare one parameter and return its value, checked.
 
-    It is declared twice: first loosely, to read what the user gave (rclpy itself would refuse `10` for a
-    float with a message that few understand), then strictly, with the checked value.
+    It is declared twice: first with dynamic typing, to read the user's value (rclpy itself rejects `10` for a
+    float with a message that is hard to understand), then strictly, with the checked value.
     """
     from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 
@@ -226,6 +124,8 @@ def _yaml_group(settings_class: type, indent: int, lines: list[str]) -> None:
     pad = " " * indent
     facts = {fact.name: fact for fact in parameters_of(settings_class)}
     for field in dataclasses.fields(settings_class):
+        if "group" not in field.metadata and field.name not in facts:  # internal
+            continue
         if not lines[-1].endswith(":"):
             lines.append("")
         if "group" in field.metadata:
@@ -278,7 +178,7 @@ def adapt_yaml() -> str:
         "Every parameter of adapt_node at its default.\n"
         "Written by `python -m clip2depth_ros.ros.parameters --adapt-yaml`: change the settings class, not "
         "this file.\nPut the lines of `adapt` that you change into the file that depth_node is launched "
-        "with: adapt_node reads\nit too, for the camera and the robot are the same.",
+        "with: adapt_node reads\nit too, because the camera and the robot are the same.",
     )
 
 
@@ -290,7 +190,7 @@ def parameters_markdown() -> str:
     return (
         "# Parameters\n\n"
         "Written by `python -m clip2depth_ros.ros.parameters --markdown` from "
-        "`clip2depth_ros/ros/parameters/depth_settings.py`.\n\n"
+        "`clip2depth_ros/settings/` and `clip2depth_ros/ros/parameters/`.\n\n"
         f"## depth_node\n\n{markdown_text(DepthSettings)}\n"
         f"## camera_node\n\n{markdown_text(CameraSettings)}\n## adapt_node\n\n{markdown_text(AdaptSettings)}"
     )

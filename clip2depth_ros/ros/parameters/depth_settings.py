@@ -1,16 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every parameter of both nodes, each written once. See parameters.py for what is made from them.
+"""Parameters of depth_node and camera_node, grouped. See declaration.py for the files made from them.
 
-Those of the robot around the camera are in robot_settings.py.
+Those of the robot around the camera are in robot_settings.py, those of the stages in clip2depth_ros.settings.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from clip2depth_ros.engines import ENGINE_NAMES
 from clip2depth_ros.errors import Clip2DepthError
-from clip2depth_ros.ros.parameters.declaration import group, setting
 from clip2depth_ros.ros.parameters.robot_settings import (
     ImuSettings,
     MountingSettings,
@@ -18,44 +16,54 @@ from clip2depth_ros.ros.parameters.robot_settings import (
     RangesSettings,
     ScaleParameters,
 )
+from clip2depth_ros.settings import (
+    PipelineSettings,
+    PointsSettings,
+    ScaleSettings,
+    ScanSettings,
+    StabilizerSettings,
+    again,
+    group,
+    setting,
+)
+from clip2depth_ros.settings.engines import ENGINE_NAMES
 
-# Those of clip2depth_ros.engines, which launch files need not load; a test holds them together.
 ENGINES = ("auto", *ENGINE_NAMES)
 PRECISIONS = ("auto", "fp16", "bf16", "int8", "fp32")
 
 
 @dataclass(frozen=True)
 class ImageSettings:
-    """How the camera's images come in."""
+    """The camera's images."""
 
     reliability: str = setting(
         "auto",
-        "Reliability asked of the camera's publishers. best_effort takes images from every publisher, but "
-        "may lose large ones; reliable takes none from a best-effort publisher. auto: reliable if every "
-        "publisher of the images is, else best_effort.",
+        "Reliability requested from the camera's publishers. best_effort receives images from every "
+        "publisher, but may lose large ones; reliable receives none from a best-effort publisher. auto: "
+        "reliable if every publisher of the images is, else best_effort.",
         choices=("auto", "best_effort", "reliable"),
         read_only=True,
     )
     queue: int = setting(
         1,
-        "Images that the middleware keeps for the node. The node always works on the newest one, so more "
-        "than one only helps the count of dropped images to be exact under load.",
+        "Images that the middleware keeps for the node. The node always processes the newest one; more than "
+        "one only makes the count of dropped images exact under load.",
         minimum=1,
         maximum=100,
         read_only=True,
     )
     max_rate: float = setting(
         0.0,
-        "Largest number of images a second that become depth; the others are dropped and counted. 0: every "
-        "image, as far as the computer keeps up.",
+        "Largest number of images per second that are processed; the others are dropped and counted. 0: "
+        "every image, as far as the computer keeps up.",
         unit="Hz",
         minimum=0.0,
         maximum=1000.0,
     )
     timeout: float = setting(
         5.0,
-        "When no image (or no message of another sensor) comes for this long, or images come without "
-        "camera_info, the node says so once, with the reason.",
+        "When no image (or no message of another sensor) arrives for this long, or images arrive without "
+        "camera_info, the node logs the reason once.",
         unit="s",
         minimum=0.1,
         maximum=3600.0,
@@ -75,7 +83,7 @@ class DepthImageSettings:
 
     encoding: str = setting(
         "32FC1",
-        "32FC1: metres, NaN where unknown. 16UC1: millimetres, 0 where unknown, nothing beyond 65.5 m.",
+        "32FC1: meters, NaN where unknown. 16UC1: millimeters, 0 where unknown, nothing beyond 65.5 m.",
         choices=("32FC1", "16UC1"),
     )
     width: int = setting(
@@ -109,158 +117,41 @@ class DepthImageSettings:
 
 
 @dataclass(frozen=True)
-class PointsSettings:
+class PointsParameters(PointsSettings):
     """The published point cloud."""
 
-    stride: int = setting(
-        2, "Every n-th pixel of every n-th row becomes a point.", unit="pixels", minimum=1, maximum=64
-    )
-    min_range: float = setting(
-        0.1, "Points nearer than this become NaN.", unit="m", minimum=0.0, maximum=1000.0
-    )
-    max_range: float = setting(
-        20.0, "Points farther than this become NaN.", unit="m", minimum=0.0, maximum=1000.0
-    )
-    edge_threshold: float = setting(
-        0.1,
-        "Points at a depth edge become NaN, because depth there is a mixture of near and far. An edge is "
-        "where depth jumps by more than this part of itself. 0: keep every point.",
-        minimum=0.0,
-        maximum=0.99,
-    )
+    max_range: float = again(PointsSettings, "max_range", maximum=1000.0)
     rate: float = setting(
         0.0,
-        "At most so many clouds a second. 0: one for every depth image.",
+        "Largest number of clouds per second. 0: one for every depth image.",
         unit="Hz",
         minimum=0.0,
         maximum=1000.0,
     )
 
-    def __post_init__(self) -> None:
-        if self.min_range >= self.max_range:
-            raise Clip2DepthError(
-                f"Parameter 'points.min_range' is {self.min_range:g} m, but must be less than "
-                f"'points.max_range', {self.max_range:g} m; set both at once."
-            )
-
 
 @dataclass(frozen=True)
-class ScanParameters:
-    """The published laser scan: obstacles in a band above the floor."""
+class ScanParameters(ScanSettings):
+    """The published laser scan."""
 
-    min_height: float = setting(
-        0.1,
-        "Lower edge of the band above the floor: what the robot drives over is lower.",
-        unit="m",
-        minimum=0.0,
-        maximum=100.0,
-    )
-    max_height: float = setting(
-        1.0,
-        "Upper edge of the band above the floor: what the robot drives under is higher.",
-        unit="m",
-        minimum=0.0,
-        maximum=100.0,
-    )
-    min_range: float = setting(
-        0.1,
-        "Nearest obstacle, horizontally from the camera.",
-        unit="m",
-        minimum=0.0,
-        maximum=1000.0,
-    )
-    max_range: float = setting(
-        10.0,
-        "Farthest obstacle, and how far free space is seen.",
-        unit="m",
-        minimum=0.0,
-        maximum=1000.0,
-    )
-    resolution: float = setting(
-        0.00873, "Angle between two readings.", unit="rad", minimum=0.001, maximum=0.5
-    )
-    floor_tolerance: float = setting(
-        0.03,
-        "How much steeper than found the floor may be, metres up per metre of distance, before it is an "
-        "obstacle.",
-        minimum=0.0,
-        maximum=1.0,
-    )
     frame_id: str = setting(
         "",
-        "frame_id of the scan: level, at the camera, x where it looks. Empty: the image's with _level "
-        "behind.",
+        "frame_id of the scan: level, at the camera, x in its viewing direction. Empty: the image's frame_id "
+        "followed by _level.",
     )
     publish_tf: bool = setting(
         True, "Publish the scan's frame on /tf, as a child of the images' frame. It needs tf2_msgs."
     )
 
-    def __post_init__(self) -> None:
-        for low, high in (("min_height", "max_height"), ("min_range", "max_range")):
-            if getattr(self, low) >= getattr(self, high):
-                raise Clip2DepthError(
-                    f"Parameter 'scan.{low}' is {getattr(self, low):g} m, but must be less than "
-                    f"'scan.{high}', {getattr(self, high):g} m; set both at once."
-                )
-
-
-@dataclass(frozen=True)
-class StabilizerParameters:
-    """What makes depth hold still from image to image."""
-
-    enabled: bool = setting(True, "Fuse each image's depth with that of the images before it.")
-    memory: float = setting(
-        2.0,
-        "How long a surface's depth is averaged at most, while nothing about it changes. Longer is calmer, "
-        "shorter follows a network that changes its mind sooner.",
-        unit="s",
-        minimum=0.0,
-        maximum=60.0,
-    )
-    scale_memory: float = setting(
-        2.0,
-        "How long the scale of the whole image is averaged. A wrong scale is forgotten that fast.",
-        unit="s",
-        minimum=0.0,
-        maximum=600.0,
-    )
-    gate: float = setting(
-        3.0,
-        "Standard deviations from the expected depth beyond which a pixel takes the new measurement. Smaller "
-        "follows moving things sooner, larger is calmer.",
-        minimum=1.0,
-        maximum=20.0,
-    )
-    noise: float = setting(
-        0.1,
-        "Relative standard deviation of a single image's depth, until the images themselves have shown it.",
-        minimum=0.001,
-        maximum=1.0,
-    )
-    max_gap: float = setting(
-        1.0,
-        "Between two images farther apart than this the past is forgotten.",
-        unit="s",
-        minimum=0.01,
-        maximum=60.0,
-    )
-    flow_pixels: int = setting(
-        43200,
-        "Pixels of the image in which motion is sought; larger images are reduced to it.",
-        unit="pixels",
-        minimum=2000,
-        maximum=1000000,
-    )
-
 
 @dataclass(frozen=True)
 class LoadParameters:
-    """What the node may take of the computer."""
+    """What the node may use of the computer."""
 
     max_cpu: float = setting(
         0.0,
-        "Processor time that the node's process may take, 1 being one core. Beyond it fewer images become "
-        "depth; the others are dropped and counted, and /diagnostics says so. Cameras in one process "
+        "Processor time that the node's process may use, 1 being one core. Above it fewer images are "
+        "processed; the others are dropped and counted, and /diagnostics reports it. Cameras in one process "
         "(depth_nodes) share it evenly. 0: no limit.",
         unit="cores",
         minimum=0.0,
@@ -274,27 +165,27 @@ class DepthSettings:
 
     autostart: bool = setting(
         True,
-        "Configure and activate by itself. false: a lifecycle manager (nav2's, or launch) does.",
+        "Configure and activate at start. false: a lifecycle manager (nav2's, or launch) does it.",
         read_only=True,
     )
     bundle: str = setting(
         "mini",
         "The depth network: the name of a bundle, or the path of its folder or zip. Another one is opened "
-        "and checked beside the one that runs, and takes its place between two images. docs/import.md "
-        "makes bundles of others' networks.",
+        "and checked while the current one runs, and replaces it between two images. docs/import.md explains "
+        "how to make bundles of other networks.",
     )
     engine: str = setting(
         "auto",
-        "What runs the network. auto: TensorRT or TensorRT RTX where it is installed and sees a GPU, else "
-        "PyTorch with CUDA, else OpenVINO, PyTorch on the CPU or OpenCV, the first that is installed; why is "
-        "in the log and in /diagnostics.",
+        "Runtime of the network. auto: TensorRT or TensorRT RTX where it is installed and finds a GPU, else "
+        "PyTorch with CUDA, else OpenVINO, PyTorch on the CPU or OpenCV, the first that is installed; the "
+        "log and /diagnostics give the reason.",
         choices=ENGINES,
         read_only=True,
     )
     precision: str = setting(
         "auto",
-        "Arithmetic of the network. auto: the engine's fastest that passes the bundle's check, so fp16 or "
-        "fp32 on a GPU, and on a CPU bf16 where the processor computes it, else int8 where the bundle holds "
+        "Arithmetic of the network. auto: the engine's fastest that passes the bundle's check: fp16 or "
+        "fp32 on a GPU; on a CPU bf16 where the processor supports it, else int8 where the bundle holds "
         "it, else fp32.",
         choices=PRECISIONS,
         read_only=True,
@@ -306,27 +197,27 @@ class DepthSettings:
     )
     threads: int = setting(
         0,
-        "CPU threads for the network. 0: as many as the engine finds best.",
+        "CPU threads for the network. 0: the engine's choice.",
         minimum=0,
         maximum=256,
         read_only=True,
     )
     image_transport: str = setting(
         "raw",
-        "raw: sensor_msgs/Image. compressed: sensor_msgs/CompressedImage from the image topic with "
-        "/compressed behind.",
+        "raw: sensor_msgs/Image. compressed: sensor_msgs/CompressedImage from the image topic followed by "
+        "/compressed.",
         choices=("raw", "compressed"),
         read_only=True,
     )
     camera_info_topic: str = setting(
         "",
-        "Topic of the camera_info. Empty: beside the image, or what camera_info is remapped to.",
+        "Topic of the camera_info. Empty: next to the image topic, or the remapped camera_info.",
         read_only=True,
     )
     horizontal_fov: float = setting(
         0.0,
-        "Horizontal field of view of a camera that has no camera_info or is not calibrated; it then counts "
-        "as an ideal pinhole camera. 0: such images are not used.",
+        "Horizontal field of view of a camera that has no camera_info or is not calibrated; it is then "
+        "treated as an ideal pinhole camera. 0: such images are not used.",
         unit="rad",
         minimum=0.0,
         maximum=3.1,
@@ -334,14 +225,38 @@ class DepthSettings:
     image: ImageSettings = group(ImageSettings)  # noqa: RUF009
     load: LoadParameters = group(LoadParameters)  # noqa: RUF009
     depth: DepthImageSettings = group(DepthImageSettings)  # noqa: RUF009
-    points: PointsSettings = group(PointsSettings)  # noqa: RUF009
+    points: PointsParameters = group(PointsParameters)  # noqa: RUF009
     scan: ScanParameters = group(ScanParameters)  # noqa: RUF009
-    stabilizer: StabilizerParameters = group(StabilizerParameters)  # noqa: RUF009
+    stabilizer: StabilizerSettings = group(StabilizerSettings)  # noqa: RUF009
     scale: ScaleParameters = group(ScaleParameters)  # noqa: RUF009
     mounting: MountingSettings = group(MountingSettings)  # noqa: RUF009
     odometry: OdometrySettings = group(OdometrySettings)  # noqa: RUF009
     imu: ImuSettings = group(ImuSettings)  # noqa: RUF009
     ranges: RangesSettings = group(RangesSettings)  # noqa: RUF009
+
+    def scale_settings(self, name: str = "") -> ScaleSettings:
+        """The scale's settings with the mounting, and with the sources that have a topic.
+
+        name: key of the factor in the memory file.
+        """
+        return replace(
+            self.scale,
+            pitch=self.mounting.pitch,
+            roll=self.mounting.roll,
+            odometry=self.scale.odometry and bool(self.odometry.topic),
+            ranges=self.scale.ranges and bool(self.ranges.topic),
+            name=name,
+        )
+
+    def pipeline_settings(self, name: str) -> PipelineSettings:
+        """What `Pipeline.configure` takes. name: as in `scale_settings`."""
+        return PipelineSettings(self.stabilizer, self.scale_settings(name))
+
+    @property
+    def has_scale_source(self) -> bool:
+        """True when a source of scale is configured."""
+        scale = self.scale_settings()
+        return bool(scale.height or scale.odometry or scale.ranges)
 
 
 @dataclass(frozen=True)
@@ -367,20 +282,20 @@ class CameraSettings:
     )
     rate: float = setting(
         0.0,
-        "Images a second. 0: the source's own rate.",
+        "Images per second. 0: the source's own rate.",
         unit="Hz",
         minimum=0.0,
         maximum=1000.0,
         read_only=True,
     )
     every: int = setting(1, "Play every n-th image of the source.", minimum=1, maximum=10000, read_only=True)
-    loop: bool = setting(False, "Start again at the source's end.")
+    loop: bool = setting(False, "Start again at the end of the source.")
     exit_at_end: bool = setting(
         True, "End the process at the end of the source (unless it loops).", read_only=True
     )
     wait_for_subscribers: int = setting(
         0,
-        "Wait until so many subscribe to the image before the first one is played.",
+        "Number of subscribers of the image to wait for before the first one is played.",
         minimum=0,
         maximum=100,
         read_only=True,

@@ -12,7 +12,7 @@ from rclpy.callback_groups import ReentrantCallbackGroup
 
 from clip2depth_ros.errors import Clip2DepthError
 
-# An answer that takes longer does not come, seconds: the other node has ended.
+# Timeout of a service call, seconds; after it the other node counts as ended.
 ANSWER = 5.0
 
 
@@ -21,15 +21,15 @@ class RemoteParameter:
 
     Args:
         node: an rclpy node.
-        other: name of the other node, a lifecycle node; resolved as a topic's.
-        name: of its parameter.
+        other: name of the other node, a lifecycle node; resolved like a topic name.
+        name: its parameter.
     """
 
     def __init__(self, node: Any, other: str, name: str) -> None:
         self.other = node.resolve_topic_name(other)
         self._node = node
         self._name = name
-        # An answer may come while a callback of the node waits for it.
+        # A response must arrive while a callback of the node waits for it.
         group = ReentrantCallbackGroup()
         self._get, self._set = (
             node.create_client(kind, f"{self.other}/{service}", callback_group=group)
@@ -39,16 +39,16 @@ class RemoteParameter:
 
     @property
     def is_there(self) -> bool:
-        """Whether the other node's services are known."""
+        """Whether the other node's services are available."""
         return self._get.service_is_ready() and self._set.service_is_ready()
 
     def instances(self) -> set[bytes]:
-        """Who the other node is: it lets one that was started anew be told from the one before."""
+        """Identifiers of the other node's process; they change when it is restarted."""
         topic = f"{self.other}/transition_event"
         return {bytes(info.endpoint_gid) for info in self._node.get_publishers_info_by_topic(topic)}
 
     def watch(self) -> None:
-        """Give up answers that do not come."""
+        """End the calls whose timeout has passed."""
         for future, since in list(self._waiting.items()):
             if future.done():
                 del self._waiting[future]
@@ -57,24 +57,24 @@ class RemoteParameter:
                 future.set_result(None)
 
     async def get(self) -> str:
-        """Its value. Raises Clip2DepthError when the node does not answer."""
+        """The value. Raises Clip2DepthError when the node does not respond."""
         response = await self._call(self._get, GetParameters.Request(names=[self._name]))
         return response.values[0].string_value if response.values else ""
 
     async def set(self, text: str) -> None:
-        """Set it. Raises Clip2DepthError with the reason when that is refused."""
+        """Set the value. Raises Clip2DepthError with the reason when it is rejected."""
         value = ParameterValue(type=ParameterType.PARAMETER_STRING, string_value=text)
         request = SetParameters.Request(parameters=[Parameter(name=self._name, value=value)])
         (result,) = (await self._call(self._set, request)).results
         if not result.successful:
-            raise Clip2DepthError(f"{self.other} refuses: {result.reason}")
+            raise Clip2DepthError(f"{self.other} rejects the value: {result.reason}")
 
     async def _call(self, client: Any, request: Any) -> Any:
         if not client.service_is_ready():
-            raise Clip2DepthError(f"The depth node {self.other} is not there.")
+            raise Clip2DepthError(f"The depth node {self.other} is not running.")
         future = client.call_async(request)
         self._waiting[future] = time.monotonic()
         response = await future
         if response is None:
-            raise Clip2DepthError(f"The depth node {self.other} does not answer.")
+            raise Clip2DepthError(f"The depth node {self.other} does not respond.")
         return response

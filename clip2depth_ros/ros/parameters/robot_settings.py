@@ -5,60 +5,29 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from clip2depth_ros.ros.parameters.declaration import setting
+from clip2depth_ros.settings import ScaleSettings, again, setting
 
 
 @dataclass(frozen=True)
-class ScaleParameters:
-    """What holds depth to true metres."""
+class ScaleParameters(ScaleSettings):
+    """The metric scale. A node uses odometry and ranges by default, once they have a topic."""
 
-    height: float = setting(
-        0.0,
-        "Height of the camera's optical centre above the floor; the floor in the depth then tells the "
-        "scale. 0: unknown.",
-        unit="m",
-        minimum=0.0,
-        maximum=100.0,
+    odometry: bool = again(
+        ScaleSettings,
+        "odometry",
+        default=True,
+        description="Estimate the scale from the driven distance, if odometry.topic is set; this needs some "
+        "centimeters of motion.",
     )
-    odometry: bool = setting(
-        True,
-        "Whether driven distance tells the scale, where odometry.topic is set; it needs some centimetres.",
-    )
-    ranges: bool = setting(
-        True, "Whether true distances from another sensor tell the scale, where ranges.topic is set."
-    )
-    tilt_tolerance: float = setting(
-        0.2,
-        "How far the floor's direction may be from what the mounting or the IMU says.",
-        unit="rad",
-        minimum=0.01,
-        maximum=0.8,
-    )
-    initial: float = setting(
-        1.0, "Factor on the network's metres until a source has spoken.", minimum=0.01, maximum=100.0
-    )
-    drift: float = setting(
-        0.02,
-        "How fast the true factor may wander, relative, in a second (and with the square root of time). "
-        "Larger follows sooner, smaller is steadier.",
-        minimum=0.0001,
-        maximum=1.0,
-    )
-    max_step: float = setting(
-        0.02,
-        "Largest relative change of the factor from one image to the next.",
-        minimum=0.0001,
-        maximum=0.02,
-    )
-    freeze: bool = setting(False, "Hold the factor as it is.")
-    memory: str = setting(
-        "",
-        "File that keeps the factor of every bundle and camera over restarts. Empty: none.",
-        read_only=True,
+    ranges: bool = again(
+        ScaleSettings,
+        "ranges",
+        default=True,
+        description="Estimate the scale from true distances of another sensor, if ranges.topic is set.",
     )
     timeout: float = setting(
         30.0,
-        "When no source of scale was believed for this long, diagnostics warn.",
+        "Diagnostics warn after this time without accepted evidence from any source of scale.",
         unit="s",
         minimum=1.0,
         maximum=86400.0,
@@ -71,9 +40,9 @@ class MountingSettings:
 
     source: str = setting(
         "auto",
-        "What says where the camera and the other sensors are on the robot. tf: /tf and /tf_static, at the "
-        "message's stamp. parameters: those below and of imu and ranges. auto: the parameters that are set; "
-        "where they are not, tf, if tf2_ros is installed.",
+        "Source of the poses of the camera and the other sensors on the robot. tf: /tf and /tf_static, at "
+        "the message's stamp. parameters: those below and of imu and ranges. auto: the parameters that are "
+        "set; where they are not, tf, if tf2_ros is installed.",
         choices=("auto", "tf", "parameters"),
         read_only=True,
     )
@@ -93,8 +62,8 @@ class MountingSettings:
     )
     pitch: float = setting(
         0.0,
-        "Of the camera as mounted, positive when it looks down. The floor is looked for there, so it counts "
-        "without odometry too.",
+        "Of the camera as mounted, positive when it looks down. The floor is searched for there, so it "
+        "matters without odometry too.",
         unit="rad",
         minimum=-1.6,
         maximum=1.6,
@@ -110,21 +79,21 @@ class MountingSettings:
 
 @dataclass(frozen=True)
 class OdometrySettings:
-    """The robot's odometry: the camera's motion, and with scale.odometry true metres."""
+    """The robot's odometry: the camera's motion, and with scale.odometry the metric scale."""
 
     topic: str = setting("", "Topic of nav_msgs/Odometry. Empty: none.", read_only=True)
 
 
 @dataclass(frozen=True)
 class ImuSettings:
-    """An IMU: which way is down."""
+    """An IMU: the gravity direction."""
 
-    topic: str = setting("", "Topic of sensor_msgs/Imu. Empty: down is as the mounting says.", read_only=True)
+    topic: str = setting("", "Topic of sensor_msgs/Imu. Empty: gravity as in the mounting.", read_only=True)
     frame_id: str = setting(
         "",
-        "frame_id of the IMU's messages, whose orientation in the base frame roll, pitch and yaw are. "
+        "frame_id of the IMU's messages; roll, pitch and yaw are its orientation in the base frame. "
         "Messages in the camera's optical frame or the base frame need none of this; any other frame is "
-        "refused.",
+        "rejected.",
     )
     roll: float = setting(0.0, "Of the IMU's frame in the base frame.", unit="rad", minimum=-6.3, maximum=6.3)
     pitch: float = setting(
@@ -140,14 +109,14 @@ class RangesSettings:
     topic: str = setting("", "Topic of the sensor. Empty: none.", read_only=True)
     type: str = setting(
         "laser_scan",
-        "What the topic carries: sensor_msgs/LaserScan, PointCloud2 or Range.",
+        "Type of the topic: sensor_msgs/LaserScan, PointCloud2 or Range.",
         choices=("laser_scan", "point_cloud", "range"),
         read_only=True,
     )
     frame_id: str = setting(
         "",
-        "frame_id of the sensor's messages, whose pose in the base frame x to yaw are. Messages in the "
-        "camera's optical frame or the base frame need none of this; any other frame is refused.",
+        "frame_id of the sensor's messages; x to yaw are its pose in the base frame. Messages in the "
+        "camera's optical frame or the base frame need none of this; any other frame is rejected.",
     )
     x: float = setting(0.0, "Of the sensor in the base frame.", unit="m", minimum=-100.0, maximum=100.0)
     y: float = setting(0.0, "Of the sensor in the base frame.", unit="m", minimum=-100.0, maximum=100.0)
@@ -157,7 +126,7 @@ class RangesSettings:
     yaw: float = setting(0.0, "Of the sensor in the base frame.", unit="rad", minimum=-6.3, maximum=6.3)
     tolerance: float = setting(
         0.1,
-        "How far apart the stamps of an image and of a message that is used for it may be.",
+        "Largest difference between the stamps of an image and of a message that is used for it.",
         unit="s",
         minimum=0.001,
         maximum=1.0,

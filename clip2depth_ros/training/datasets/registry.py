@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 import inspect
-import types
 import typing
 from collections.abc import Mapping
 from pathlib import Path
 
 from clip2depth_ros.errors import Clip2DepthError, printable
+from clip2depth_ros.settings import read_entries
 from clip2depth_ros.training.datasets.base import DataSet
 from clip2depth_ros.training.datasets.kitti import Kitti
 from clip2depth_ros.training.datasets.nyu_labelled import NyuLabelled
@@ -54,20 +54,15 @@ def open_data_set(entry: Mapping, *, cache: Path | None = None) -> DataSet:
         known = ", ".join(KINDS)
         raise Clip2DepthError(f"There is no data set of kind {printable(repr(kind))}; there are {known}.")
     reader = KINDS[kind]
-    parameters = dict(inspect.signature(reader).parameters)
+    arguments = {n: p for n, p in inspect.signature(reader).parameters.items() if n != "cache"}
     hints = typing.get_type_hints(reader.__init__)
-    given = {name: value for name, value in entry.items() if name not in _FOR_OTHERS}
-    takes_cache = parameters.pop("cache", None) is not None
-    for name, value in given.items():
-        if name not in parameters:
-            raise Clip2DepthError(
-                f"A data set of kind {kind} takes no '{name}'; it takes {', '.join(parameters)}."
-            )
-        given[name] = _checked(value, hints[name], f"The {name} of a data set of kind {kind}")
-    for name, parameter in parameters.items():
-        if parameter.default is inspect.Parameter.empty and name not in given:
-            raise Clip2DepthError(f"A data set of kind {kind} needs '{name}'.")
-    if takes_cache and cache is not None:
+    given = read_entries(
+        {key: value for key, value in entry.items() if key not in _FOR_OTHERS},
+        {key: hints[key] for key in arguments},
+        [key for key, argument in arguments.items() if argument.default is inspect.Parameter.empty],
+        f"A data set of kind {kind}",
+    )
+    if cache is not None and "cache" in hints:
         given["cache"] = cache
     return reader(**given)
 
@@ -78,25 +73,3 @@ def below(entry: Mapping, root: Path | None) -> dict:
         return dict(entry)
     given = {name: entry[name] for name in _FOLDERS if isinstance(entry.get(name), str)}
     return dict(entry) | {name: str(root / Path(folder).expanduser()) for name, folder in given.items()}
-
-
-def _checked(value, kind, what: str):
-    """`value`, as YAML gives it, in the type that the reader asks for."""
-    if typing.get_origin(kind) in (types.UnionType, typing.Union):
-        if value is None:
-            return None
-        kind = next(k for k in typing.get_args(kind) if k is not type(None))
-    if typing.get_origin(kind) is tuple:
-        wanted = typing.get_args(kind)
-        if not isinstance(value, (list, tuple)) or len(value) != len(wanted):
-            count = len(wanted)
-            raise Clip2DepthError(f"{what} must be a list of {count} numbers, not {printable(repr(value))}.")
-        return tuple(_checked(v, k, what) for v, k in zip(value, wanted, strict=True))
-    if kind is Path and isinstance(value, (str, Path)):
-        return Path(value).expanduser()
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        word = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
-        raise Clip2DepthError(f"{what} must be {word.get(kind, 'a path')}, not {printable(repr(value))}.")
-    return value
