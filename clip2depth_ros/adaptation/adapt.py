@@ -17,9 +17,8 @@ from accelerate import Accelerator
 
 from clip2depth_ros.adaptation.agreement import check_odometry, check_texture
 from clip2depth_ros.adaptation.objective import BATCH, Objective, Views, Weights, choose_views
-from clip2depth_ros.adaptation.recording import Keyframes, Recorder, angle_between
+from clip2depth_ros.adaptation.recording import Keyframes, Recorder, Refusal, angle_between
 from clip2depth_ros.adaptation.refinement import refined_motions
-from clip2depth_ros.adaptation.refusal import Refusal
 from clip2depth_ros.adaptation.rehearsal import Rehearsal
 from clip2depth_ros.adaptation.trainable import open_trainable, what_trains
 from clip2depth_ros.adaptation.views import (

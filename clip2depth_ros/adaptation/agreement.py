@@ -6,8 +6,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from clip2depth_ros.adaptation.recording import Keyframes
-from clip2depth_ros.adaptation.refusal import Refusal
+from clip2depth_ros.adaptation.recording import Keyframes, Refusal
 from clip2depth_ros.adaptation.views import motion_between
 
 PAIRS = 80

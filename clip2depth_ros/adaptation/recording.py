@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from clip2depth_ros.adaptation.refusal import Refusal
 from clip2depth_ros.bundle import Manifest
 from clip2depth_ros.camera import Camera
 from clip2depth_ros.camera.transforms import is_pose
+from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.images.frame import Frame
 from clip2depth_ros.metrics.ground_truth import Truth
 from clip2depth_ros.pipeline.geometry import Geometry
@@ -24,6 +24,18 @@ BLIND = 0.6
 """Part of such pixels from which an image is not used."""
 BLURRED = 0.35
 """Sharpness, as a part of the recording's typical one, below which an image is not used."""
+
+
+class Refusal(Clip2DepthError):
+    """The recording is readable, but gives no better bundle; no bundle is written.
+
+    reason: one word for programs: odometry_missing, too_short, parallax, texture, odometry_contradicts,
+    no_gain.
+    """
+
+    def __init__(self, reason: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.reason = reason
 
 
 @dataclass

@@ -54,7 +54,7 @@ def simulated_rehearsal(size: tuple[int, int], canonical_focal_px: float | None)
             "Without MuJoCo no views of other places are trained along: pip install 'clip2depth_ros[sim]'."
         )
         return None
-    from clip2depth_ros.training.validation.validation import held_out_views
+    from clip2depth_ros.training.validation.unseen_rooms import held_out_views
 
     try:
         views = held_out_views(TRAINED + MEASURED, size, canonical_focal_px, first_room=FIRST_ROOM)

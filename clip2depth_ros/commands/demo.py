@@ -102,7 +102,7 @@ def run(args: argparse.Namespace) -> int:
     from clip2depth_ros.demo.live import Topics
     from clip2depth_ros.demo.report import draw, summary, table
     from clip2depth_ros.demo.session import Plan, run_session
-    from clip2depth_ros.system.live_line import LiveLine
+    from clip2depth_ros.system.progress import StatusLine
 
     if args.no_stabilize:
         depth["stabilizer.enabled"] = False
@@ -110,7 +110,7 @@ def run(args: argparse.Namespace) -> int:
         # A robot knows how far it drove, and so may the node that measures by it.
         depth["odometry.topic"] = Topics().odometry
     print(f"{described}: camera_node and depth_node in processes of their own, watched from this one")
-    line = LiveLine()
+    line = StatusLine()
 
     def say(text: str) -> None:
         line.finish()

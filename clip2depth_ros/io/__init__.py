@@ -100,7 +100,7 @@ def _open(spec: str | Path, topics: tuple, mounting: Sequence[float] | None, **c
     if is_sequence(path):
         return TumSource(path, **common)
     if path.is_dir() and (path / "rgb").is_dir():
-        from clip2depth_ros.io.images import RgbdSource
+        from clip2depth_ros.io.rgbd import RgbdSource
 
         return RgbdSource(path, **common)
     from clip2depth_ros.io.images import IMAGE_SUFFIXES, ImageSource

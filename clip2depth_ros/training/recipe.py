@@ -31,7 +31,6 @@ from clip2depth_ros.network.backbones import clip_fingerprint
 from clip2depth_ros.network.checkpoint import read_tensors, write_tensors
 from clip2depth_ros.training.configuration import Phase, Recipe, Stage
 from clip2depth_ros.training.datasets import DataSet, below, open_data_set
-from clip2depth_ros.training.loss.checked_flow import checked_flow
 from clip2depth_ros.training.loss.objectives import (
     ClipWithDepth,
     DepthObjective,
@@ -41,7 +40,7 @@ from clip2depth_ros.training.loss.objectives import (
 from clip2depth_ros.training.recovery import load_bundle_weights
 from clip2depth_ros.training.state import read_facts
 from clip2depth_ros.training.trainer import Trainer
-from clip2depth_ros.training.views.batches import Batch, BatchMaker, fixed_batch
+from clip2depth_ros.training.views.batches import Batch, BatchMaker, checked_flow, fixed_batch
 
 NO_INFLUENCE = ("report_steps", "save_minutes")  # entries of a stage that may change when a run goes on
 

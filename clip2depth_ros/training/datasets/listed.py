@@ -10,11 +10,8 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from clip2depth_ros.errors import Clip2DepthError, printable
 from clip2depth_ros.files.bounded import MAX_TABLE, read_bounded, reading
-from clip2depth_ros.images.compressed import read_rgb
 from clip2depth_ros.training.datasets.base import DataSet, Succession
 from clip2depth_ros.training.datasets.splits import check_split, split_frames
 
@@ -101,13 +98,3 @@ def find_list(name: str, root: Path, source: str) -> Path:
         if path.is_file():
             return path
     raise Clip2DepthError(f"There is no list file {name}, here or in {root}; {source}")
-
-
-def read_colour(path: Path, source: str) -> np.ndarray:
-    """(H, W, 3) uint8 RGB, raising Clip2DepthError with the file's name and its `source`."""
-    if not path.is_file():
-        raise Clip2DepthError(f"The image {path} is missing; {source}")
-    try:
-        return read_rgb(path)
-    except Clip2DepthError as error:
-        raise Clip2DepthError(f"{str(error).rstrip('.')}; {source}") from None

@@ -6,9 +6,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from clip2depth_ros.training.datasets.base import Sample, check_sizes, read_depth_png
-from clip2depth_ros.training.datasets.listed import ListedFrames, read_colour
-from clip2depth_ros.training.datasets.nyu_labelled import CAMERA, INSIDE
+from clip2depth_ros.images.frame import Frame
+from clip2depth_ros.training.datasets.base import check_sizes, read_color, read_depth
+from clip2depth_ros.training.datasets.listed import ListedFrames
+from clip2depth_ros.training.datasets.nyu_labelled import CAMERA, inside
 
 SOURCE = (
     "the synchronised frames (sync.zip) and their lists are described in "
@@ -52,16 +53,14 @@ class NyuRaw(ListedFrames):
         # Without a number no frame follows another: each is a recording of its own.
         return (str(Path(image).parent), int(digits[1])) if digits else (image, 0)
 
-    def __getitem__(self, index: int) -> Sample:
+    def __getitem__(self, index: int) -> Frame:
         entry = self._entries[index]
-        image = read_colour(self._root / entry.image, SOURCE)
-        depth = read_depth_png(self._root / entry.depth, 1000.0, SOURCE)
+        image = read_color(self._root / entry.image, SOURCE)
+        depth = read_depth(self._root / entry.depth, 1000.0, SOURCE)
         camera = CAMERA
         if image.shape[1::-1] != CAMERA.size:
             camera = CAMERA.scaled(image.shape[1], image.shape[0])
-        check_sizes(image, depth, camera, self._root / entry.image)
-        if self._crop and camera is CAMERA:
-            x0, y0, x1, y1 = INSIDE
-            image, depth = image[y0:y1, x0:x1], depth[y0:y1, x0:x1]
-            camera = camera.cropped(x0, y0, x1 - x0, y1 - y0)
-        return Sample(image, depth, camera, str(Path(entry.image).with_suffix("")))
+        name = str(Path(entry.image).with_suffix(""))
+        frame = Frame(image, index, "camera", camera, name, depth)
+        check_sizes(frame, self._root / entry.image)
+        return inside(frame) if self._crop and camera is CAMERA else frame

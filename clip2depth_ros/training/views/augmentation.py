@@ -17,8 +17,9 @@ import numpy as np
 from clip2depth_ros.camera import Camera
 from clip2depth_ros.camera.letterbox import BORDER, Letterbox
 from clip2depth_ros.errors import Clip2DepthError
-from clip2depth_ros.training.datasets.base import Sample, motion_between
-from clip2depth_ros.training.views.photometric import Photography
+from clip2depth_ros.images.frame import Frame
+from clip2depth_ros.training.datasets.base import motion_between
+from clip2depth_ros.training.views.photography import Photography
 
 _SIDES = re.compile(r"\b(left|right)\b")
 _MIRROR = np.diag([-1.0, 1.0, 1.0, 1.0])
@@ -81,8 +82,8 @@ class Augmentation:
 
     def apply(
         self,
-        sample: Sample,
-        following: Sample | None = None,
+        sample: Frame,
+        following: Frame | None = None,
         *,
         size: tuple[int, int],
         canonical_focal_px: float | None,
@@ -105,7 +106,7 @@ class Augmentation:
         look = Photography.random(self, rng)
         scale = 1.0 if canonical_focal_px is None else canonical_focal_px / camera.fx
 
-        def made(one: Sample, look: Photography) -> tuple[np.ndarray, np.ndarray]:
+        def made(one: Frame, look: Photography) -> tuple[np.ndarray, np.ndarray]:
             image, depth = placing.cut(one)
             if flipped:
                 image, depth = np.ascontiguousarray(image[:, ::-1]), depth[:, ::-1]
@@ -116,7 +117,7 @@ class Augmentation:
             return image, depth
 
         image, depth = made(sample, look)
-        caption = sample.caption or ""
+        caption = sample.caption
         if flipped:
             caption = _SIDES.sub(lambda side: "left" if side[0] == "right" else "right", caption)
         view = View(image, depth, caption, camera, scale)
@@ -132,7 +133,7 @@ class Augmentation:
                 view.motion[:3, 3] *= scale
         return view
 
-    def _place(self, sample: Sample, size: tuple[int, int], rng: np.random.Generator) -> _Crop | _Whole:
+    def _place(self, sample: Frame, size: tuple[int, int], rng: np.random.Generator) -> _Crop | _Whole:
         """Where the sample's pixels go."""
         have = sample.camera.size
         if sample.image.shape[:2] != have[::-1] or sample.depth.shape != have[::-1]:
@@ -156,7 +157,7 @@ class Augmentation:
         return axis, int(rng.uniform(0, size[axis] / 6))
 
 
-def rolled(sample: Sample, angle: float) -> Sample:
+def rolled(sample: Frame, angle: float) -> Frame:
     """The sample as the same camera, turned by `angle` degrees about its optical axis, would have taken it.
 
     What it then sees beyond the image's border is a reflection of it, and its depth is NaN. The sample itself
@@ -191,7 +192,7 @@ class _Crop:
     def camera(self, camera: Camera) -> Camera:
         return camera.cropped(self.x, self.y, self.w, self.h).scaled(self.size[1], self.size[0])
 
-    def cut(self, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
+    def cut(self, sample: Frame) -> tuple[np.ndarray, np.ndarray]:
         window = np.s_[self.y : self.y + self.h, self.x : self.x + self.w]
         return _resized(sample.image[window], sample.depth[window], self.size)
 
@@ -208,7 +209,7 @@ class _Whole:
     def camera(self, camera: Camera) -> Camera:
         return self.letterbox.camera(camera)
 
-    def cut(self, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
+    def cut(self, sample: Frame) -> tuple[np.ndarray, np.ndarray]:
         inner = self.letterbox.inner_height, self.letterbox.inner_width
         return _resized(sample.image, sample.depth, inner)
 

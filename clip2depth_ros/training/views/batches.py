@@ -11,6 +11,7 @@ import numpy as np
 
 from clip2depth_ros.camera.letterbox import BORDER
 from clip2depth_ros.errors import Clip2DepthError
+from clip2depth_ros.metrics.two_way_flow import TwoWayFlow
 from clip2depth_ros.training.datasets.base import DataSet
 from clip2depth_ros.training.views.augmentation import Augmentation, View
 
@@ -173,6 +174,19 @@ def collate(views: Sequence[View]) -> Batch:
         batch.next_depth = np.stack([view.next_depth for view in views])
         batch.motion = np.stack([unknown if v.motion is None else v.motion for v in views]).astype(np.float32)
     return batch
+
+
+def checked_flow(images: np.ndarray, next_images: np.ndarray) -> np.ndarray:
+    """(B, H, W, 2) float32 pixels from each image to the next, NaN where it is not consistent.
+
+    images, next_images: (B, H, W, 3) uint8 RGB.
+    """
+    both_ways = TwoWayFlow()
+    made = np.empty((*images.shape[:3], 2), np.float32)
+    for out, first, second in zip(made, images, next_images, strict=True):
+        flow, trusted = both_ways.between(first, second)
+        out[:] = np.where(trusted[..., None], flow, np.float32(np.nan))
+    return made
 
 
 def _nth(turn: int, length: int, seed: tuple[int, ...]) -> int:

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from clip2depth_ros.images.frame import Frame
 from clip2depth_ros.metrics.depth import depth_errors, mean_errors
 from clip2depth_ros.network import Clip2Depth
 from clip2depth_ros.simulation import sample_views
-from clip2depth_ros.training.datasets import Sample
 from clip2depth_ros.training.loss.objectives import network_depth
 from clip2depth_ros.training.views.augmentation import Augmentation
 from clip2depth_ros.training.views.batches import Batch, collate
@@ -24,8 +24,10 @@ def held_out_views(
     centred, rng = Augmentation(), np.random.default_rng(0)
     views = []
     for number, view in enumerate(sample_views(first_room, count, width, height)):
-        sample = Sample(view.image, view.depth, view.camera, f"{number}", view.caption)
-        views.append(centred.apply(sample, size=size, canonical_focal_px=canonical_focal_px, rng=rng))
+        frame = Frame(
+            view.image, number, "camera", view.camera, f"{number}", view.depth, caption=view.caption
+        )
+        views.append(centred.apply(frame, size=size, canonical_focal_px=canonical_focal_px, rng=rng))
     return collate(views)
 
 

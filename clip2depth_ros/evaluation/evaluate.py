@@ -15,7 +15,7 @@ import numpy as np
 from clip2depth_ros.camera import Letterbox
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.evaluation.blocks import Blockiness, patch_stride
-from clip2depth_ros.evaluation.engine_comparison import Watched
+from clip2depth_ros.evaluation.engine_wrappers import Watched
 from clip2depth_ros.evaluation.examples import Examples
 from clip2depth_ros.evaluation.tally import Tally
 from clip2depth_ros.evaluation.temporal_consistency import Steadiness
