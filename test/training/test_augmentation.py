@@ -221,7 +221,7 @@ def test_motion_blur_blurs_along_one_direction_and_keeps_the_light():
 
 def test_borders_are_blank_and_unknown():
     for seed in range(20):
-        view = apply(Augmentation(border=1.0), photograph(), seed=seed, border_colour=(1, 2, 3))
+        view = apply(Augmentation(border=1.0), photograph(), seed=seed, border_color=(1, 2, 3))
         unknown = np.isnan(view.depth)
         assert (view.image[unknown] == (1, 2, 3)).all()
         assert unknown.mean() <= 1 / 3
@@ -229,9 +229,7 @@ def test_borders_are_blank_and_unknown():
 
 
 def test_a_letterboxed_view_has_the_whole_image_between_borders():
-    view = apply(
-        Augmentation(letterbox=1.0, noise=20.0), photograph(), size=(64, 64), border_colour=(1, 2, 3)
-    )
+    view = apply(Augmentation(letterbox=1.0, noise=20.0), photograph(), size=(64, 64), border_color=(1, 2, 3))
     unknown = np.isnan(view.depth)
     assert unknown.sum() == 64 * 16 and unknown[:8].all() and unknown[-8:].all()
     assert (view.image[unknown] == (1, 2, 3)).all(), "no noise on the border"

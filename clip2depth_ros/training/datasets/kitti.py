@@ -26,7 +26,7 @@ LISTS = {
     "test": "eigen_test_files_with_gt.txt",
 }
 KB_SIZE = (1216, 352)
-"""Width and height of the crop that the KITTI depth benchmark gave its name to."""
+"""Width and height of the crop of the KITTI depth benchmark."""
 
 
 class Kitti(ListedFrames):
@@ -34,9 +34,9 @@ class Kitti(ListedFrames):
 
     root: folder of the dates. depth_root: of the annotated depth, where drives lie directly or under train/
     and val/; None is the root. list: a path, or a file in the root; None takes the usual name for the split.
-    kb_crop: take the lower middle 1216x352 of every image, where all of its lidar points are; None does so
-    for training and validation. The list's drives are what validation takes its share
-    of. Frames have poses where the drive's oxts/ is there.
+    kb_crop: take the lower middle 1216x352 of every image, which has all lidar points; None does so for
+    training and validation. Validation takes its share of the list's drives. Frames have poses where the
+    drive's oxts/ exists.
     """
 
     benchmark = "kitti"
@@ -88,13 +88,13 @@ class Kitti(ListedFrames):
         return frame
 
     def _find_depth(self, path: str) -> Path:
-        """Where the depth image lies: the archive sorts drives into train/ and val/, most lists do not."""
+        """The depth image's path: the archive has drives in train/ and val/, most lists do not say which."""
         places = [self._depth_root / path, self._depth_root / "train" / path, self._depth_root / "val" / path]
         return next((place for place in places if place.is_file()), places[0])
 
 
 def _with_suffix_found(path: Path) -> Path:
-    """The image itself, or the same as JPEG or PNG: many keep the raw drives as JPEG."""
+    """The path, or the same image as JPEG or PNG: many users store the raw drives as JPEG."""
     if path.is_file():
         return path
     others = (path.with_suffix(suffix) for suffix in (".png", ".jpg"))

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """File lists as published with the benchmarks: a line names an image, its depth and a focal length.
 
-The focal length is not used: the data sets' calibrations say more.
+The focal length is not used, because the calibrations of the data sets are more precise.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class ListedFrames(DataSet):
 
     lists: the usual list file of each split. list: a path, or a file in the root, instead of the usual one.
     Validation frames are those of a `validation_share` of the list's groups. source: where the data come
-    from, for the errors. A subclass says what belongs together (:meth:`_group`, :meth:`_place`).
+    from, for the errors. A subclass defines scenes and recordings (:meth:`_group`, :meth:`_place`).
     """
 
     def __init__(
@@ -84,7 +84,7 @@ def read_list(path: Path, source: str) -> list[Entry]:
                 f"{path}, line {number}: a line takes an image, a depth image and a focal length, not "
                 f"'{printable(line)}'."
             )
-        # Some lists begin their paths with a slash; all of them are meant from the root.
+        # Some lists begin their paths with a slash; all paths are relative to the root.
         image, depth = (word.lstrip("/") for word in words[:2])
         entries.append(Entry(image, None if depth == "None" else depth))
     if not entries:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""NYU Depth v2, the labelled part: one MATLAB file of 1449 images, and the official split in another."""
+"""NYU Depth v2, the labeled part: one MATLAB file of 1449 images, and the official split in another."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ SOURCE = (
 )
 
 CAMERA = Camera(640, 480, 518.85790117450188, 519.46961112127485, 325.58244941119034, 253.73616633400465)
-"""The colour camera as the data set's toolbox calibrates it; its images are undistorted."""
+"""The color camera by the calibration of the data set's toolbox; its images are undistorted."""
 
 INSIDE = (43, 45, 608, 472)
-"""x0, y0, x1, y1: what the projection onto the colour camera fills; around it the images are white."""
+"""x0, y0, x1, y1: the area that the projection onto the color camera fills; outside, images are white."""
 
 
 class NyuLabelled(DataSet):
@@ -38,8 +38,8 @@ class NyuLabelled(DataSet):
 
     depth: "raw" takes `rawDepths`, what was measured, as the usual evaluation does; "filled" takes `depths`,
     whose holes the authors filled in.
-    crop: leave the white frame away; None does so for training and validation, since the benchmark's own crop
-    wants the whole test image. Validation images are those of a `validation_share` of the training scenes.
+    crop: remove the white frame; None does so for training and validation, because the benchmark's own crop
+    needs the whole test image. Validation images are those of a `validation_share` of the training scenes.
     """
 
     benchmark = "nyu"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""NYU Depth v2, raw training frames in the usual synchronised form: a folder per scene and a list file."""
+"""NYU Depth v2, raw training frames in the usual synchronized form: a folder per scene and a list file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from clip2depth_ros.training.datasets.listed import ListedFrames
 from clip2depth_ros.training.datasets.nyu_labelled import CAMERA, inside
 
 SOURCE = (
-    "the synchronised frames (sync.zip) and their lists are described in "
+    "the synchronized frames (sync.zip) and their lists are described in "
     "https://github.com/cleinc/bts#nyu-depth-v2 ; the root is the folder that the list's paths begin in."
 )
 LISTS = {
@@ -24,11 +24,11 @@ LISTS = {
 
 
 class NyuRaw(ListedFrames):
-    """The frames of a list, whose lines are `rgb_path depth_path focal`; depth in 16-bit millimetres.
+    """The frames of a list, whose lines are `rgb_path depth_path focal`; depth in 16-bit millimeters.
 
-    list: a path, or a file in the root; None takes the usual name for the split. crop: leave the white frame
-    around the images away; None does so for training and validation. The list's scenes are what validation
-    takes its share of.
+    list: a path, or a file in the root; None takes the usual name for the split. crop: remove the white frame
+    around the images; None does so for training and validation. Validation takes its share of the list's
+    scenes.
     """
 
     benchmark = "nyu"
@@ -50,7 +50,7 @@ class NyuRaw(ListedFrames):
 
     def _place(self, image: str) -> tuple[str, int]:
         digits = re.search(r"(\d+)$", Path(image).stem)
-        # Without a number no frame follows another: each is a recording of its own.
+        # Without a number, each frame is its own recording, and none follows another.
         return (str(Path(image).parent), int(digits[1])) if digits else (image, 0)
 
     def __getitem__(self, index: int) -> Frame:
