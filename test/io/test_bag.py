@@ -199,7 +199,7 @@ def test_what_is_no_bag(tmp_path, name):
 
 
 def test_a_topic_for_what_is_no_bag(tmp_path):
-    with pytest.raises(Clip2DepthError, match="is no bag"):
+    with pytest.raises(Clip2DepthError, match="is not a bag"):
         open_source(tmp_path, topic="/camera")
 
 

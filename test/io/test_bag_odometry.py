@@ -124,5 +124,5 @@ def test_which_topic(bag, tmp_path):
     with pytest.raises(Clip2DepthError, match="name one with --odometry-topic: /odom, /visual"):
         open_source(tmp_path / "two", odometry=True)
     write_bag(tmp_path / "none", image_raw=images)
-    with pytest.raises(Clip2DepthError, match="tells nothing about the camera's motion"):
+    with pytest.raises(Clip2DepthError, match="has no data about the camera's motion"):
         open_source(tmp_path / "none", odometry=True)
