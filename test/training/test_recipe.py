@@ -133,7 +133,9 @@ def test_a_bundle_s_decoder_is_trained_further_on_its_image_tower(make_run, monk
         ]
     for one, two in zip(*maps, strict=True):
         assert one.numpy() == pytest.approx(two.numpy(), rel=1e-3, abs=1e-3)
-    with pytest.raises(Clip2DepthError, match="an ablation trains every decoder from the start, but mini is a bundle"):
+    with pytest.raises(
+        Clip2DepthError, match="an ablation trains every decoder from the start, but mini is a bundle"
+    ):
         Ablation(run.recipe, run.directory, rows=("mirror",), seeds=1, judge=None, make_run=None)
 
 
