@@ -37,7 +37,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import torch
 
 from clip2depth_ros.adaptation.adapt import Adaptation, Settings
-from clip2depth_ros.adaptation.refusal import Refusal
+from clip2depth_ros.adaptation.recording import Refusal
 from clip2depth_ros.adaptation.rehearsal import simulated_rehearsal
 from clip2depth_ros.adaptation.report import before_after
 from clip2depth_ros.bundle import Bundle, open_bundle
@@ -53,7 +53,7 @@ from clip2depth_ros.pipeline import Pipeline
 from clip2depth_ros.simulation import Drive
 from clip2depth_ros.simulation.drives.wheels import Wheels
 from clip2depth_ros.system.paths import user_folder
-from clip2depth_ros.training.validation.validation import held_out_views
+from clip2depth_ros.training.validation.unseen_rooms import held_out_views
 
 SCALE_ERROR = 0.05
 FIRST_PLACE = 9100

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One adaptation from a recording to a bundle, or to a refusal; killed at any moment, it goes on."""
+"""One adaptation, from a recording to a bundle or a refusal. An interrupted one is resumed."""
 
 from __future__ import annotations
 
@@ -17,9 +17,8 @@ from accelerate import Accelerator
 
 from clip2depth_ros.adaptation.agreement import check_odometry, check_texture
 from clip2depth_ros.adaptation.objective import BATCH, Objective, Views, Weights, choose_views
-from clip2depth_ros.adaptation.recording import Keyframes, Recorder, angle_between
+from clip2depth_ros.adaptation.recording import Keyframes, Recorder, Refusal, angle_between
 from clip2depth_ros.adaptation.refinement import refined_motions
-from clip2depth_ros.adaptation.refusal import Refusal
 from clip2depth_ros.adaptation.rehearsal import Rehearsal
 from clip2depth_ros.adaptation.trainable import open_trainable, what_trains
 from clip2depth_ros.adaptation.views import (
@@ -43,32 +42,33 @@ from clip2depth_ros.training.trainer import Trainer
 RUN = "adapt"
 """Name of the run in its logs."""
 FEWEST = 12
-"""Keyframes with another view, in training and kept out alike, that one can learn and judge by."""
+"""Fewest keyframes with another view, both for training and held out."""
 LEAST_PATH = 0.5
-"""Metres from its start that a camera has come which did not just stand or turn."""
+"""Meters from its start beyond which a camera did not just stand or turn."""
 STANDING = 10.0
-"""Degrees that one may turn which stands."""
+"""Degrees that a standing camera may turn."""
 JUDGED = 90
-"""Kept-out keyframes that are judged, at most, evenly picked."""
+"""Largest number of held-out keyframes that are evaluated, evenly picked."""
 PARTS = (1.0, 0.75, 0.5, 0.35, 0.25, 0.15)
-"""Of the way from the old weights to the best ones."""
+"""Interpolation factors between the old weights and the best ones, in the order of attempts."""
 MOST_ELSEWHERE = 1.05
-"""Factor by which the error on views of other places may grow; it chooses the part, and it refuses."""
+"""Factor by which the error on views of other places may grow; it selects one of PARTS, or
+leads to a refusal."""
 LEAST_GAIN = 0.01
-"""Part of the photometric difference that has to go on what was kept out."""
+"""Least reduction of the photometric residual on held-out images, as a part of it."""
 MOST_APART = 1.02
-"""Factor by which the geometric disagreement there may grow."""
+"""Factor by which the geometric inconsistency there may grow."""
 
 
 @dataclass(frozen=True)
 class Settings:
     """How an adaptation trains.
 
-    steps, pairs  of two keyframes that see each other, in each step
+    pairs         of two keyframes that see each other, in each of `steps` steps
     average       decay of the moving average of the weights
-    keyframes     at most
+    keyframes     largest number
     rehearsed     views of other places in each step
-    block         seconds of a stretch that is kept out
+    block         seconds of a held-out stretch
     save_minutes  between two states on disk
     """
 
@@ -88,11 +88,11 @@ class Settings:
 class Adaptation:
     """Adapts a bundle to a recording.
 
-    bundle: what is adapted. checkpoint: its own, where there is one. output: folder of the new bundle. State
-    is kept in OUTPUT.adapting until the bundle is written or refused; started again with the same arguments,
-    it goes on from there. rehearsal: makes views of other places that are trained along, and others by which
-    it is measured that the network gets no worse there; without them only the loss's pull to the old depth's
-    shape holds it. identity: what the recording is, as JSON holds it.
+    bundle: to adapt. checkpoint: of that bundle, where there is one. output: folder of the new bundle. State
+    is kept in OUTPUT.adapting until the bundle is written or refused; a new call with the same arguments
+    resumes it. rehearsal: makes views of other places, for training and for measuring that the network gets
+    no worse there; without them, only the loss term of the old depth's shape prevents that. identity: of the
+    recording, as JSON content.
     """
 
     def __init__(
@@ -128,7 +128,7 @@ class Adaptation:
         self._begin()
 
     def _begin(self) -> None:
-        """Make the work folder, or find that it is of this very adaptation."""
+        """Create the work folder, or check that it belongs to this adaptation."""
         file = self.work / "identity.json"
         try:
             self.work.mkdir(parents=True, exist_ok=True)
@@ -142,13 +142,13 @@ class Adaptation:
         for key in self.identity:
             if then.get(key) != self.identity[key]:
                 raise Clip2DepthError(
-                    f"{self.work} is the state of an adaptation with another {key}; remove it to start "
-                    f"afresh, or name another --output."
+                    f"{self.work} is the state of an adaptation with another {key}; remove it to "
+                    f"start again, or name another --output."
                 )
 
     @property
     def has_recording(self) -> bool:
-        """True where the keyframes are on disk already, so that the recording need not be read again."""
+        """True where the keyframes are already on disk, and the recording need not be read again."""
         return (self.work / "recording.npz").is_file()
 
     def run(
@@ -156,11 +156,11 @@ class Adaptation:
         frames: Callable[[], Iterable[Frame]],
         report: Callable[[Adaptation], None] = lambda adaptation: None,
     ) -> dict:
-        """Read, check, train, judge, write. Returns the summary, which is also the attribute `summary`.
+        """Read, check, train, evaluate, write. Returns the summary, which is also the attribute `summary`.
 
         frames: opens the recording; called only where its keyframes are not on disk yet. report: called when
-        all is known and the bundle is not yet in its place. Raises Refusal, with outcome, reason and
-        sentence in the summary.
+        the results are complete, before the bundle is moved to `output`. Raises Refusal, with outcome, reason
+        and sentence in the summary.
         """
         if self.output.exists():  # killed between the last two lines of this function
             self.summary = json.loads(self._done.read_text(encoding="utf-8"))
@@ -190,7 +190,7 @@ class Adaptation:
         )
 
     def _run(self) -> Path:
-        """The new bundle, in the work folder."""
+        """Train and decide; returns the new bundle's folder in the work folder."""
         settings = self.settings
         frames = self.frames = read_keyframes(self.work / "recording.npz")
         self.summary["recording"] = {
@@ -297,10 +297,10 @@ class Adaptation:
     def _take_best(
         self, network: Clip2Depth, began_with: dict[str, torch.Tensor], elsewhere: float | None
     ) -> None:
-        """Give the network the best weights; so much of the way to them that other places get no worse.
+        """Set the best weights, interpolated with the old ones so that other places get no worse.
 
-        Halfway between two sets of weights of one origin most of the gain is there, and little of what was
-        forgotten (Wortsman et al., arXiv 2109.01903).
+        Halfway between two sets of weights of one origin, most of the gain is kept and little is forgotten
+        (Wortsman et al., arXiv 2109.01903).
         """
         best, _ = read_tensors(self.work / "best.safetensors")
         for part in PARTS:
@@ -320,7 +320,7 @@ class Adaptation:
         if away > LEAST_PATH:
             raise Refusal(
                 "too_short",
-                f"only {len(self.trained)} keyframes to train on and {len(self.kept_out)} to judge by are "
+                f"only {len(self.trained)} keyframes for training and {len(self.kept_out)} held-out ones are "
                 f"seen again from {NEAREST * 100:.0f} to {FARTHEST * 100:.0f} cm away ({FEWEST} of each are "
                 f"needed); record a longer or slower drive.",
             )
@@ -328,11 +328,11 @@ class Adaptation:
         raise Refusal(
             "parallax",
             f"too little parallax: by the odometry {how} (at most {away:.2f} m and {turned:.0f} degrees from "
-            f"where it began), and that tells nothing about depth; record while driving.",
+            f"its start), which gives no information about depth; record while driving.",
         )
 
     def _taps(self, network: Clip2Depth) -> tuple[list[np.ndarray], np.ndarray]:
-        """The frozen tower's taps of all keyframes, on disk, and the old depth, metres at the inner size."""
+        """The frozen tower's taps of all keyframes, on disk, and the old depth, meters at the inner size."""
         frames, folder = self.frames, self.work / "taps"
         done = folder / "done"
         count = len(network.image_tower.taps)
@@ -365,7 +365,7 @@ class Adaptation:
         return taps, np.load(folder / "old.npy")
 
     def _rehearsed_taps(self, network: Clip2Depth) -> tuple[list[np.ndarray], np.ndarray] | None:
-        """Taps and canonical depth of the views that are trained along; None without any."""
+        """Taps and canonical depth of the training views of other places; None without any."""
         if self.rehearsal is None:
             return None
         images, depth = self.rehearsal.trained
@@ -376,7 +376,7 @@ class Adaptation:
         return [np.concatenate(taps) for taps in zip(*parts, strict=True)], depth
 
     def _all_depths(self, objective: Objective, judged: np.ndarray, chosen: np.ndarray) -> np.ndarray:
-        """Depths by keyframe number of those that a judgement looks at, NaN elsewhere."""
+        """Depths by keyframe number of the evaluated keyframes and their sources, NaN elsewhere."""
         numbers = np.unique(np.concatenate([judged, chosen.ravel()]))
         found = objective.depths(numbers)
         depths = np.full((len(self.frames), *found.shape[1:]), np.nan, np.float32)
@@ -384,7 +384,7 @@ class Adaptation:
         return depths
 
     def _measure(self, found: dict[str, np.ndarray]) -> float:
-        """What chooses the step: the two parts of the loss that need no old depth, weighted as there."""
+        """The measure that selects the step: the parts of the loss that do not use the old depth."""
         photometric = float(found["photometric"].mean() / max(self.before["photometric"].mean(), 1e-3))
         return photometric + self.settings.weights.consistency * float(found["consistency"].mean())
 
@@ -417,7 +417,7 @@ class Adaptation:
             }
 
     def _decide(self, after: dict[str, np.ndarray]) -> None:
-        """Raises Refusal where nothing was gained on what was kept out."""
+        """Raises Refusal where the held-out images did not improve."""
         before = self.before
         gain = 1 - after["photometric"].mean() / before["photometric"].mean()
         apart = after["consistency"].mean() / max(before["consistency"].mean(), 1e-6)
@@ -425,9 +425,9 @@ class Adaptation:
         if not (gain >= LEAST_GAIN and apart <= MOST_APART):
             raise Refusal(
                 "no_gain",
-                f"no gain on what was kept out: the new depth explains its images {gain:+.1%} better than "
-                f"the old one (at least {LEAST_GAIN:.0%} is asked) and disagrees with itself {apart:.2f} "
-                "times as much.",
+                f"no gain on the held-out images: the photometric residual improved by {gain:+.1%} (at least "
+                f"{LEAST_GAIN:.0%} is required), and the geometric inconsistency is {apart:.2f} times the "
+                "old one.",
             )
         elsewhere = self.summary.get("elsewhere")
         if elsewhere and elsewhere["after"] > MOST_ELSEWHERE * elsewhere["before"]:
@@ -470,7 +470,7 @@ class Adaptation:
         return part
 
     def close(self) -> None:
-        """Remove the state; after a bundle or a refusal."""
+        """Remove the state, after a bundle or a refusal."""
         shutil.rmtree(self.work, ignore_errors=True)
 
 
@@ -481,12 +481,12 @@ def _tower(network: Clip2Depth, images: np.ndarray) -> list[torch.Tensor]:
 
 
 def trained_tensors(network: Clip2Depth) -> dict[str, torch.Tensor]:
-    """What training changes."""
+    """The parameters that training changes."""
     return {name: p.detach() for name, p in network.named_parameters() if p.requires_grad}
 
 
 def write_keyframes(path: Path, frames: Keyframes) -> None:
-    """Write keyframes whole or not at all."""
+    """Write keyframes atomically."""
     camera = frames.camera
     part = path.with_name(path.name + ".part")
     with part.open("wb") as file:
@@ -507,7 +507,7 @@ def write_keyframes(path: Path, frames: Keyframes) -> None:
 
 
 def read_keyframes(path: Path) -> Keyframes:
-    """What `write_keyframes` wrote."""
+    """Read a file of `write_keyframes`."""
     from clip2depth_ros.camera import Camera
 
     with np.load(path, allow_pickle=False) as arrays:
@@ -526,7 +526,7 @@ def read_keyframes(path: Path) -> Keyframes:
 
 
 def recording_identity(path: str) -> dict:
-    """What names a recording: its path, and of files on disk size and time of the last change."""
+    """Identity of a recording: its name, and a digest of its files' paths and sizes."""
     file = Path(path)
     if not file.exists():
         return {"input": path}
@@ -538,7 +538,7 @@ def recording_identity(path: str) -> dict:
 
 
 def _spread(numbers: np.ndarray) -> np.ndarray:
-    """SOURCES of them, evenly."""
+    """SOURCES of the numbers, evenly picked."""
     return numbers[np.linspace(0, len(numbers) - 1, SOURCES).round().astype(int)]
 
 

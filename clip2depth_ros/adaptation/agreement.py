@@ -1,66 +1,65 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether a recording can teach: its images have texture, and its odometry is of the same camera."""
+"""Whether a recording can be used: its images have texture, and its odometry matches the camera."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
 
-from clip2depth_ros.adaptation.recording import Keyframes
-from clip2depth_ros.adaptation.refusal import Refusal
+from clip2depth_ros.adaptation.recording import Keyframes, Refusal
 from clip2depth_ros.adaptation.views import motion_between
 
 PAIRS = 80
-"""Pairs of keyframes that are looked at."""
+"""Number of pairs of keyframes that are checked."""
 CORNERS = 200
 FEWEST_CORNERS = 25
-"""Of an image that can be compared with another."""
+"""Fewest corners of an image that can be compared with another."""
 RETURNED = 0.7
-"""Pixels within which a corner that is followed there and back has to end."""
+"""Pixels: largest error of a corner that is tracked forward and back."""
 OFF_LINE = 1.5 / 224
-"""Typical distance from the epipolar lines, as a part of the image's width, from which on a pair contradicts
-the odometry."""
+"""Median distance from the epipolar lines, as a part of the image's width, above which a pair contradicts the
+odometry."""
 CONTRADICTING = 0.4
-"""Part of the pairs that do, from which on the odometry is not believed. Of drives with their own odometry,
-wheels that slip and drift included, it is 0; with that of another drive it is above 0.5."""
+"""Part of contradicting pairs above which the odometry is rejected. It is 0 for drives with their own
+odometry, even with slip and drift, and above 0.5 with the odometry of another drive."""
 SPREAD = 0.6
-"""Typical deviation between pairs of log triangulated over predicted depth, from which on it is not, either:
-the robot that was driven moved at other times than this camera. It is 0.2 at most, and above 1.5, on the
-same."""
+"""Median deviation over pairs of log (triangulated / predicted depth) above which the odometry is rejected:
+it moved at other times than the camera. It is at most 0.2 with the same drives' own odometry, and above 1.5
+with that of another drive."""
 FACTOR = 4.0
-"""And the factor between the two in a typical pair."""
+"""Largest median factor between triangulated and predicted depth."""
 
 
-def corners_of(grey: np.ndarray) -> np.ndarray:
-    """(n, 1, 2) float32 pixels of what can be followed; in noise alone there is nothing."""
-    smooth = cv2.GaussianBlur(grey, (0, 0), 1.0)
+def corners_of(gray: np.ndarray) -> np.ndarray:
+    """(n, 1, 2) float32 pixels of trackable corners; none in pure noise."""
+    smooth = cv2.GaussianBlur(gray, (0, 0), 1.0)
     found = cv2.goodFeaturesToTrack(smooth, CORNERS, 0.01, 5)
     if found is None:
         return np.empty((0, 1, 2), np.float32)
-    # The quality level of OpenCV is relative to the best corner, and in noise that one is noise too.
+    # OpenCV's quality level is relative to the best corner, which in pure noise is noise.
     strength = cv2.cornerMinEigenVal(smooth, 3)
     x, y = found[:, 0].round().astype(int).T
     return found[strength[y, x] > 1e-4]
 
 
 def check_texture(frames: Keyframes) -> None:
-    """Raises Refusal for a recording whose images show next to nothing."""
+    """Raises Refusal for a recording whose images have too little texture."""
     chosen = np.linspace(0, len(frames) - 1, min(40, len(frames))).round().astype(int)
-    counts = [len(corners_of(grey_of(frames, i))) for i in chosen]
+    counts = [len(corners_of(gray_of(frames, i))) for i in chosen]
     if np.median(counts) < FEWEST_CORNERS:
         raise Refusal(
             "texture",
-            f"the images show too little to compare: {np.median(counts):.0f} corners in a typical one, a "
-            f"blank wall or darkness; record where there is something to see.",
+            f"the images have too little texture: a median of {np.median(counts):.0f} corners per image, as "
+            f"of a blank wall or in darkness; record a place with more texture.",
         )
 
 
 def check_odometry(frames: Keyframes, sources: list[np.ndarray], old: np.ndarray) -> dict[str, float]:
-    """What the images say about the odometry. Raises Refusal where they contradict it.
+    """Compare the odometry with the images. Raises Refusal where they contradict each other.
 
-    old: (N, h, w) metres, the old network's depth. Returns off_line, the typical pixels of a pair from its
+    old: (N, h, w) meters, the old network's depth. Returns off_line, the median distance (pixels) from the
     epipolar lines; contradicting, the part of pairs beyond OFF_LINE; and scale, spread: median and spread
-    (log) over pairs of triangulated over predicted depth.
+    (log) over pairs of triangulated / predicted depth.
     """
     paired = [i for i in range(len(frames)) if len(sources[i])]
     chosen = np.linspace(0, len(paired) - 1, min(PAIRS, len(paired))).round().astype(int)
@@ -68,7 +67,7 @@ def check_odometry(frames: Keyframes, sources: list[np.ndarray], old: np.ndarray
     camera = frames.camera
     for i in np.array(paired)[chosen]:
         j = int(sources[i][len(sources[i]) // 2])
-        before, after = followed(grey_of(frames, i), grey_of(frames, j))
+        before, after = followed(gray_of(frames, i), gray_of(frames, j))
         if len(before) < FEWEST_CORNERS // 2:
             continue
         motion = motion_between(frames.poses[i], frames.poses[j])
@@ -79,7 +78,7 @@ def check_odometry(frames: Keyframes, sources: list[np.ndarray], old: np.ndarray
     if len(off) < 5:
         raise Refusal(
             "texture",
-            f"only in {len(off)} of {len(chosen)} pairs of images could corners be followed; the images are "
+            f"corners could be tracked in only {len(off)} of {len(chosen)} pairs of images; the images are "
             f"too blurred, too dark or too empty to compare.",
         )
     contradicting = float(np.mean(np.array(off) > OFF_LINE * camera.width))
@@ -91,8 +90,8 @@ def check_odometry(frames: Keyframes, sources: list[np.ndarray], old: np.ndarray
         "spread": spread,
     }
     said = (
-        f"{contradicting:.0%} of the image pairs do not lie as it says, and the depth that follows from it "
-        f"is {found['scale']:.2g} times the expected one, give or take {np.expm1(spread):.0%}"
+        f"{contradicting:.0%} of the image pairs contradict it, and the depth by it is "
+        f"{found['scale']:.2g} times the expected depth, with a spread of {np.expm1(spread):.0%}"
     )
     agrees = contradicting <= CONTRADICTING and spread <= SPREAD
     if not (agrees and 1 / FACTOR <= found["scale"] <= FACTOR):
@@ -104,14 +103,14 @@ def check_odometry(frames: Keyframes, sources: list[np.ndarray], old: np.ndarray
     return found
 
 
-def grey_of(frames: Keyframes, index: int) -> np.ndarray:
-    """(h, w) uint8: what the camera saw of a keyframe, at the inner size."""
+def gray_of(frames: Keyframes, index: int) -> np.ndarray:
+    """(h, w) uint8: a keyframe's image at the inner size."""
     rows, columns = frames.inner
     return cv2.cvtColor(np.ascontiguousarray(frames.images[index, rows, columns]), cv2.COLOR_RGB2GRAY)
 
 
 def followed(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(n, 2) and (n, 2): corners of the first image and where they are in the second."""
+    """(n, 2) and (n, 2): corners of the first image and their positions in the second."""
     start = corners_of(first)
     if not len(start):
         return np.empty((0, 2)), np.empty((0, 2))
@@ -129,7 +128,7 @@ def _rays(points: np.ndarray, camera) -> np.ndarray:
 
 
 def off_line(before: np.ndarray, after: np.ndarray, motion: np.ndarray, camera) -> np.ndarray:
-    """(n,) pixels from the epipolar line, to either side of it: Sampson's distance."""
+    """(n,) signed distance from the epipolar line, pixels (Sampson's distance)."""
     t, rotation = motion[:3, 3], motion[:3, :3]
     cross = np.array([[0, -t[2], t[1]], [t[2], 0, -t[0]], [-t[1], t[0], 0]])
     essential = cross @ rotation
@@ -145,7 +144,7 @@ def _log_scale(before: np.ndarray, after: np.ndarray, motion: np.ndarray, camera
     a, b = _rays(before, camera), _rays(after, camera)
     turned = a @ motion[:3, :3].T
     t = motion[:3, 3]
-    # z * (b x R a) = -(b x t), in the least squares' sense
+    # z * (b x R a) = -(b x t), by least squares
     left, right = np.cross(b, turned), -np.cross(b, t)
     parallax = np.linalg.norm(left, axis=1) * camera.fx
     good = parallax > 1.0

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What adaptation minimizes on pairs of keyframes, and by what it judges those that were kept out."""
+"""The loss of adaptation on pairs of keyframes, and the measures of held-out keyframes."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ from clip2depth_ros.network import Clip2Depth
 from clip2depth_ros.training.loss.losses import DepthLoss
 
 NO_PLACE = 10.0
-"""Photometric difference of a pixel that the other view does not show: more than any that it shows."""
+"""Photometric residual of a pixel outside the other view: larger than any inside it."""
 BATCH = 12
-"""Images that are decoded at once where there is no gradient."""
+"""Images per decoder pass without gradient."""
 
 
 @dataclass(frozen=True)
 class Weights:
-    """Of the parts of the loss, beside the photometric difference as a part of its level before.
+    """Weights of the parts of the loss; the photometric residual, relative to its old level, has weight 1.
 
-    consistency  mean log disagreement of the depths of both views
+    consistency  mean log difference of the depths of both views
     roughness    of log depth where the image has no edge
-    shape        mean log difference to the old depth, each image's factor left out
-    rehearsal    of the loss on views of elsewhere
+    shape        mean log difference from the old depth, without each image's factor
+    rehearsal    of the loss on views of other places
     """
 
     consistency: float = 0.7
@@ -48,10 +48,10 @@ class Weights:
 
 @dataclass
 class Views:
-    """Numbers of keyframes of one step: targets come in pairs (2 i, 2 i + 1) that see each other.
+    """Numbers of the keyframes of one step: targets are pairs (2 i, 2 i + 1) that see each other.
 
-    targets (B,); sources (B, SOURCES), the first of which is the pair's other view; elsewhere (E,) numbers of
-    rehearsed views.
+    targets (B,); sources (B, SOURCES), the first one is the pair's other view; elsewhere (E,) numbers of
+    views of other places.
     """
 
     targets: np.ndarray
@@ -60,12 +60,11 @@ class Views:
 
 
 class Objective(nn.Module):
-    """The loss of a step. The network stays in evaluation mode: batch norms keep what they know.
+    """The loss of a step. The network stays in evaluation mode, so that batch norms keep their statistics.
 
-    taps: per tap (N, C, h, w) float16; old: (N, h, w) float32 metres, the old network's depth at the inner
-    size. level: photometric difference before, which is large where there is much texture and small where
-    there is none. elsewhere: taps (E, ...) and depth (E, H, W) in canonical metres of views of other places,
-    or None.
+    taps: per tap (N, C, h, w) float16; old: (N, h, w) float32 meters, the old network's depth at the inner
+    size. level: photometric residual of the old network, which depends on the amount of texture. elsewhere:
+    taps (E, ...) and depth (E, H, W) in canonical meters of views of other places, or None.
     """
 
     def __init__(
@@ -84,7 +83,7 @@ class Objective(nn.Module):
         self.refined = refined or {}
         self._frames, self._taps, self._old, self._elsewhere = frames, taps, old, elsewhere
         rows, columns = frames.inner
-        self._grey = np.stack(
+        self._gray = np.stack(
             [cv2.cvtColor(np.ascontiguousarray(i[rows, columns]), cv2.COLOR_RGB2GRAY) for i in frames.images]
         )
         camera = frames.camera
@@ -107,20 +106,20 @@ class Objective(nn.Module):
         return self.intrinsics.device
 
     def depth(self, numbers: np.ndarray) -> torch.Tensor:
-        """(B, h, w) metres of the camera, at the inner size."""
+        """(B, h, w) meters of the camera, at the inner size."""
         taps = [torch.from_numpy(np.asarray(t[numbers])).to(self.device).float() for t in self._taps]
         depth = self.network.decode(taps) * self._frames.focal_scale
         return depth[:, self._frames.inner[0], self._frames.inner[1]]
 
     @torch.no_grad()
     def depths(self, numbers: np.ndarray) -> np.ndarray:
-        """(B, h, w) float32 metres of many, a few at a time."""
+        """(B, h, w) float32 meters of many, a few at a time."""
         parts = [self.depth(numbers[i : i + BATCH]).cpu().numpy() for i in range(0, len(numbers), BATCH)]
         return np.concatenate(parts)
 
     def images(self, numbers: np.ndarray) -> torch.Tensor:
-        """(B, 1, h, w) float 0..1, grey, at the inner size: colour would take three times as long."""
-        return torch.from_numpy(self._grey[numbers][:, None]).to(self.device).float() / 255
+        """(B, 1, h, w) float 0..1, gray, at the inner size: color would take three times as long."""
+        return torch.from_numpy(self._gray[numbers][:, None]).to(self.device).float() / 255
 
     def motions(self, first: np.ndarray, second: np.ndarray) -> torch.Tensor:
         """(B, 4, 4): points of each first view into its second."""
@@ -176,7 +175,7 @@ class Objective(nn.Module):
     def compare(
         self, image: torch.Tensor, depth: torch.Tensor, other: torch.Tensor, motion: torch.Tensor
     ) -> Comparison:
-        """`other` warped into `image` by depth and motion, and unwarped, each against `image`."""
+        """Compare `image` with `other`, warped by depth and motion, and with `other` unwarped."""
         intrinsics = self.intrinsics.expand(len(image), 3, 3)
         seen, within, place, there = warped(other, depth, motion, intrinsics)
         seen = match_brightness(seen, image, within)
@@ -188,10 +187,10 @@ class Objective(nn.Module):
 
     @torch.no_grad()
     def judge(self, numbers: np.ndarray, sources: np.ndarray, depths: np.ndarray) -> dict[str, np.ndarray]:
-        """Per keyframe (B,): photometric difference and geometric disagreement with what its sources show.
+        """Per keyframe (B,): photometric residual and geometric inconsistency with its sources.
 
-        numbers (B,), sources (B, S), depths (N, h, w) metres by keyframe number. A pixel counts by the best
-        of its sources, and never with more than without any warp: what moves by itself cannot be explained.
+        numbers (B,), sources (B, S), depths (N, h, w) meters by keyframe number. A pixel counts by the best
+        of its sources, at most with the residual without warp, because moving objects cannot be explained.
         """
         photometric, consistency = [], []
         for begin in range(0, len(numbers), BATCH):
@@ -218,12 +217,12 @@ class Objective(nn.Module):
 
 @dataclass
 class Comparison:
-    """Of one source with its target, each (B, H, W)."""
+    """Comparison of one source with its target, each (B, H, W)."""
 
     error: torch.Tensor
-    """Photometric difference after the warp; NO_PLACE where the source does not show the pixel."""
+    """Photometric residual after the warp; NO_PLACE where the pixel is outside the source."""
     still: torch.Tensor
-    """Without a warp."""
+    """Photometric residual without a warp."""
     inside: torch.Tensor
     place: torch.Tensor
     there: torch.Tensor

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How well depth and motion explain that two images show the same: the loss that needs no true depth.
+"""Photometric residual of two images under depth and motion: a loss without ground-truth depth.
 
-Images are (B, C, H, W) float in 0..1, depth is (B, H, W) metres, motion (B, 4, 4), intrinsics (B, 3, 3).
+Images are (B, C, H, W) float in 0..1, depth is (B, H, W) meters, motion (B, 4, 4), intrinsics (B, 3, 3).
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ def difference(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
     cov = _mean3(first * second) - mean1 * mean2
     ssim = (2 * mean1 * mean2 + C1) * (2 * cov + C2)
     ssim = ssim / ((mean1.square() + mean2.square() + C1) * (var1 + var2 + C2))
-    unlike = ((1 - ssim) / 2).clamp(0, 1).mean(1)
-    return SSIM_SHARE * unlike + (1 - SSIM_SHARE) * (first - second).abs().mean(1)
+    dissimilarity = ((1 - ssim) / 2).clamp(0, 1).mean(1)
+    return SSIM_SHARE * dissimilarity + (1 - SSIM_SHARE) * (first - second).abs().mean(1)
 
 
 def warped(
     source: torch.Tensor, depth: torch.Tensor, motion: torch.Tensor, intrinsics: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """`source` as the camera of `depth` would see it.
+    """`source` warped into the view of `depth`.
 
     Returns image (B, C, H, W), whether each pixel is inside the source (B, H, W), its place there (B, H, W,
     2), and its depth there (B, H, W).
@@ -45,9 +45,9 @@ def warped(
 
 
 def match_brightness(image: torch.Tensor, target: torch.Tensor, use: torch.Tensor) -> torch.Tensor:
-    """`image` times a gain and plus an offset for each picture, so that it is as bright as `target`.
+    """`image` with a gain and an offset per image that match its brightness to `target`.
 
-    Fitted to mean and deviation over the pixels of `use` (B, H, W); the gain stays within a factor of two.
+    Fitted to mean and standard deviation over the pixels of `use` (B, H, W); the gain is 0.5 to 2.
     """
     weight = use[:, None].to(image.dtype)
     count = weight.sum((1, 2, 3), keepdim=True).clamp(min=1) * image.shape[1]
@@ -62,14 +62,14 @@ def match_brightness(image: torch.Tensor, target: torch.Tensor, use: torch.Tenso
 def log_disagreement(
     place: torch.Tensor, there: torch.Tensor, source_depth: torch.Tensor, use: torch.Tensor
 ) -> torch.Tensor:
-    """(B, H, W): |log| of a carried depth over the source's own depth at that place; zero where not `use`."""
+    """(B, H, W): |log| of warped depth / the source's depth at that place; zero where not `use`."""
     other = look_up(source_depth.log(), torch.where(use[..., None], place, torch.nan))
     one, zero = torch.ones_like(there), torch.zeros_like(there)
     return (torch.where(use, there, one).log() - torch.where(use, other, zero)).abs()
 
 
 def roughness(depth: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
-    """Mean step of log depth between neighbours, where the image has no edge."""
+    """Mean step of log depth between neighboring pixels, where the image has no edge."""
     log = depth.log()
     total = log.new_zeros(())
     for axis in (1, 2):
@@ -81,7 +81,7 @@ def roughness(depth: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
 
 
 def shape_change(depth: torch.Tensor, old: torch.Tensor) -> torch.Tensor:
-    """Mean absolute log ratio to an old depth, each image's own factor left out."""
+    """Mean absolute log ratio to an old depth, without each image's factor."""
     ratio = depth.log() - old.log()
     return (ratio - ratio.mean((1, 2), keepdim=True)).abs().mean()
 

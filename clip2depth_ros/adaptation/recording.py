@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is kept of a recording: keyframes that differ, at the network's input size, with their poses."""
+"""Keyframes of a recording: images that differ, at the network's input size, with their poses."""
 
 from __future__ import annotations
 
@@ -8,27 +8,39 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from clip2depth_ros.adaptation.refusal import Refusal
 from clip2depth_ros.bundle import Manifest
 from clip2depth_ros.camera import Camera
 from clip2depth_ros.camera.transforms import is_pose
+from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.images.frame import Frame
 from clip2depth_ros.metrics.ground_truth import Truth
 from clip2depth_ros.pipeline.geometry import Geometry
 
 STEP, TURN = 0.01, np.radians(1.0)
-"""A frame that moved less than this, metres and radians, since the last kept one shows nothing new."""
+"""Meters and radians: a frame that moved less since the last kept one is left out."""
 DARK, BRIGHT = 16, 239
-"""Grey levels below and above which a pixel shows no more than that it is dark or bright."""
+"""Gray levels below and above which a pixel is underexposed or overexposed."""
 BLIND = 0.6
-"""Part of such pixels from which an image is not used."""
+"""Part of such pixels above which an image is not used."""
 BLURRED = 0.35
-"""Sharpness, as a part of the recording's typical one, below which an image is not used."""
+"""Sharpness, as a part of the recording's median, below which an image is not used."""
+
+
+class Refusal(Clip2DepthError):
+    """The recording is readable, but gives no better bundle; no bundle is written.
+
+    reason: one word for programs: odometry_missing, too_short, parallax, texture, odometry_contradicts,
+    no_gain.
+    """
+
+    def __init__(self, reason: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.reason = reason
 
 
 @dataclass
 class Keyframes:
-    """Images of a recording, N of them in the order of time, as the network sees them.
+    """N images of a recording in the order of time, at the network's input size.
 
     camera, inner, focal_scale: of the letterbox that all images went through.
     """
@@ -36,22 +48,22 @@ class Keyframes:
     images: np.ndarray
     """(N, H, W, 3) uint8 RGB, letterboxed to the network's input."""
     poses: np.ndarray
-    """(N, 4, 4) float64, optical frame to a fixed frame, metres of the odometry."""
+    """(N, 4, 4) float64, optical frame to a fixed frame, meters of the odometry."""
     seconds: np.ndarray
     """(N,) float64, since the first frame."""
     names: list[str]
     truth: np.ndarray | None
-    """(N, h, w) float32 metres at the inner size, NaN unknown; None where the recording has none."""
+    """(N, h, w) float32 meters at the inner size, NaN unknown; None where the recording has none."""
     camera: Camera
     """Of the pixels that the image covers, (w, h)."""
     inner: tuple[slice, slice]
     """Rows and columns of the network's input that the image covers."""
     focal_scale: float
-    """Factor from the network's metres to the camera's."""
+    """Factor from the network's meters to the camera's."""
     seen: int = 0
     """Frames of the recording."""
     left_out: dict[str, int] | None = None
-    """How many of them were left out, by reason."""
+    """Number of frames that were left out, by reason."""
 
     def __len__(self) -> int:
         return len(self.images)
@@ -73,10 +85,10 @@ class Keyframes:
 
 
 class Recorder:
-    """Takes in a recording frame by frame and keeps what shows something new.
+    """Reads a recording frame by frame and keeps the frames that show something new.
 
-    manifest: of the bundle that is adapted. most: keyframes to keep, at most; where more are worth it, the
-    step between them grows evenly. Frames come with `odometry`; those without are left out.
+    manifest: of the bundle that is adapted. most: largest number of keyframes; where there are more, the step
+    between them is increased. Frames come with `odometry`; those without are left out.
     """
 
     def __init__(self, manifest: Manifest, most: int) -> None:
@@ -95,11 +107,11 @@ class Recorder:
             "another camera": 0,
         }
         self.path = 0.0
-        """Metres that the camera went, by its poses, over all frames."""
+        """Meters: length of the camera's path over all frames, by its poses."""
         self._last: np.ndarray | None = None
 
     def add(self, frame: Frame) -> None:
-        """Take in the next frame. Raises Clip2DepthError for a camera that does not fit."""
+        """Add the next frame. Raises Clip2DepthError for a camera that does not fit."""
         self._seen += 1
         pose = frame.odometry
         if pose is None or not is_pose(pose):
@@ -117,15 +129,15 @@ class Recorder:
         geometry = self._geometry
         image = np.empty((self._manifest.input_height, self._manifest.input_width, 3), np.uint8)
         geometry.fit(frame.image, image)
-        grey = cv2.cvtColor(np.ascontiguousarray(geometry.letterbox.inner(image)), cv2.COLOR_RGB2GRAY)
-        sharp = _sharpness(grey)
+        gray = cv2.cvtColor(np.ascontiguousarray(geometry.letterbox.inner(image)), cv2.COLOR_RGB2GRAY)
+        sharp = _sharpness(gray)
         self._sharp.append(sharp)
-        if np.mean((grey < DARK) | (grey > BRIGHT)) > BLIND:
+        if np.mean((gray < DARK) | (gray > BRIGHT)) > BLIND:
             self._left_out["dark or bright"] += 1
             return
         if self._kept and not _moved(self._kept[-1][1], pose, self._step):
             self._left_out["no motion"] += 1
-            # Of two that show the same, the sharper one.
+            # Of two images of the same view, the sharper one is kept.
             if (
                 sharp <= self._kept[-1][5]
                 or len(self._kept) < 2
@@ -142,7 +154,7 @@ class Recorder:
             self._thin()
 
     def finish(self) -> Keyframes:
-        """The keyframes. Raises Refusal where there is hardly any."""
+        """The keyframes. Raises Refusal where there are too few."""
         typical = float(np.median(self._sharp)) if self._sharp else 0.0
         sharp = [k for k in self._kept if k[5] >= BLURRED * typical]
         self._left_out["blurred"] = len(self._kept) - len(sharp)
@@ -185,7 +197,7 @@ class Recorder:
         )
 
     def _thin(self) -> None:
-        """Half as many, evenly in what was moved."""
+        """Increase the step between keyframes, which removes about half of them."""
         self._step *= 1.4
         kept = self._kept[:1]
         for one in self._kept[1:]:
@@ -207,7 +219,7 @@ def _moved(last: np.ndarray, pose: np.ndarray, step: float) -> bool:
     )
 
 
-def _sharpness(grey: np.ndarray) -> float:
-    """Contrast of the finest detail, as a part of all contrast."""
-    fine = cv2.Laplacian(grey, cv2.CV_32F)
-    return float(fine.std() / max(float(grey.std()), 1.0))
+def _sharpness(gray: np.ndarray) -> float:
+    """Contrast of the finest detail relative to the total contrast."""
+    fine = cv2.Laplacian(gray, cv2.CV_32F)
+    return float(fine.std() / max(float(gray.std()), 1.0))

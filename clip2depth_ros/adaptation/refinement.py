@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Odometry's motion between two views, with its turn and direction put right by what the images show.
+"""The motion between two views by odometry, with rotation and direction refined by the images.
 
-Wheels tell the length of the way well, and its turn to a degree or so. A degree is three pixels, and the
-depth that explains these is a wrong one. Corners that are followed from one view to the other tell the turn
-and the direction far better, and nothing about the length: that stays odometry's.
+Wheel odometry measures the length of a motion well, and its rotation to about a degree. A degree is three
+pixels, and the depth that explains these is wrong. Corners tracked from one view to the other give rotation
+and direction far more precisely, but not the length, which stays that of odometry.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from clip2depth_ros.adaptation.agreement import followed, grey_of, off_line
+from clip2depth_ros.adaptation.agreement import followed, gray_of, off_line
 from clip2depth_ros.adaptation.recording import Keyframes
 from clip2depth_ros.adaptation.views import motion_between
 from clip2depth_ros.camera import Camera
 
 FEWEST = 20
-"""Corners that a motion is refined by."""
+"""Fewest corners to refine a motion by."""
 TURN, DIRECTION, PIXEL = 0.01, 0.1, 0.5
-"""Standard deviations: of odometry's turn and direction between two views, radians; of a corner, pixels."""
+"""Standard deviations of rotation and direction between two views, radians, and of a corner, pixels."""
 ROUNDS = 4
 STEP = 1e-5
-"""Radians; of the numerical derivative."""
+"""Radians: step of the numerical derivative."""
 
 
 def refined_motions(frames: Keyframes, sources: list[np.ndarray]) -> dict[tuple[int, int], np.ndarray]:
@@ -33,25 +33,25 @@ def refined_motions(frames: Keyframes, sources: list[np.ndarray]) -> dict[tuple[
             if (i, j) in motions:
                 continue
             motion = motion_between(frames.poses[i], frames.poses[j])
-            before, after = followed(grey_of(frames, i), grey_of(frames, j))
+            before, after = followed(gray_of(frames, i), gray_of(frames, j))
             motion = refine(motion, before, after, frames.camera)
             motions[i, j], motions[j, i] = motion, np.linalg.inv(motion)
     return motions
 
 
 def refine(motion: np.ndarray, before: np.ndarray, after: np.ndarray, camera: Camera) -> np.ndarray:
-    """`motion` (4, 4) turned so that the corners lie on their epipolar lines; as long as before.
+    """`motion` (4, 4), of the same length, refined so that the corners lie on their epipolar lines.
 
     before, after: (n, 2) pixels of corners in both views. Gauss-Newton with Tukey's weights on Sampson's
-    distance; odometry is a measurement among the others. Returned as it is where too few corners were
-    followed, or where it gets no better.
+    distance; odometry is one of the measurements. Returned unchanged where too few corners were tracked,
+    or where the refinement does not reduce the error.
     """
     if len(before) < FEWEST:
         return motion
     change, start = np.zeros(5), off_line(before, after, motion, camera)
     miss = start
     for _ in range(ROUNDS):
-        # The derivatives by the five small angles; off_line has a sign here, or it would bend at zero.
+        # The derivatives by the five small angles. off_line is signed, so that it is smooth at zero.
         columns = []
         for axis in range(5):
             ahead = change.copy()
@@ -71,11 +71,11 @@ def refine(motion: np.ndarray, before: np.ndarray, after: np.ndarray, camera: Ca
 
 
 def _changed(motion: np.ndarray, change: np.ndarray) -> np.ndarray:
-    """The motion with another turn (3 angles), and another direction (2 angles) of its translation."""
+    """The motion with changed rotation (3 angles) and changed direction of its translation (2 angles)."""
     result = np.eye(4)
     result[:3, :3] = cv2.Rodrigues(change[:3])[0] @ motion[:3, :3]
     way = motion[:3, 3]
-    # Two directions across the way.
+    # Two directions perpendicular to the translation.
     across = np.linalg.svd(way[None])[2][1:]
     result[:3, 3] = cv2.Rodrigues(np.cross(way / np.linalg.norm(way), change[3:] @ across))[0] @ way
     return result

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Views of other places, so that a network that learns one place does not forget the rest."""
+"""Views of other places, so that a network that is adapted to one place does not forget the others."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from clip2depth_ros.network import Clip2Depth
 log = logging.getLogger(__name__)
 
 TRAINED, MEASURED = 96, 48
-"""Views that are trained along, and others that tell whether the network gets worse."""
+"""Numbers of views that are trained on, and of views that measure whether the network gets worse."""
 FIRST_ROOM = 7_000_000
-"""Seed of the first simulated room: neither training's, nor validation's, nor the tests'."""
+"""Seed of the first simulated room: not used in training, validation or tests."""
 
 
 class Rehearsal:
-    """Simulated views with true depth at a network's size.
+    """Simulated views with ground-truth depth at a network's size.
 
-    trained: images (E, H, W, 3) uint8 and depth (E, H, W) float32, canonical metres, NaN unknown; measured:
+    trained: images (E, H, W, 3) uint8 and depth (E, H, W) float32, canonical meters, NaN unknown; measured:
     others.
     """
 
@@ -45,20 +45,20 @@ class Rehearsal:
 
 
 def simulated_rehearsal(size: tuple[int, int], canonical_focal_px: float | None) -> Rehearsal | None:
-    """Rendered in seconds; None where MuJoCo or OpenGL is missing, which the log says.
+    """Render the views, in seconds; None, with a warning, where MuJoCo or OpenGL is missing.
 
     size: (height, width) of the network's input.
     """
     if find_spec("mujoco") is None:
         log.warning(
-            "Without MuJoCo no views of other places are trained along: pip install 'clip2depth_ros[sim]'."
+            "Without MuJoCo, training uses no views of other places: pip install 'clip2depth_ros[sim]'."
         )
         return None
-    from clip2depth_ros.training.validation.validation import held_out_views
+    from clip2depth_ros.training.validation.unseen_rooms import held_out_views
 
     try:
         views = held_out_views(TRAINED + MEASURED, size, canonical_focal_px, first_room=FIRST_ROOM)
     except Clip2DepthError as error:
-        log.warning("No views of other places are trained along: %s", error)
+        log.warning("Training uses no views of other places: %s", error)
         return None
     return Rehearsal(views.image, views.depth, MEASURED)

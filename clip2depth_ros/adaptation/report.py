@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a person sees of an adaptation: report.html and report.md with a before/after sheet, and the logs."""
+"""The report of an adaptation: report.html and report.md with a before/after sheet, and the logs."""
 
 from __future__ import annotations
 
@@ -21,19 +21,20 @@ from clip2depth_ros.evaluation.document import (
     write_html,
     write_markdown,
 )
-from clip2depth_ros.evaluation.examples import colour_ratio
+from clip2depth_ros.evaluation.examples import color_ratio
 from clip2depth_ros.evaluation.tally import Tally
 from clip2depth_ros.images.visualization import legend, sheet, side_by_side
 from clip2depth_ros.metrics.benchmark_rules import find_rule
 
 ROWS = 4
-"""Of the before/after sheet."""
+"""Number of images in the before/after sheet."""
 
 
 def write_report(folder: Path, adaptation) -> None:
-    """Write summary.json, report.html, report.md and pictures/, and copy the logs, into `folder`.
+    """Write summary.json, report.html, report.md and pictures/ into `folder`, and copy the logs there.
 
-    adaptation: after its run, adapted or refused. Raises Clip2DepthError where the folder cannot be written.
+    adaptation: after its run, whether adapted or refused. Raises Clip2DepthError where the folder cannot be
+    written.
     """
     summary = adaptation.summary
     try:
@@ -71,9 +72,9 @@ def in_words(summary: dict) -> str:
 
 
 def before_after(adaptation, rows: int = ROWS, *, recorded: bool = True) -> np.ndarray:
-    """(H, W, 3) uint8 RGB: kept-out images with their depth before and after, true depth if known.
+    """(H, W, 3) uint8 RGB: held-out images with their depth before and after, and ground truth if known.
 
-    recorded: False leaves out images and true depth, which may not be ours to show.
+    recorded: False leaves out images and ground truth, which may not be published.
     """
     frames = adaptation.frames
     numbers = adaptation.kept_out
@@ -88,7 +89,7 @@ def before_after(adaptation, rows: int = ROWS, *, recorded: bool = True) -> np.n
             truth = frames.truth[i]
             with np.errstate(invalid="ignore", divide="ignore"):
                 errors = [np.nanmean(np.abs(d / truth - 1)) for d in (before, after)]
-                ratios = [colour_ratio(d / truth) for d in (before, after)]
+                ratios = [color_ratio(d / truth) for d in (before, after)]
             panels[1] = (f"before, AbsRel {errors[0]:.2f}", before)
             panels[2] = (f"after, AbsRel {errors[1]:.2f}", after)
             panels += [
@@ -127,7 +128,7 @@ def _head(summary: dict) -> list[Block]:
         blocks.append(
             Paragraph(
                 f"Odometry against the images: corners lie {found['off_line']:.2f} pixels off their epipolar "
-                f"lines in a typical pair, and triangulated depth is {found['scale']:.2f} times the old "
+                f"lines in a median pair, and triangulated depth is {found['scale']:.2f} times the old "
                 "depth."
             )
         )
@@ -155,10 +156,10 @@ def _measures(summary: dict) -> list[Block]:
         Heading("Measures"),
         Table(("", "before", "after"), rows),
         Paragraph(
-            "Photometric: how much an image differs from others that are warped into it by depth and "
-            "odometry; it chose the step and decided. Consistency: mean log disagreement of the depths of "
-            "two views. AbsRel, where the recording has depth, is for this report only: nothing was trained "
-            "or chosen by it."
+            "Photometric: difference of an image from others that are warped into it by depth and odometry; "
+            "it selected the step and decided about the bundle. Consistency: mean log difference of the "
+            "depths of two views. AbsRel, where the recording has depth, is for this report only: it was not "
+            "used for training or selection."
         ),
     ]
 
@@ -188,7 +189,7 @@ def _distance(adaptation) -> list[Block]:
     ]
     return [
         Heading("Error against distance, kept-out images"),
-        Table(("true distance", "pixels", "AbsRel before", "AbsRel after"), rows),
+        Table(("ground-truth distance", "pixels", "AbsRel before", "AbsRel after"), rows),
     ]
 
 
@@ -199,7 +200,7 @@ def _logs(work: Path) -> list[Block]:
     with file.open() as log:
         rows = list(csv.reader(log))
     return [
-        Heading("On what was kept out, while it trained"),
+        Heading("Held-out images during training"),
         Table(tuple(rows[0]), [tuple(r) for r in rows[1:]]),
     ]
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The network of a bundle or checkpoint, ready to learn a place: decoder and mirror train, CLIP does not."""
+"""The network of a bundle or checkpoint, prepared for adaptation: decoder and mirror train, CLIP does not."""
 
 from __future__ import annotations
 
@@ -16,16 +16,15 @@ from clip2depth_ros.network.backbones import create_clip, find_backbone
 from clip2depth_ros.training.recovery import load_bundle_weights
 
 AGREEMENT = 1e-3
-"""Relative difference to the bundle's own check sample that a recovered network may have."""
+"""Largest relative difference of a recovered network from the bundle's check sample."""
 
 
 def open_trainable(bundle: Bundle, checkpoint: Path | None, images: np.ndarray) -> Clip2Depth:
-    """The bundle's network in evaluation mode, with gradients for what learns.
+    """The bundle's network in evaluation mode, with gradients for the trained parameters.
 
-    With a checkpoint these are mirror and decoder. Without one the network comes out of the bundle, which
-    has no mirror and no text tower: there the decoder learns, and with it the two FiLM vectors that the
-    mirror had made. They are all that a mirror does to the depth, so nothing is lost but the mirror itself.
-    Batch norms keep their statistics and weights.
+    With a checkpoint these are mirror and decoder. Without one the network is read from the bundle, which has
+    no mirror and no text tower: the decoder and its two FiLM vectors are trained. The mirror affects depth
+    through these vectors only. Batch norms keep their statistics and weights.
 
     images: (B, H, W, 3) uint8 RGB at the network's size, a few of the recording.
     Raises Clip2DepthError for a bundle whose weights cannot be read back, and for a checkpoint that is not
@@ -44,7 +43,7 @@ def open_trainable(bundle: Bundle, checkpoint: Path | None, images: np.ndarray) 
 
 
 def what_trains(network: Clip2Depth) -> str:
-    """In words."""
+    """The trained parts, in words."""
     return "mirror and decoder" if network.mirror is not None else "decoder, FiLM's scale and shift included"
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which keyframes see the same from elsewhere, and which stretches of the recording are kept out."""
+"""Keyframes that see the same scene from other positions, and the held-out stretches of a recording."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ import numpy as np
 from clip2depth_ros.adaptation.recording import angle_between
 
 NEAREST, FARTHEST = 0.04, 0.30
-"""Metres between the cameras of two views that are compared: below, parallax drowns; above, views differ."""
+"""Meters between the cameras of two compared views: below, parallax is too small; above, views differ."""
 LARGEST_TURN = np.radians(15.0)
 LONGEST = 4.0
 """Seconds between them: odometry drifts, and light and people change."""
 SOURCES = 3
-"""Other views that each keyframe is compared with."""
+"""Number of other views that each keyframe is compared with."""
 BLOCK, SHARE = 2.0, 0.25
-"""Seconds of a stretch that is kept out, and the part of the recording that is."""
+"""Seconds of a held-out stretch, and the held-out part of the recording."""
 MARGIN = 0.0
 
 
 def kept_out_blocks(seconds: np.ndarray, block: float = BLOCK, share: float = SHARE) -> np.ndarray:
-    """(N,) int: the number of the block that keeps a keyframe out of training, -1 for those trained on.
+    """(N,) int: the number of the held-out block of a keyframe, -1 for training.
 
     Blocks of `block` seconds lie evenly in the recording and are together `share` of it, at least one.
     seconds: (N,) rising.
@@ -38,10 +38,10 @@ def kept_out_blocks(seconds: np.ndarray, block: float = BLOCK, share: float = SH
 def find_sources(
     poses: np.ndarray, seconds: np.ndarray, group: np.ndarray, candidates: int = 6
 ) -> list[np.ndarray]:
-    """For each keyframe the numbers of those that see the same from elsewhere, at most `candidates`.
+    """For each keyframe the numbers of keyframes that see the same scene, at most `candidates`.
 
-    poses (N, 4, 4), seconds (N,). group: (N,) int; views are of the same group: what is kept out is compared
-    with itself only, and teaches nothing.
+    poses (N, 4, 4), seconds (N,). group: (N,) int; views are of the same group, so that held-out keyframes
+    are not used in training.
     """
     found = []
     for index in range(len(poses)):
@@ -51,7 +51,7 @@ def find_sources(
         good &= angle_between(poses, poses[index]) < LARGEST_TURN
         numbers = np.flatnonzero(good)
         if len(numbers) > candidates:
-            # Evenly over the distances: near ones match best, far ones tell depth best.
+            # Evenly over the distances: near ones match best, far ones determine depth best.
             order = numbers[np.argsort(away[numbers], kind="stable")]
             numbers = order[np.linspace(0, len(order) - 1, candidates).round().astype(int)]
         found.append(numbers)

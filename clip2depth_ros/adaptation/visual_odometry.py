@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Odometry for recordings that have none: the stabilizer's ego-motion, in metres of height or ranges."""
+"""Visual odometry for recordings without odometry: the stabilizer's ego-motion with scale."""
 
 from __future__ import annotations
 
@@ -14,22 +14,21 @@ from clip2depth_ros.pipeline import Pipeline
 from clip2depth_ros.scale import ScaleSettings
 
 ELSEWHERE = 1000.0
-"""Metres between two stretches of which nobody knows how they lie to each other: no view of one is ever
-compared with one of the other."""
+"""Meters between two stretches whose relative pose is not known, so that no views of both are compared."""
 
 
 def with_visual_odometry(frames: Iterable[Frame], engine: Engine, scale: ScaleSettings) -> Iterator[Frame]:
-    """The frames with their `odometry` filled in, as the images tell it.
+    """The frames with `odometry` estimated from the images.
 
-    engine: of the bundle that is adapted. scale: height or ranges, which tell the metres. Frames before the
-    scale is known have no odometry. Where the ego-motion is lost a new stretch begins, far from the one
-    before.
+    engine: of the bundle that is adapted. scale: height or ranges, which give the scale in meters. Frames
+    before the scale is known have no odometry. Where the ego-motion is lost a new stretch begins, far from
+    the previous one.
     """
     pipeline = Pipeline(engine, scale=scale)
     pose, stretch = np.eye(4), 0
     try:
         for frame in frames:
-            frame.odometry = None  # what else may be known would speak for the scale
+            frame.odometry = None  # other odometry would become a measurement of the scale
             result = pipeline.process(frame)
             if result.motion is None:
                 stretch += 1

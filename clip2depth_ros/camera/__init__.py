@@ -3,7 +3,7 @@
 
 from clip2depth_ros.camera.letterbox import Letterbox
 from clip2depth_ros.camera.pinhole import Camera
-from clip2depth_ros.camera.rectifier import Rectifier
+from clip2depth_ros.camera.rectifier import Rectifier, Rectifiers
 from clip2depth_ros.camera.resampler import Resampler
 
-__all__ = ["Camera", "Letterbox", "Rectifier", "Resampler"]
+__all__ = ["Camera", "Letterbox", "Rectifier", "Rectifiers", "Resampler"]

@@ -47,18 +47,17 @@ class Rectifier:
         """Maps for cv2.remap to every step-th pixel of every step-th row of the rectified image."""
         return tuple(np.ascontiguousarray(m[::step, ::step]) for m in self._maps)
 
-    def rectify(self, image: np.ndarray, out: np.ndarray) -> np.ndarray:
-        """Fill `out` (H, W, 3) uint8 with the rectified image; what has no source becomes black."""
+    def rectify(self, image: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+        """Fill `out` (H, W, 3) uint8, or a new array, with the rectified image, black without a source."""
         if image.shape[:2] != (self.source.height, self.source.width):
             raise Clip2DepthError(
                 f"The image is {image.shape[1]}x{image.shape[0]}, its camera "
                 f"{self.source.width}x{self.source.height}; camera_info and image do not belong together."
             )
-        cv2.remap(image, *self._maps, cv2.INTER_LINEAR, dst=out, borderMode=cv2.BORDER_CONSTANT)
-        return out
+        return cv2.remap(image, *self._maps, cv2.INTER_LINEAR, dst=out, borderMode=cv2.BORDER_CONSTANT)
 
-    def rectify_depth(self, depth: np.ndarray, out: np.ndarray) -> np.ndarray:
-        """Fill `out` (H, W) float32 with the rectified depth, metres along the rectified optical axis.
+    def rectify_depth(self, depth: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+        """Fill `out` (H, W) float32, or a new array, with depth in meters along the rectified optical axis.
 
         Each pixel takes its nearest one, since a value between two surfaces lies on neither. What has no
         source becomes NaN.
@@ -69,13 +68,37 @@ class Rectifier:
             rest = np.stack([part & 31, part >> 5], -1)
             self._nearest = whole + (rest >= 16).astype(np.int16)
         none = np.empty(0, np.uint16)
-        cv2.remap(
+        out = cv2.remap(
             depth, self._nearest, none, cv2.INTER_NEAREST, dst=out, borderMode=cv2.BORDER_CONSTANT,
             borderValue=np.nan,
         )  # fmt: skip
         if self.source.rectification is not None:
             out /= self.camera.rays() @ np.array(self.source.rectification, np.float32).reshape(3, 3)[:, 2]
         return out
+
+
+class Rectifiers:
+    """The rectifiers of the cameras that were asked for last, each made once per process.
+
+    limit: how many are kept; None keeps all of them. A pickled copy starts empty.
+    """
+
+    def __init__(self, limit: int | None = 1) -> None:
+        self._limit = limit
+        self._made: dict[Camera, Rectifier] = {}
+
+    def __getstate__(self) -> dict:
+        return {"_limit": self._limit, "_made": {}}
+
+    def of(self, camera: Camera) -> Rectifier | None:
+        """The camera's rectifier; None for a camera that is rectified."""
+        if camera.is_rectified:
+            return None
+        rectifier = self._made.pop(camera, None) or Rectifier(camera)
+        self._made[camera] = rectifier
+        if self._limit is not None and len(self._made) > self._limit:
+            del self._made[next(iter(self._made))]
+        return rectifier
 
 
 def inside_of(x: np.ndarray, y: np.ndarray, size: tuple[int, int]) -> np.ndarray:

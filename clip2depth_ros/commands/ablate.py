@@ -50,9 +50,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _evaluate(checkpoint: Path, folder: Path, data_sets) -> dict[str, float]:
     """Mean errors of a checkpoint over the data sets, by the rule of the first one's benchmark."""
-    from clip2depth_ros.evaluation.engine_comparison import Watched
-    from clip2depth_ros.evaluation.evaluation import Evaluation
-    from clip2depth_ros.evaluation.frames import data_frames
+    from clip2depth_ros.evaluation.engine_wrappers import Watched
+    from clip2depth_ros.evaluation.evaluate import Evaluation
     from clip2depth_ros.metrics.benchmark_rules import find_rule
     from clip2depth_ros.pipeline import Pipeline
     from clip2depth_ros.training.ablation import ERRORS
@@ -65,7 +64,7 @@ def _evaluate(checkpoint: Path, folder: Path, data_sets) -> dict[str, float]:
         try:
             with Evaluation(pipeline, watched, rule, folder / "evaluation", temporal=False) as evaluation:
                 for data_set in data_sets:
-                    for frame, _ in data_frames(data_set):
+                    for frame in data_set:
                         evaluation.add(frame, follows=False)
                 metrics = evaluation.finish({})
         finally:

@@ -19,13 +19,13 @@ from clip2depth_ros.bundle import Bundle, open_bundle
 from clip2depth_ros.camera import Camera
 from clip2depth_ros.commands._shared import pipeline_options
 from clip2depth_ros.commands._shared.engine_options import add_bundle_argument
-from clip2depth_ros.commands._shared.progress import progress
 from clip2depth_ros.commands.train import NEEDS
 from clip2depth_ros.engines import open_engine
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.images.frame import Frame
 from clip2depth_ros.io import Source, open_source
 from clip2depth_ros.settings import ScaleSettings, option
+from clip2depth_ros.system.progress import progress
 
 HELP = "train a bundle on a recording of a place, without true depth"
 REFUSED = 3
@@ -81,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
     import torch
 
     from clip2depth_ros.adaptation.adapt import Adaptation, Settings, recording_identity
-    from clip2depth_ros.adaptation.refusal import Refusal
+    from clip2depth_ros.adaptation.recording import Refusal
     from clip2depth_ros.adaptation.rehearsal import simulated_rehearsal
     from clip2depth_ros.adaptation.report import in_words, write_report
 
@@ -123,8 +123,8 @@ def _reading(args: argparse.Namespace) -> dict:
 
 
 def _frames(args: argparse.Namespace, bundle: Bundle) -> Iterator[Frame]:
-    """The frames with the camera's odometry. Raises Refusal if the input has no odometry."""
-    from clip2depth_ros.adaptation.refusal import Refusal
+    """The frames with the camera's odometry. Raises Refusal for an input without any."""
+    from clip2depth_ros.adaptation.recording import Refusal
     from clip2depth_ros.adaptation.visual_odometry import with_visual_odometry
 
     scaled = args.scale_height is not None or args.scale_ranges is not None

@@ -100,7 +100,7 @@ def run(args: argparse.Namespace) -> int:
     from clip2depth_ros.demo.live import Topics
     from clip2depth_ros.demo.report import draw, summary, table
     from clip2depth_ros.demo.session import Plan, run_session
-    from clip2depth_ros.system.live_line import LiveLine
+    from clip2depth_ros.system.progress import StatusLine
 
     if args.no_stabilize:
         depth["stabilizer.enabled"] = False
@@ -108,7 +108,7 @@ def run(args: argparse.Namespace) -> int:
         # A robot has odometry, so the demo's node may use it for the scale.
         depth["odometry.topic"] = Topics().odometry
     print(f"{described}: camera_node and depth_node run in their own processes, this one observes them")
-    line = LiveLine()
+    line = StatusLine()
 
     def say(text: str) -> None:
         line.finish()

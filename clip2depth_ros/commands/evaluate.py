@@ -16,15 +16,14 @@ from clip2depth_ros import __version__
 from clip2depth_ros.bundle import open_bundle
 from clip2depth_ros.commands._shared import clip_options, data_options, pipeline_options
 from clip2depth_ros.commands._shared.engine_options import open_chosen_engine
-from clip2depth_ros.commands._shared.progress import progress
 from clip2depth_ros.engines import Engine
 from clip2depth_ros.errors import Clip2DepthError
-from clip2depth_ros.evaluation.engine_comparison import FlipAveraged, Watched
-from clip2depth_ros.evaluation.evaluation import Evaluation
-from clip2depth_ros.evaluation.frames import data_frames
+from clip2depth_ros.evaluation.engine_wrappers import FlipAveraged, Watched
+from clip2depth_ros.evaluation.evaluate import Evaluation
 from clip2depth_ros.evaluation.report import errors_in_words, write_report
 from clip2depth_ros.metrics.benchmark_rules import RULES, find_rule
 from clip2depth_ros.pipeline import Pipeline
+from clip2depth_ros.system.progress import progress
 
 HELP = "evaluate a network's depth against ground truth, with a report"
 
@@ -72,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
         if by_image:
             _check_by_image(args)
             data = data_options.open_data(args)
-            frames = data_frames(data, every=args.every, limit=args.limit)
+            frames = data.frames(every=args.every, limit=args.limit)
             name, rule, total = data.name, args.rule or data.benchmark, -(-len(data) // args.every)
         else:
             source = opened.enter_context(pipeline_options.open_input(args))

@@ -176,9 +176,9 @@ def _rooms():
             "simulated rooms need MuJoCo: pip install 'clip2depth_ros[sim]', or omit --evaluate and "
             "give a photograph for the check sample with --check-image."
         )
-    from clip2depth_ros.training.validation import validation
+    from clip2depth_ros.training.validation import unseen_rooms
 
-    return validation
+    return unseen_rooms
 
 
 def _measured(report: Path, checkpoint: Path) -> tuple[str, dict]:

@@ -20,10 +20,10 @@ from clip2depth_ros.commands._shared.pipeline_options import (
     make_pipeline,
     open_input,
 )
-from clip2depth_ros.commands._shared.progress import progress
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.io.results import ResultFolder
 from clip2depth_ros.system.interrupts import Terminated
+from clip2depth_ros.system.progress import progress
 
 HELP = "compute depth images from images, without ROS"
 

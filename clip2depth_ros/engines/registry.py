@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The engines by name. A new engine is one file, which defines an EngineKind, and one line in settings/engines.py."""
+"""The engines by name. A new engine is one file with an EngineKind, and one line in settings/engines.py."""
 
 from __future__ import annotations
 

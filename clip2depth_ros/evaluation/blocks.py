@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Blockiness: do the borders of the image tower's patches show in the depth?"""
+"""Blockiness: visible borders of the image tower's patches in the depth."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ import numpy as np
 
 from clip2depth_ros.errors import Clip2DepthError
 
-# A step in the true depth larger than this, in log depth, is an edge of the scene ...
+# A larger step in the ground truth, in log depth, is an edge of the scene.
 EDGE = 0.05
-# ... and so many pixels of the network's input around it are left out, for no network is that exact.
+# Pixels of the network's input around an edge that are left out, because no network is that exact.
 MARGIN = 2
-# Fewer steps across patch borders than this say nothing.
+# Fewest steps across patch borders for a result.
 LEAST_STEPS = 200
 
 
@@ -25,8 +25,8 @@ class Blockiness:
     """Mean step of log depth across patch borders over the mean step inside patches; 1 = no blocks.
 
     stride: patch size in pixels of the network's input; of a pyramid, the stride of its deepest tap. Steps
-    are those between neighbouring pixels, in both directions, of the network's own output, where the true
-    depth is known, with no edge and no hole nearby.
+    are differences of neighboring pixels, in both directions, of the network's output, where ground truth is
+    known, with no edge and no hole nearby.
     """
 
     def __init__(self, stride: int) -> None:
@@ -37,9 +37,9 @@ class Blockiness:
         self._inside = _Mean()
 
     def add(self, depth: np.ndarray, truth: np.ndarray, origin: tuple[int, int] = (0, 0)) -> float:
-        """Take in one image and return its own blockiness, NaN when too little of it can be judged.
+        """Add an image and return its own blockiness, NaN when too few pixels can be used.
 
-        depth: (H, W) metres, the network's output or a part of it; truth: (H, W) metres, NaN unknown, of the
+        depth: (H, W) meters, the network's output or a part of it; truth: (H, W) meters, NaN unknown, of the
         same pixels. origin: (x, y) of their first pixel in the network's input, for a part.
         """
         smooth = _smooth(truth)
@@ -62,7 +62,7 @@ class Blockiness:
         return _ratio(across, inside)
 
     def mean(self) -> float:
-        """The blockiness of all images together; NaN when too little could be judged."""
+        """The blockiness of all images together; NaN when too few pixels could be used."""
         return _ratio(self._across, self._inside)
 
 
@@ -87,7 +87,7 @@ def _ratio(across: _Mean, inside: _Mean) -> float:
 
 
 def _smooth(truth: np.ndarray) -> np.ndarray:
-    """(H, W) bool: pixels whose true depth is known and far from edges and holes."""
+    """(H, W) bool: pixels with known ground truth, away from edges and holes."""
     with np.errstate(invalid="ignore", divide="ignore"):
         log_truth = np.log(np.where(truth > 0, truth, np.nan))
     rough = ~np.isfinite(log_truth)
@@ -102,7 +102,7 @@ def _smooth(truth: np.ndarray) -> np.ndarray:
 
 @cache
 def patch_stride(backbone: str) -> int | None:
-    """Patch size of a registered backbone in pixels of the network's input; None when nobody knows it."""
+    """Patch size of a registered backbone in pixels of the network's input; None when unknown."""
     text = files("clip2depth_ros").joinpath("network/backbones.json").read_text(encoding="utf-8")
     entry = json.loads(text).get(backbone)
     return None if entry is None else entry["stride"]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Judge a CLIP on the views of a data set with captions, and say so in words, tables and JSON."""
+"""Evaluation of a CLIP on views of a data set with captions, as text, tables and JSON."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from clip2depth_ros.files.replacing import write_whole
 
 PROMPT = "a photo of {} {}"  # article, kind of place
 
-# From texts to their (N, D) unit vectors.
+# From N texts to their (N, D) unit vectors.
 Encode = Callable[[Sequence[str]], np.ndarray]
 
 
 def judge_clip(
     images: np.ndarray, captions: Sequence[str], places: Sequence[str | None], texts: Encode
 ) -> dict:
-    """Retrieval by the captions and, where they name places of two kinds at least, naming the kind.
+    """Retrieval by the captions and, where they name two kinds of places or more, classification of the kind.
 
     Args:
         images: (N, D) unit vectors of the images.
         captions: of each image.
-        places: kind of place that each caption names, None for none.
+        places: kind of place that each caption names, or None.
         texts: encodes sentences.
     """
     found = {"retrieval": retrieval(images @ texts(captions).T, captions), "classification": None}
@@ -42,7 +42,7 @@ def judge_clip(
 
 
 def write_clip_report(folder: Path, metrics: dict) -> None:
-    """retrieval.json, retrieval.md and retrieval.html. metrics: of judge_clip, and the head's facts."""
+    """Write retrieval.json, .md and .html. metrics: of judge_clip, with the facts of the report's head."""
     blocks = [*_head(metrics), *_retrieval(metrics["retrieval"]), *_classification(metrics["classification"])]
     write_markdown(folder / "retrieval.md", blocks)
     write_html(folder / "retrieval.html", blocks)
@@ -106,7 +106,7 @@ def _retrieval(found: dict) -> list[Block]:
         Paragraph(
             f"Each of {found['views']} images against all their captions, and the other way round, by cosine "
             f"similarity. {found['different_captions']} captions differ; equal ones are each other's right "
-            "answer. Of equal similarities the wrong answers' go first. Views of one place are each other's "
+            "answer. Of equal similarities, wrong answers rank first. Other views of the same place are "
             "wrong answers too."
         ),
     ]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A small document, written once as Markdown with its pictures beside it and once as HTML that holds them."""
+"""A small document, written as Markdown with image files and as self-contained HTML."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Paragraph:
 
 @dataclass(frozen=True)
 class Table:
-    """Numbers are set right below their headings; without headings, it is text and set left."""
+    """Numbers, right-aligned below their headings; without headings, text, left-aligned."""
 
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
@@ -54,7 +54,7 @@ Block = Heading | Paragraph | Table | Picture
 
 
 def write_markdown(path: Path, blocks: Sequence[Block]) -> None:
-    """Write `path` and its pictures' files. Raises Clip2DepthError when they cannot be written."""
+    """Write `path` and the files of its images. Raises Clip2DepthError when they cannot be written."""
     parts = []
     for block in blocks:
         if isinstance(block, Picture):
@@ -64,7 +64,7 @@ def write_markdown(path: Path, blocks: Sequence[Block]) -> None:
 
 
 def write_html(path: Path, blocks: Sequence[Block]) -> None:
-    """Write `path`, pictures inside. Raises Clip2DepthError when it cannot be written."""
+    """Write `path` with embedded images. Raises Clip2DepthError when it cannot be written."""
     title = next(block.text for block in blocks if isinstance(block, Heading))
     body = "\n".join(_html(block) for block in blocks)
     page = (

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Picture sheets of the best, the middle and the worst images, kept small while the images go by."""
+"""Image sheets of the best, median and worst images, selected with bounded memory."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import numpy as np
 from clip2depth_ros.images.visualization import FAR, NEAR, UNKNOWN, legend, sheet, side_by_side
 
 CELL_HEIGHT, CELL_WIDTH = 150, 240  # pixels, at most
-OUTDOORS = (1.5, 80.0)  # metres, the colours' range where the truth reaches farther than a room
+OUTDOORS = (1.5, 80.0)  # meters, range of the colors where the ground truth reaches farther than a room
 KEPT = 300  # panels in memory, 20 kB each
 ROWS = 4  # of a sheet
-APART = 0.02  # of all images: frames of a film that lie closer look the same
-FACTOR = 2.0  # depth / truth at which the error's colours end
+APART = 0.02  # of all images: closer frames of a video look the same
+FACTOR = 2.0  # depth / ground truth at the ends of the color scale
 
 
 @dataclass(frozen=True)
@@ -26,10 +26,10 @@ class _Panel:
 
 
 class Examples:
-    """Panels (image, depth, true depth, error) of some of the images that go by.
+    """Panels (image, depth, ground truth, error) of some of the images.
 
-    Kept are the best, the worst, and of the others evenly as many as memory allows. The colours' range is
-    fixed by the first image's truth: a room, or outdoors.
+    The best, the worst and evenly spread others are kept, KEPT at most. The first image's ground truth
+    selects the color range: indoors or outdoors.
     """
 
     def __init__(self) -> None:
@@ -40,7 +40,7 @@ class Examples:
         self._ends: list[_Panel] = []
 
     def add(self, name: str, image: np.ndarray, depth: np.ndarray, truth: np.ndarray, error: float) -> None:
-        """Take in one image: (H, W, 3) uint8 RGB, depth and truth (H, W) metres, its AbsRel."""
+        """Add an image: (H, W, 3) uint8 RGB, depth and ground truth (H, W) meters, its AbsRel."""
         number, self._count = self._count, self._count + 1
         if self.range is None:
             far = float(np.nanpercentile(truth, 95)) if np.isfinite(truth).any() else 0.0
@@ -59,7 +59,7 @@ class Examples:
                 self._kept = [p for p in self._kept if p.number % self._step == 0]
 
     def sheets(self) -> dict[str, np.ndarray]:
-        """Picture sheets "best", "median" and "worst", (H, W, 3) uint8 RGB; fewer where images are few."""
+        """Image sheets "best", "median" and "worst", (H, W, 3) uint8 RGB; fewer for few images."""
         known = {p.number: p for p in [*self._kept, *self._ends]}
         ranked = sorted(known.values(), key=lambda p: p.error)
         rows = min(ROWS, max(1, len(ranked) // 3))
@@ -102,8 +102,8 @@ class Examples:
         columns = [
             (name, cv2.resize(image, size, interpolation=cv2.INTER_AREA)),
             (f"depth (AbsRel {error:.3f})", depth),
-            ("true depth", truth),
-            ("error: red too far", colour_ratio(ratio)),
+            ("ground truth", truth),
+            ("error: red too far", color_ratio(ratio)),
         ]
         near, far = self.range
         picture = side_by_side(columns, near=near, far=far, with_legend=False)
@@ -111,8 +111,8 @@ class Examples:
         return cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, 92])[1].tobytes()
 
 
-def colour_ratio(ratio: np.ndarray) -> np.ndarray:
-    """Colour depth / truth, (H, W) float: white is right, red too far, blue too near, both full at FACTOR.
+def color_ratio(ratio: np.ndarray) -> np.ndarray:
+    """Colors of depth / ground truth, (H, W) float: white correct, red far, blue near, full at FACTOR.
 
     NaN and non-positive values become UNKNOWN. Returns (H, W, 3) uint8 RGB.
     """
@@ -128,7 +128,7 @@ def colour_ratio(ratio: np.ndarray) -> np.ndarray:
 
 
 def _shrunk(truth: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """The truth at a smaller size: in each cell the mean of what is known, so that sparse truth is seen."""
+    """Ground truth at a smaller size: the mean of the known pixels per cell, so that sparse points show."""
     known = np.isfinite(truth)
     total, count = (
         cv2.resize(values.astype(np.float32), size, interpolation=cv2.INTER_AREA)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Plots of an evaluation, by matplotlib, which only this file needs."""
+"""Plots of an evaluation, by matplotlib, which only this module needs."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ def can_plot() -> bool:
 
 
 def overview(metrics: dict, abs_rel: list[float]) -> bytes:
-    """A PNG of four plots: error against distance, AbsRel of each image, histograms of error and of depth.
+    """A PNG of four plots: error by distance, AbsRel of each image, histograms of error and of depth.
 
-    metrics: what metrics.json holds; abs_rel: of each judged image, in order.
+    metrics: the content of metrics.json; abs_rel: of each evaluated image, in order.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -32,7 +32,7 @@ def overview(metrics: dict, abs_rel: list[float]) -> bytes:
     middle = [(row["near"] + row["far"]) / 2 for row in rows]
     distance.plot(middle, [row["abs_rel"] for row in rows], "o-", color="tab:red", label="AbsRel")
     distance.plot(
-        middle, [row["bias"] - 1 for row in rows], "s--", color="tab:blue", label="depth / truth - 1"
+        middle, [row["bias"] - 1 for row in rows], "s--", color="tab:blue", label="depth / ground truth - 1"
     )
     distance.bar(
         middle,
@@ -43,7 +43,7 @@ def overview(metrics: dict, abs_rel: list[float]) -> bytes:
         zorder=0,
     )
     distance.axhline(0, color="0.5", linewidth=0.8)
-    distance.set(title="Error against distance", xlabel="true distance, m")
+    distance.set(title="Error by distance", xlabel="ground-truth distance, m")
     distance.legend(fontsize="small")
 
     images.plot(range(len(abs_rel)), abs_rel, ".", markersize=3 if len(abs_rel) > 100 else 8, color="tab:red")
@@ -56,13 +56,13 @@ def overview(metrics: dict, abs_rel: list[float]) -> bytes:
     found = metrics["histograms"]
     errors.stairs(found["ratio"], found["ratio_edges"], fill=True, color="tab:red", alpha=0.6)
     errors.axvline(1.0, color="0.3", linewidth=0.8)
-    errors.axvspan(0.8, 1.25, color="tab:green", alpha=0.12, label="counts for delta 1")
+    errors.axvspan(0.8, 1.25, color="tab:green", alpha=0.12, label="within delta 1")
     errors.set_xscale("log", base=2)
     errors.set_xticks([0.25, 0.5, 1, 2, 4], ["1/4", "1/2", "1", "2", "4"])
-    errors.set(title="Error of the pixels", xlabel="depth / truth", ylabel="share of the pixels")
+    errors.set(title="Error of the pixels", xlabel="depth / ground truth", ylabel="share of the pixels")
     errors.legend(fontsize="small")
 
-    depths.stairs(found["truth"], found["depth_edges"], fill=True, color="0.75", label="truth")
+    depths.stairs(found["truth"], found["depth_edges"], fill=True, color="0.75", label="ground truth")
     depths.stairs(found["depth"], found["depth_edges"], color="tab:red", label="network")
     depths.set_xscale("log")
     seen = np.array(found["truth"]) + np.array(found["depth"]) > 1e-4

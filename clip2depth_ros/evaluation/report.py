@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The report that a person reads: report.html by itself, report.md with its pictures beside it."""
+"""The report of an evaluation: report.html, self-contained, and report.md with image files."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ _NAMES = {
 
 
 def write_report(folder: Path, metrics: dict, abs_rel: list[float], sheets: dict[str, np.ndarray]) -> None:
-    """Write report.html, report.md and its pictures into `folder`.
+    """Write report.html, report.md and its images into `folder`.
 
-    metrics: as Evaluation.finish returns it; abs_rel: of each judged image, in order; sheets: of Examples.
+    metrics: of Evaluation.finish; abs_rel: of each evaluated image, in order; sheets: of Examples.
     """
     blocks = [
         *_head(metrics),
@@ -63,7 +63,7 @@ def errors_in_words(metrics: dict) -> str:
         + (f", WITH {', '.join(metrics['marks'])}" if metrics["marks"] else "")
         + ": "
         + ", ".join(f"{_NAMES[name]} {errors[name]:.3f}" for name in ERRORS)
-        + f"; {errors['coverage']:.1%} of the judged pixels known.",
+        + f"; {errors['coverage']:.1%} of the evaluated pixels known.",
         f"For comparison, AbsRel with all depth times {metrics['single_scale']['factor']:.2f}: "
         f"{metrics['single_scale']['abs_rel']:.3f}; with {metrics['constant']['metres']:.1f} m everywhere: "
         f"{metrics['constant']['abs_rel']:.3f}.",
@@ -90,13 +90,13 @@ def _head(metrics: dict) -> list[Block]:
         ("weights", f"SHA-256 {network['sha256'][:16]}"),
         ("trained on", network["trained_on"]),
         ("engine", network["engine"]),
-        ("images", f"{images['judged']} judged of {images['seen']}, from {metrics['input']}"),
+        ("images", f"{images['judged']} evaluated of {images['seen']}, from {metrics['input']}"),
         ("rule", f"{rule['name']}: {rule['meaning']}"),
         (
             "an unknown pixel",
             f"counts as {rule['depth_min']:g} m; depth is clipped to the cap"
             if rule["capped"]
-            else "is left out; coverage says how many",
+            else "is left out; coverage is the known part",
         ),
         *settings.items(),
         ("program", metrics["program"]),
@@ -130,9 +130,9 @@ def _errors(metrics: dict) -> list[Block]:
             ],
         ),
         Paragraph(
-            "The last two rows know the truth of these very images. One factor for all of them is what a "
-            "robot can find by its camera's height, odometry or a few ranges. The constant is the median "
-            "true depth: what does not beat it by much sees little."
+            "The last two rows use the ground truth of these images. A robot can find one factor for all of "
+            "them by its camera's height, odometry or a few ranges. The constant is the median of the "
+            "ground-truth depth: a network that is not much better has learned little from the images."
         ),
     ]
 
@@ -143,13 +143,13 @@ def _definitions() -> list[Block]:
         Heading("What the figures mean"),
         Table(("", ""), [(_NAMES.get(name, name), MEANING[name]) for name in names]),
         Paragraph(
-            "Scale is the median over the images; all else are means over images, each counting the same."
+            "Scale is the median over the images; all other figures are means over images of equal weight."
         ),
     ]
 
 
 def _bound(label: str, found: dict) -> tuple[str, ...]:
-    """A row of what is measured beside the network: AbsRel and delta 1."""
+    """A row of a baseline: AbsRel and delta 1."""
     return (
         label,
         *(f"{found[name]:.3f}" if name in found else "" for name in (*ERRORS, "coverage", "scale")),
@@ -167,14 +167,14 @@ def _distance(metrics: dict, abs_rel: list[float]) -> list[Block]:
         )
         for row in metrics["against_distance"]
     ]
-    blocks: list[Block] = [Heading("Error against distance, and how it is spread")]
+    blocks: list[Block] = [Heading("Error by distance, and its distribution")]
     if can_plot():
         blocks.append(Picture("pictures/plots.png", overview(metrics, abs_rel), "Plots of the errors"))
     else:
         blocks.append(Paragraph(f"Plots need matplotlib: {INSTALL}"))
     blocks += [
-        Table(("true distance", "pixels", "AbsRel", "RMSE, m", "bias"), rows),
-        Paragraph("Over all pixels of all images. Bias is the typical depth / truth (geometric mean)."),
+        Table(("ground-truth distance", "pixels", "AbsRel", "RMSE, m", "bias"), rows),
+        Paragraph("Over all pixels of all images. Bias is the geometric mean of depth / ground truth."),
     ]
     return blocks
 
@@ -187,16 +187,16 @@ def _sequence(metrics: dict) -> list[Block]:
     names = [name for name in STEADY_MEANING if found["depth"][name] is not None]
     rows = [
         (label, *(_steady(name, found[key][name]) for name in names))
-        for label, key in (("depth", "depth"), ("the measured truth itself", "truth"))
+        for label, key in (("depth", "depth"), ("ground truth", "truth"))
     ]
     text = " ".join(f"{_NAMES[name]}: {STEADY_MEANING[name]}." for name in names)
     return [
-        Heading("How still it holds"),
+        Heading("Temporal consistency"),
         Table(("", *(_NAMES[name] for name in names)), rows),
         Paragraph(
             text
-            + " The truth's own figures are the floor: noise of the sensor and of the poses. OPW and rTC "
-            "count the camera's own advance as an error."
+            + " The figures of the ground truth are the lower bound: noise of the sensor and of the poses. "
+            "OPW and rTC count the camera's forward motion as an error."
         ),
     ]
 
@@ -215,8 +215,8 @@ def _blockiness(metrics: dict) -> list[Block]:
         Heading("Blockiness"),
         Paragraph(
             f"{found['ratio']:.2f}: mean step of the network's log depth across the borders of its "
-            f"{found['patch']} pixel patches over the mean step inside them, where the truth has no edge. 1 "
-            "is none."
+            f"{found['patch']} pixel patches over the mean step inside them, where the ground truth has no "
+            "edge. 1 means no blocks."
         ),
     ]
 

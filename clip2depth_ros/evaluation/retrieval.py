@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which caption belongs to which image, and what does an image show? Figures from similarities."""
+"""Retrieval and classification figures from similarities of images and texts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def retrieval(scores: np.ndarray, captions: Sequence[str]) -> dict:
 
     Args:
         scores: (N, N), similarity of image i (row) and caption j (column).
-        captions: of the images, in order. Equal captions are each other's right answer.
+        captions: of the images, in order. Equal captions are right answers of each other.
 
     Returns "image_to_text" and "text_to_image", each with "recall" (share of the queries whose best right
     answer is among the first 1, 5, 10), "median_rank" of that answer, from 1, and the same under "chance".
@@ -31,7 +31,7 @@ def retrieval(scores: np.ndarray, captions: Sequence[str]) -> dict:
 
 
 def match_ranks(scores: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """(N,) rank of each query's best right answer, from 1; a wrong answer of the same score goes before it.
+    """(N,) rank of each query's best right answer, from 1; a wrong answer of equal score ranks before it.
 
     scores: (N, M) of query and answer. right: (N, M) bool, at least one in a row.
     """
@@ -40,7 +40,7 @@ def match_ranks(scores: np.ndarray, right: np.ndarray) -> np.ndarray:
 
 
 def chance_recall(right: Sequence[int], answers: int, first: int) -> float:
-    """Expected recall among the `first` of so many `answers` in random order.
+    """Expected recall among the `first` of `answers` in random order.
 
     right: number of right answers of each query.
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sums over the judged images: mean errors, error against distance, histograms, what a constant scores."""
+"""Sums over the evaluated images: mean errors, error by distance, histograms, errors of a constant."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ import numpy as np
 
 from clip2depth_ros.metrics.benchmark_rules import ERRORS, Judgement
 
-# Metres between which error is shown against distance; a bin without pixels is left out.
+# Meters: edges of the bins of distance; a bin without pixels is left out.
 DISTANCES = (0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 7.0, 10.0, 15.0, 20.0, 30.0, 40.0, 60.0, 80.0)
 
-# Factors depth / truth between which the histogram of errors lies; what is beyond counts in its end bins.
+# Edges of the histogram of depth / ground truth; values beyond count in its end bins.
 RATIOS = np.exp2(np.linspace(-2.0, 2.0, 81))
 
-# Metres between which the histograms of depth lie, evenly in log depth.
+# Meters: edges of the histograms of depth, even in log depth.
 DEPTHS = np.geomspace(0.1, 100.0, 61)
 
-# Bins in which the truth is kept for the constant guess: 0.9 % wide, which is nothing against its error.
+# Bins of the ground truth for the constant: 0.9 % wide, small against its error.
 _FINE = np.geomspace(1e-3, 100.0, 1301)
-# The same for depth / truth, 0.5 % wide.
+# The same for depth / ground truth, 0.5 % wide.
 _FINE_RATIOS = np.geomspace(1 / 50, 50.0, 1601)
 
 
 class Tally:
-    """Takes in one Judgement after the other and keeps no image.
+    """Sums of the results of single images; no image is kept.
 
-    Mean errors are means over images, each image counting the same, as in the benchmarks; error against
-    distance and the histogram of errors are over pixels.
+    Mean errors are means over images of equal weight, as in the benchmarks; error by distance and the
+    histogram of errors are over pixels.
     """
 
     def __init__(self) -> None:
@@ -40,7 +40,7 @@ class Tally:
         self._fine_ratios = np.zeros(len(_FINE_RATIOS) - 1)
 
     def add(self, judged: Judgement) -> None:
-        """Take in one image."""
+        """Add one image."""
         self.images += 1
         self.pixels += judged.pixels
         for name, value in (judged.errors | {"coverage": judged.coverage, "scale": judged.scale}).items():
@@ -64,16 +64,17 @@ class Tally:
             self._distance[name] += np.bincount(place, weight, minlength=len(DISTANCES) - 1)
 
     def mean(self) -> dict[str, float]:
-        """The mean over images of each error, of coverage and of scale (its median; NaN if never known)."""
+        """Mean over images of each error and of coverage, and median of scale (NaN if never known)."""
         means = {name: float(np.mean(self.values[name])) for name in (*ERRORS, "coverage")}
         scales = np.array(self.values["scale"])
         scales = scales[np.isfinite(scales)]
         return means | {"scale": float(np.median(scales)) if scales.size else float("nan")}
 
     def against_distance(self) -> list[dict[str, float]]:
-        """A row for every bin of true distance that holds pixels, over all pixels of all images.
+        """A row for every bin of ground-truth distance with pixels, over all pixels of all images.
 
-        near, far  metres; pixels  share of all; abs_rel; rmse  metres; bias  typical depth / truth
+        near, far: meters; pixels: share of all; abs_rel; rmse: meters; bias: geometric mean of depth / ground
+        truth.
         """
         rows = []
         for i in np.flatnonzero(self._distance["n"]):
@@ -91,8 +92,8 @@ class Tally:
         return rows
 
     def histograms(self) -> dict[str, list[float]]:
-        """Shares that add up to one: of pixels by depth / truth (edges: RATIOS), and of depth and of truth by
-        metres (edges: DEPTHS; mean over images)."""
+        """Shares that add up to one: of pixels by depth / ground truth (edges: RATIOS), and of depth and
+        ground truth by meters (edges: DEPTHS; mean over images)."""
         return {
             "ratio_edges": RATIOS.tolist(),
             "ratio": (self._ratios / self._ratios.sum()).tolist(),
@@ -102,22 +103,22 @@ class Tally:
         }
 
     def constant(self) -> dict[str, float]:
-        """What the best guess that sees nothing scores: one depth for all pixels, the median truth (metres),
-        with its abs_rel and delta1. It knows the truth of these very images, which no network does."""
+        """Errors of the best constant: the median of the ground truth (meters) for all pixels, with its
+        abs_rel and delta1. It uses the ground truth of these images, which no network has."""
         share = self._truth / self._truth.sum()
-        centres = np.sqrt(_FINE[1:] * _FINE[:-1])
-        metres = float(centres[np.searchsorted(np.cumsum(share), 0.5)])
-        ratio = np.maximum(metres / centres, centres / metres)
+        centers = np.sqrt(_FINE[1:] * _FINE[:-1])
+        metres = float(centers[np.searchsorted(np.cumsum(share), 0.5)])
+        ratio = np.maximum(metres / centers, centers / metres)
         return {
             "metres": metres,
-            "abs_rel": float(np.sum(share * np.abs(metres - centres) / centres)),
+            "abs_rel": float(np.sum(share * np.abs(metres - centers) / centers)),
             "delta1": float(np.sum(share[ratio < 1.25])),
         }
 
     def single_scale(self) -> dict[str, float]:
-        """What one factor for all images would bring: the median of truth / depth, with abs_rel and delta1.
+        """Errors with one factor for all images: the median of ground truth / depth, with abs_rel and delta1.
 
-        It knows the truth of these very images; a robot finds it by its camera's height, odometry or ranges.
+        It uses the ground truth of these images; a robot finds it by its camera's height, odometry or ranges.
         """
         share = self._fine_ratios / self._fine_ratios.sum()
         ratio = np.sqrt(_FINE_RATIOS[1:] * _FINE_RATIOS[:-1])
@@ -131,10 +132,10 @@ class Tally:
 
 
 def _shares(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """Histogram that adds up to one; what is beyond the edges counts in the end bins."""
+    """Histogram that adds up to one; values beyond the edges count in the end bins."""
     if not values.size:
         return np.zeros(len(edges) - 1)
-    # Bins are even in the logarithm, so their number is a division.
+    # Bins are even in the logarithm, so the index is a division.
     low, high = _ends(edges)
     place = (np.log(values) - low) * ((len(edges) - 1) / (high - low))
     place = np.clip(place, 0, len(edges) - 2).astype(np.intp)

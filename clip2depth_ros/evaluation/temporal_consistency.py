@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How still depth holds on a sequence, beside how still the measured truth holds: the floor."""
+"""Temporal consistency of depth on a sequence, and that of the ground truth as its lower bound."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from clip2depth_ros.camera import Camera
 from clip2depth_ros.metrics.temporal import Matcher, TemporalErrors
 
 STRIDES = (1, 8)
-# With fewer pixels of the last image found again than this share, the two show different things: unrelated
-# single views have 0.5 % by chance, a hand-held camera's frames a second apart usually over 5 %.
+# With a smaller share of matched pixels, two images show different scenes: unrelated single views have 0.5 %
+# by chance, frames of a hand-held camera a second apart usually over 5 %.
 LEAST_SHARED = 0.02
 
 MEANING = {
-    "tae": "temporal alignment error between consecutive frames, true poses, metric, nothing aligned",
+    "tae": "temporal alignment error between consecutive frames, ground-truth poses, metric, not aligned",
     "tae_8": "the same between every eighth frame",
     "opw": "warping error along optical flow between consecutive frames, metres",
     "rtc": "share of the pixels whose depth agrees along the flow within 1 %",
@@ -24,7 +24,7 @@ MEANING = {
 
 
 class Steadiness:
-    """TAE, OPW and rTC of depth and of the truth, frame by frame; keeps the last frames only."""
+    """TAE, OPW and rTC of depth and of ground truth, frame by frame; keeps the last frames only."""
 
     def __init__(self) -> None:
         self._matcher = Matcher()
@@ -42,10 +42,10 @@ class Steadiness:
         *,
         follows: bool = True,
     ) -> None:
-        """Take in a frame: depth and truth (H, W) metres, image (H, W, 3) uint8 RGB, pose (4, 4) to world.
+        """Add a frame: depth and ground truth (H, W) meters, image (H, W, 3) uint8 RGB, pose (4, 4) to world.
 
-        follows: False says that it does not continue the last frame's sequence; whether it shows the same
-        scene at all is looked at in any case.
+        follows: False when it does not continue the last frame's sequence. Frames of another scene are
+        detected in any case.
         """
         match = None
         if self._image is not None and self._image.shape == image.shape and follows:
@@ -64,7 +64,7 @@ class Steadiness:
         self._image = image.copy()
 
     def mean(self) -> dict[str, dict[str, float | None]] | None:
-        """{"depth": ..., "truth": ...}, each with those of MEANING, None where nothing could be compared.
+        """{"depth": ..., "truth": ...}, each with the names of MEANING, None where nothing could be compared.
 
         None when no frame continued another.
         """

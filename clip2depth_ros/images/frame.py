@@ -44,6 +44,8 @@ class Frame:
     """(N, 3) float32, metres: points that another sensor measured near the stamp, in the optical frame."""
     shrink: int = 1
     """More than 1: the image was decoded smaller, each pixel the mean of shrink x shrink of the camera's."""
+    caption: str = ""
+    """A sentence about the image, for training; "" where there is none."""
 
 
 @dataclass(frozen=True, slots=True)

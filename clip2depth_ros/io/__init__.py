@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where frames come from without ROS: folders, films, bags, camera devices and the simulator."""
+"""Sources of frames without ROS: folders, videos, bags, camera devices and the simulator."""
 
 from __future__ import annotations
 
@@ -31,18 +31,17 @@ def open_source(
     odometry_topic: str | None = None,
     mounting: Sequence[float] | None = None,
 ) -> Source:
-    """Open whatever `spec` names: KINDS says what there is.
+    """Open the source that `spec` names; KINDS lists the possible inputs.
 
-    camera: takes the place of what the source knows about its camera. horizontal_fov: radians; makes an ideal
-    camera where nothing better is known. fps: frames a second, where the source has none of its own or
-    another one. every: keep every n-th frame. topic, depth_topic, odometry_topic: of a bag; the first and the
-    last are guessed when there is no doubt.
-    odometry: give frames their odometry: a bag's, or the true poses of a folder or of the simulator, which
-    are as good. mounting: x, y, z (metres) and roll, pitch, yaw (radians) of the camera, looking along x, in
-    the frame that a bag's odometry moves.
+    camera: replaces the source's own camera. horizontal_fov: radians; makes an ideal camera where the source
+    has none. fps: frames per second; replaces the source's own rate. every: keep every n-th frame. topic,
+    depth_topic, odometry_topic: of a bag; topic and odometry_topic may be None where they are unambiguous.
+    odometry: give frames their odometry: a bag's, or the ground-truth poses of a folder or of the simulator.
+    mounting: x, y, z (meters) and roll, pitch, yaw (radians) of the camera, looking along x, in the frame
+    that a bag's odometry moves.
 
-    Raises Clip2DepthError when there is no such thing, nothing in it can be read, or odometry is asked of an
-    input that has none.
+    Raises Clip2DepthError when the input does not exist or cannot be read, or when odometry is wanted and the
+    input has none.
     """
     source = _open(
         spec,
@@ -57,7 +56,7 @@ def open_source(
     if odometry and not source.has_odometry:
         source.close()
         raise Clip2DepthError(
-            f"{source.name} tells nothing about the camera's motion; odometry needs a folder with poses.txt, "
+            f"{source.name} has no data about the camera's motion; odometry needs a folder with poses.txt, "
             "a bag with a nav_msgs/Odometry topic, or the simulator."
         )
     return source
@@ -69,7 +68,7 @@ def _open(spec: str | Path, topics: tuple, mounting: Sequence[float] | None, **c
         raise Clip2DepthError(f"'every' must be at least 1, it is {every}.")
     if fps is not None and not LOWEST_FPS <= fps <= HIGHEST_FPS:
         raise Clip2DepthError(
-            f"The frame rate must be {LOWEST_FPS:g} to {HIGHEST_FPS:g} frames a second, it is {fps:g}."
+            f"The frame rate must be {LOWEST_FPS:g} to {HIGHEST_FPS:g} frames per second, it is {fps:g}."
         )
     text = str(spec)
     if text.startswith("sim:"):
@@ -82,7 +81,7 @@ def _open(spec: str | Path, topics: tuple, mounting: Sequence[float] | None, **c
         return DeviceSource(text, **common)
     path = Path(text).expanduser()
     if not path.exists():
-        raise Clip2DepthError(f"There is nothing at {path}. An input is {KINDS}.")
+        raise Clip2DepthError(f"{path} does not exist. An input is {KINDS}.")
     if is_bag(path):
         from clip2depth_ros.io.bag import BagSource
 
@@ -96,11 +95,11 @@ def _open(spec: str | Path, topics: tuple, mounting: Sequence[float] | None, **c
             **common,
         )
     if any(topics):
-        raise Clip2DepthError(f"A topic was given, but {path} is no bag.")
+        raise Clip2DepthError(f"A topic was given, but {path} is not a bag.")
     if is_sequence(path):
         return TumSource(path, **common)
     if path.is_dir() and (path / "rgb").is_dir():
-        from clip2depth_ros.io.images import RgbdSource
+        from clip2depth_ros.io.rgbd import RgbdSource
 
         return RgbdSource(path, **common)
     from clip2depth_ros.io.images import IMAGE_SUFFIXES, ImageSource

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""rosbags' reader behind a guard: damage is a sentence, and one that was cut off is read to the cut."""
+"""rosbags' reader with clear errors; a recording that was cut off is read up to the cut."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ log = logging.getLogger(__name__)
 BAG_SUFFIXES = (".mcap", ".db3")
 
 _MAGIC = b"\x89MCAP0\r\n"
-# A footer record that names no summary, and the magic: what a recorder writes last.
+# The end of a complete file: a footer record without a summary, and the magic.
 _END = b"\x02" + struct.pack("<QQQI", 20, 0, 0, 0) + _MAGIC
 _MESSAGE_LIMIT = 2**31  # bytes of one record, a chunk of many messages included
-_RATIO_LIMIT = 200  # of a bag compressed as a whole file: recordings of cameras shrink to a third or so
+_RATIO_LIMIT = 200  # of a bag compressed as a whole file: camera recordings shrink to about a third
 _UNPACKED_LIMIT = 2**28  # bytes of one compressed chunk or message: a few KB can unpack to gigabytes
 
 
@@ -38,7 +38,7 @@ def is_bag(path: Path) -> bool:
 class BagFile:
     """An open rosbag2 recording: connections, messages and their content.
 
-    Raises Clip2DepthError, which names the bag, for everything that can be wrong with it.
+    Raises Clip2DepthError, which names the bag, for every fault of the bag, and where rosbags is missing.
     """
 
     def __init__(self, path: Path) -> None:
@@ -54,7 +54,7 @@ class BagFile:
         self._closed = False
         with reading(f"The bag {path}"):
             if (path / "metadata.yaml").is_file():
-                load_yaml(path / "metadata.yaml")  # its size and its aliases, before rosbags reads it
+                load_yaml(path / "metadata.yaml")  # checks its size and its aliases before rosbags reads it
                 files = [path]
             elif path.is_dir():
                 files = _storage_files(path)
@@ -82,7 +82,7 @@ class BagFile:
     def messages(self, connections: list, **limits: int) -> Iterator[tuple[Any, int, bytes]]:
         """(connection, time of recording, raw message), in the order of recording.
 
-        Where the recording is damaged it ends, with a warning; without any message before, it is no bag.
+        A damaged recording ends there, with a warning. Raises Clip2DepthError where no message can be read.
         """
         count = 0
         try:
@@ -95,14 +95,14 @@ class BagFile:
             if not count:
                 raise Clip2DepthError(f"The bag {self.path} cannot be read: {reason_of(error)}.") from error
             log.warning(
-                "The bag %s is damaged after %d messages (%s); what follows is left out.",
+                "The bag %s is damaged after %d messages (%s); the rest is left out.",
                 self.path,
                 count,
                 reason_of(error),
             )
 
     def deserialize(self, raw: bytes, connection: Any) -> Any:
-        """The message. Raises Clip2DepthError for one that does not hold what its type says."""
+        """The message. Raises Clip2DepthError for a message that does not match its type."""
         with reading(f"A message on {connection.topic} of the bag {self.path}"):
             return self._reader.deserialize(raw, connection.msgtype)
 
@@ -115,7 +115,7 @@ class BagFile:
 
 
 def _storage_files(path: Path) -> list[Path]:
-    """The files of a bag's folder, those of the storage that has more of them, in the order of recording."""
+    """The files of a bag's folder in the order of recording; of two storages, the one with more files."""
     from clip2depth_ros.io.images import natural_key
 
     try:
@@ -126,8 +126,10 @@ def _storage_files(path: Path) -> list[Path]:
 
 
 def _bound_unpacking() -> None:
-    """Bound what rosbags unpacks, which has no limit of its own: a chunk or a message to _UNPACKED_LIMIT, a
-    whole file to _RATIO_LIMIT times its size and what the temporary folder holds.
+    """Limit what rosbags unpacks, which has no limit of its own.
+
+    A chunk or a message: _UNPACKED_LIMIT. A whole file: _RATIO_LIMIT times its size, and the free space of
+    the temporary folder.
     """
     from lz4.frame import LZ4FrameDecompressor
     from rosbags.rosbag2 import reader, storage_mcap
@@ -150,7 +152,7 @@ def _bound_unpacking() -> None:
 
 
 class _Unpacked(contextlib.AbstractContextManager):
-    """A compressed file's content, in place of zstd.open(file, "rb")."""
+    """A compressed file's content; replaces zstd.open(file, "rb")."""
 
     def __init__(self, packed: io.BufferedReader, _mode: str = "rb") -> None:
         from rosbags.rosbag2 import storage_mcap
@@ -172,8 +174,8 @@ class _Unpacked(contextlib.AbstractContextManager):
 
 
 class _Mended(type(Path())):
-    """A path whose .mcap, when its recorder was killed, opens as if the recorder had ended after the last
-    whole record."""
+    """A path that opens a truncated .mcap file (its recorder was killed) as complete up to the last whole
+    record."""
 
     def open(self, mode: str = "r", *arguments, **options):
         if self.suffix != ".mcap" or mode != "rb":
@@ -198,7 +200,7 @@ class _Mended(type(Path())):
 
 
 def _last_record(file: io.BufferedReader, size: int) -> int:
-    """Where the last whole record before the data's end ends."""
+    """Byte offset of the end of the last whole record."""
     end = file.tell()
     while True:
         file.seek(end)
@@ -212,7 +214,7 @@ def _last_record(file: io.BufferedReader, size: int) -> int:
 
 
 class _Ended(io.RawIOBase):
-    """A file up to `end`, and then _END."""
+    """A file up to byte `end`, followed by _END."""
 
     def __init__(self, file: io.BufferedReader, end: int) -> None:
         self._file, self._end, self._at = file, end, 0

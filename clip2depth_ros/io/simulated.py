@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A robot's drive through a simulated room."""
+"""A robot's drive through a simulated room as a source of frames."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from clip2depth_ros.io.source import Source
 
 
 class SimulatedSource(Source):
-    """sim:SEED, with true depth and pose; the same seed gives the same frames."""
+    """sim:SEED, with ground-truth depth and pose. The same seed gives the same frames."""
 
     has_depth = True
     has_odometry = True
@@ -24,7 +24,7 @@ class SimulatedSource(Source):
             raise Clip2DepthError(f"The simulator takes sim:SEED with a whole number, not '{spec}'.")
         if self._given_camera is not None:
             raise Clip2DepthError("The simulator has its own camera; leave --camera out.")
-        # MuJoCo is an extra, and nobody else needs it.
+        # MuJoCo is an extra that only this source needs.
         from clip2depth_ros.simulation import Drive
 
         options = {}

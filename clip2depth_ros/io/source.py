@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every source of frames has in common."""
+"""The interface of all sources of frames."""
 
 from __future__ import annotations
 
@@ -15,21 +15,22 @@ log = logging.getLogger(__name__)
 
 DEFAULT_FPS = 30.0
 
-# From a picture every quarter of an hour to the fastest cameras; slower, stamps leave a message's range.
+# From one image in a quarter of an hour to the fastest cameras. Slower rates give stamps out of a message's
+# range.
 LOWEST_FPS, HIGHEST_FPS = 1e-3, 1e4
 
 
 class Source(ABC):
-    """Frames in their order; iterating again starts from the beginning, except for a live camera.
+    """Frames in order. Iterating again starts from the beginning, except for a live camera.
 
-    name: for people. fps: frames a second after `every` was applied, None when unknown. length: number of
+    name: for people. fps: frames per second after `every` was applied, None when unknown. length: number of
     frames, None when unknown or endless. camera: known after opening or after the first frame, None when
     unknown.
-    assumed: what was assumed about the camera, in words, "" when nothing was. bad_images: how many images of
-    the last iteration could not be read; each costs its own frame only. live: True for a camera that does not
-    wait. has_depth, has_odometry: whether frames come with true depth, and could come with odometry.
+    assumed: what was assumed about the camera, in words, "" for nothing. bad_images: number of images of the
+    last iteration that could not be read; only their frames are left out. live: True for a camera that does
+    not wait. has_depth, has_odometry: whether frames have ground-truth depth, and can have odometry.
 
-    A frame's arrays hold until the next frame is asked for.
+    A frame's arrays are valid until the next frame is requested.
     """
 
     name: str
@@ -62,7 +63,7 @@ class Source(ABC):
         """Frames, every n-th of them."""
 
     def close(self) -> None:  # noqa: B027 - most sources hold nothing open
-        """Give back what is open. Closing twice is allowed."""
+        """Close open files. Closing twice is allowed."""
 
     def __enter__(self) -> Source:
         return self
@@ -81,7 +82,7 @@ class Source(ABC):
                 if abs(given.width * height / (given.height * width) - 1) > 0.01:
                     raise Clip2DepthError(
                         f"The given camera is {given.width}x{given.height}, the images of {self.name} are "
-                        f"{width}x{height}, which is another shape; give the camera that took them."
+                        f"{width}x{height}, which is another shape; give the camera of these images."
                     )
                 camera = given.scaled(width, height)
                 self.assumed = f"the given {given.width}x{given.height} camera, scaled to {width}x{height}"
@@ -104,21 +105,19 @@ class Source(ABC):
         return camera
 
     def _count_bad(self, what: str, reason: str = "") -> None:
-        """Note an image that could not be read: said at the first, counted after.
+        """Count an image that could not be read, with a warning for the first one.
 
-        reason: a whole sentence, where more is known.
+        reason: a whole sentence, "" for the default one.
         """
         self.bad_images += 1
         if self.bad_images == 1:
             log.warning("%s Its frame is left out.", reason or f"{self.name}: {what} cannot be read.")
 
     def _end(self, frames: int) -> None:
-        """Called at the end of an iteration: all images bad is an error, some are a warning."""
+        """Called at the end of an iteration: an error if no image was read, a warning if some were not."""
         if not frames:
             reason = (
-                f"none of its {self.bad_images} images can be read"
-                if self.bad_images
-                else "it holds no frame"
+                f"none of its {self.bad_images} images can be read" if self.bad_images else "it has no frame"
             )
             raise Clip2DepthError(f"{self.name}: {reason}.")
         if self.bad_images > 1:

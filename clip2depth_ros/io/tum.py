@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""TUM RGB-D sequences: rgb.txt, depth.txt and groundtruth.txt, each with its own times, joined."""
+"""TUM RGB-D sequences: rgb.txt, depth.txt and groundtruth.txt, joined by time."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,17 +14,18 @@ from clip2depth_ros.camera import Camera
 from clip2depth_ros.camera.transforms import matrix_of, pose_between
 from clip2depth_ros.errors import Clip2DepthError, printable
 from clip2depth_ros.files.bounded import MAX_TABLE, read_bounded, reading
-from clip2depth_ros.images.compressed import read_depth, read_rgb
-from clip2depth_ros.images.frame import NAN, Frame
+from clip2depth_ros.images.compressed import read_rgb
+from clip2depth_ros.images.frame import Frame
+from clip2depth_ros.io.rgbd import read_depth_png
 from clip2depth_ros.io.source import DEFAULT_FPS, Source
 
 SOURCE = "get the sequences from https://cvg.cit.tum.de/data/datasets/rgbd-dataset/download and unpack them."
 
-UNITS_PER_METRE = 5000.0
-TOLERANCE = 0.02  # seconds between a colour image, its depth image and its pose
-LATEST = 2.0**33  # seconds: stamps of messages are far from it
+UNITS_PER_METER = 5000.0
+TOLERANCE = 0.02  # seconds between a color image, its depth image and its pose
+LATEST = 2.0**33  # seconds: limit of valid times
 
-# The colour cameras of the three robots, as the data set's page gives them; freiburg3's images are rectified.
+# The color cameras of the three robots, as the data set's page gives them; freiburg3's images are rectified.
 CAMERAS = {
     1: Camera(640, 480, 517.3, 516.5, 318.6, 255.3, (0.2624, -0.9531, -0.0054, 0.0026, 1.1633)),
     2: Camera(640, 480, 520.9, 521.0, 325.1, 249.7, (0.2312, -0.7849, -0.0033, -0.0001, 0.9172)),
@@ -32,7 +34,7 @@ CAMERAS = {
 
 
 class TumSource(Source):
-    """The colour images of a sequence with their own times, with depth and motion capture where they have it.
+    """The color images of a sequence at their recorded times, with depth and motion-capture pose where known.
 
     The camera is the data set's, by the sequence's name (freiburg1 to 3), unless another is given.
     """
@@ -51,29 +53,26 @@ class TumSource(Source):
             raise Clip2DepthError(f"{path / 'rgb.txt'} names no image; {SOURCE}")
         self._frames = frames[:: self.every]
         self.length = len(self._frames)
-        self.has_depth = any(depth is not None for _, _, depth, _ in frames)
-        self.has_odometry = any(pose is not None for _, _, _, pose in frames)
-        seconds = frames[-1][0] - frames[0][0]
+        self.has_depth = any(entry.depth is not None for entry in frames)
+        self.has_odometry = any(entry.pose is not None for entry in frames)
+        seconds = frames[-1].time - frames[0].time
         recorded = (len(frames) - 1) / seconds if seconds > 0 else DEFAULT_FPS
         self.fps = (self._given_fps or recorded) / self.every
 
     def __iter__(self) -> Iterator[Frame]:
         self.bad_images = 0
         frames = 0
-        for time, colour, depth, pose in self._frames:
+        for entry in self._frames:
             try:
-                image = read_rgb(colour, as_stored=True)
-                truth = None if depth is None else read_depth(depth)
+                frame = read_frame(entry)
             except Clip2DepthError as error:
-                self._count_bad(colour.name, str(error))
+                self._count_bad(entry.color.name, str(error))
                 continue
-            camera = self._resolve_camera(image.shape[1], image.shape[0], self._known)
-            frame = Frame(image, round(time * 1e9), "camera", camera, colour.stem)
-            if truth is not None and truth.shape == image.shape[:2]:
-                frame.depth = truth.astype(np.float32) / np.float32(UNITS_PER_METRE)
-                frame.depth[truth == 0] = NAN
-            frame.pose = pose
-            frame.odometry = pose if self.wants_odometry else None
+            height, width = frame.image.shape[:2]
+            frame.camera = self._resolve_camera(width, height, self._known)
+            if frame.depth is not None and frame.depth.shape != (height, width):
+                frame.depth = None
+            frame.odometry = frame.pose if self.wants_odometry else None
             frames += 1
             yield frame
         self._end(frames)
@@ -85,29 +84,52 @@ def is_sequence(path: Path) -> bool:
 
 
 def sequence_camera(sequence: Path) -> Camera | None:
-    """The camera that the sequence's name tells of; None where it tells of none."""
+    """The camera by the sequence's name; None where the name does not say it."""
     named = re.search(r"freiburg([1-3])", sequence.resolve().name)
     return CAMERAS[int(named[1])] if named else None
 
 
-def read_sequence(folder: Path, tolerance: float) -> list[tuple[float, Path, Path | None, np.ndarray | None]]:
-    """Time (s), colour file, depth file or None, and pose or None, of every colour image."""
-    colours = read_index(folder / "rgb.txt")
+class Entry(NamedTuple):
+    """The files of one frame."""
+
+    time: float
+    """Seconds, of the color image."""
+    color: Path
+    depth: Path | None
+    pose: np.ndarray | None
+    """(4, 4) float64, optical frame to world, meters."""
+
+
+def read_sequence(folder: Path, tolerance: float) -> list[Entry]:
+    """The color images, with the depth image and the pose at most `tolerance` seconds apart."""
+    colors = read_index(folder / "rgb.txt")
     depths = read_index(folder / "depth.txt") if (folder / "depth.txt").is_file() else []
-    times = np.array([time for time, _ in colours])
+    times = np.array([time for time, _ in colors])
     matched = dict(match_times(times, np.array([time for time, _ in depths]), tolerance))
     poses = read_pose_list(folder / "groundtruth.txt")
     frames = []
-    for i, (time, colour) in enumerate(colours):
+    for i, (time, color) in enumerate(colors):
         pose = None if poses is None else pose_at(*poses, time, tolerance)
         depth = folder / depths[matched[i]][1] if i in matched else None
-        frames.append((time, folder / colour, depth, pose))
+        frames.append(Entry(time, folder / color, depth, pose))
     return frames
 
 
+def read_frame(entry: Entry) -> Frame:
+    """The frame, without its camera. Raises Clip2DepthError, which names the file that cannot be read."""
+    return Frame(
+        read_rgb(entry.color),
+        round(entry.time * 1e9),
+        "camera",
+        name=entry.color.stem,
+        depth=None if entry.depth is None else read_depth_png(entry.depth, UNITS_PER_METER),
+        pose=entry.pose,
+    )
+
+
 def match_times(first: np.ndarray, second: np.ndarray, tolerance: float) -> list[tuple[int, int]]:
-    """Pairs (i, j) of ascending times (N,) and (M,) at most `tolerance` apart, closest first come, no time
-    used twice, as the data set's own tool does; in the order of `first`."""
+    """Pairs (i, j) of ascending times (N,) and (M,) at most `tolerance` apart, closest pairs first, each
+    time used once, as by the data set's own tool; in the order of `first`."""
     if not len(second):
         return []
     right = np.searchsorted(second, first)
@@ -127,9 +149,9 @@ def match_times(first: np.ndarray, second: np.ndarray, tolerance: float) -> list
 def pose_at(
     times: np.ndarray, positions: np.ndarray, quaternions: np.ndarray, time: float, tolerance: float
 ) -> np.ndarray | None:
-    """(4, 4) pose between the two measured ones around `time`; None where one is over `tolerance` away.
+    """(4, 4) pose between the two measured ones around `time`; None where one is more than `tolerance` away.
 
-    times: (N,) ascending, seconds; positions: (N, 3) metres; quaternions: (N, 4) x y z w.
+    times: (N,) ascending, seconds; positions: (N, 3) meters; quaternions: (N, 4) x y z w.
     """
     right = int(np.searchsorted(times, time))
     if right < len(times) and times[right] == time:
@@ -147,7 +169,7 @@ def pose_at(
 
 
 def read_index(path: Path) -> list[tuple[float, str]]:
-    """(time, file) of every line, in the order of time."""
+    """(time, file) of every line, sorted by time."""
     if not path.is_file():
         raise Clip2DepthError(f"There is no {path}; {SOURCE}")
     entries = []
@@ -167,7 +189,7 @@ def read_index(path: Path) -> list[tuple[float, str]]:
 
 
 def read_pose_list(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
-    """Times (N,), positions (N, 3) and quaternions (N, 4), in the order of time; None without a file."""
+    """Times (N,), positions (N, 3) and quaternions (N, 4), sorted by time; None without a file."""
     if not path.is_file():
         return None
     with reading(path):
@@ -180,7 +202,7 @@ def read_pose_list(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray] | No
 
 
 def _time(text: str) -> float:
-    """Seconds. Raises ValueError for what no stamp can hold."""
+    """Seconds. Raises ValueError for a time outside the range of a stamp."""
     time = float(text)
     if not 0 <= time < LATEST:
         raise ValueError(text)

@@ -17,18 +17,18 @@ from clip2depth_ros.images.compressed import check_size
 from clip2depth_ros.images.frame import Frame
 from clip2depth_ros.io.source import DEFAULT_FPS, HIGHEST_FPS, LOWEST_FPS, Source
 
-# Seconds: a year. What a damaged file says beyond it would leave a message's range.
+# Seconds: a year. Larger times come from damaged files and leave a message's range.
 LONGEST = 3.2e7
 
 
 class _CaptureSource(Source):
-    """What a file and a device share: frames that are grabbed first and decoded only if wanted."""
+    """Common part of files and devices: frames are grabbed first and decoded only if needed."""
 
     _capture: cv2.VideoCapture
     _image: np.ndarray | None = None
 
     def _retrieve(self, index: int, stamp: int) -> Frame | None:
-        """The grabbed frame, whose image is valid until the next call; a bad one is counted and None."""
+        """The grabbed frame, whose image is valid until the next call; None, and counted, for a bad one."""
         try:
             ok, self._image = self._capture.retrieve(self._image)
         except cv2.error:
@@ -60,17 +60,17 @@ class VideoSource(_CaptureSource):
         self._rate = self._given_fps or (recorded if LOWEST_FPS <= recorded <= HIGHEST_FPS else DEFAULT_FPS)
         self.fps = self._rate / self.every
         count = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
-        # What the container says, which is exact for most files and a guess for some.
+        # By the container: exact for most files, an estimate for some.
         self.length = -(-count // self.every) if count > 0 else None
 
     def _open(self) -> cv2.VideoCapture:
         capture = cv2.VideoCapture(str(self._path))
         size = tuple(int(capture.get(p)) for p in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
-        # FFmpeg opens what looks like a video, and leaves the size open where it has none that it can decode.
+        # FFmpeg opens anything that looks like a video; the size is 0 where it cannot decode it.
         if not capture.isOpened() or 0 in size:
             raise Clip2DepthError(
-                f"{self._path} is no video that OpenCV reads (nor an image, a folder or a bag); convert it "
-                "to MP4."
+                f"{self._path} is not a video that OpenCV can read (nor an image, a folder or a bag); "
+                "convert it to MP4."
             )
         try:
             check_size(*size)
@@ -103,13 +103,13 @@ class VideoSource(_CaptureSource):
             return self._capture.grab()
 
     def _stamp(self) -> int | None:
-        """The grabbed frame's own time, before it is decoded; None where the file has no possible one."""
+        """The grabbed frame's time, before it is decoded; None where the file has no valid one."""
         seconds = self._capture.get(cv2.CAP_PROP_POS_MSEC) * 1e-3
         return round(seconds * 1e9) if 0 <= seconds < LONGEST else None
 
 
 class DeviceSource(_CaptureSource):
-    """A camera that the system shows as /dev/videoN. Live: frames that nobody waited for are lost."""
+    """A camera device /dev/videoN. Live: frames that are not fetched in time are lost."""
 
     live = True
 
@@ -123,11 +123,10 @@ class DeviceSource(_CaptureSource):
         self._capture = cv2.VideoCapture(str(device), cv2.CAP_V4L2)
         if not self._capture.isOpened():
             raise Clip2DepthError(
-                f"The camera device {device} cannot be opened: it is in use, is no camera, or its group "
-                "(often "
-                "'video') does not hold this user."
+                f"The camera device {device} cannot be opened: it is in use, is not a camera, or "
+                "this user is not in its group (often 'video')."
             )
-        # Old frames are worthless.
+        # Old frames are useless.
         self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
         if self._given_fps:
             self._capture.set(cv2.CAP_PROP_FPS, self._given_fps)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which images of a drive are worth keeping: moved far enough, sharp, and neither dark nor blinding."""
+"""Selection of keyframes: after enough motion, sharp, and neither dark nor overexposed."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ import cv2
 import numpy as np
 
 WIDTH = 320
-"""Pixels across the image in which sharpness and exposure are measured."""
+"""Width in pixels at which sharpness and exposure are measured."""
 TURN = 0.35
-"""Radians: who turns by this much without moving by the spacing turns on the spot, and shows no parallax."""
+"""Radians: a rotation by this much without moving by the spacing is on the spot, and gives no parallax."""
 DARK, BRIGHT = 8, 247
-"""Grey levels beyond which a pixel says nothing,"""
+"""Gray levels at which a pixel is under- or overexposed."""
 LOST_PART = 0.4
-"""and the part of such pixels from which an image is under- or overexposed."""
+"""Part of such pixels above which an image is under- or overexposed."""
 LEAST_CONTRAST = 6.0
-"""Standard deviation of the grey levels below which an image shows a plain surface."""
+"""Standard deviation of the gray levels below which an image shows a plain surface."""
 RECENT = 30
-"""Candidates whose median sharpness is what this camera's images usually have,"""
+"""Number of last candidates whose median sharpness is the usual one."""
 BLURRED_PART = 0.35
-"""and the part of it below which an image is blurred."""
+"""Part of the usual sharpness below which an image is blurred."""
 
 
 class KeyframeChooser:
-    """Judges the images of one drive in their order: first by the pose alone, then by what they show.
+    """Selects images of one drive, in order: first by the pose, then by the content.
 
-    spacing: metres that the camera moves from one keyframe to the next. `left_out` counts candidates by
+    spacing: meters that the camera moves from one keyframe to the next. `left_out` counts candidates by
     reason: turning, dark, bright, plain, blurred.
     """
 
@@ -39,14 +39,14 @@ class KeyframeChooser:
         self._sharpness: deque[float] = deque(maxlen=RECENT)
 
     def restart(self) -> None:
-        """The next pose has nothing to do with the last one."""
+        """Forget the last pose, which cannot be compared with the next one."""
         self._reference = None
 
     def has_moved(self, pose: np.ndarray) -> bool:
         """Whether an image from here is a candidate.
 
-        pose: (4, 4), the optical frame in a fixed frame, metres. From one kept image, or from where the robot
-        last turned on the spot, to the next the camera moves by the spacing.
+        pose: (4, 4), the optical frame in a fixed frame, meters. The camera must have moved by the spacing
+        since the last kept image, or since the last rotation on the spot.
         """
         if self._reference is None:
             self._reference = pose.copy()
@@ -60,7 +60,7 @@ class KeyframeChooser:
         return True
 
     def takes(self, image: np.ndarray, pose: np.ndarray) -> bool:
-        """Whether to keep a candidate, (H, W, 3) uint8 RGB, by what it shows."""
+        """Whether to keep a candidate, (H, W, 3) uint8 RGB, by its content."""
         reason = self._fault(image)
         if reason:
             self.left_out[reason] += 1
@@ -69,17 +69,17 @@ class KeyframeChooser:
         return True
 
     def _fault(self, image: np.ndarray) -> str:
-        """What is wrong with an image in one word, "" for nothing."""
+        """The fault of an image in one word, "" for none."""
         height = max(1, round(image.shape[0] * WIDTH / image.shape[1]))
-        grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-        grey = cv2.resize(grey, (WIDTH, height), interpolation=cv2.INTER_AREA)
-        if (grey <= DARK).mean() > LOST_PART:
+        gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+        gray = cv2.resize(gray, (WIDTH, height), interpolation=cv2.INTER_AREA)
+        if (gray <= DARK).mean() > LOST_PART:
             return "dark"
-        if (grey >= BRIGHT).mean() > LOST_PART:
+        if (gray >= BRIGHT).mean() > LOST_PART:
             return "bright"
-        if grey.std() < LEAST_CONTRAST:
+        if gray.std() < LEAST_CONTRAST:
             return "plain"
-        sharpness = float(cv2.Laplacian(grey, cv2.CV_16S).var())
+        sharpness = float(cv2.Laplacian(gray, cv2.CV_16S).var())
         usual = float(np.median(self._sharpness)) if self._sharpness else 0.0
         self._sharpness.append(sharpness)
         return "blurred" if sharpness < BLURRED_PART * usual else ""

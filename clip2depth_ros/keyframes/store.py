@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keyframes on disk: bounded, spread over the places that were seen, and whole after any crash."""
+"""Keyframes on disk: bounded, spread over the seen places, and consistent after any crash."""
 
 from __future__ import annotations
 
@@ -19,36 +19,36 @@ from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.files.bounded import read_bounded
 
 CELL = 0.5
-"""Metres: edge of the cubes into which space is divided to tell places apart,"""
+"""Meters: edge of the cubes that divide space into places."""
 HEADINGS = 12
-"""and sectors of the horizon, to tell the views from one place apart."""
+"""Number of sectors of the horizon that divide the views from one place."""
 VISITS = 3
-"""Visits of one view that are kept."""
+"""Largest number of kept visits of one view."""
 SAME_VISIT = 30.0
-"""Seconds after which a return to a view counts as another visit; less is a step over the cube's border."""
+"""Seconds after which a return to a view is another visit; a shorter absence is a step across the border."""
 VISIT_FRAMES = 16
-"""Keyframes of one visit: more than driving through a cube gives."""
+"""Largest number of keyframes of one visit: more than driving through a cube gives."""
 RENEWAL = 3600.0
-"""Seconds for which a view that has all its visits takes no further one: disks wear."""
+"""Seconds for which a view with VISITS visits takes no further one, to limit the wear of disks."""
 BLOCK = 4096
-"""Bytes on disk beside the image of each keyframe."""
+"""Bytes on disk per keyframe, in addition to its image."""
 STRETCH = 20.0
-"""Metres of driving after which odometry has drifted too far to compare a pose with those before."""
+"""Meters of driving after which odometry has drifted too far to compare poses."""
 APART, PAUSE = 1000.0, 5.0
-"""Metres and seconds that a snapshot puts between stretches, so that nobody compares their poses; the days
-between two drives become a PAUSE, too."""
+"""Meters and seconds between stretches in a snapshot, so that their poses are not compared. The time between
+two drives becomes a PAUSE, too."""
 QUALITY = 92
-"""Of the JPEG files."""
+"""Quality of the JPEG files."""
 SAME_CAMERA = 0.005
-"""Relative difference of intrinsics up to which two calibrations describe one camera."""
+"""Largest relative difference of intrinsics of one camera."""
 MOST_BYTES = 4096
-"""Of a JSON file with a pose."""
+"""Largest size of a JSON file with a pose."""
 CAMERA, IMAGES, POSES = "camera.json", "rgb", "poses"
 
 
 @dataclass(frozen=True, slots=True)
 class Keyframe:
-    """One image that was kept."""
+    """One kept image."""
 
     number: int
     """Of the file; later keyframes have larger ones."""
@@ -65,16 +65,16 @@ class Keyframe:
     size: int
     """Bytes of the JPEG file."""
     pose: tuple[float, ...]
-    """12 numbers: (3, 4) row by row, points of the optical frame in odometry's fixed frame, metres."""
+    """12 numbers: (3, 4) row by row, points of the optical frame in odometry's fixed frame, meters."""
 
 
 class KeyframeStore:
     """A folder of keyframes of one camera.
 
     Each is a JPEG file rgb/NUMBER.jpg and a JSON file poses/NUMBER.json; both are written under another name
-    and renamed, the JSON file last, and only together do they count. When `max_bytes` of images are
-    exceeded, the oldest visit of the view that was visited most goes; a view keeps VISITS visits anyway.
-    One process at a time. Raises Clip2DepthError when the folder cannot be used.
+    and renamed, the JSON file last, and only complete pairs count. When `max_bytes` are exceeded, the oldest
+    visit of the most visited view is removed; a view never has more than VISITS visits. One process at a
+    time. Raises Clip2DepthError when the folder cannot be used.
     """
 
     def __init__(self, folder: Path, max_bytes: int) -> None:
@@ -118,17 +118,17 @@ class KeyframeStore:
         return len(visits) < VISITS or away > RENEWAL
 
     def begin_segment(self) -> None:
-        """The poses from here on have nothing to do with those before."""
+        """Begin a segment: later poses cannot be compared with earlier ones."""
         if self._last is not None:
             self._segment += 1
             self._begin_stretch()
 
     def add(self, image: np.ndarray, pose: np.ndarray, stamp: int, camera: Camera) -> Keyframe:
-        """Keep an image, and remove what that makes too much.
+        """Keep an image, and remove keyframes beyond the limits.
 
         image: (H, W, 3) uint8 RGB, rectified. pose: (4, 4), points of its optical frame in odometry's fixed
         frame. camera: the image's; keyframes of another one are removed. stamp: nanoseconds.
-        Raises Clip2DepthError when the disk does not take it.
+        Raises Clip2DepthError when it cannot be written.
         """
         coded, jpeg = cv2.imencode(
             ".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), (cv2.IMWRITE_JPEG_QUALITY, QUALITY)
@@ -156,8 +156,8 @@ class KeyframeStore:
     def snapshot(self, folder: Path) -> int:
         """Write all keyframes into a new folder, as `clip2depth adapt` reads it; how many there are.
 
-        The images are hard links, so that they cost nothing and stay when the store removes its own. Poses of
-        different stretches are put APART. camera.json has the mean rate as `fps`, for who goes by that.
+        The images are hard links, which need no space and remain when the store removes its own. Poses of
+        different stretches are APART. camera.json has the mean rate as `fps`.
         Raises Clip2DepthError when the folder cannot be written.
         """
         if self.camera is None:
@@ -193,7 +193,7 @@ class KeyframeStore:
         return len(self.frames)
 
     def _load(self) -> None:
-        """Find what is whole, and remove what is not."""
+        """Load complete keyframes, and remove incomplete files."""
         for part in (IMAGES, POSES):
             for path in (self.folder / part).glob(".*"):
                 path.unlink()
@@ -215,7 +215,7 @@ class KeyframeStore:
                 path.unlink()
         for number in sorted(known):
             self._enter(known[number])
-        if known:  # the limit may be another one now
+        if known:  # the limit may have changed
             self._make_room(known[max(known)])
 
     def _hold_camera(self, camera: Camera) -> None:
@@ -303,7 +303,7 @@ class KeyframeStore:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that whoever reads it, or loses power, finds all of it or what was there before.
+    """Write a file atomically, also across a power failure.
 
     Raises OSError.
     """
@@ -320,7 +320,7 @@ def _fields(frame: Keyframe) -> dict:
 
 
 def _read(path: Path) -> Keyframe | None:
-    """The keyframe in a file, None when the file is not whole."""
+    """The keyframe of a file, None for an incomplete file."""
     try:
         fields = json.loads(read_bounded(path, MOST_BYTES))
         view, pose = tuple(map(int, fields.pop("view"))), tuple(map(float, fields.pop("pose")))
@@ -339,7 +339,7 @@ def _size(path: Path) -> int:
 
 
 def _alike(first: Camera, second: Camera) -> bool:
-    """Whether two rectified cameras are one."""
+    """Whether two rectified cameras are the same."""
     pairs = zip(
         (first.fx, first.fy, first.cx, first.cy), (second.fx, second.fy, second.cx, second.cy), strict=True
     )

@@ -6,7 +6,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from clip2depth_ros.camera import Camera, Rectifier
+from clip2depth_ros.camera import Rectifiers
 from clip2depth_ros.images.frame import DepthFrame, Frame
 
 
@@ -14,8 +14,7 @@ class Truth:
     """Rectifies true depth like its image and brings it to the result's size; maps are kept per camera."""
 
     def __init__(self) -> None:
-        self._camera: Camera | None = None
-        self._rectifier: Rectifier | None = None
+        self._rectifiers = Rectifiers()
 
     def of(self, frame: Frame, result: DepthFrame) -> np.ndarray | None:
         """(h, w) float32 metres, NaN unknown, of the result's size; None for a frame without true depth."""
@@ -28,12 +27,10 @@ class Truth:
         The frame's own depth where the camera has no distortion or is not known; None where there is none.
         """
         truth, camera = frame.depth, frame.camera
-        if truth is None or camera is None or camera.is_rectified:
+        rectifier = None if truth is None or camera is None else self._rectifiers.of(camera)
+        if rectifier is None:
             return truth
-        if camera != self._camera:
-            self._camera, self._rectifier = camera, Rectifier(camera)
-        truth = np.ascontiguousarray(_sized(truth, camera.size))
-        return self._rectifier.rectify_depth(truth, np.empty_like(truth))
+        return rectifier.rectify_depth(np.ascontiguousarray(_sized(truth, camera.size)))
 
 
 def _sized(depth: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""SIGINT and SIGTERM end a command in the same way: as an exception that frees what is held."""
+"""SIGINT and SIGTERM end a command in the same way: by an exception, so that resources are freed."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from collections.abc import Iterator
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM came. It is a KeyboardInterrupt so that whatever keeps results at Ctrl-C keeps them too."""
+    """Raised by SIGTERM. It is a KeyboardInterrupt, so that results are kept as at Ctrl-C."""
 
 
 @contextlib.contextmanager
 def termination_as_exception() -> Iterator[None]:
-    """Raise Terminated in the main thread when SIGTERM comes. A second SIGTERM ends the process at once."""
+    """Raise Terminated in the main thread at SIGTERM. A second SIGTERM ends the process at once."""
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may set handlers
         return
@@ -37,9 +37,9 @@ def termination_as_exception() -> Iterator[None]:
 
 @contextlib.contextmanager
 def plain_interrupts() -> Iterator[None]:
-    """SIGINT ends the process at once and without a word, while it imports libraries and holds nothing.
+    """Let SIGINT end the process at once and silently, while it imports libraries.
 
-    An exception out of the middle of an import is a traceback from whatever library has no answer to it.
+    An exception during an import would be a traceback from the library.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

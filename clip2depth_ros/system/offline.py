@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Imports of packages that would reach for the network by themselves, without their doing so."""
+"""Imports of packages that would access the network by themselves, without that access."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def import_openvino() -> ModuleType:
     PyPI's `openvino` requires `openvino_telemetry`. Where that can be imported, `import openvino` forks
     the process (unsafe under ROS, which has threads by then), writes an identifier into the home folder
     and sends an event to an analytics server. A module that is None in `sys.modules` cannot be imported;
-    OpenVINO then does without.
+    OpenVINO then works without it.
     """
     sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
     import openvino
@@ -27,7 +27,7 @@ def import_openvino() -> ModuleType:
 
 
 def openvino_core() -> Any:
-    """OpenVINO's `Core`, one for the whole process and for good. Raises ImportError when it is not installed.
+    """OpenVINO's `Core`, one per process, never closed. Raises ImportError when it is not installed.
 
     The CPU plugin of a core gives the thread that loads it a stack for signal handlers, and frees that stack
     with the core (seen with 2026.4). Where two cores of one thread end in the order in which they were made,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Child processes that do not outlive who started them."""
+"""Child processes that end with their parent."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ import signal
 import sys
 from collections.abc import Callable
 
-_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None  # loaded here: not after a fork
+_LIBC = (
+    ctypes.CDLL(None) if sys.platform == "linux" else None
+)  # loaded here, because loading after a fork is not safe
 _PR_SET_PDEATHSIG = 1
 
 
 def tied_to_parent(number: signal.Signals, *, idle: bool = False) -> Callable[[], None]:
     """A preexec_fn for subprocess.Popen: Linux sends the child this signal when the calling thread ends.
 
-    However the parent ends: by SIGKILL, too. idle: the child gets only the time that nobody else wants.
+    This also works when the parent is ended by SIGKILL. idle: the child gets idle CPU time only.
     """
     parent = os.getpid()
 

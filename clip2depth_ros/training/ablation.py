@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The ablations of the paper: the same training with one thing changed, over several seeds, in one table."""
+"""The ablations of the paper: the same training with one change, over several seeds, in one table."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from clip2depth_ros.training.recipe import Run
 
 ERRORS = ("abs_rel", "rmse", "log10", "delta1", "delta2", "delta3")
 DECIMALS = 4
-COMPARED = "abs_rel"  # seed by seed with the first row, which takes out what a seed is good or bad for
+COMPARED = "abs_rel"  # with the first row, seed by seed, which removes the influence of the seed
 
 
-# What a result.json of a run holds at least.
+# Required keys of a run's result.json.
 RESULT = {"row", "seed", "budget", "trainable", "errors"}
 
 
 @dataclass(frozen=True)
 class Row:
-    """One row: what it is, and what it changes in the recipe's network."""
+    """One row: its description, and its changes of the recipe's network."""
 
     meaning: str
     changes: dict
@@ -46,10 +46,10 @@ ROWS = {
 
 
 class Ablation:
-    """Trains and judges every row with every seed, each in a folder of its own. What is done is not repeated.
+    """Trains and evaluates every row with every seed, each in its own folder. Finished runs are not repeated.
 
-    recipe     of every row but for what it changes; a CLIP of its own is trained once, for all of them
-    judge      (checkpoint, folder) -> errors, with ERRORS and perhaps more; on images that chose nothing
+    recipe     of every row, except for its changes; a CLIP is trained once for all rows
+    judge      (checkpoint, folder) -> errors, at least ERRORS; on images that were not used for selection
     make_run   (recipe, directory) -> Run
     """
 
@@ -68,8 +68,8 @@ class Ablation:
             raise Clip2DepthError(f"no ablation '{unknown[0]}': known ones are {', '.join(ROWS)}")
         if recipe.pretrain is None and recipe.network.weights_are_a_bundle:
             raise Clip2DepthError(
-                f"an ablation begins every decoder anew, and {recipe.network.weights} is a bundle: give the "
-                "CLIP's weights, a safetensors file, by --clip-weights"
+                f"an ablation trains every decoder from the start, but {recipe.network.weights} is a bundle: "
+                "give the CLIP's weights, a safetensors file, by --clip-weights"
             )
         if seeds < 1:
             raise Clip2DepthError(f"an ablation needs at least one seed, not {seeds}")
@@ -79,12 +79,12 @@ class Ablation:
         self._judge, self._make_run = judge, make_run
 
     def run(self) -> list[dict]:
-        """All results, in order of seed, then row; whatever is missing is trained first."""
+        """All results, in order of seed, then row; missing ones are trained first."""
         recipe = self._on_one_clip()
         return [self._result(recipe, name, seed) for seed in self.seeds for name in self.rows]
 
     def _on_one_clip(self) -> Recipe:
-        """The recipe with its CLIP as given weights: rows differ in nothing below mirror and decoder."""
+        """The recipe with its CLIP as given weights, so that rows differ in mirror and decoder only."""
         if self.recipe.pretrain is None:
             return self.recipe
         run = self._make_run(self.recipe, self.directory / "clip")
@@ -101,7 +101,7 @@ class Ablation:
         if file.exists():
             result = load_json(file)
             if not isinstance(result, dict) or not result.keys() >= RESULT:
-                raise Clip2DepthError(f"{file} is no result of an ablation: remove it")
+                raise Clip2DepthError(f"{file} is not a result of an ablation: remove it")
             if result["budget"] != budget:
                 raise Clip2DepthError(
                     f"{file} had the budget {printable(result['budget'], 200)}, not {budget}: ablate in "
@@ -121,10 +121,10 @@ class Ablation:
         return result
 
 
-def summarise(results: Sequence[dict]) -> list[dict]:
-    """A dictionary a row, in order of first appearance: mean and sample standard deviation over seeds.
+def summarize(results: Sequence[dict]) -> list[dict]:
+    """A dictionary per row, in order of first appearance: mean and sample standard deviation over seeds.
 
-    "difference" is that of COMPARED to the first row's of the same seed; None in the first row itself.
+    "difference": of COMPARED, from the first row of the same seed; None in the first row.
     """
     rows = []
     first = {r["seed"]: r["errors"][COMPARED] for r in results if r["row"] == results[0]["row"]}
@@ -170,10 +170,11 @@ def _cell(mean: float, deviation: float | None, sign: str = "") -> str:
 
 
 def write_tables(folder: Path, results: Sequence[dict]) -> str:
-    """Write ablation.md (mean and spread), ablation.csv (every run) and ablation.json (both); returns the
-    first.
+    """Write ablation.md (mean and standard deviation), ablation.csv (every run) and ablation.json (both).
+
+    Returns the text of ablation.md.
     """
-    rows = summarise(results)
+    rows = summarize(results)
     text = markdown(rows)
     write_whole(folder / "ablation.md", text)
     table = io.StringIO()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The exponential moving average of the weights in training: what is validated and exported."""
+"""The exponential moving average of the weights during training, which is validated and exported."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from torch import nn
 
 
 def trained_state(module: nn.Module) -> dict[str, torch.Tensor]:
-    """What training changes, by name; the very tensors, not copies. `module` must be in training mode.
+    """The tensors that training changes, by name; not copies. `module` must be in training mode.
 
-    That is, parameters that require a gradient, and the saved buffers of the parts in training mode, such as
-    batch-norm statistics.
+    These are the parameters that require a gradient, and the saved buffers of the parts in training mode,
+    such as batch-norm statistics.
     """
     saved = module.state_dict(keep_vars=True)
     found = {name: p.data for name, p in module.named_parameters() if p.requires_grad}
@@ -27,10 +27,10 @@ def trained_state(module: nn.Module) -> dict[str, torch.Tensor]:
 
 
 class WeightAverage:
-    """A copy of the trained state that follows it, decay by decay.
+    """The moving average of the trained state.
 
-    Early on it follows faster, by (1 + step) / (10 + step), so that it forgets the random start. decay 0
-    follows at once: the average is the weights themselves.
+    At first the decay is lower, (1 + step) / (10 + step), so that the random start has little weight. With
+    decay 0 the average equals the weights.
     """
 
     def __init__(self, state: dict[str, torch.Tensor], decay: float) -> None:
@@ -39,7 +39,7 @@ class WeightAverage:
 
     @torch.no_grad()
     def update(self, step: int) -> None:
-        """Take in the weights after `step` (0 is the first)."""
+        """Add the weights after `step` (0 is the first) to the average."""
         decay = min(self.decay, (1 + step) / (10 + step))
         for name, value in self._live.items():
             if value.is_floating_point():
@@ -49,7 +49,7 @@ class WeightAverage:
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """Within it, the module has the average as its weights."""
+        """Context in which the module's weights are the average."""
         with torch.no_grad():
             kept = {name: value.clone() for name, value in self._live.items()}
             try:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The training configuration: a YAML file read into dataclasses, unknown or missing names refused."""
+"""The training configuration: a YAML file read into dataclasses; unknown and missing names are errors."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def _require(holds: bool, what: str) -> None:
 
 @dataclass(frozen=True)
 class Network:
-    """What is trained. size: (height, width) that the bundle will have, also used in validation.
+    """The network that is trained. size: (height, width) of the bundle, also used in validation.
 
-    weights     CLIP's: "pretrained", "random" (to try things out), a safetensors file, or a bundle, by name
-                or path, whose image tower is taken, and whose decoder is trained further; not read where the
-                recipe pretrains a CLIP of its own
-    condition   what stands where the mirror does: see Clip2Depth
+    weights     CLIP's: "pretrained", "random" (for experiments), a safetensors file, or a bundle, by name or
+                path: its image tower is used, and its decoder is trained further. Not used where the recipe
+                pretrains its own CLIP
+    condition   the input of the decoder in place of the mirror: see Clip2Depth
     """
 
     backbone: str
@@ -48,10 +48,10 @@ class Network:
 
 @dataclass(frozen=True)
 class Data:
-    """Entries for `open_data_set`; `weight` in an entry says how often it is drawn from, 1 by default.
+    """Entries for `open_data_set`; `weight` in an entry is how often it is drawn from, 1 by default.
 
-    validation chooses the checkpoint, `validation_views` of it, evenly picked; test is for tables alone.
-    workers make the batches, per device.
+    The checkpoint is selected by `validation_views` views of validation, evenly picked; test is for tables
+    only. workers: processes per device that make the batches.
     """
 
     training: tuple[dict, ...]
@@ -67,11 +67,11 @@ class Data:
 
 @dataclass(frozen=True)
 class Phase:
-    """A stretch of a stage.
+    """A part of a stage.
 
     share   of the stage's images
     size    (height, width)
-    batch   images a step, over all devices
+    batch   images per step, over all devices
     """
 
     share: float
@@ -85,13 +85,13 @@ class Phase:
 
 @dataclass(frozen=True)
 class Stage:
-    """One optimisation over `images` images: linear warm-up, cosine to `final_learning_rate`.
+    """One optimization over `images` images: linear warm-up, cosine to `final_learning_rate`.
 
-    optimizer        "adamw", or "muon": orthogonal steps of convolutions and linear maps, AdamW's of the rest
-    average          decay of the moving average of the weights, which is what is validated and kept
+    optimizer        "adamw", or "muon": orthogonal steps for convolutions and linear maps, else AdamW's
+    average          decay of the moving average of the weights; the average is validated and kept
     caption_weight   of the caption loss, where a CLIP is trained; it is computed every `caption_every` steps
-    validate_images, report_steps   how often to validate, and to write a row of the log
-    save_minutes     how often to save the state; has no influence on the result
+    validate_images, report_steps   interval between validations, and between rows of the log
+    save_minutes     interval between saved states; does not influence the result
     """
 
     images: int
@@ -125,13 +125,13 @@ class Stage:
 class Recipe:
     """Everything that `clip2depth train` does.
 
-    trained_on  what the bundle's manifest will say about it, in words
-    pretrain    makes a CLIP of our own from captions and depth; None where the CLIP's weights are given
+    trained_on  description of the training data for the bundle's manifest
+    pretrain    trains a CLIP from captions and depth; None where the CLIP's weights are given
     depth       the paper's training: mirror and decoder on the frozen CLIP
-    decoder     "new", or "joint": mirror and decoder begin with those that pretraining made beside the CLIP,
-                and are trained further on it, frozen. Of no meaning without pretrain
-    threads     of PyTorch on a CPU; another number rounds differently
-    precision   "bf16" or "fp16" mixed with float32, or "no" for float32 alone
+    decoder     "new", or "joint": mirror and decoder start with those that were trained together with the
+                CLIP, and are trained further on the frozen CLIP. Ignored without pretrain
+    threads     of PyTorch on a CPU; another number gives other rounding errors
+    precision   "bf16" or "fp16" mixed with float32, or "no" for float32 only
     """
 
     name: str
@@ -153,7 +153,7 @@ class Recipe:
 
 
 def read_recipe(path: str | Path) -> Recipe:
-    """Read a recipe; Clip2DepthError names the file and the entry that is wrong."""
+    """Read a recipe. Raises Clip2DepthError, which names the file and the wrong entry."""
     path = Path(path)
     entries = load_yaml(path)
     with reading(path):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The learning curve of a stage as a picture, from its CSV logs, by matplotlib."""
+"""The learning curve of a stage as an image, from its CSV logs, by matplotlib."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SHOWN = {"rmse_log": "RMSE log", "abs_rel": "AbsRel", "abs_rel_scaled": "AbsRel,
 
 
 def draw_curve(directory: Path, stage: str) -> Path:
-    """Write STAGE-curve.png, training loss and errors at validation, beside the logs; returns its path."""
+    """Write STAGE-curve.png, training loss and validation errors, beside the logs; returns its path."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

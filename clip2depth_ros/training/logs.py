@@ -21,9 +21,9 @@ LINE_SECONDS = 20.0
 class StageLog:
     """Writes NAME-training.csv, NAME-validation.csv and tensorboard/NAME in `directory`.
 
-    step    at which the run goes on: rows of later steps, which a killed run had written after its last saved
-            state, are dropped, so that no step is logged twice
-    images  at which the run ends, and seen before `step`: for the bar
+    step    at which the run continues: rows of later steps, which a killed run wrote after its last saved
+            state, are removed, so that no step is logged twice
+    images  number at which the run ends, for the bar. seen: images before `step`
     """
 
     def __init__(self, name: str, directory: Path, *, step: int, images: int, seen: int) -> None:
@@ -39,12 +39,12 @@ class StageLog:
         self._seen, self._said = seen, time.monotonic()
 
     def advance(self, images: int) -> None:
-        """So many images more were trained on."""
+        """Count images that were trained on."""
         self._seen += images
         self._bar.update(images)
 
     def training(self, row: dict[str, float], *, last: bool = False) -> None:
-        """A row of the training log. Every row has the names of the first; "step" is among them."""
+        """Add a row of the training log. All rows have the same names; "step" is one of them."""
         self._record("training", row)
         shown = {k: v for k, v in row.items() if k not in ("step", "images", "minutes", "lr")}
         self._bar.set_postfix({k: f"{v:.3f}" for k, v in shown.items()})
@@ -57,13 +57,13 @@ class StageLog:
             self._say(f"{share:3.0f} %  {self._seen:,} images  {rate:.0f}/s  {numbers}  {left:.0f} min left")
 
     def validation(self, row: dict[str, float]) -> None:
-        """A row of the validation log."""
+        """Add a row of the validation log."""
         self._record("validation", row)
         numbers = "  ".join(f"{k} {v:.3f}" for k, v in row.items() if k not in ("step", "images", "minutes"))
         self._say(f"validation after {self._seen:,} images: {numbers}")
 
     def close(self) -> None:
-        """Flush and close everything; once."""
+        """Flush and close all logs. Call it once."""
         self._bar.close()
         self._board.close()
 
@@ -88,7 +88,7 @@ class StageLog:
 
 
 def _drop_after(path: Path, step: int) -> None:
-    """Keep the rows up to `step`; a last line that a kill cut short goes too."""
+    """Keep the rows up to `step`; an incomplete last line of a killed run is removed too."""
     if not path.exists():
         return
     text = read_bounded(path, MAX_TABLE).decode(errors="replace")

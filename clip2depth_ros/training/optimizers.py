@@ -7,8 +7,9 @@ import torch
 from timm.optim.muon import Muon
 from torch import nn
 
-# Layers whose weight is a linear map of features: Muon makes its update orthogonal. Embeddings, positions
-# and the mirror are tables of vectors, and the first and last convolution have too few channels on one side.
+# Layers whose weight is a linear map of features: Muon makes its update orthogonal. Not embeddings, positions
+# and the mirror, which are tables of vectors, nor the first and last convolution, which have too few channels
+# on one side.
 _MAPS = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
 _LEAST_CHANNELS = 8
 
@@ -16,11 +17,11 @@ _LEAST_CHANNELS = 8
 def create_optimizer(
     module: nn.Module, kind: str, *, learning_rate: float, weight_decay: float
 ) -> torch.optim.Optimizer:
-    """For what requires a gradient in `module`. kind: "adamw" or "muon", see Stage.
+    """An optimizer of the parameters of `module` that require a gradient. kind: "adamw" or "muon", see Stage.
 
     Muon is timm's (Jordan et al., https://kellerjordan.github.io/posts/muon), its updates scaled to the root
     mean square of AdamW's, so that one learning rate fits both (Liu et al., arXiv 2502.16982, section 2.2).
-    What is no map of features takes AdamW's step. Biases, norms and scalars do not decay.
+    All other parameters take AdamW's step. Biases, norms and scalars do not decay.
     """
     trained = [p for p in module.parameters() if p.requires_grad]
     maps = set()

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A recipe from end to end: data, a CLIP of our own where one is needed, then mirror and decoder on it.
+"""A run of a recipe: data, training of a CLIP where the recipe has one, then mirror and decoder on it.
 
-A run's folder holds pretrain.safetensors and depth.safetensors (to resume), checkpoint.safetensors (mirror
-and decoder at the best validation), the logs, and where the run made a CLIP, clip.safetensors (frozen from
-then on) and joint.safetensors (mirror and decoder that were trained together with it).
+A run's folder has pretrain.safetensors and depth.safetensors (to resume), checkpoint.safetensors (mirror and
+decoder at the best validation) and the logs. A run that trains a CLIP also writes clip.safetensors (frozen in
+the second stage) and joint.safetensors (mirror and decoder that were trained together with it).
 """
 
 from __future__ import annotations
@@ -31,7 +31,6 @@ from clip2depth_ros.network.backbones import clip_fingerprint
 from clip2depth_ros.network.checkpoint import read_tensors, write_tensors
 from clip2depth_ros.training.configuration import Phase, Recipe, Stage
 from clip2depth_ros.training.datasets import DataSet, below, open_data_set
-from clip2depth_ros.training.loss.checked_flow import checked_flow
 from clip2depth_ros.training.loss.objectives import (
     ClipWithDepth,
     DepthObjective,
@@ -41,18 +40,18 @@ from clip2depth_ros.training.loss.objectives import (
 from clip2depth_ros.training.recovery import load_bundle_weights
 from clip2depth_ros.training.state import read_facts
 from clip2depth_ros.training.trainer import Trainer
-from clip2depth_ros.training.views.batches import Batch, BatchMaker, fixed_batch
+from clip2depth_ros.training.views.batches import Batch, BatchMaker, checked_flow, fixed_batch
 
-NO_INFLUENCE = ("report_steps", "save_minutes")  # entries of a stage that may change when a run goes on
+NO_INFLUENCE = ("report_steps", "save_minutes")  # entries of a stage that may differ when a run is resumed
 
 
 class Run:
     """One recipe in one folder. Call `train()`; call it again after an interruption.
 
-    root   folder that the data sets' own are below, where those are not absolute
+    root   base folder of the data sets' folders that are not absolute
     cache  folder for rendered views; ~/.cache/clip2depth if None
-    start  what pretraining begins with: CLIP weights, a safetensors file; or a bundle, whose image tower and
-           decoder then begin with its weights, the text tower with random ones; all random if None
+    start  initial weights of pretraining: CLIP weights, a safetensors file; or a bundle, for image tower and
+           decoder, with a random text tower; all random if None
     """
 
     def __init__(
@@ -78,8 +77,8 @@ class Run:
 
     @cached_property
     def accelerator(self) -> Accelerator:
-        """Devices and precision; made on first use, for it joins the other processes."""
-        # with captions only in some steps, the text tower takes no part in the others
+        """Devices and precision; created on first use, because that waits for the other processes."""
+        # the text tower is used only in steps with captions
         some_unused = DistributedDataParallelKwargs(find_unused_parameters=self.recipe.pretrain is not None)
         try:
             return Accelerator(mixed_precision=self.recipe.precision, kwargs_handlers=[some_unused])
@@ -90,7 +89,7 @@ class Run:
 
     @property
     def clip_file(self) -> Path:
-        """The CLIP that the depth stage stands on, where that is a file."""
+        """The CLIP of the depth stage, where it is a file."""
         if self.recipe.pretrain is None and not self.recipe.network.weights_are_a_bundle:
             return Path(self.recipe.network.weights)
         return self.directory / "clip.safetensors"
@@ -108,7 +107,7 @@ class Run:
         return self.open(self.recipe.data.validation)
 
     def open(self, entries: tuple[dict, ...]) -> tuple[DataSet, ...]:
-        """Data sets of the configuration, with their folders below the data's."""
+        """Data sets of the configuration, with their folders below `root`."""
         if not entries:
             raise Clip2DepthError(
                 f"the recipe {self.recipe.name} names no data set: see data in its configuration"
@@ -116,14 +115,12 @@ class Run:
         return tuple(open_data_set(below(entry, self._root), cache=self._cache) for entry in entries)
 
     def prepare(self) -> None:
-        """Make what the data sets can make by themselves and have not yet: rooms are rendered."""
+        """Let the data sets make their missing files: rooms are rendered."""
         for data_set in (*self.validation_sets, *self.training_sets):
             data_set.prepare()
 
     def train(self, limit: int | None = None) -> Path:
-        """Train whatever is not trained yet, at most `limit` steps of each stage; returns the checkpoint's
-        path.
-        """
+        """Train what is not trained yet, at most `limit` steps per stage; returns the checkpoint's path."""
         self.directory.mkdir(parents=True, exist_ok=True)
         started = time.monotonic()
         with self.accelerator.main_process_first():
@@ -135,7 +132,7 @@ class Run:
         return self.checkpoint_file
 
     def pretrain(self, limit: int | None = None) -> None:
-        """Make the CLIP, where the recipe makes one and it is not made yet."""
+        """Train the CLIP, where the recipe has that stage and it is not finished yet."""
         stage = self.recipe.pretrain
         if stage is None:
             return
@@ -162,7 +159,7 @@ class Run:
         if self.accelerator.is_main_process:
             with trainer.average.applied():
                 write_tensors(self.clip_file, clip.state_dict(), {"clip": self.backbone.clip})
-                # the depth that it learned beside its captions, to compare with what is trained on it frozen
+                # the depth network trained together with the CLIP, to compare with one on the frozen CLIP
                 network.clip_sha256 = clip_fingerprint(clip)
                 notes = {"recipe": self.recipe.name, "trained_on": self.recipe.trained_on}
                 save_checkpoint(
@@ -175,10 +172,10 @@ class Run:
         self.accelerator.free_memory()
 
     def _take_from_bundle(self, stage: Stage) -> dict[str, torch.Tensor]:
-        """Make clip_file of the bundle that the recipe stands on; mirror and decoder to begin with.
+        """Write clip_file from the recipe's bundle; returns the initial mirror and decoder.
 
-        The image tower is the bundle's, and so is the decoder; the text tower, of which a bundle has only the
-        outcome, has random weights, and the decoder makes up for that.
+        Image tower and decoder are those of the bundle. A bundle has only the output of the text tower, so
+        the text tower gets random weights, and the decoder compensates for them.
         """
         torch.manual_seed(self.recipe.seed)
         clip = create_clip(self.backbone)
@@ -198,7 +195,7 @@ class Run:
         elif self.recipe.pretrain is not None and self.recipe.decoder == "joint":
             begin, _ = read_tensors(self.directory / "joint.safetensors")
         weights = self.recipe.network.weights
-        kept = weights  # what the checkpoint says about its CLIP
+        kept = weights  # the CLIP weights that the checkpoint names
         if self.recipe.pretrain is not None or weights not in ("pretrained", "random"):
             weights, kept = self.clip_file, os.path.relpath(self.clip_file, self.directory)
         torch.manual_seed(self.recipe.seed + 1)
@@ -283,7 +280,7 @@ class Run:
         return StageBatches(maker, pairs, self.accelerator.process_index, self.accelerator.num_processes)
 
     def validation_batch(self) -> Batch:
-        """Views of the validation sets, evenly picked, centred, not augmented, at the bundle's size."""
+        """Views of the validation sets, evenly picked, centered, not augmented, at the bundle's size."""
         wanted = self.recipe.network
         return fixed_batch(
             self.validation_sets,
@@ -305,7 +302,7 @@ class Run:
 
 @dataclass(frozen=True)
 class StageBatches:
-    """(step, phase) -> Batch of this process, with the flow of pairs whose motion nobody knows."""
+    """(step, phase) -> Batch of this process, with optical flow for pairs of unknown motion."""
 
     maker: BatchMaker
     pairs: bool

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From a bundle back to a network that can be trained further. Needs PyTorch and onnx."""
+"""A bundle as a network that can be trained further. Needs PyTorch and onnx."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def load_bundle_weights(network: Clip2Depth, bundle: Bundle, images: np.ndarray)
     """Give image tower and decoder of `network` the bundle's weights, so that it computes the bundle's depth.
 
     images: (B, H, W, 3) uint8 RGB at any size that the network takes. The export folds most batch norms into
-    the convolutions before them. Here they get the statistics of these images back, and the weights with
-    which they then change nothing; training goes on from there. The mirror and the text tower are not in a
-    bundle: they stay as they are, and FiLM's biases make up for them.
+    the convolutions before them. Here these batch norms get the statistics of the images, and weights that
+    cancel the normalization; training continues from there. A bundle has no mirror and no text tower: those
+    of `network` stay as they are, and FiLM's biases compensate for them.
 
     Raises Clip2DepthError for a bundle of another architecture, and for image towers that are not purely
-    convolutional. The network's weights may have changed by then.
+    convolutional. The network's weights may have been changed when it raises.
     """
     if network.backbone.name != bundle.manifest.backbone:
         raise Clip2DepthError(
@@ -58,18 +58,18 @@ def load_bundle_weights(network: Clip2Depth, bundle: Bundle, images: np.ndarray)
 
 
 class _Nodes:
-    """The graph's convolutions and batch norms, given one by one to the modules as they come to run."""
+    """The graph's convolutions and batch norms, assigned to the modules in the order in which these run."""
 
     def __init__(
         self, bundle: Bundle, nodes: Iterator[onnx.NodeProto], values: dict[str, np.ndarray]
     ) -> None:
         self._bundle, self._nodes, self._values = bundle, nodes, values
-        self._folded: torch.Tensor | None = None  # the bias of a convolution that swallowed its batch norm
+        self._folded: torch.Tensor | None = None  # the bias of a convolution with a folded batch norm
 
     def fill(self, module: nn.Module, inputs: tuple[torch.Tensor]) -> None:
         """Called before `module` runs on `inputs`."""
         if isinstance(module, nn.BatchNorm2d) and self._folded is not None:
-            self._neutralise(module, inputs[0])
+            self._neutralize(module, inputs[0])
             return
         node = next(self._nodes, None)
         wanted = [] if node is None else [self._values[name] for name in node.input if name in self._values]
@@ -92,8 +92,8 @@ class _Nodes:
         if next(self._nodes, None) is not None or self._folded is not None:
             raise Clip2DepthError(f"bundle {self._bundle.path} holds a network of another architecture")
 
-    def _neutralise(self, norm: nn.BatchNorm2d, x: torch.Tensor) -> None:
-        """Statistics of `x`, and weights that undo them and add the folded bias."""
+    def _neutralize(self, norm: nn.BatchNorm2d, x: torch.Tensor) -> None:
+        """Set the statistics of `x`, and weights that cancel them and add the folded bias."""
         var, mean = torch.var_mean(x, dim=(0, 2, 3), unbiased=False)
         norm.running_mean.copy_(mean)
         norm.running_var.copy_(var)
@@ -105,7 +105,7 @@ class _Nodes:
 def _load_film(
     network: Clip2Depth, graph: onnx.GraphProto, values: dict[str, np.ndarray], bundle: Bundle
 ) -> None:
-    """The bundle's scale and shift, at the embedding that this network's mirror has now."""
+    """Set FiLM's biases so that this network's embedding gives the bundle's scale and shift."""
     film = network.decoder.film
     if film is None:
         return

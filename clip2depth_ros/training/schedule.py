@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a stage does at each step: phase, images seen, learning rate. Functions of the step, not of time."""
+"""Phase, images seen and learning rate of each step of a stage. They depend on the step only."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from clip2depth_ros.training.configuration import Phase, Stage
 class Schedule:
     """The steps of one stage: its phases one after another, linear warm-up, then half a cosine.
 
-    steps, images   in all
+    steps, images   total
     """
 
     def __init__(self, stage: Stage) -> None:
@@ -35,7 +35,7 @@ class Schedule:
         return images + (step - first) * phase.batch
 
     def learning_rate(self, step: int) -> float:
-        """By the share of the images that was seen before `step`."""
+        """The learning rate of `step`, by the share of the images seen before it."""
         stage, done = self._stage, self.images_before(step) / self.images
         if done < stage.warmup_share:
             return stage.learning_rate * max(done / stage.warmup_share, 0.01)

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The state of a run on disk, to go on as if never stopped: safetensors and JSON, whole or not at all.
+"""The state of a run on disk, to resume it: safetensors and JSON, written atomically.
 
-Weights, their average and the optimizer's moments are kept by the parameter's name, and only of what is
-trained: a frozen CLIP is not in it. There is no state of random numbers, for every step seeds its own.
+Weights, their average and the optimizer's moments are stored by the parameter's name, and only those that are
+trained: a frozen CLIP is not included. There is no state of random numbers, because every step has its own
+seed.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ def write_state(
     names: dict[torch.nn.Parameter, str],
     facts: dict,
 ) -> None:
-    """Write everything that a resumed run needs. facts: anything JSON can hold."""
+    """Write everything that a resumed run needs. facts: any JSON content."""
     tensors = {f"weights.{name}": value for name, value in weights.items()}
     tensors.update((f"average.{name}", value) for name, value in average.items())
     for parameter, moments in optimizer.state.items():
@@ -38,7 +39,7 @@ def write_state(
 
 
 def read_facts(path: Path) -> dict:
-    """What was written beside the tensors; Clip2DepthError if `path` is no such state."""
+    """The facts of a state file. Raises Clip2DepthError if `path` is not a state file."""
     try:
         return checkpoint.read_facts(path, FORMAT)
     except Clip2DepthError as error:
@@ -74,6 +75,6 @@ def read_state(
                 continue
             _, moment, name = key.split(".", 2)
             parameter = parameters[name]
-            if value.shape == parameter.shape:  # in the parameter's own memory format: fused kernels go by it
+            if value.shape == parameter.shape:  # in the parameter's memory format, which fused kernels need
                 value = torch.empty_like(parameter).copy_(value)
             optimizer.state[parameter][moment] = value.to(parameter.device)

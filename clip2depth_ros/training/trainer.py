@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One stage of training, whatever is trained: optimizer, validation, state, several devices by Accelerate."""
+"""One stage of training: optimizer, validation, state, several devices by Accelerate."""
 
 from __future__ import annotations
 
@@ -23,26 +23,25 @@ from clip2depth_ros.training.state import read_facts, read_state, write_state
 from clip2depth_ros.training.views.batches import Batch
 from clip2depth_ros.training.views.loading import load_batches
 
-SKIPPED_STEPS = 20  # float16: so many steps in a row may overflow while the loss scale comes down
+SKIPPED_STEPS = 20  # float16: this many steps in a row may overflow while the loss scale is reduced
 
 
 class Trainer:
-    """Runs one stage to the end of its budget, from where an interrupted run left it.
+    """Runs one stage to the end of its budget; an interrupted run is resumed.
 
     objective      a module; objective(batch, step) -> (loss, parts), a scalar tensor and numbers to report,
-                   always the same ones, NaN where one was not computed. Of it, what requires a gradient is
-                   trained
-    make_batch     (step, phase) -> Batch, a function of its arguments alone; runs in `workers` processes,
-                   which start afresh with `spawn`
-    validate       () -> errors, `measure` among them, the lower the better; runs with the averaged weights in
-                   place. "rmse_log", unlike the absolute relative error, does not favour a network that says
-                   too little
-    keep_best      called with the averaged weights in place whenever validation has its best result so far
-    directory      takes NAME.safetensors (to resume) and the logs
-    identity       what a resumed run must have in common with the stopped one, as JSON holds it
-    seed           of the random numbers that the network draws while training
+                   always with the same names, NaN where one was not computed. Its parameters that require a
+                   gradient are trained
+    make_batch     (step, phase) -> Batch, which depends on its arguments only; runs in `workers` processes,
+                   with `spawn` in new ones instead of forks
+    validate       () -> errors, `measure` among them, lower is better; runs with the averaged weights.
+                   "rmse_log", unlike the absolute relative error, does not favor underestimated depth
+    keep_best      called with the averaged weights after the best validation so far
+    directory      for NAME.safetensors (to resume) and the logs
+    identity       what a resumed run must have in common with the stopped one, as JSON content
+    seed           of the random numbers that the network draws in training
 
-    Validation, logs and files belong to the first process; the batch of a step is divided among all of them.
+    The first process validates and writes logs and files; the batch of a step is divided among all processes.
     """
 
     def __init__(
@@ -95,13 +94,11 @@ class Trainer:
 
     @property
     def images(self) -> int:
-        """Seen so far, on all devices."""
+        """Images seen so far, on all devices."""
         return self.schedule.images_before(self.step)
 
     def run(self, limit: int | None = None) -> None:
-        """Train until the budget is spent, or `limit` steps are done. Returns at once if that had happened
-        before.
-        """
+        """Train until the budget is used, or `limit` steps are done; returns at once if they already are."""
         self._resume()
         end = min(self.schedule.steps, limit or self.schedule.steps)
         if self.finished or self.step >= end:
@@ -129,7 +126,7 @@ class Trainer:
             self.make_batch, self.schedule.phase, self.step, end, self.workers, spawn=self.spawn
         ):
             before = self.images
-            self._optimise(batch)
+            self._optimize(batch)
             now = time.monotonic()
             self.seconds += now - last
             last = now
@@ -149,10 +146,9 @@ class Trainer:
                 self.save()
                 saved = last = time.monotonic()
 
-    def _optimise(self, batch: Batch) -> None:
-        """One step. Whatever is random in it follows from seed, step and process, so that no state need be
-        kept.
-        """
+    def _optimize(self, batch: Batch) -> None:
+        """One step. Its random numbers depend on seed, step and process only, so no state of them is
+        saved."""
         torch.manual_seed(((self.seed << 40) + (self.step << 8) + self.accelerator.process_index) % 2**63)
         for group in self.optimizer.param_groups:
             group["lr"] = self.schedule.learning_rate(self.step)
@@ -173,9 +169,7 @@ class Trainer:
                 self._sums.setdefault(part, (0.0, 0))
 
     def _check(self, norm: torch.Tensor) -> None:
-        """With float16, a gradient that overflows is skipped and the loss scaled down; anything else is an
-        error.
-        """
+        """With float16, a step whose gradient overflows is skipped; otherwise that is an error."""
         finite = bool(torch.isfinite(norm))
         self._skipped = 0 if finite else self._skipped + 1
         if not finite and (self.accelerator.scaler is None or self._skipped > SKIPPED_STEPS):
@@ -228,7 +222,7 @@ class Trainer:
             then, now = facts["identity"].get(key), self.identity.get(key)
             if then != now:
                 raise Clip2DepthError(
-                    f"{self.state_file} was begun with {key} {then} and cannot go on with {now}: "
+                    f"{self.state_file} was started with {key} {then} and cannot be resumed with {now}: "
                     f"train in another folder"
                 )
         read_state(self.state_file, self.state, self.average.state, self.optimizer.optimizer, self.parameters)

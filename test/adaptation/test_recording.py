@@ -6,8 +6,7 @@ import pytest
 pytest.importorskip("torch", reason="adapting needs PyTorch")
 
 from clip2depth_ros.adaptation.adapt import read_keyframes, write_keyframes
-from clip2depth_ros.adaptation.recording import Recorder
-from clip2depth_ros.adaptation.refusal import Refusal
+from clip2depth_ros.adaptation.recording import Recorder, Refusal
 
 
 def recorded(mini, frames, most=100):

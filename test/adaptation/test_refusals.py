@@ -7,7 +7,7 @@ import pytest
 pytest.importorskip("torch", reason="adapting needs PyTorch")
 
 from clip2depth_ros.adaptation.adapt import Adaptation, Settings
-from clip2depth_ros.adaptation.refusal import Refusal
+from clip2depth_ros.adaptation.recording import Refusal
 from clip2depth_ros.camera.transforms import pose_matrix
 
 

@@ -152,7 +152,7 @@ def test_an_input_without_truth_says_so(room, tmp_path, tiny_bundle, capsys):
     for path in (room / "depth").iterdir():
         path.unlink()
     assert evaluate(room, tmp_path / "out", tiny_bundle, "--no-temporal") == 2
-    assert "None of the 6 images has true depth" in capsys.readouterr().err
+    assert "None of the 6 images has ground-truth depth" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["hall", "kitti"])

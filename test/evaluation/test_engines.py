@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 import numpy as np
 
-from clip2depth_ros.evaluation.engine_comparison import FlipAveraged, Watched
+from clip2depth_ros.evaluation.engine_wrappers import FlipAveraged, Watched
 
 GRADIENT = np.tile(np.linspace(1.0, 3.0, 64, dtype=np.float32), (48, 1))
 

@@ -8,8 +8,8 @@ import pytest
 
 from clip2depth_ros.camera import Camera
 from clip2depth_ros.errors import Clip2DepthError
-from clip2depth_ros.evaluation.engine_comparison import Watched
-from clip2depth_ros.evaluation.evaluation import COLUMNS, Evaluation
+from clip2depth_ros.evaluation.engine_wrappers import Watched
+from clip2depth_ros.evaluation.evaluate import COLUMNS, Evaluation
 from clip2depth_ros.images.frame import Frame
 from clip2depth_ros.metrics.benchmark_rules import RULES
 from clip2depth_ros.pipeline import Pipeline

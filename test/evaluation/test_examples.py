@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from clip2depth_ros.evaluation import examples
-from clip2depth_ros.evaluation.examples import Examples, colour_ratio
+from clip2depth_ros.evaluation.examples import Examples, color_ratio
 from clip2depth_ros.images.visualization import FAR, NEAR, UNKNOWN
 
 IMAGE = np.full((48, 64, 3), 128, np.uint8)
@@ -73,7 +73,7 @@ def test_the_colours_range_is_fixed_by_the_first_truth():
 
 
 def test_errors_colours():
-    picture = colour_ratio(np.array([[1.0, 2.0, 0.5, 8.0, np.nan, 0.0]]))
+    picture = color_ratio(np.array([[1.0, 2.0, 0.5, 8.0, np.nan, 0.0]]))
     assert picture[0].tolist() == [
         [255, 255, 255],
         [255, 50, 50],

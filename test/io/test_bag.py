@@ -6,7 +6,7 @@ import pytest
 from clip2depth_ros.camera import Camera
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.io import open_source
-from clip2depth_ros.io.bag import camera_info_topic
+from clip2depth_ros.io.camera_bag import camera_info_topic
 
 rosbag2 = pytest.importorskip("rosbags.rosbag2")
 typesys = pytest.importorskip("rosbags.typesys")
@@ -199,7 +199,7 @@ def test_what_is_no_bag(tmp_path, name):
 
 
 def test_a_topic_for_what_is_no_bag(tmp_path):
-    with pytest.raises(Clip2DepthError, match="is no bag"):
+    with pytest.raises(Clip2DepthError, match="is not a bag"):
         open_source(tmp_path, topic="/camera")
 
 

@@ -109,7 +109,7 @@ def test_gaps_and_broken_messages():
     track = BagOdometry(messages, (0.0,) * 6)
     known = [t for t in range(-50, 1200, 50) if track.at(t * MS, "camera") is not None]
     assert known == [0, 50, 100, 1000, 1050, 1100]
-    with pytest.raises(Clip2DepthError, match="holds no pose"):
+    with pytest.raises(Clip2DepthError, match="has no valid pose"):
         BagOdometry([odometry(0, math.inf, 0.0)], (0.0,) * 6)
     with pytest.raises(Clip2DepthError, match="six finite numbers"):
         BagOdometry(messages, (0.0, math.nan, 0.0, 0.0, 0.0, 0.0))
@@ -124,5 +124,5 @@ def test_which_topic(bag, tmp_path):
     with pytest.raises(Clip2DepthError, match="name one with --odometry-topic: /odom, /visual"):
         open_source(tmp_path / "two", odometry=True)
     write_bag(tmp_path / "none", image_raw=images)
-    with pytest.raises(Clip2DepthError, match="tells nothing about the camera's motion"):
+    with pytest.raises(Clip2DepthError, match="has no data about the camera's motion"):
         open_source(tmp_path / "none", odometry=True)

@@ -52,7 +52,7 @@ def test_a_given_rate_sets_the_stamps(film):
 
 def test_what_is_no_film(tmp_path):
     (tmp_path / "film.mp4").write_bytes(b"no film at all")
-    with pytest.raises(Clip2DepthError, match="is no video that OpenCV reads"):
+    with pytest.raises(Clip2DepthError, match="is not a video that OpenCV can read"):
         open_source(tmp_path / "film.mp4")
 
 
@@ -69,7 +69,7 @@ def test_a_device_that_is_no_camera():
 
 @pytest.mark.parametrize(
     ("width", "height", "words"),
-    [(60000, 60000, "is no video"), (16000, 8000, "it says it is 16000x8000 pixels")],
+    [(60000, 60000, "is not a video"), (16000, 8000, "it says it is 16000x8000 pixels")],
 )
 def test_a_video_that_states_a_size_of_no_camera_is_refused(tmp_path, width, height, words):
     header = b"GIF89a" + struct.pack("<HHBBB", width, height, 0, 0, 0)

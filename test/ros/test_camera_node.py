@@ -223,5 +223,5 @@ class TestProcess:
     def test_a_mistake_ends_it_with_one_sentence(self, start_process):
         process = start_process("camera_node", {"source": "/no/such/place"})
         assert process.process.wait(60) == 2
-        assert "error: There is nothing at /no/such/place" in process.text()
+        assert "error: /no/such/place does not exist" in process.text()
         assert "Traceback" not in process.text()

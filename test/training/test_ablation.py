@@ -11,7 +11,7 @@ pytest.importorskip("torch", reason="training needs PyTorch")
 import clip2depth_ros.training as training
 from clip2depth_ros.cli import main
 from clip2depth_ros.errors import Clip2DepthError
-from clip2depth_ros.training.ablation import ERRORS, ROWS, Ablation, summarise, write_tables
+from clip2depth_ros.training.ablation import ERRORS, ROWS, Ablation, summarize, write_tables
 from clip2depth_ros.training.configuration import read_recipe
 
 pytestmark = pytest.mark.torch
@@ -95,7 +95,7 @@ def test_mean_and_spread_by_hand(tmp_path):
             ("mirror", 3, 7, 0.6), ("random", 1, 5, 0.05),
         )
     ]  # fmt: skip
-    mirror, none, random = summarise(results)
+    mirror, none, random = summarize(results)
     assert mirror["errors"]["abs_rel"] == {"mean": pytest.approx(0.3), "deviation": pytest.approx(0.07**0.5)}
     assert mirror["difference"] is None
     # apart from the same seed's: 0.1 and 0.2

@@ -6,7 +6,7 @@ import pytest
 
 from clip2depth_ros.camera import Camera
 from clip2depth_ros.errors import Clip2DepthError
-from clip2depth_ros.training.datasets import Sample
+from clip2depth_ros.images.frame import Frame
 from clip2depth_ros.training.views.augmentation import Augmentation, rolled
 
 CANONICAL = 100.0
@@ -20,14 +20,14 @@ def light_of(point: np.ndarray) -> np.ndarray:
     return 128 + 50 * np.sin(2.1 * x + 0.4) + 45 * np.cos(1.7 * y + 0.9 * x)
 
 
-def photograph(pose=LEVEL, camera=CAMERA, slope=0.0, distance=2.0, **facts) -> Sample:
+def photograph(pose=LEVEL, camera=CAMERA, slope=0.0, distance=2.0, **facts) -> Frame:
     """A painted wall z = distance + slope * x of the world, as a camera at `pose` sees it."""
     rays = camera.rays().astype(float) @ pose[:3, :3].T
     normal = np.array([-slope, 0.0, 1.0])
     depth = (distance - normal @ pose[:3, 3]) / (rays @ normal)
     grey = light_of(pose[:3, 3] + depth[..., None] * rays)
     image = np.repeat(np.clip(grey + 0.5, 0, 255).astype(np.uint8)[..., None], 3, 2)
-    return Sample(image, depth.astype(np.float32), camera, "wall", pose=pose, **facts)
+    return Frame(image, 0, "camera", camera, "wall", depth.astype(np.float32), pose, **facts)
 
 
 def pose_at(x, y, z, yaw, pitch):
@@ -221,7 +221,7 @@ def test_motion_blur_blurs_along_one_direction_and_keeps_the_light():
 
 def test_borders_are_blank_and_unknown():
     for seed in range(20):
-        view = apply(Augmentation(border=1.0), photograph(), seed=seed, border_colour=(1, 2, 3))
+        view = apply(Augmentation(border=1.0), photograph(), seed=seed, border_color=(1, 2, 3))
         unknown = np.isnan(view.depth)
         assert (view.image[unknown] == (1, 2, 3)).all()
         assert unknown.mean() <= 1 / 3
@@ -229,9 +229,7 @@ def test_borders_are_blank_and_unknown():
 
 
 def test_a_letterboxed_view_has_the_whole_image_between_borders():
-    view = apply(
-        Augmentation(letterbox=1.0, noise=20.0), photograph(), size=(64, 64), border_colour=(1, 2, 3)
-    )
+    view = apply(Augmentation(letterbox=1.0, noise=20.0), photograph(), size=(64, 64), border_color=(1, 2, 3))
     unknown = np.isnan(view.depth)
     assert unknown.sum() == 64 * 16 and unknown[:8].all() and unknown[-8:].all()
     assert (view.image[unknown] == (1, 2, 3)).all(), "no noise on the border"

@@ -9,7 +9,8 @@ import pytest
 
 from clip2depth_ros.camera import Camera
 from clip2depth_ros.errors import Clip2DepthError
-from clip2depth_ros.training.datasets import DataSet, Sample, open_data_set
+from clip2depth_ros.images.frame import Frame
+from clip2depth_ros.training.datasets import DataSet, open_data_set
 from clip2depth_ros.training.views.augmentation import Augmentation
 from clip2depth_ros.training.views.batches import BatchMaker, fixed_batch
 
@@ -18,7 +19,7 @@ CAMERA = Camera(64, 48, 60, 60, 31.5, 23.5)
 
 
 class Numbers(DataSet):
-    """Sample n is a grey wall n metres away; its drives have four frames, a metre apart."""
+    """Frame n is a gray wall n metres away; its drives have four frames, a metre apart."""
 
     def __init__(self, count, blue=0, poses=True, drives=True):
         self.name, self.count, self.blue, self.poses, self.drives = "numbers", count, blue, poses, drives
@@ -33,9 +34,9 @@ class Numbers(DataSet):
         image = np.full((48, 64, 3), (index, index, self.blue), np.uint8)
         pose = np.eye(4)
         pose[2, 3] = -(index + 1)
-        return Sample(
-            image, np.full((48, 64), index + 1.0, np.float32), CAMERA, f"{index}", f"wall {index}",
-            pose if self.poses else None,
+        return Frame(
+            image, index, "camera", CAMERA, f"{index}", np.full((48, 64), index + 1.0, np.float32),
+            pose if self.poses else None, caption=f"wall {index}",
         )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from clip2depth_ros.bundle.library import Bundle
 from clip2depth_ros.camera import Camera
 from clip2depth_ros.cli import main
 from clip2depth_ros.commands import export
-from clip2depth_ros.training.validation import validation
+from clip2depth_ros.training.validation import unseen_rooms
 from clip2depth_ros.training.views.batches import Batch
 
 pytestmark = pytest.mark.torch
@@ -36,7 +36,7 @@ def made_up_rooms(monkeypatch):
         depth[:, : size[0] // 2] = torch.nan
         return Batch(image, depth.numpy(), [""] * count)
 
-    monkeypatch.setattr(validation, "held_out_views", views)
+    monkeypatch.setattr(unseen_rooms, "held_out_views", views)
 
 
 def test_export_writes_a_bundle_with_its_measured_errors(checkpoint, made_up_rooms, tmp_path, capsys):

@@ -7,7 +7,7 @@ torch = pytest.importorskip("torch", reason="training needs PyTorch")
 
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.training.loss import objectives
-from clip2depth_ros.training.validation import validation
+from clip2depth_ros.training.validation import unseen_rooms
 from clip2depth_ros.training.views.batches import Batch
 
 pytestmark = pytest.mark.torch
@@ -35,8 +35,8 @@ def views_at(*distances):
 
 
 def test_errors_are_means_over_views_within_the_range(monkeypatch):
-    monkeypatch.setattr(validation, "held_out_views", lambda *_: views_at(2.0, 4.0, 0.1, np.nan))
-    errors = validation.evaluate_rooms(Constant(2.0), 4)
+    monkeypatch.setattr(unseen_rooms, "held_out_views", lambda *_: views_at(2.0, 4.0, 0.1, np.nan))
+    errors = unseen_rooms.evaluate_rooms(Constant(2.0), 4)
     assert errors["views"] == 2
     assert errors["abs_rel"] == pytest.approx((0.0 + 0.5) / 2)
     assert errors["delta1"] == pytest.approx(0.5)
@@ -54,8 +54,8 @@ def test_validation_of_views_without_depth_is_an_error():
 def test_held_out_views_are_of_the_canonical_camera():
     pytest.importorskip("mujoco", reason="rooms need MuJoCo")
     sizes = dict(size=(48, 64), first_room=7)
-    metric = validation.held_out_views(3, canonical_focal_px=None, **sizes)
-    canonical = validation.held_out_views(3, canonical_focal_px=100.0, **sizes)
+    metric = unseen_rooms.held_out_views(3, canonical_focal_px=None, **sizes)
+    canonical = unseen_rooms.held_out_views(3, canonical_focal_px=100.0, **sizes)
     assert np.array_equal(metric.image, canonical.image) and metric.image.shape == (3, 48, 64, 3)
     factor = canonical.depth / metric.depth
     for (
@@ -63,5 +63,5 @@ def test_held_out_views_are_of_the_canonical_camera():
     ) in factor:  # one factor an image: canonical focal length over that view's own, 50 to 100 degrees wide
         assert np.nanmax(each) == pytest.approx(np.nanmin(each), rel=1e-3)
         assert 100.0 / 69 < np.nanmean(each) < 100.0 / 26
-    other = validation.held_out_views(3, (48, 64), 100.0, first_room=8)
+    other = unseen_rooms.held_out_views(3, (48, 64), 100.0, first_room=8)
     assert not np.array_equal(other.image, canonical.image)

@@ -133,7 +133,9 @@ def test_a_bundle_s_decoder_is_trained_further_on_its_image_tower(make_run, monk
         ]
     for one, two in zip(*maps, strict=True):
         assert one.numpy() == pytest.approx(two.numpy(), rel=1e-3, abs=1e-3)
-    with pytest.raises(Clip2DepthError, match="an ablation begins every decoder anew, and mini is a bundle"):
+    with pytest.raises(
+        Clip2DepthError, match="an ablation trains every decoder from the start, but mini is a bundle"
+    ):
         Ablation(run.recipe, run.directory, rows=("mirror",), seeds=1, judge=None, make_run=None)
 
 
@@ -202,11 +204,11 @@ def test_random_weights_are_for_trying_out(make_run):
 def test_a_run_refuses_to_go_on_with_another_clip_or_another_recipe(make_run, clip_file):
     make_run("one", {"weights": str(clip_file)}, pretrain=None).train(limit=1)
     faster = {"learning_rate": 0.5}
-    with pytest.raises(Clip2DepthError, match=r"with learning_rate 0\.001 and cannot go on with 0\.5"):
+    with pytest.raises(Clip2DepthError, match=r"with learning_rate 0\.001 and cannot be resumed with 0\.5"):
         make_run("one", {"weights": str(clip_file)}, faster, pretrain=None).train()
     torch.manual_seed(6)
     write_tensors(clip_file, create_clip(find_backbone("mini")).state_dict(), {})
-    with pytest.raises(Clip2DepthError, match="was begun with CLIP"):
+    with pytest.raises(Clip2DepthError, match="was started with CLIP"):
         make_run("one", {"weights": str(clip_file)}, pretrain=None).train()
 
 
@@ -217,7 +219,7 @@ def test_a_clip_can_begin_with_an_earlier_ones_weights(make_run, clip_file):
     learned = [n for n in begun if not n.endswith(("running_mean", "running_var", "num_batches_tracked"))]
     moved = max((made[name] - begun[name]).abs().max().item() for name in learned)
     assert 0 < moved < 2 * run.recipe.pretrain.learning_rate
-    with pytest.raises(Clip2DepthError, match="was begun with CLIP"):
+    with pytest.raises(Clip2DepthError, match="was started with CLIP"):
         make_run().pretrain()
     with pytest.raises(Clip2DepthError, match="trains no CLIP that could start from"):
         make_run(start=clip_file, pretrain=None)

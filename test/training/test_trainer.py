@@ -189,7 +189,7 @@ def test_a_state_of_another_network_or_recipe_is_refused(tmp_path):
     Line(tmp_path).trainer.run()
     other = Line(tmp_path)
     other.trainer.identity["CLIP"] = "xyz"
-    with pytest.raises(Clip2DepthError, match=r"line.safetensors was begun with CLIP abc .* with xyz"):
+    with pytest.raises(Clip2DepthError, match=r"line.safetensors was started with CLIP abc .* with xyz"):
         other.trainer.run()
     other = Line(tmp_path)
     del other.trainer.state["body.0.bias"]

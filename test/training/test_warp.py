@@ -9,9 +9,9 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the losses need PyTorch")
 
-from clip2depth_ros.training.loss.checked_flow import checked_flow
 from clip2depth_ros.training.loss.losses import temporal_difference
 from clip2depth_ros.training.loss.warp import carry, in_front, look_up, pixel_grid
+from clip2depth_ros.training.views.batches import checked_flow
 
 pytestmark = pytest.mark.torch
 

@@ -15,7 +15,7 @@ from clip2depth_ros.bundle import Manifest
 from clip2depth_ros.camera import Letterbox
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.io import open_source
-from clip2depth_ros.system.live_line import LiveLine
+from clip2depth_ros.system.progress import StatusLine
 
 IMAGES = 150
 """Images for each kind of scene, and for each input."""
@@ -45,7 +45,7 @@ def calibration_images(
         raise Clip2DepthError(
             "Without --calibration, MuJoCo renders the images: pip install 'clip2depth_ros[sim]'."
         )
-    line = LiveLine(sys.stderr, interval=10.0)
+    line = StatusLine(sys.stderr, interval=10.0)
     images: dict[str, list[np.ndarray]] = {}
     for what in SCENES:
         images[what] = []

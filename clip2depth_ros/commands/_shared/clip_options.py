@@ -12,13 +12,13 @@ import numpy as np
 
 from clip2depth_ros import __version__
 from clip2depth_ros.commands._shared import data_options
-from clip2depth_ros.commands._shared.progress import progress
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.evaluation.clip_report import clip_in_words, judge_clip, write_clip_report
 from clip2depth_ros.files.bounded import sha256_of
 from clip2depth_ros.simulation import ROOMS
 from clip2depth_ros.simulation.places import PLACES
 from clip2depth_ros.simulation.views.captions import place_in
+from clip2depth_ros.system.progress import progress
 from clip2depth_ros.training.datasets import DataSet
 from clip2depth_ros.training.views.augmentation import Augmentation
 

@@ -11,9 +11,6 @@ from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.files.bounded import load_yaml, parse_yaml
 from clip2depth_ros.training.datasets import KINDS, DataSet, below, open_data_set
 
-# These data sets come from the simulator and need no folder.
-WITHOUT_ROOT = ("rooms", "places", "drives")
-
 
 def add_data_arguments(parser: argparse.ArgumentParser) -> None:
     """Add --config, --data and the options that belong to them."""
@@ -60,7 +57,7 @@ def open_data(args: argparse.Namespace) -> DataSet:
 
 
 def _of_arguments(args: argparse.Namespace) -> dict:
-    if args.root is None and args.data not in WITHOUT_ROOT:
+    if args.root is None and args.data in KINDS and "root" in KINDS[args.data].arguments():
         raise Clip2DepthError(f"--data {args.data} needs --root: the folder of the data set.")
     root = {} if args.root is None else {"root": str(args.root)}
     return {"kind": args.data, "split": "test"} | root

@@ -12,7 +12,7 @@ from clip2depth_ros.bundle import Bundle
 from clip2depth_ros.bundle.library import DEFAULT_BUNDLE
 from clip2depth_ros.engines import ENGINE_NAMES, PRECISIONS, Engine, open_engine
 from clip2depth_ros.engines.loader import EngineLoader, end_process
-from clip2depth_ros.system.live_line import LiveLine
+from clip2depth_ros.system.progress import StatusLine
 
 # How often a command that waits for its engine checks for Ctrl-C, seconds; and its exit code after it.
 POLL_PERIOD = 0.2
@@ -53,7 +53,7 @@ class BuildLine:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._line = LiveLine(sys.stderr, interval=10.0)
+        self._line = StatusLine(sys.stderr, interval=10.0)
         self._last = ""
 
     def __call__(self, text: str) -> None:

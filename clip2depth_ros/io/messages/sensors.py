@@ -17,7 +17,7 @@ _FLOATS = {7: "f4", 8: "f8"}  # sensor_msgs/PointField's FLOAT32 and FLOAT64
 
 
 def odometry_pose(message: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Position (3,) in metres and unit quaternion (4,) of a nav_msgs/Odometry: child_frame_id in frame_id.
+    """Position (3,) in meters and unit quaternion (4,) of a nav_msgs/Odometry: child_frame_id in frame_id.
 
     Raises Clip2DepthError if they are not finite or the orientation is no rotation.
     """
@@ -30,7 +30,7 @@ def odometry_pose(message: Any) -> tuple[np.ndarray, np.ndarray]:
 
 
 def scan_points(message: Any) -> np.ndarray:
-    """(N, 3) float32, metres: the returns of a sensor_msgs/LaserScan in its own frame.
+    """(N, 3) float32, meters: the returns of a sensor_msgs/LaserScan in its own frame.
 
     Without those that are NaN, infinite or outside the scan's own limits (REP 117). Raises Clip2DepthError
     for angles that are not finite.
@@ -48,7 +48,7 @@ def scan_points(message: Any) -> np.ndarray:
 
 
 def range_points(message: Any) -> np.ndarray:
-    """(1, 3) float32, metres: the point on the axis (x) of a sensor_msgs/Range, or (0, 3) for no return."""
+    """(1, 3) float32, meters: the point on the axis (x) of a sensor_msgs/Range, or (0, 3) for no return."""
     distance = np.array([message.range], np.float32)
     points = np.zeros((1, 3), np.float32)
     points[:, 0] = distance
@@ -56,7 +56,7 @@ def range_points(message: Any) -> np.ndarray:
 
 
 def cloud_points(message: Any) -> np.ndarray:
-    """(N, 3) float32, metres: the known points of a sensor_msgs/PointCloud2, at most about 20,000 of them.
+    """(N, 3) float32, meters: the known points of a sensor_msgs/PointCloud2, at most about 20,000 of them.
 
     Raises Clip2DepthError for a cloud without x, y, z as floating point numbers or with too few bytes.
     """

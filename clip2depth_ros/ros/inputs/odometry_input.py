@@ -1,44 +1,42 @@
 # SPDX-License-Identifier: Apache-2.0
-"""nav_msgs/Odometry: where the camera was at an image's time, in odometry's fixed frame."""
+"""nav_msgs/Odometry: the camera's pose at an image's time, in odometry's fixed frame."""
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
 from collections import deque
 from typing import Any
 
 import numpy as np
 from nav_msgs.msg import Odometry
 
-from clip2depth_ros.camera.transforms import matrix_of, pose_between
+from clip2depth_ros.camera.trajectory import pose_at
+from clip2depth_ros.camera.transforms import matrix_of
 from clip2depth_ros.io.messages.sensors import odometry_pose
 from clip2depth_ros.ros.inputs.aiding_input import HintInput
 
-# How long poses are kept, for images that come late.
+# Poses are kept for this long, nanoseconds, for images that arrive late.
 MEMORY = 10_000_000_000
 
-# An image is often newer than the last pose. The robot's motion is carried on for so long, and no longer.
+# An image is often newer than the last pose. The robot's motion is extrapolated for this long at most.
 EXTRAPOLATION = 100_000_000
 
-# What it is carried on from is at least this old, or the noise of two close poses would be a speed.
+# The motion is extrapolated from a pose at least this much older: the noise of two close poses gives a wrong
+# speed.
 BASELINE = 20_000_000
 
-# Between poses farther apart than this, the way is anybody's guess.
-LONGEST_GAP = 500_000_000
-
 # A step is a jump (a reset of the odometry, a loop closure, a teleport in a simulator) when it is longer than
-# this distance and faster than this many times the speed before it, plus a speed at which a robot may start.
+# JUMP_DISTANCE (m) and faster than JUMP_FACTOR times the previous speed plus JUMP_SPEED (m/s).
 JUMP_DISTANCE = 0.2
 JUMP_FACTOR = 3.0
 JUMP_SPEED = 2.0
 
 
 class OdometryInput(HintInput):
-    """Gives (4, 4) float64: points of the optical frame in odometry's fixed frame, metres.
+    """Gives (4, 4) float64: points of the optical frame in odometry's fixed frame, meters.
 
-    Positions are interpolated linearly, orientations on the shortest way. The pose of the message's
-    child_frame_id is carried on by the mounting's; a child frame that is the camera's own optical frame, as
-    visual odometry has it, needs no mounting.
+    Poses are interpolated (see pose_at). The camera's mounting is applied to the pose of the message's
+    child_frame_id; a child frame that is the camera's own optical frame, as in visual odometry, needs no
+    mounting.
     """
 
     what = "odometry"
@@ -53,7 +51,7 @@ class OdometryInput(HintInput):
         self._speed = 0.0
         self._broken = False
         self.breaks = 0
-        """How often what was known was forgotten: poses before and after cannot be compared."""
+        """How often the kept poses were discarded: poses before and after cannot be compared."""
 
     def _take(self, message: Any, stamp: int) -> None:
         position, turn = odometry_pose(message)
@@ -72,11 +70,11 @@ class OdometryInput(HintInput):
         if jump:
             self._notices.count(
                 "odometry jump",
-                f"The odometry on {self.topic} jumped by {jump:.2f} m; what was known from it is forgotten.",
+                f"The odometry on {self.topic} jumped by {jump:.2f} m; earlier poses are discarded.",
             )
 
     def _jump(self, position: np.ndarray, stamp: int) -> float:
-        """The length of a step that no robot makes, metres, else 0. Keeps the speed."""
+        """The length of an impossible step, meters, else 0. Updates the speed."""
         if not self._stamps:
             self._speed = 0.0
             return 0.0
@@ -89,7 +87,9 @@ class OdometryInput(HintInput):
 
     def _find(self, stamp: int, camera_frame: str) -> np.ndarray | None:
         broken, self._broken = self._broken, False
-        interpolated = self._interpolate(stamp)
+        interpolated = pose_at(
+            self._stamps, self._poses, stamp, extrapolation=EXTRAPOLATION, baseline=BASELINE
+        )
         if interpolated is None or broken:
             return None
         what = f"The odometry on {self.topic}"
@@ -97,27 +97,9 @@ class OdometryInput(HintInput):
             self._frames[1], camera_frame, stamp, what
         )
 
-    def _interpolate(self, stamp: int) -> tuple[np.ndarray, np.ndarray] | None:
-        stamps, poses = self._stamps, self._poses
-        after = bisect_left(stamps, stamp)
-        if after < len(stamps) and stamps[after] == stamp:
-            return poses[after]
-        if after == 0 or len(stamps) < 2:
-            return None  # older than all of them, or nothing to tell the motion from
-        before = after - 1
-        if after == len(stamps):
-            if stamp - stamps[-1] > EXTRAPOLATION:
-                return None
-            after -= 1
-            before = max(0, bisect_right(stamps, stamps[after] - BASELINE) - 1)
-        first, second = stamps[before], stamps[after]
-        if second - first > LONGEST_GAP:
-            return None
-        return pose_between(poses[before], poses[after], (stamp - first) / (second - first))
-
     def _forget(self) -> None:
         self._stamps.clear()
         self._poses.clear()
-        # One frame without odometry tells the working thread so.
+        # The worker thread learns of it by one frame without odometry.
         self._broken = True
         self.breaks += 1

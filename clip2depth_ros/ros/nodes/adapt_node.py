@@ -25,7 +25,7 @@ from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from std_srvs.srv import Trigger
 
-from clip2depth_ros.camera import Camera, Rectifier
+from clip2depth_ros.camera import Camera, Rectifiers
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.io.messages.images import ImageCodec, nanoseconds
 from clip2depth_ros.keyframes import KeyframeChooser, KeyframeStore
@@ -94,7 +94,7 @@ class AdaptNode(Node):
         self._next_look = self._not_before = 0.0
         self._busy = False
         self._chooser = KeyframeChooser(settings.adapt.spacing)
-        self._rectifier: Rectifier | None = None
+        self._rectifiers = Rectifiers()
         self._codec = ImageCodec()
         self._breaks = 0
         self._stamp = 0
@@ -193,11 +193,10 @@ class AdaptNode(Node):
         return self._odometry.at(stamp, frame_id)
 
     def _rectified(self, image: np.ndarray, camera: Camera) -> tuple[np.ndarray, Camera]:
-        if camera.is_rectified:
+        rectifier = self._rectifiers.of(camera)
+        if rectifier is None:
             return image, camera
-        if self._rectifier is None or self._rectifier.source != camera:
-            self._rectifier = Rectifier(camera)
-        return self._rectifier.rectify(image, np.empty_like(image)), self._rectifier.camera
+        return rectifier.rectify(image), rectifier.camera
 
     # The executor's thread.
 

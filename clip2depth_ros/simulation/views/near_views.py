@@ -9,13 +9,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from clip2depth_ros.camera import Camera
-from clip2depth_ros.simulation.photography.sensor import SensorLook, expose
-from clip2depth_ros.simulation.rendering.renderer import Renderer, shared_renderer
-from clip2depth_ros.simulation.rendering.shade import shade
+from clip2depth_ros.simulation.rendering.renderer import Renderer
 from clip2depth_ros.simulation.scene.scene import Scene
 from clip2depth_ros.simulation.small_things.dressing import SMALL
-from clip2depth_ros.simulation.views.captions import describe
-from clip2depth_ros.simulation.views.place_views import field_of_view
+from clip2depth_ros.simulation.views.place_views import aimed_views, field_of_view
 from clip2depth_ros.simulation.views.viewpoints import TOPS, Solids
 from clip2depth_ros.simulation.views.views import SimView, look_pose
 
@@ -58,28 +55,18 @@ def views_of_near_scene(
 
     Arguments and errors as in views_of_place; scene: from make_near_scene.
     """
-    renderer = renderer or shared_renderer()
-    owner, solids = object(), Solids(scene)
-    targets = _Targets(scene)
-    made = 0
-    for _ in range(TRIES * count):
-        if made == count:
-            return
+    solids, targets = Solids(scene), _Targets(scene)
+
+    def aim(rng: np.random.Generator) -> tuple[Camera, np.ndarray] | None:
         pose = targets.pose(rng)
         if pose is None or not _stands_free(scene, solids, pose):
-            continue
-        if renderer.owner is not owner:
-            renderer.load(scene)
-            renderer.owner = owner
-        camera = Camera.from_fov(width, height, horizontal_fov or field_of_view(rng))
-        light, depth = renderer.render(camera, pose, supersample)
-        if not _is_usable(depth) or rng.random() > _keep(depth):
-            continue
-        caption = describe(scene, depth, camera, pose, rng)
-        look = SensorLook.random(rng, dark="dark" in scene.words)
-        image, depth = expose(shade(light, depth, camera), depth, look, rng)
-        made += 1
-        yield SimView(image, depth, camera, caption, pose)
+            return None
+        return Camera.from_fov(width, height, horizontal_fov or field_of_view(rng)), pose
+
+    return aimed_views(
+        scene, rng, count, aim, tries=TRIES, is_usable=_is_usable, keep=_keep, supersample=supersample,
+        renderer=renderer,
+    )  # fmt: skip
 
 
 def _stands_free(scene: Scene, solids: Solids, pose: np.ndarray) -> bool:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -61,19 +61,49 @@ def views_of_place(
 
     Raises Clip2DepthError if MuJoCo or OpenGL is missing.
     """
+
+    def aim(rng: np.random.Generator) -> tuple[Camera, np.ndarray]:
+        camera = Camera.from_fov(width, height, horizontal_fov or field_of_view(rng))
+        return camera, viewpoint(scene, rng)
+
+    return aimed_views(
+        scene, rng, count, aim, tries=TRIES, is_usable=is_usable, keep=_keep, supersample=supersample,
+        renderer=renderer,
+    )  # fmt: skip
+
+
+def aimed_views(
+    scene: Scene,
+    rng: np.random.Generator,
+    count: int,
+    aim: Callable[[np.random.Generator], tuple[Camera, np.ndarray] | None],
+    *,
+    tries: int,
+    is_usable: Callable[[np.ndarray], bool],
+    keep: Callable[[np.ndarray], float],
+    supersample: int,
+    renderer: Renderer | None,
+) -> Iterator[SimView]:
+    """At most `count` views of one scene, from up to `tries` poses for each view.
+
+    aim: draws a camera and its pose (4, 4), optical frame to world in meters; None where there is none.
+    is_usable, keep: by a view's depth (H, W), meters: whether it can be used, and the chance to keep it.
+    """
     renderer = renderer or shared_renderer()
     owner = object()
     made = 0
-    for _ in range(TRIES * count):
+    for _ in range(tries * count):
         if made == count:
             return
+        aimed = aim(rng)
+        if aimed is None:
+            continue
         if renderer.owner is not owner:
             renderer.load(scene)
             renderer.owner = owner
-        camera = Camera.from_fov(width, height, horizontal_fov or field_of_view(rng))
-        pose = viewpoint(scene, rng)
+        camera, pose = aimed
         light, depth = renderer.render(camera, pose, supersample)
-        if not is_usable(depth) or rng.random() > _keep(depth):
+        if not is_usable(depth) or rng.random() > keep(depth):
             continue
         caption = describe(scene, depth, camera, pose, rng)
         look = SensorLook.random(rng, dark="dark" in scene.words)

@@ -1,45 +1,34 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every data set has in common: numbered samples, and which sample follows which."""
+"""The interface of a data set: frames by number, and which frame follows which."""
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
-from clip2depth_ros.camera import Camera
-from clip2depth_ros.camera.rectifier import Rectifier
+from clip2depth_ros.camera import Rectifiers
 from clip2depth_ros.errors import Clip2DepthError
-from clip2depth_ros.images.compressed import read_depth
-
-
-@dataclass(slots=True)
-class Sample:
-    """One image with its true depth."""
-
-    image: np.ndarray
-    """(H, W, 3) uint8 RGB."""
-    depth: np.ndarray
-    """(H, W) float32, metres along the optical axis, NaN unknown."""
-    camera: Camera
-    """Rectified, of the image's size."""
-    name: str
-    """Which one it is, unique in its data set, in the data set's own words."""
-    caption: str | None = None
-    pose: np.ndarray | None = None
-    """(4, 4) float64, optical frame to world, metres; None where nobody measured it."""
-    stamp: int | None = None
-    """Time of exposure, nanoseconds; None where it is not recorded."""
+from clip2depth_ros.images.compressed import read_rgb
+from clip2depth_ros.images.frame import Frame
+from clip2depth_ros.io.rgbd import read_depth_png
 
 
 class DataSet(ABC):
-    """Samples by number. The same number gives the same sample, in every process.
+    """Frames with ground-truth depth, by number. A number gives the same frame in every process.
 
-    name: for people. benchmark: which rule of evaluation belongs to it: "nyu", "kitti" or "none". draws: True
-    where samples are drawn by OpenGL, which a forked process cannot. Objects can be pickled; whatever a
-    reader keeps open is opened again in each process.
+    A frame's `camera` is rectified and of the image's size. Its `depth` is never None, its `name` is unique
+    in the data set, its `pose` is None where it was not measured, and its `stamp` is its number where no time
+    is recorded.
+
+    name: for people. benchmark: the evaluation rule of the data set: "nyu", "kitti" or "none". draws: True
+    where frames are rendered by OpenGL, which is not possible in a forked process. Objects can be pickled;
+    each process opens the files for itself.
     """
 
     name: str
@@ -50,21 +39,34 @@ class DataSet(ABC):
     def __len__(self) -> int: ...
 
     @abstractmethod
-    def __getitem__(self, index: int) -> Sample:
-        """Sample `index`, 0 to len - 1. Raises Clip2DepthError where its file is missing or broken."""
+    def __getitem__(self, index: int) -> Frame:
+        """Frame `index`, 0 to len - 1. Raises Clip2DepthError where its file is missing or broken."""
 
-    def __iter__(self) -> Iterator[Sample]:
+    def __iter__(self) -> Iterator[Frame]:
         return (self[index] for index in range(len(self)))
 
     def following(self, index: int) -> int | None:
         """Number of the next frame of the same recording, None where there is none."""
         return None
 
-    def prepare(self) -> None:  # noqa: B027 - most data sets are there or are not
-        """Make what the data set can make by itself and has not yet: the simulator renders."""
+    def frames(self, *, every: int = 1, limit: int | None = None) -> Iterator[tuple[Frame, bool]]:
+        """Every n-th frame, up to a limit, and whether it continues the recording of the frame before."""
+        last = None
+        for index in itertools.islice(range(0, len(self), every), limit):
+            yield self[index], last is not None and self._is_after(last, index, every)
+            last = index
+
+    def _is_after(self, first: int, index: int, steps: int) -> bool:
+        at: int | None = first
+        for _ in range(steps):
+            at = None if at is None else self.following(at)
+        return at == index
+
+    def prepare(self) -> None:  # noqa: B027 - most data sets need no preparation
+        """Make missing files, where the data set can make them: the simulator renders."""
 
 
-def motion_between(first: Sample, second: Sample) -> np.ndarray | None:
+def motion_between(first: Frame, second: Frame) -> np.ndarray | None:
     """(4, 4) float64: takes points of the first's optical frame into the second's; None without poses."""
     if first.pose is None or second.pose is None:
         return None
@@ -72,15 +74,15 @@ def motion_between(first: Sample, second: Sample) -> np.ndarray | None:
 
 
 class Succession:
-    """Which sample follows which, from each sample's recording and its place in it."""
+    """Which frame follows which, from each frame's recording and its number there."""
 
     def __init__(self, places: Sequence[tuple[Hashable, int]]) -> None:
-        """places: (recording, frame number) of every sample; the frame after number n is number n + 1."""
+        """places: (recording, frame number) of every frame; the frame after number n is number n + 1."""
         at = {place: index for index, place in enumerate(places)}
         self._next = np.array([at.get((recording, n + 1), -1) for recording, n in places], np.int64)
 
     def after(self, index: int) -> int | None:
-        """The sample that follows `index`."""
+        """The frame that follows `index`."""
         following = int(self._next[index])
         return None if following < 0 else following
 
@@ -91,54 +93,51 @@ def frame_numbers(stamps: np.ndarray, longest: float) -> np.ndarray:
     return np.concatenate([[0], np.cumsum(steps)]).astype(int) if len(stamps) else np.zeros(0, int)
 
 
-class Rectification:
-    """Rectifies image and depth together; maps are made once per camera and process."""
-
-    def __init__(self) -> None:
-        self._rectifiers: dict[Camera, Rectifier] = {}
-
-    def __getstate__(self) -> dict:
-        return {"_rectifiers": {}}
-
-    def __call__(
-        self, image: np.ndarray, depth: np.ndarray, camera: Camera
-    ) -> tuple[np.ndarray, np.ndarray, Camera]:
-        """Image, depth (NaN where there is no source) and camera without distortion."""
-        if camera.is_rectified:
-            return image, depth, camera
-        if camera not in self._rectifiers:
-            self._rectifiers[camera] = Rectifier(camera)
-        rectifier = self._rectifiers[camera]
-        return (
-            rectifier.rectify(image, np.empty_like(image)),
-            rectifier.rectify_depth(depth, np.empty_like(depth)),
-            rectifier.camera,
-        )
+def rectified(frame: Frame, rectifiers: Rectifiers) -> Frame:
+    """The frame without lens distortion; depth is NaN where the source image has no pixel."""
+    rectifier = rectifiers.of(frame.camera)
+    if rectifier is None:
+        return frame
+    return replace(
+        frame,
+        image=rectifier.rectify(frame.image),
+        depth=rectifier.rectify_depth(frame.depth),
+        camera=rectifier.camera,
+    )
 
 
-def check_sizes(image: np.ndarray, depth: np.ndarray, camera: Camera, where: object) -> None:
-    """Raises Clip2DepthError, which names `where`, unless image, depth and camera are of one size."""
-    sizes = image.shape[1::-1], depth.shape[1::-1], camera.size
+def check_sizes(frame: Frame, where: object) -> None:
+    """Raises Clip2DepthError, which names `where`, unless image, depth and camera have the same size."""
+    sizes = frame.image.shape[1::-1], frame.depth.shape[1::-1], frame.camera.size
     if len(set(sizes)) > 1:
         image_size, depth_size, camera_size = (f"{width}x{height}" for width, height in sizes)
         raise Clip2DepthError(
             f"{where}: the image is {image_size}, its depth {depth_size} and its camera {camera_size}; depth "
-            "must be registered to the image, and the calibration be the camera's."
+            "must be registered to the image, and the calibration must be of this camera."
         )
 
 
-def read_depth_png(path, units_per_metre: float, source: str) -> np.ndarray:
-    """(H, W) float32 metres, NaN unknown, of a 16-bit PNG in which 0 is unknown.
-
-    Raises Clip2DepthError, which names the file and `source`, where the data come from.
-    """
-    if not path.is_file():
-        raise Clip2DepthError(f"The depth image {path} is missing; {source}")
+@contextlib.contextmanager
+def naming(source: str) -> Iterator[None]:
+    """Adds `source`, where the data come from, to a Clip2DepthError."""
     try:
-        raw = read_depth(path)
+        yield
     except Clip2DepthError as error:
         raise Clip2DepthError(f"{str(error).rstrip('.')}; {source}") from None
-    depth = raw.astype(np.float32)
-    depth *= np.float32(1.0 / units_per_metre)
-    depth[raw == 0] = np.nan
-    return depth
+
+
+def read_color(path: Path, source: str) -> np.ndarray:
+    """(H, W, 3) uint8 RGB. Raises Clip2DepthError, which names the file and its `source`."""
+    if not path.is_file():
+        raise Clip2DepthError(f"The image {path} is missing; {source}")
+    with naming(source):
+        return read_rgb(path)
+
+
+def read_depth(path: Path, units_per_meter: float, source: str) -> np.ndarray:
+    """(H, W) float32 meters, NaN unknown, of a 16-bit PNG in which 0 is unknown.
+
+    Raises Clip2DepthError, which names the file and its `source`.
+    """
+    with naming(source):
+        return read_depth_png(path, units_per_meter)

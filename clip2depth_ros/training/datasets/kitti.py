@@ -8,9 +8,10 @@ from pathlib import Path
 
 from clip2depth_ros.camera import Camera
 from clip2depth_ros.errors import Clip2DepthError
-from clip2depth_ros.training.datasets.base import Sample, check_sizes, read_depth_png
+from clip2depth_ros.images.frame import Frame
+from clip2depth_ros.training.datasets.base import check_sizes, read_color, read_depth
 from clip2depth_ros.training.datasets.kitti_calibration import camera_of, pose_of
-from clip2depth_ros.training.datasets.listed import ListedFrames, read_colour
+from clip2depth_ros.training.datasets.listed import ListedFrames
 
 SOURCE = (
     "get the raw drives (synced+rectified data and calibration) from "
@@ -25,7 +26,7 @@ LISTS = {
     "test": "eigen_test_files_with_gt.txt",
 }
 KB_SIZE = (1216, 352)
-"""Width and height of the crop that the KITTI depth benchmark gave its name to."""
+"""Width and height of the crop of the KITTI depth benchmark."""
 
 
 class Kitti(ListedFrames):
@@ -33,9 +34,9 @@ class Kitti(ListedFrames):
 
     root: folder of the dates. depth_root: of the annotated depth, where drives lie directly or under train/
     and val/; None is the root. list: a path, or a file in the root; None takes the usual name for the split.
-    kb_crop: take the lower middle 1216x352 of every image, where all of its lidar points are; None does so
-    for training and validation. The list's drives are what validation takes its share
-    of. Frames have poses where the drive's oxts/ is there.
+    kb_crop: take the lower middle 1216x352 of every image, which has all lidar points; None does so for
+    training and validation. Validation takes its share of the list's drives. Frames have poses where the
+    drive's oxts/ exists.
     """
 
     benchmark = "kitti"
@@ -64,13 +65,16 @@ class Kitti(ListedFrames):
     def _place(self, image: str) -> tuple[str, int]:
         return str(Path(image).parent), int(Path(image).stem)
 
-    def __getitem__(self, index: int) -> Sample:
+    def __getitem__(self, index: int) -> Frame:
         entry = self._entries[index]
         date, drive, stream, _, name = Path(entry.image).parts
-        image = read_colour(_with_suffix_found(self._root / entry.image), SOURCE)
-        depth = read_depth_png(self._find_depth(entry.depth), 256.0, SOURCE)
+        image = read_color(_with_suffix_found(self._root / entry.image), SOURCE)
+        depth = read_depth(self._find_depth(entry.depth), 256.0, SOURCE)
         camera = _camera(self._root / date, stream)
-        check_sizes(image, depth, camera, self._root / entry.image)
+        pose = pose_of(self._root / date, drive, stream, int(Path(name).stem))
+        name = str(Path(entry.image).with_suffix(""))
+        frame = Frame(image, index, "camera", camera, name, depth, pose)
+        check_sizes(frame, self._root / entry.image)
         if self._crop:
             x, y = (camera.width - KB_SIZE[0]) // 2, camera.height - KB_SIZE[1]
             if min(x, y) < 0:
@@ -78,20 +82,19 @@ class Kitti(ListedFrames):
                     f"{self._root / entry.image} is smaller than {KB_SIZE[0]}x{KB_SIZE[1]}; set kb_crop: "
                     "false."
                 )
-            image = image[y:, x : x + KB_SIZE[0]]
-            depth = depth[y:, x : x + KB_SIZE[0]]
-            camera = camera.cropped(x, y, *KB_SIZE)
-        pose = pose_of(self._root / date, drive, stream, int(Path(name).stem))
-        return Sample(image, depth, camera, str(Path(entry.image).with_suffix("")), pose=pose)
+            frame.image = image[y:, x : x + KB_SIZE[0]]
+            frame.depth = depth[y:, x : x + KB_SIZE[0]]
+            frame.camera = camera.cropped(x, y, *KB_SIZE)
+        return frame
 
     def _find_depth(self, path: str) -> Path:
-        """Where the depth image lies: the archive sorts drives into train/ and val/, most lists do not."""
+        """The depth image's path: the archive has drives in train/ and val/, most lists do not say which."""
         places = [self._depth_root / path, self._depth_root / "train" / path, self._depth_root / "val" / path]
         return next((place for place in places if place.is_file()), places[0])
 
 
 def _with_suffix_found(path: Path) -> Path:
-    """The image itself, or the same as JPEG or PNG: many keep the raw drives as JPEG."""
+    """The path, or the same image as JPEG or PNG: many users store the raw drives as JPEG."""
     if path.is_file():
         return path
     others = (path.with_suffix(suffix) for suffix in (".png", ".jpg"))

@@ -40,7 +40,7 @@ def camera_of(date: Path, stream: str, source: str) -> Camera:
 
 
 def pose_of(date: Path, drive: str, stream: str, frame: int) -> np.ndarray | None:
-    """(4, 4) float64, the rectified camera's optical frame to the drive's world, metres.
+    """(4, 4) float64, the rectified camera's optical frame to the drive's world, meters.
 
     None where the drive has no oxts or the date no calibration of the car.
     """
@@ -51,7 +51,7 @@ def pose_of(date: Path, drive: str, stream: str, frame: int) -> np.ndarray | Non
     with reading(path):
         latitude, longitude, altitude, roll, pitch, yaw = _measurement(path)
     origin = _origin(date, drive)
-    # Mercator's map at the drive's own latitude: metres are metres within a drive.
+    # Mercator projection at the latitude of the drive: true to scale within a drive.
     scale = math.cos(math.radians(origin[0]))
     pose = np.eye(4)
     pose[:3, :3] = _turn(2, yaw) @ _turn(1, pitch) @ _turn(0, roll)
@@ -86,7 +86,7 @@ def _origin(date: Path, drive: str) -> tuple[float, float, float]:
 
 
 def _measurement(path: Path) -> tuple[float, ...]:
-    """Latitude, longitude, altitude, roll, pitch and yaw, degrees, metres and radians."""
+    """Latitude, longitude, altitude, roll, pitch and yaw, degrees, meters and radians."""
     numbers = tuple(map(float, read_bounded(path, MAX_CALIBRATION).split()[:6]))
     if len(numbers) < 6 or not np.isfinite(numbers).all() or abs(numbers[0]) >= 90:
         raise Clip2DepthError(f"{path} holds no latitude, longitude, altitude, roll, pitch and yaw.")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """File lists as published with the benchmarks: a line names an image, its depth and a focal length.
 
-The focal length is not used: the data sets' calibrations say more.
+The focal length is not used, because the calibrations of the data sets are more precise.
 """
 
 from __future__ import annotations
@@ -10,11 +10,8 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from clip2depth_ros.errors import Clip2DepthError, printable
 from clip2depth_ros.files.bounded import MAX_TABLE, read_bounded, reading
-from clip2depth_ros.images.compressed import read_rgb
 from clip2depth_ros.training.datasets.base import DataSet, Succession
 from clip2depth_ros.training.datasets.splits import check_split, split_frames
 
@@ -32,7 +29,7 @@ class ListedFrames(DataSet):
 
     lists: the usual list file of each split. list: a path, or a file in the root, instead of the usual one.
     Validation frames are those of a `validation_share` of the list's groups. source: where the data come
-    from, for the errors. A subclass says what belongs together (:meth:`_group`, :meth:`_place`).
+    from, for the errors. A subclass defines scenes and recordings (:meth:`_group`, :meth:`_place`).
     """
 
     def __init__(
@@ -87,7 +84,7 @@ def read_list(path: Path, source: str) -> list[Entry]:
                 f"{path}, line {number}: a line takes an image, a depth image and a focal length, not "
                 f"'{printable(line)}'."
             )
-        # Some lists begin their paths with a slash; all of them are meant from the root.
+        # Some lists begin their paths with a slash; all paths are relative to the root.
         image, depth = (word.lstrip("/") for word in words[:2])
         entries.append(Entry(image, None if depth == "None" else depth))
     if not entries:
@@ -101,13 +98,3 @@ def find_list(name: str, root: Path, source: str) -> Path:
         if path.is_file():
             return path
     raise Clip2DepthError(f"There is no list file {name}, here or in {root}; {source}")
-
-
-def read_colour(path: Path, source: str) -> np.ndarray:
-    """(H, W, 3) uint8 RGB, raising Clip2DepthError with the file's name and its `source`."""
-    if not path.is_file():
-        raise Clip2DepthError(f"The image {path} is missing; {source}")
-    try:
-        return read_rgb(path)
-    except Clip2DepthError as error:
-        raise Clip2DepthError(f"{str(error).rstrip('.')}; {source}") from None

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""NYU Depth v2, the labelled part: one MATLAB file of 1449 images, and the official split in another."""
+"""NYU Depth v2, the labeled part: one MATLAB file of 1449 images, and the official split in another."""
 
 from __future__ import annotations
 
 import io
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,8 @@ import numpy as np
 from clip2depth_ros.camera import Camera
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.files.bounded import read_bounded, reading, reason_of
-from clip2depth_ros.training.datasets.base import DataSet, Sample
+from clip2depth_ros.images.frame import Frame
+from clip2depth_ros.training.datasets.base import DataSet
 from clip2depth_ros.training.datasets.splits import check_split, split_frames
 
 MAX_SPLIT = 2**22  # bytes
@@ -25,10 +27,10 @@ SOURCE = (
 )
 
 CAMERA = Camera(640, 480, 518.85790117450188, 519.46961112127485, 325.58244941119034, 253.73616633400465)
-"""The colour camera as the data set's toolbox calibrates it; its images are undistorted."""
+"""The color camera by the calibration of the data set's toolbox; its images are undistorted."""
 
 INSIDE = (43, 45, 608, 472)
-"""x0, y0, x1, y1: what the projection onto the colour camera fills; around it the images are white."""
+"""x0, y0, x1, y1: the area that the projection onto the color camera fills; outside, images are white."""
 
 
 class NyuLabelled(DataSet):
@@ -36,8 +38,8 @@ class NyuLabelled(DataSet):
 
     depth: "raw" takes `rawDepths`, what was measured, as the usual evaluation does; "filled" takes `depths`,
     whose holes the authors filled in.
-    crop: leave the white frame away; None does so for training and validation, since the benchmark's own crop
-    wants the whole test image. Validation images are those of a `validation_share` of the training scenes.
+    crop: remove the white frame; None does so for training and validation, because the benchmark's own crop
+    needs the whole test image. Validation images are those of a `validation_share` of the training scenes.
     """
 
     benchmark = "nyu"
@@ -70,11 +72,11 @@ class NyuLabelled(DataSet):
     def __len__(self) -> int:
         return len(self._indices)
 
-    def __getitem__(self, index: int) -> Sample:
+    def __getitem__(self, index: int) -> Frame:
         with reading(f"Image {int(self._indices[index]) + 1} of {self._path}"):
             return self._sample(index)
 
-    def _sample(self, index: int) -> Sample:
+    def _sample(self, index: int) -> Frame:
         number = int(self._indices[index])
         file = self._opened()
         # MATLAB stores columns first: (3, W, H) and (W, H) here.
@@ -84,12 +86,8 @@ class NyuLabelled(DataSet):
         image = np.ascontiguousarray(file["images"][number].transpose(2, 1, 0))
         depth = np.ascontiguousarray(file[self._depth][number].T, np.float32)
         depth[~(np.isfinite(depth) & (depth > 0))] = np.nan
-        camera = CAMERA
-        if self._crop:
-            x0, y0, x1, y1 = INSIDE
-            image, depth = image[y0:y1, x0:x1], depth[y0:y1, x0:x1]
-            camera = camera.cropped(x0, y0, x1 - x0, y1 - y0)
-        return Sample(image, depth, camera, f"{number + 1:05d}")
+        frame = Frame(image, index, "camera", CAMERA, f"{number + 1:05d}", depth)
+        return inside(frame) if self._crop else frame
 
     def __getstate__(self) -> dict:
         return {**self.__dict__, "_file": None}
@@ -138,6 +136,17 @@ class NyuLabelled(DataSet):
     def _text(self, cells, index: int) -> str:
         """Text number `index` of a MATLAB cell array: (1, N) references to arrays of characters."""
         return "".join(map(chr, np.ravel(self._opened()[np.ravel(cells[0, index])[0]][()])))
+
+
+def inside(frame: Frame) -> Frame:
+    """The frame of CAMERA's size, cropped to INSIDE."""
+    x0, y0, x1, y1 = INSIDE
+    return replace(
+        frame,
+        image=frame.image[y0:y1, x0:x1],
+        depth=frame.depth[y0:y1, x0:x1],
+        camera=frame.camera.cropped(x0, y0, x1 - x0, y1 - y0),
+    )
 
 
 def _readers():

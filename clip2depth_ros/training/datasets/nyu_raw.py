@@ -1,17 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""NYU Depth v2, raw training frames in the usual synchronised form: a folder per scene and a list file."""
+"""NYU Depth v2, raw training frames in the usual synchronized form: a folder per scene and a list file."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
-from clip2depth_ros.training.datasets.base import Sample, check_sizes, read_depth_png
-from clip2depth_ros.training.datasets.listed import ListedFrames, read_colour
-from clip2depth_ros.training.datasets.nyu_labelled import CAMERA, INSIDE
+from clip2depth_ros.images.frame import Frame
+from clip2depth_ros.training.datasets.base import check_sizes, read_color, read_depth
+from clip2depth_ros.training.datasets.listed import ListedFrames
+from clip2depth_ros.training.datasets.nyu_labelled import CAMERA, inside
 
 SOURCE = (
-    "the synchronised frames (sync.zip) and their lists are described in "
+    "the synchronized frames (sync.zip) and their lists are described in "
     "https://github.com/cleinc/bts#nyu-depth-v2 ; the root is the folder that the list's paths begin in."
 )
 LISTS = {
@@ -23,11 +24,11 @@ LISTS = {
 
 
 class NyuRaw(ListedFrames):
-    """The frames of a list, whose lines are `rgb_path depth_path focal`; depth in 16-bit millimetres.
+    """The frames of a list, whose lines are `rgb_path depth_path focal`; depth in 16-bit millimeters.
 
-    list: a path, or a file in the root; None takes the usual name for the split. crop: leave the white frame
-    around the images away; None does so for training and validation. The list's scenes are what validation
-    takes its share of.
+    list: a path, or a file in the root; None takes the usual name for the split. crop: remove the white frame
+    around the images; None does so for training and validation. Validation takes its share of the list's
+    scenes.
     """
 
     benchmark = "nyu"
@@ -49,19 +50,17 @@ class NyuRaw(ListedFrames):
 
     def _place(self, image: str) -> tuple[str, int]:
         digits = re.search(r"(\d+)$", Path(image).stem)
-        # Without a number no frame follows another: each is a recording of its own.
+        # Without a number, each frame is its own recording, and none follows another.
         return (str(Path(image).parent), int(digits[1])) if digits else (image, 0)
 
-    def __getitem__(self, index: int) -> Sample:
+    def __getitem__(self, index: int) -> Frame:
         entry = self._entries[index]
-        image = read_colour(self._root / entry.image, SOURCE)
-        depth = read_depth_png(self._root / entry.depth, 1000.0, SOURCE)
+        image = read_color(self._root / entry.image, SOURCE)
+        depth = read_depth(self._root / entry.depth, 1000.0, SOURCE)
         camera = CAMERA
         if image.shape[1::-1] != CAMERA.size:
             camera = CAMERA.scaled(image.shape[1], image.shape[0])
-        check_sizes(image, depth, camera, self._root / entry.image)
-        if self._crop and camera is CAMERA:
-            x0, y0, x1, y1 = INSIDE
-            image, depth = image[y0:y1, x0:x1], depth[y0:y1, x0:x1]
-            camera = camera.cropped(x0, y0, x1 - x0, y1 - y0)
-        return Sample(image, depth, camera, str(Path(entry.image).with_suffix("")))
+        name = str(Path(entry.image).with_suffix(""))
+        frame = Frame(image, index, "camera", camera, name, depth)
+        check_sizes(frame, self._root / entry.image)
+        return inside(frame) if self._crop and camera is CAMERA else frame

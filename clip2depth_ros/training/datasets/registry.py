@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From an entry of a configuration to the data set that it describes."""
+"""The kinds of data sets, and how an entry of a configuration opens one."""
 
 from __future__ import annotations
 
 import inspect
 import typing
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from clip2depth_ros.errors import Clip2DepthError, printable
 from clip2depth_ros.settings import read_entries
@@ -16,36 +18,62 @@ from clip2depth_ros.training.datasets.nyu_labelled import NyuLabelled
 from clip2depth_ros.training.datasets.nyu_raw import NyuRaw
 from clip2depth_ros.training.datasets.rgbd import RgbdFolders
 from clip2depth_ros.training.datasets.rosbag import RosBags
-from clip2depth_ros.training.datasets.simulation import (
-    SimulatedDrives,
-    SimulatedNear,
-    SimulatedPlaces,
-    SimulatedRooms,
-)
+from clip2depth_ros.training.datasets.simulation import SimulatedDrives, SimulatedViews
 from clip2depth_ros.training.datasets.tum import Tum
 
-KINDS: dict[str, type[DataSet]] = {
-    "nyu_labelled": NyuLabelled,
-    "nyu_raw": NyuRaw,
-    "kitti": Kitti,
-    "tum": Tum,
-    "rgbd": RgbdFolders,
-    "rosbag": RosBags,
-    "rooms": SimulatedRooms,
-    "places": SimulatedPlaces,
-    "near": SimulatedNear,
-    "drives": SimulatedDrives,
+
+@dataclass(frozen=True)
+class Kind:
+    """The class of a kind of data set; an entry's keys are the arguments of its constructor."""
+
+    reader: type[DataSet]
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+    """Arguments that the kind sets, which are not keys of an entry."""
+    keys: Mapping[str, str] = field(default_factory=dict)
+    """Key by argument, where the two differ."""
+
+    def arguments(self) -> dict[str, inspect.Parameter]:
+        """The reader's argument for each key that an entry may have."""
+        return {
+            self.keys.get(name, name): parameter
+            for name, parameter in inspect.signature(self.reader).parameters.items()
+            if name not in self.fixed and name != "cache"
+        }
+
+
+def _views(what: str, scene: str, scenes: str) -> Kind:
+    """Simulated views of one kind of scene, which an entry calls by its own names."""
+    keys = {
+        "scenes": scenes,
+        "validation_scenes": f"validation_{scenes}",
+        "views_per_scene": f"views_per_{scene}",
+    }
+    return Kind(SimulatedViews, {"what": what}, keys)
+
+
+KINDS = {
+    "nyu_labelled": Kind(NyuLabelled),
+    "nyu_raw": Kind(NyuRaw),
+    "kitti": Kind(Kitti),
+    "tum": Kind(Tum),
+    "rgbd": Kind(RgbdFolders),
+    "rosbag": Kind(RosBags),
+    "rooms": _views("rooms", "room", "rooms"),
+    "places": _views("places", "place", "places"),
+    "near": _views("near", "scene", "scenes"),
+    "drives": Kind(SimulatedDrives),
 }
 
-_FOR_OTHERS = ("kind", "weight")  # entries that are not the reader's
-_FOLDERS = ("root", "depth_root")  # entries that may be below the folder of all data
+_FOR_OTHERS = ("kind", "weight")  # keys that are not the reader's
+_FOLDERS = ("root", "depth_root")  # keys that may be below the folder of all data
 
 
 def open_data_set(entry: Mapping, *, cache: Path | None = None) -> DataSet:
-    """Open what `entry` describes: `kind`, and the arguments of that kind's reader.
+    """Open the data set of `entry`: `kind`, and the keys of that kind.
 
-    cache: folder for rendered views, ~/.cache/clip2depth where None. `weight` is for whoever mixes data sets.
-    Raises Clip2DepthError for an unknown kind or argument, and for data that are missing or wrong.
+    cache: folder for rendered views, ~/.cache/clip2depth where None. `weight` is for the
+    mixing of data sets and is ignored here. Raises Clip2DepthError for an unknown kind or key, and for data
+    that are missing or wrong.
     """
     if not isinstance(entry, Mapping):
         raise Clip2DepthError(f"A data set is a mapping with a kind, not {printable(repr(entry))}.")
@@ -53,16 +81,16 @@ def open_data_set(entry: Mapping, *, cache: Path | None = None) -> DataSet:
     if kind not in KINDS:
         known = ", ".join(KINDS)
         raise Clip2DepthError(f"There is no data set of kind {printable(repr(kind))}; there are {known}.")
-    reader = KINDS[kind]
-    arguments = {n: p for n, p in inspect.signature(reader).parameters.items() if n != "cache"}
+    reader, arguments = KINDS[kind].reader, KINDS[kind].arguments()
     hints = typing.get_type_hints(reader.__init__)
-    given = read_entries(
+    entries = read_entries(
         {key: value for key, value in entry.items() if key not in _FOR_OTHERS},
-        {key: hints[key] for key in arguments},
+        {key: hints[argument.name] for key, argument in arguments.items()},
         [key for key, argument in arguments.items() if argument.default is inspect.Parameter.empty],
         f"A data set of kind {kind}",
     )
-    if cache is not None and "cache" in hints:
+    given = dict(KINDS[kind].fixed) | {arguments[key].name: value for key, value in entries.items()}
+    if "cache" in hints and cache is not None:
         given["cache"] = cache
     return reader(**given)
 

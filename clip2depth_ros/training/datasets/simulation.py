@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Simulated rooms and drives: rendered once to shards on disk, or on the fly."""
+"""Simulated views and drives: rendered once to shards on disk, or on the fly."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from bisect import bisect_right
+from dataclasses import replace
 from functools import cached_property, lru_cache
 from itertools import accumulate
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 
 from clip2depth_ros.camera import Camera
 from clip2depth_ros.errors import Clip2DepthError
+from clip2depth_ros.images.frame import Frame
 from clip2depth_ros.simulation import render_drives, render_shards
 from clip2depth_ros.simulation.mapped import MappedShard
 from clip2depth_ros.simulation.shards import (
@@ -24,16 +26,16 @@ from clip2depth_ros.simulation.shards import (
     views_of_seed,
 )
 from clip2depth_ros.system.paths import user_folder
-from clip2depth_ros.training.datasets.base import DataSet, Sample
+from clip2depth_ros.training.datasets.base import DataSet
 from clip2depth_ros.training.datasets.splits import check_split
 
 VALIDATION_SEED = 1_000_000_000
 
 
 class _Simulated(DataSet):
-    """What rooms and drives share: seeds kept apart, and shards.
+    """Common part of views and drives: the seeds of a split, and shards.
 
-    `first` and `count` are the seeds of the split: validation has its own, and "all" is what training has.
+    `first` and `count` are the seeds of the split: validation has its own, "all" has those of training.
     """
 
     def __init__(
@@ -54,7 +56,7 @@ class _Simulated(DataSet):
 
     @abstractmethod
     def paths(self) -> list[Path]:
-        """The shards, whether they are there or not."""
+        """The shards' files, which need not exist yet."""
 
     @cached_property
     def _shards(self) -> list[MappedShard]:
@@ -62,7 +64,7 @@ class _Simulated(DataSet):
         if missing:
             raise Clip2DepthError(
                 f"{self.name}: {len(missing)} of {len(self.paths())} shards are not rendered, the first of "
-                f"them {missing[0]}; 'clip2depth train' renders them, --only render does no more than that."
+                f"them {missing[0]}; 'clip2depth train' renders them, --only render stops after that."
             )
         return [MappedShard(path) for path in self.paths()]
 
@@ -74,46 +76,64 @@ class _Simulated(DataSet):
         return {k: v for k, v in self.__dict__.items() if k not in ("_shards", "_ends", "_views", "_drive")}
 
     def _stored(self, index: int) -> tuple[MappedShard, int]:
-        """Shard, and place in it."""
+        """Shard, and index in it."""
         number = bisect_right(self._ends, index)
         shard = self._shards[number]
         return shard, index - (self._ends[number] - len(shard))
 
-    def _read(self, index: int) -> Sample:
+    def _read(self, index: int) -> Frame:
         shard, place = self._stored(index)
         depth = shard.depth[place].astype(np.float32)
         depth *= np.float32(1e-3)
         depth[depth == 0] = np.nan
         fx = float(shard.fx[place])
         camera = Camera(self.width, self.height, fx, fx, (self.width - 1) / 2, (self.height - 1) / 2)
-        return Sample(
+        return Frame(
             np.array(shard.image[place]),
-            depth,
+            index if shard.stamp is None else int(shard.stamp[place]),
+            "camera",
             camera,
             f"{shard.path.stem}/{place:06d}",
-            str(shard.caption[place]),
+            depth,
             None if shard.pose is None else shard.pose[place],
-            None if shard.stamp is None else int(shard.stamp[place]),
+            caption=str(shard.caption[place]),
         )
 
 
-class _SingleViews(_Simulated):
-    """Single views with captions, `views` of each scene, of rooms or of places."""
+class SimulatedViews(_Simulated):
+    """Single views with captions, `views_per_scene` of each scene.
 
-    what: str
-    """As views_of_seed calls it, and the folder's name."""
+    what: kind of scene: "rooms", "places" as cameras record them, or "near" things on crowded places. size:
+    (height, width) as rendered. Scene seeds count up from `seed`, for validation from `validation_seed`.
+    workers: processes that render. on_the_fly: render every view when it is asked for, which is slower but
+    stores nothing on disk. The views are the same.
+    """
 
-    def _set(self, views: int, workers: int, on_the_fly: bool, cache: Path | None) -> None:
-        if min(views, workers) < 1:
-            raise Clip2DepthError(f"{self.what}: views of each and workers must be at least 1.")
-        self.views, self.workers = views, workers
+    def __init__(
+        self,
+        what: str,
+        size: tuple[int, int],
+        scenes: int,
+        split: str = "train",
+        validation_scenes: int = 64,
+        views_per_scene: int = 6,
+        seed: int = 0,
+        validation_seed: int = VALIDATION_SEED,
+        workers: int = 2,
+        on_the_fly: bool = False,
+        cache: Path | None = None,
+    ) -> None:
+        super().__init__(what, split, (scenes, validation_scenes), (seed, validation_seed), size)
+        if min(views_per_scene, workers) < 1:
+            raise Clip2DepthError(f"{what}: views of each and workers must be at least 1.")
+        self.what, self.views, self.workers = what, views_per_scene, workers
         self.on_the_fly = self.draws = on_the_fly
         self.folder = (cache or user_folder("cache")) / self.what
 
     def __len__(self) -> int:
         return self.count * self.views if self.on_the_fly else self._ends[-1]
 
-    def __getitem__(self, index: int) -> Sample:
+    def __getitem__(self, index: int) -> Frame:
         if not self.on_the_fly:
             return self._read(index)
         seed, place = self.first + index // self.views, index % self.views
@@ -125,18 +145,17 @@ class _SingleViews(_Simulated):
             views.made.append(view)
         name = self.what.removesuffix("s")
         if not views.made:
-            raise Clip2DepthError(
-                f"{name} {seed} is too full to stand in; leave it out: choose another seed."
-            )
-        # A crowded room has fewer views: its last ones return.
+            raise Clip2DepthError(f"{name} {seed} has no free place for a camera; choose another seed.")
+        # A crowded room has fewer views: they are repeated.
         view = views.made[place % len(views.made)]
-        return Sample(
-            view.image, view.depth, view.camera, f"{name} {seed}/{place}", view.caption, pose=view.pose
-        )
+        return Frame(
+            view.image, index, "camera", view.camera, f"{name} {seed}/{place}", view.depth, view.pose,
+            caption=view.caption,
+        )  # fmt: skip
 
     @cached_property
     def _views(self):
-        """The rooms that are being looked at: drawing a room's first view takes the most time."""
+        """Views of the current scene, kept because its first view takes most of the time."""
         return lru_cache(maxsize=1)(
             lambda seed: _Views(views_of_seed(self.what, seed, self.views, self.width, self.height))
         )
@@ -170,96 +189,19 @@ class _SingleViews(_Simulated):
         ]
 
 
-class SimulatedRooms(_SingleViews):
-    """Single views of rooms, `views_per_room` of each, with captions.
-
-    size: (height, width) as rendered. Room seeds count up from `seed`, for validation from `validation_seed`.
-    workers: processes that render. on_the_fly: render every view when it is asked for; slower, but nothing is
-    on disk. The views are the same.
-    """
-
-    what = "rooms"
-
-    def __init__(
-        self,
-        size: tuple[int, int],
-        rooms: int,
-        split: str = "train",
-        validation_rooms: int = 64,
-        views_per_room: int = 6,
-        seed: int = 0,
-        validation_seed: int = VALIDATION_SEED,
-        workers: int = 2,
-        on_the_fly: bool = False,
-        cache: Path | None = None,
-    ) -> None:
-        super().__init__("rooms", split, (rooms, validation_rooms), (seed, validation_seed), size)
-        self._set(views_per_room, workers, on_the_fly, cache)
-
-
-class SimulatedPlaces(_SingleViews):
-    """Single views of places as cameras record them, `views_per_place` of each, with captions.
-
-    size, seed, validation_seed, workers, on_the_fly: as for rooms.
-    """
-
-    what = "places"
-
-    def __init__(
-        self,
-        size: tuple[int, int],
-        places: int,
-        split: str = "train",
-        validation_places: int = 64,
-        views_per_place: int = 6,
-        seed: int = 0,
-        validation_seed: int = VALIDATION_SEED,
-        workers: int = 2,
-        on_the_fly: bool = False,
-        cache: Path | None = None,
-    ) -> None:
-        super().__init__("places", split, (places, validation_places), (seed, validation_seed), size)
-        self._set(views_per_place, workers, on_the_fly, cache)
-
-
-class SimulatedNear(_SingleViews):
-    """Single views of near things, `views_per_scene` of each crowded place, with captions.
-
-    size, seed, validation_seed, workers, on_the_fly: as for rooms.
-    """
-
-    what = "near"
-
-    def __init__(
-        self,
-        size: tuple[int, int],
-        scenes: int,
-        split: str = "train",
-        validation_scenes: int = 64,
-        views_per_scene: int = 6,
-        seed: int = 0,
-        validation_seed: int = VALIDATION_SEED,
-        workers: int = 2,
-        on_the_fly: bool = False,
-        cache: Path | None = None,
-    ) -> None:
-        super().__init__("near", split, (scenes, validation_scenes), (seed, validation_seed), size)
-        self._set(views_per_scene, workers, on_the_fly, cache)
-
-
 class _Views:
-    """A room's views: those made, and those to come."""
+    """A scene's views: those rendered, and the iterator of the rest."""
 
     def __init__(self, coming) -> None:
         self.made, self.coming = [], coming
 
 
 class SimulatedDrives(_Simulated):
-    """Drives through rooms with walking people: sequences with true poses, captions and time stamps.
+    """Drives through rooms with walking people: sequences with ground-truth poses, captions and stamps.
 
     size: (height, width) as rendered. frames: of each drive, at `fps`. Drive seeds count up from `seed`, for
-    validation from `validation_seed`. workers, on_the_fly: as for rooms; on the fly, the exposure does not
-    follow the light slowly but is right at once.
+    validation from `validation_seed`. workers, on_the_fly: see SimulatedViews; on the fly, the exposure does
+    not adapt slowly but is correct in each frame.
     """
 
     def __init__(
@@ -292,20 +234,17 @@ class SimulatedDrives(_Simulated):
         shard, place = self._stored(index)
         return index + 1 if place + 1 < len(shard) else None
 
-    def __getitem__(self, index: int) -> Sample:
+    def __getitem__(self, index: int) -> Frame:
         if not self.on_the_fly:
             return self._read(index)
         seed, place = self.first + index // self.frames, index % self.frames
         drive = self._drive(seed)
         frame = drive.frame(place)
-        return Sample(
-            frame.image, frame.depth, frame.camera, f"drive {seed}/{frame.name}", drive_caption(drive, frame),
-            frame.pose, frame.stamp,
-        )  # fmt: skip
+        return replace(frame, name=f"drive {seed}/{frame.name}", caption=drive_caption(drive, frame))
 
     @cached_property
     def _drive(self):
-        """The last few drives: planning one takes as long as drawing many of its frames."""
+        """The last few drives: planning one takes as long as rendering many of its frames."""
         return lru_cache(maxsize=4)(
             lambda seed: make_drive(seed, self.frames, self.fps, self.width, self.height)
         )

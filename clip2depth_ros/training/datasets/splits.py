@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Validation frames, taken from the training data by whole recordings, and never from a test split."""
+"""Validation frames: whole recordings of the training data, never of a test split."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from clip2depth_ros.errors import Clip2DepthError
 SPLITS = ("train", "validation", "test", "all")
 
 GAP = 30
-"""Frames between training and validation that neither uses, where both come from one recording."""
+"""Unused frames between training and validation, where both come from one recording."""
 
 
 def check_split(kind: str, split: str, *, official_test: bool) -> None:
-    """Refuse a split that the data set does not have."""
+    """Raises Clip2DepthError for a split that the data set does not have."""
     if split not in SPLITS:
         raise Clip2DepthError(f"{kind}: there is no split '{split}'; there are {', '.join(SPLITS)}.")
     if split == "test" and not official_test:
@@ -31,8 +31,8 @@ def split_frames(recordings: Sequence[str], split: str, share: float, seed: int,
     """Indices, ascending, of the frames that belong to `split`.
 
     recordings: the recording (scene, drive, sequence) of every frame, frames of one recording in their order.
-    A `share` of the recordings, chosen by `seed` and their names, at least one, is for validation. A single
-    recording gives its end to validation, behind a gap. where: the data, for messages.
+    A `share` of the recordings, chosen by `seed` and their names, at least one, is for validation. Of a
+    single recording, validation takes the end, after a gap. where: the data, for messages.
     """
     if split in ("all", "test"):
         return np.arange(len(recordings))
@@ -42,7 +42,7 @@ def split_frames(recordings: Sequence[str], split: str, share: float, seed: int,
     if len(names) == 1:
         held_out = _end_of(len(recordings), share)
     else:
-        # Each name has its own place in the order, so more recordings move few from one side to the other.
+        # The order depends on each name alone, so that added recordings move few others between the splits.
         names.sort(key=lambda name: hashlib.sha256(f"{seed} {name}".encode()).digest())
         chosen = set(names[: min(len(names) - 1, max(1, round(share * len(names))))])
         held_out = np.array([recording in chosen for recording in recordings], np.int8)

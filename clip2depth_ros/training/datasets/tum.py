@@ -1,25 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
-"""TUM RGB-D sequences: colour, depth and motion capture, each with its own clock ticks, joined by time."""
+"""TUM RGB-D sequences: color, depth and motion capture, joined by time."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from clip2depth_ros.camera import Camera
+from clip2depth_ros.camera import Camera, Rectifiers
 from clip2depth_ros.errors import Clip2DepthError
-from clip2depth_ros.io.tum import CAMERAS, SOURCE, UNITS_PER_METRE, read_sequence, sequence_camera
+from clip2depth_ros.images.frame import Frame
+from clip2depth_ros.io.tum import CAMERAS, SOURCE, Entry, read_frame, read_sequence, sequence_camera
 from clip2depth_ros.training.datasets.base import (
     DataSet,
-    Rectification,
-    Sample,
     Succession,
     check_sizes,
     frame_numbers,
-    read_depth_png,
+    naming,
+    rectified,
 )
-from clip2depth_ros.training.datasets.listed import read_colour
 from clip2depth_ros.training.datasets.splits import check_split, split_frames
 
 LONGEST_PAUSE = 0.1  # seconds between frames that still follow each other
@@ -29,7 +29,7 @@ class Tum(DataSet):
     """One sequence (a folder with rgb.txt and depth.txt), or all sequences in a folder.
 
     camera: 1, 2 or 3 for freiburg1 to 3; None reads it from the sequence's name. tolerance: seconds between
-    a colour image, its depth image and its pose at most. Images and depth are rectified. Poses come from
+    a color image, its depth image and its pose at most. Images and depth are rectified. Poses come from
     groundtruth.txt where that exists. Validation takes whole sequences, or the end of a single one.
     """
 
@@ -44,7 +44,7 @@ class Tum(DataSet):
     ) -> None:
         check_split("tum", split, official_test=False)
         self.name = f"tum {split} of {root}"
-        self._rectification = Rectification()
+        self._rectifiers = Rectifiers(limit=None)
         sequences = (
             [root] if (root / "rgb.txt").is_file() else sorted(p.parent for p in root.glob("*/rgb.txt"))
         )
@@ -52,9 +52,10 @@ class Tum(DataSet):
             raise Clip2DepthError(f"There is no rgb.txt in {root} or in a folder of it; {SOURCE}")
         frames, places = [], []
         for sequence in sequences:
-            found = _with_depth(sequence, _camera(sequence, camera), tolerance)
-            frames += found
-            numbers = frame_numbers(np.array([frame[0] for frame in found]), LONGEST_PAUSE)
+            of_sequence = _camera(sequence, camera)
+            found = _with_depth(sequence, tolerance)
+            frames += [(entry, of_sequence) for entry in found]
+            numbers = frame_numbers(np.array([entry.time for entry in found]), LONGEST_PAUSE)
             places += [(sequence.name, int(number)) for number in numbers]
         chosen = split_frames([place[0] for place in places], split, validation_share, seed, str(root))
         self._frames = [frames[i] for i in chosen]
@@ -66,14 +67,14 @@ class Tum(DataSet):
     def following(self, index: int) -> int | None:
         return self._succession.after(index)
 
-    def __getitem__(self, index: int) -> Sample:
-        time, colour, depth_file, pose, camera = self._frames[index]
-        image = read_colour(colour, SOURCE)
-        depth = read_depth_png(depth_file, UNITS_PER_METRE, SOURCE)
-        check_sizes(image, depth, camera, colour)
-        image, depth, camera = self._rectification(image, depth, camera)
-        name = f"{colour.parent.parent.name}/{colour.stem}"
-        return Sample(image, depth, camera, name, pose=pose, stamp=round(time * 1e9))
+    def __getitem__(self, index: int) -> Frame:
+        entry, camera = self._frames[index]
+        with naming(SOURCE):
+            frame = read_frame(entry)
+        name = f"{entry.color.parent.parent.name}/{frame.name}"
+        frame = replace(frame, camera=camera, name=name)
+        check_sizes(frame, entry.color)
+        return rectified(frame, self._rectifiers)
 
 
 def _camera(sequence: Path, number: int | None) -> Camera:
@@ -85,11 +86,11 @@ def _camera(sequence: Path, number: int | None) -> Camera:
     return camera
 
 
-def _with_depth(folder: Path, camera: Camera, tolerance: float) -> list[tuple]:
-    """Time (s), colour file, depth file, pose or None, and camera of every frame that has a depth."""
+def _with_depth(folder: Path, tolerance: float) -> list[Entry]:
+    """Every frame that has a depth image."""
     if not (folder / "depth.txt").is_file():
         raise Clip2DepthError(f"There is no {folder / 'depth.txt'}; {SOURCE}")
-    frames = [(*frame, camera) for frame in read_sequence(folder, tolerance) if frame[2] is not None]
+    frames = [entry for entry in read_sequence(folder, tolerance) if entry.depth is not None]
     if not frames:
-        raise Clip2DepthError(f"{folder}: no colour image has a depth image within {tolerance:g} s; {SOURCE}")
+        raise Clip2DepthError(f"{folder}: no color image has a depth image within {tolerance:g} s; {SOURCE}")
     return frames

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The losses, and what they need of two frames that follow each other."""
+"""The losses, and the warping between consecutive frames."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Depth losses, on (B, H, W) metres; where the truth is not finite and positive, it is unknown."""
+"""Depth losses on (B, H, W) meters. Ground truth that is not finite and positive is unknown."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import torch
 
 from clip2depth_ros.training.loss.warp import carry, in_front, inside, look_up, pixel_grid
 
-SAME_SURFACE = 0.05  # |log ratio| of two depths that may be of one surface
+SAME_SURFACE = 0.05  # largest |log ratio| of two depths of one surface
 
 
 @dataclass(frozen=True)
 class DepthLoss:
-    """Scale-invariant log loss, plus its gradients at several scales, plus plain log error for the metre.
+    """Scale-invariant log loss, plus its gradients at several scales, plus absolute log error for the scale.
 
-    With d = log prediction - log truth:
+    With d = log prediction - log ground truth:
     silog     weight of factor * sqrt(mean(d^2) - variance_focus * mean(d)^2)
-    gradient  weight of the mean absolute difference of neighbouring d, over `scales` halvings
+    gradient  weight of the mean absolute difference of neighboring d, over `scales` halvings
     absolute  weight of the mean absolute d
     temporal  weight of the mean absolute disagreement, in log depth, between the predictions for two
               consecutive frames where both see the same surface; above 0, training takes pairs of frames
@@ -33,7 +33,7 @@ class DepthLoss:
     scales: int = 3
 
     def __call__(self, prediction: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
-        """The loss of single frames; `temporal_difference` is added by who has pairs."""
+        """The loss of single frames, without `temporal_difference`, which needs pairs."""
         known = torch.isfinite(truth) & (truth > 0)
         error = torch.where(known, prediction.log() - torch.where(known, truth, 1.0).log(), 0.0)
         total = prediction.new_zeros(())
@@ -47,14 +47,14 @@ class DepthLoss:
 
 
 def silog(error: torch.Tensor, known: torch.Tensor, variance_focus: float, factor: float) -> torch.Tensor:
-    """Scale-invariant log loss, per image, then the mean. error: log differences, zero where unknown."""
+    """Mean over images of the scale-invariant log loss. error: log differences, zero where unknown."""
     count = known.sum((1, 2)).clamp(min=1)
     square, mean = error.square().sum((1, 2)) / count, error.sum((1, 2)) / count
     return factor * (square - variance_focus * mean.square()).clamp(min=1e-6).sqrt().mean()
 
 
 def gradient_difference(error: torch.Tensor, known: torch.Tensor, scales: int) -> torch.Tensor:
-    """Mean absolute step of the log error between neighbouring known pixels, over `scales` subsamplings."""
+    """Mean absolute step of the log error between neighboring known pixels, over `scales` subsamplings."""
     total = error.new_zeros(())
     for scale in range(scales):
         e, k = error[:, :: 2**scale, :: 2**scale], known[:, :: 2**scale, :: 2**scale]
@@ -75,12 +75,11 @@ def temporal_difference(
     intrinsics: torch.Tensor,
     flow: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """Mean absolute disagreement in log depth between the predictions for consecutive frames, where both see
-    it.
+    """Mean absolute log difference between the predictions for consecutive frames, where both see a surface.
 
-    first, second, and their truths: (B, H, W). motion (B, 4, 4) and intrinsics (B, 3, 3): as `carry` takes
-    them; pairs whose motion is NaN go by flow (B, H, W, 2) in pixels, NaN where it is not to be trusted, or
-    count for nothing without it. Zero where no pixel is seen twice.
+    first, second, and their ground truth: (B, H, W). motion (B, 4, 4) and intrinsics (B, 3, 3): see `carry`.
+    Pairs whose motion is NaN use flow (B, H, W, 2) in pixels, NaN where it is not reliable, and are ignored
+    without it. Zero if no pixel is seen twice.
     """
     moved = torch.isfinite(motion).flatten(1).all(1)
     still = torch.eye(4, dtype=motion.dtype, device=motion.device)
@@ -97,11 +96,12 @@ def temporal_difference(
 
 
 def by_motion(first, second, first_truth, second_truth, motion, intrinsics, use):
-    """Disagreement (B, H, W), zero where unseen, and where it was seen: the first carried into the second.
+    """Log difference (B, H, W), zero where unseen, and the mask of seen pixels; the first frame is warped
+    into the second.
 
-    A pixel goes where its true depth puts it, or its predicted one where the truth is unknown. It is seen if
-    it lands in the image, is not behind another one there, and the truth, where known, is of the same
-    surface.
+    A pixel is warped by its ground-truth depth, or by its predicted depth where that is unknown. It is seen
+    if it lies in the second image, is not occluded there, and the ground truth there, where known, is of the
+    same surface.
     """
     known = torch.isfinite(first_truth) & (first_truth > 0)
     place, depth = carry(first, motion, intrinsics)
@@ -116,10 +116,10 @@ def by_motion(first, second, first_truth, second_truth, motion, intrinsics, use)
 
 
 def by_flow(first, second, first_truth, second_truth, flow, use):
-    """The same along the flow, for pairs whose motion nobody knows.
+    """The same along the optical flow, for pairs of unknown motion.
 
-    Depth changes along the flow by as much as the truth does, so only pixels whose truth is known in both
-    count.
+    Depth is expected to change along the flow as the ground truth does, so only pixels with ground truth in
+    both frames count.
     """
     place = pixel_grid(first) + flow
     seen = inside(place) & use[:, None, None]
@@ -132,6 +132,6 @@ def by_flow(first, second, first_truth, second_truth, flow, use):
 
 
 def _difference(depth: torch.Tensor, log_other: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
-    """|log depth - log_other| where seen, else zero, with no NaN left for the gradient to meet."""
+    """|log depth - log_other| where seen, else zero, without NaN in the gradient."""
     one, zero = torch.ones_like(depth), torch.zeros_like(depth)
     return (torch.where(seen, depth, one).log() - torch.where(seen, log_other, zero)).abs()

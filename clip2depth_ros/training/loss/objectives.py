@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the two stages minimise, and how they are validated."""
+"""The objectives of the two stages, and their validation."""
 
 from __future__ import annotations
 
@@ -22,10 +22,9 @@ LARGEST_LOGIT_SCALE = 100.0
 
 
 class ClipWithDepth(nn.Module):
-    """A small CLIP in training: captions to images by contrast, depth by a mirror and decoder of its own.
+    """A CLIP in training: contrastive loss of captions and images, and depth by its own mirror and decoder.
 
-    Works on an open_clip CLIP whose image tower is a timm pyramid with average pooling, for any image
-    size.
+    Takes an open_clip CLIP whose image tower is a timm pyramid with average pooling, at any image size.
     """
 
     def __init__(self, clip: nn.Module, network: Clip2Depth, tokenizer) -> None:
@@ -57,7 +56,7 @@ class ClipWithDepth(nn.Module):
 
 
 def encode_captions(clip: nn.Module, tokens: torch.Tensor) -> torch.Tensor:
-    """clip.encode_text for an open_clip CLIP, without what lies behind the longest caption's end."""
+    """clip.encode_text of an open_clip CLIP, without the padding after the longest caption."""
     ends = tokens.argmax(1)
     length = int(ends.max()) + 1
     x = clip.token_embedding(tokens[:, :length]) + clip.positional_embedding[:length]
@@ -66,14 +65,14 @@ def encode_captions(clip: nn.Module, tokens: torch.Tensor) -> torch.Tensor:
 
 
 def caption_loss(logits: torch.Tensor, captions: list[str]) -> torch.Tensor:
-    """Symmetric cross entropy of (B, B) image-to-text logits; equal captions count as one another's match."""
+    """Symmetric cross entropy of (B, B) image-to-text logits; equal captions are matches of each other."""
     same = torch.tensor([[a == b for b in captions] for a in captions], dtype=logits.dtype)
     target = (same / same.sum(1, keepdim=True)).to(logits.device)
     return 0.5 * (functional.cross_entropy(logits, target) + functional.cross_entropy(logits.T, target))
 
 
 class PretrainObjective(nn.Module):
-    """The first stage's: depth in every step, captions beside it in every `caption_every`th."""
+    """Objective of the first stage: depth in every step, and captions in every `caption_every`th."""
 
     def __init__(self, module: ClipWithDepth, stage: Stage) -> None:
         super().__init__()
@@ -94,7 +93,7 @@ class PretrainObjective(nn.Module):
 
 
 class DepthObjective(nn.Module):
-    """The paper's: depth alone, through mirror and decoder; over pairs of frames also that it holds still."""
+    """The paper's objective: depth by mirror and decoder; with pairs of frames also temporal consistency."""
 
     def __init__(self, network: Clip2Depth, loss: DepthLoss) -> None:
         super().__init__()
@@ -108,7 +107,7 @@ class DepthObjective(nn.Module):
             depth = self.network(image)
             with torch.autocast(device.type, enabled=False):
                 return self._loss(depth, truth), {}
-        # both frames in one pass: one set of batch statistics, and one pass is what several devices allow
+        # both frames in one pass: one set of batch statistics, and several devices allow one pass only
         next_truth = _tensor(batch.next_depth, device)
         depth = self.network(torch.cat([image, _tensor(batch.next_image, device)]))
         with torch.autocast(device.type, enabled=False):
@@ -144,7 +143,7 @@ def network_depth(network: Clip2Depth, images: np.ndarray, batch: int = 16) -> n
 def validation_errors(
     network: Clip2Depth, batch: Batch, depth_range: tuple[float, float]
 ) -> dict[str, float]:
-    """Mean errors over a fixed batch, in canonical metres."""
+    """Mean errors over a fixed batch, in canonical meters."""
     found = []
     for predicted, truth in zip(network_depth(network, batch.image), batch.depth, strict=True):
         errors = depth_errors(predicted, truth, depth_min=depth_range[0], depth_max=depth_range[1])

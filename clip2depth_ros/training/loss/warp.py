@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A depth map carried from one frame into the next, differentiably, and what of it can be seen there.
+"""Differentiable warping of a depth map into the next frame, and which points are visible there.
 
-Depth is (B, H, W) in metres along the optical axis, places are (B, H, W, 2) pixels (x, y), pixel centres at
-integers.
+Depth is (B, H, W) in meters along the optical axis. Places are (B, H, W, 2) pixels (x, y), with pixel centers
+at integers.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from __future__ import annotations
 import torch
 from torch.nn import functional
 
-NEAREST = 1e-3  # metres; points nearer than this, or behind the camera, have no place in the image
+NEAREST = 1e-3  # meters; points nearer than this, or behind the camera, are not in the image
 
 
 def pixel_grid(depth: torch.Tensor) -> torch.Tensor:
-    """(H, W, 2) float32: every pixel's own place."""
+    """(H, W, 2) float32: the place of every pixel."""
     height, width = depth.shape[-2:]
     y, x = torch.meshgrid(
         torch.arange(height, dtype=torch.float32, device=depth.device),
@@ -27,38 +27,37 @@ def pixel_grid(depth: torch.Tensor) -> torch.Tensor:
 def carry(
     depth: torch.Tensor, motion: torch.Tensor, intrinsics: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Where the points of `depth` are in the next frame: place (B, H, W, 2) and depth (B, H, W).
+    """The points of `depth` in the next frame: place (B, H, W, 2) and depth (B, H, W).
 
-    motion: (B, 4, 4), points of this frame's camera into the next one's, in the metres of `depth`.
-    intrinsics: (B, 3, 3) pixels, of both frames. A point that is not in front of the next camera has NaN.
+    motion: (B, 4, 4), points of this frame's camera into the next one's, in the meters of `depth`.
+    intrinsics: (B, 3, 3) pixels, of both frames. A point that is not in front of the next camera is NaN.
     """
     motion, intrinsics = motion.to(depth.dtype), intrinsics.to(depth.dtype)
     focal = torch.stack([intrinsics[:, 0, 0], intrinsics[:, 1, 1]], -1)[:, None, None]
-    centre = intrinsics[:, :2, 2][:, None, None]
-    rays = (pixel_grid(depth) - centre) / focal
+    center = intrinsics[:, :2, 2][:, None, None]
+    rays = (pixel_grid(depth) - center) / focal
     points = torch.cat([rays, torch.ones_like(rays[..., :1])], -1) * depth[..., None]
-    # broadcast, not matmul: three numbers a point are too few for a matrix product, and autocast would round
-    # them
+    # broadcast, not matmul: faster for three numbers per point, and autocast would round a matrix product
     rotation = motion[:, None, None, :3, :3]
     moved = (rotation * points[..., None, :]).sum(-1) + motion[:, None, None, :3, 3]
     ahead = moved[..., 2] > NEAREST
     z = torch.where(ahead, moved[..., 2], torch.ones_like(moved[..., 2]))
-    place = moved[..., :2] / z[..., None] * focal + centre
+    place = moved[..., :2] / z[..., None] * focal + center
     nan = torch.full_like(z, torch.nan)
     return torch.where(ahead[..., None], place, nan[..., None]), torch.where(ahead, z, nan)
 
 
 def inside(place: torch.Tensor) -> torch.Tensor:
-    """(B, H, W) bool: whether a place lies within the image, between the outermost pixel centres."""
+    """(B, H, W) bool: whether a place lies within the image, between the outermost pixel centers."""
     height, width = place.shape[1:3]
     x, y = place.unbind(-1)
     return (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)
 
 
 def look_up(values: torch.Tensor, place: torch.Tensor, *, mode: str = "bilinear") -> torch.Tensor:
-    """values (B, H, W) at `place`: (B, H, W), NaN outside. Differentiable in both (in bilinear mode).
+    """values (B, H, W) at `place`: (B, H, W), NaN outside. Differentiable in both in bilinear mode.
 
-    mode "nearest" is for values with NaN among them, which bilinear interpolation would spread.
+    mode "nearest" is for values with NaN, which bilinear interpolation would spread.
     """
     height, width = values.shape[1:]
     within = inside(place)
@@ -72,10 +71,10 @@ def look_up(values: torch.Tensor, place: torch.Tensor, *, mode: str = "bilinear"
 
 @torch.no_grad()
 def in_front(place: torch.Tensor, depth: torch.Tensor, tolerance: float) -> torch.Tensor:
-    """(B, H, W) bool: whether no other of the carried points lies before this one, by a z-buffer.
+    """(B, H, W) bool: whether no other warped point occludes this one, by a z-buffer.
 
-    place, depth: as `carry` gives them. A point passes if the nearest that falls on its pixel is nearer by
-    less than the share `tolerance`.
+    place, depth: of `carry`. A point is visible if its depth is at most 1 + `tolerance` times the nearest
+    depth on its pixel.
     """
     batch, height, width = depth.shape
     usable = inside(place) & torch.isfinite(depth)

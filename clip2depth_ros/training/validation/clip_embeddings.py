@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A CLIP as it is, both towers: unit vectors of images and of sentences."""
+"""Embeddings of a CLIP: unit vectors of images and of sentences."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class ClipEmbeddings:
     """The towers of a CLIP in float32.
 
     weights: a safetensors file, such as a run's clip.safetensors, or "pretrained". device: of PyTorch, such
-    as "cpu" or "cuda"; None takes CUDA where it is. Raises Clip2DepthError as create_clip does.
+    as "cpu" or "cuda"; None takes CUDA if available. Raises Clip2DepthError as create_clip does.
     """
 
     def __init__(self, backbone: str, weights: Path | str, device: str | None = None, *, threads: int = 0):

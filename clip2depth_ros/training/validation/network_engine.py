@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A checkpoint as an engine: the network before its export, on any PyTorch device, to be evaluated."""
+"""A checkpoint as an engine: the network before its export, for evaluation on any PyTorch device."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from clip2depth_ros.network.checkpoint import checkpoint_facts
 
 
 class NetworkEngine(Engine):
-    """Runs the network of a checkpoint in float32, text tower and all.
+    """Runs the network of a checkpoint in float32, text tower included.
 
-    device: of PyTorch, such as "cpu" or "cuda"; None takes CUDA where it is. Raises Clip2DepthError as
+    device: of PyTorch, such as "cpu" or "cuda"; None takes CUDA if available. Raises Clip2DepthError as
     load_checkpoint does.
     """
 

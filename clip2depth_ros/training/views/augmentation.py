@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Augmentation of one view, or of two that follow each other: geometry and light, true depth kept true.
+"""Augmentation of one view, or of two consecutive frames: geometry and light, with matching depth.
 
-Depth is canonical: metres as a camera of the canonical focal length would have to report them, so that what
-covers so many pixels is so far away, whatever camera took it and however it was cropped and scaled.
+Depth is canonical: scaled as if the camera had the canonical focal length. An object of a given size in
+meters and in pixels then has the same depth for every camera, crop and scale.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ import numpy as np
 from clip2depth_ros.camera import Camera
 from clip2depth_ros.camera.letterbox import BORDER, Letterbox
 from clip2depth_ros.errors import Clip2DepthError
-from clip2depth_ros.training.datasets.base import Sample, motion_between
-from clip2depth_ros.training.views.photometric import Photography
+from clip2depth_ros.images.frame import Frame
+from clip2depth_ros.training.datasets.base import motion_between
+from clip2depth_ros.training.views.photography import Photography
 
 _SIDES = re.compile(r"\b(left|right)\b")
 _MIRROR = np.diag([-1.0, 1.0, 1.0, 1.0])
@@ -27,41 +28,41 @@ LEAST_ROLL = 0.25  # degrees: half a pixel at the border of 256
 
 @dataclass(slots=True)
 class View:
-    """A sample at the batch's size, and the frame after it where there is one."""
+    """A frame at the batch's size, and the next frame where there is one."""
 
     image: np.ndarray
     """(H, W, 3) uint8 RGB."""
     depth: np.ndarray
-    """(H, W) float32, canonical metres, NaN unknown."""
+    """(H, W) float32, canonical meters, NaN unknown."""
     caption: str
     camera: Camera
     """Of both frames."""
     scale: float
-    """Canonical metres per true metre."""
+    """Canonical meters per meter."""
     next_image: np.ndarray | None = None
     next_depth: np.ndarray | None = None
     motion: np.ndarray | None = None
-    """(4, 4) float64, points of the first frame into the next, canonical metres; None where unknown."""
+    """(4, 4) float64, points of the first frame into the next, canonical meters; None where unknown."""
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How training views vary. All off (the default) gives the largest centred crop.
+    """How training views vary. The default, without any variation, gives the largest centered crop.
 
     min_crop     smallest crop as a share of the largest one that has the output's shape
-    letterbox    probability that the whole image is fitted between borders instead, as the node does
-    roll         standard deviation of a turn about the optical axis, degrees, as a hand-held camera makes it.
-                 Depth along the axis stays as it is; what was outside the image is unknown
-    flip         probability of a left-right flip; "left" and "right" in the caption change places
+    letterbox    probability that the whole image is letterboxed instead, as in the node
+    roll         standard deviation of a rotation about the optical axis, degrees, as of a hand-held camera.
+                 Depth along the axis does not change; depth outside the image is unknown
+    flip         probability of a left-right flip; "left" and "right" are exchanged in the caption
     border       probability that bands at two opposite sides are blank, as in an image letterboxed to fit
     brightness, contrast, gamma, colour    half-widths of log-uniform factors
-    exposure     half-width of the log-uniform step in brightness between two frames that follow each other
-    blur         standard deviation of defocus at most, pixels of the output
-    motion_blur  length at most, pixels of the output
-    noise        standard deviation at most, grey levels
-    jpeg         probability that the image was compressed, quality 30 to 95
+    exposure     half-width of the log-uniform step in brightness between two consecutive frames
+    blur         largest standard deviation of defocus, pixels of the output
+    motion_blur  largest length, pixels of the output
+    noise        largest standard deviation, gray levels
+    jpeg         probability of JPEG compression, quality 30 to 95
 
-    The two frames of a pair share their geometry, and all of the light but exposure, motion blur and noise.
+    The two frames of a pair have the same geometry and light, except for exposure, motion blur and noise.
     """
 
     min_crop: float = 1.0
@@ -81,18 +82,18 @@ class Augmentation:
 
     def apply(
         self,
-        sample: Sample,
-        following: Sample | None = None,
+        sample: Frame,
+        following: Frame | None = None,
         *,
         size: tuple[int, int],
         canonical_focal_px: float | None,
         rng: np.random.Generator,
-        border_colour: tuple[int, int, int] = BORDER,
+        border_color: tuple[int, int, int] = BORDER,
     ) -> View:
-        """The sample, and the frame that follows it, at `size` (height, width).
+        """The frame, and the one that follows it, at `size` (height, width).
 
-        canonical_focal_px: of the canonical camera; None leaves depth as it is. Both samples must come from
-        one camera.
+        canonical_focal_px: of the canonical camera; None does not scale depth. Raises Clip2DepthError unless
+        both frames have the same camera.
         """
         angle = float(rng.normal(0.0, self.roll)) if self.roll > 0 else 0.0
         sample = rolled(sample, angle)
@@ -105,18 +106,18 @@ class Augmentation:
         look = Photography.random(self, rng)
         scale = 1.0 if canonical_focal_px is None else canonical_focal_px / camera.fx
 
-        def made(one: Sample, look: Photography) -> tuple[np.ndarray, np.ndarray]:
+        def made(one: Frame, look: Photography) -> tuple[np.ndarray, np.ndarray]:
             image, depth = placing.cut(one)
             if flipped:
                 image, depth = np.ascontiguousarray(image[:, ::-1]), depth[:, ::-1]
-            image, depth = placing.frame(look(image, rng), depth, border_colour, flipped)
+            image, depth = placing.frame(look(image, rng), depth, border_color, flipped)
             depth *= np.float32(scale)
             if bands is not None:
-                _blank(image, depth, *bands, border_colour)
+                _blank(image, depth, *bands, border_color)
             return image, depth
 
         image, depth = made(sample, look)
-        caption = sample.caption or ""
+        caption = sample.caption
         if flipped:
             caption = _SIDES.sub(lambda side: "left" if side[0] == "right" else "right", caption)
         view = View(image, depth, caption, camera, scale)
@@ -132,8 +133,8 @@ class Augmentation:
                 view.motion[:3, 3] *= scale
         return view
 
-    def _place(self, sample: Sample, size: tuple[int, int], rng: np.random.Generator) -> _Crop | _Whole:
-        """Where the sample's pixels go."""
+    def _place(self, sample: Frame, size: tuple[int, int], rng: np.random.Generator) -> _Crop | _Whole:
+        """The crop or the letterbox of the frame."""
         have = sample.camera.size
         if sample.image.shape[:2] != have[::-1] or sample.depth.shape != have[::-1]:
             raise Clip2DepthError(
@@ -151,16 +152,16 @@ class Augmentation:
 
     @staticmethod
     def _bands(size: tuple[int, int], rng: np.random.Generator) -> tuple[int, int]:
-        """Axis and thickness of two bands of up to a sixth each: above and below, or left and right."""
+        """Axis and width of two bands, each up to a sixth of the image: top and bottom, or left and right."""
         axis = int(rng.integers(2))
         return axis, int(rng.uniform(0, size[axis] / 6))
 
 
-def rolled(sample: Sample, angle: float) -> Sample:
-    """The sample as the same camera, turned by `angle` degrees about its optical axis, would have taken it.
+def rolled(sample: Frame, angle: float) -> Frame:
+    """The frame as the same camera sees it when rotated by `angle` degrees about its optical axis.
 
-    What it then sees beyond the image's border is a reflection of it, and its depth is NaN. The sample itself
-    where there is nothing to turn. Pixels must be square for it to be exact.
+    Pixels beyond the image's border are reflected, with depth NaN. Returns the frame itself for an angle
+    below LEAST_ROLL. Exact for square pixels.
     """
     if abs(angle) < LEAST_ROLL:
         return sample
@@ -180,7 +181,7 @@ def rolled(sample: Sample, angle: float) -> Sample:
 
 @dataclass(frozen=True, slots=True)
 class _Crop:
-    """A window of the image, scaled to the whole output."""
+    """A crop of the image, scaled to the output."""
 
     x: int
     y: int
@@ -191,7 +192,7 @@ class _Crop:
     def camera(self, camera: Camera) -> Camera:
         return camera.cropped(self.x, self.y, self.w, self.h).scaled(self.size[1], self.size[0])
 
-    def cut(self, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
+    def cut(self, sample: Frame) -> tuple[np.ndarray, np.ndarray]:
         window = np.s_[self.y : self.y + self.h, self.x : self.x + self.w]
         return _resized(sample.image[window], sample.depth[window], self.size)
 
@@ -201,14 +202,14 @@ class _Crop:
 
 @dataclass(frozen=True, slots=True)
 class _Whole:
-    """The whole image, between borders."""
+    """The whole image, letterboxed."""
 
     letterbox: Letterbox
 
     def camera(self, camera: Camera) -> Camera:
         return self.letterbox.camera(camera)
 
-    def cut(self, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
+    def cut(self, sample: Frame) -> tuple[np.ndarray, np.ndarray]:
         inner = self.letterbox.inner_height, self.letterbox.inner_width
         return _resized(sample.image, sample.depth, inner)
 
@@ -218,7 +219,7 @@ class _Whole:
         whole[:] = colour
         known = np.full((height, width), np.nan, np.float32)
         for outer, inner in ((whole, image), (known, depth)):
-            # The borders may differ by a pixel, and then they change sides in a flip.
+            # Opposite borders may differ by a pixel, so a flip exchanges them.
             self.letterbox.inner(outer[:, ::-1] if flipped else outer)[:] = (
                 inner[:, ::-1] if flipped else inner
             )
@@ -228,7 +229,7 @@ class _Whole:
 def _resized(image: np.ndarray, depth: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     """Image and depth (NaN where not positive and finite) at `size` (height, width)."""
     height, width = size
-    # Area averaging is right for shrinking and is nearest-like for enlarging.
+    # Area averaging is right for shrinking, but acts like nearest for enlarging.
     smaller = width < image.shape[1]
     out = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
     target = cv2.resize(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Batches drawn from several data sets, each a function of its number alone."""
+"""Batches drawn from several data sets; a batch depends on its number only."""
 
 from __future__ import annotations
 
@@ -11,34 +11,35 @@ import numpy as np
 
 from clip2depth_ros.camera.letterbox import BORDER
 from clip2depth_ros.errors import Clip2DepthError
+from clip2depth_ros.metrics.two_way_flow import TwoWayFlow
 from clip2depth_ros.training.datasets.base import DataSet
 from clip2depth_ros.training.views.augmentation import Augmentation, View
 
 
 @dataclass(slots=True)
 class Batch:
-    """B views of one size, and with them, in a batch of pairs, the frames that follow."""
+    """B views of one size, and the frames that follow them in a batch of pairs."""
 
     image: np.ndarray
     """(B, H, W, 3) uint8 RGB."""
     depth: np.ndarray
-    """(B, H, W) float32, canonical metres, NaN unknown."""
+    """(B, H, W) float32, canonical meters, NaN unknown."""
     captions: list[str]
     """"" where there is none."""
     intrinsics: np.ndarray | None = None
     """(B, 3, 3) float32, of both frames."""
     scale: np.ndarray | None = None
-    """(B,) float32: canonical metres per true metre."""
+    """(B,) float32: canonical meters per meter."""
     next_image: np.ndarray | None = None
     """(B, H, W, 3) uint8 RGB."""
     next_depth: np.ndarray | None = None
-    """(B, H, W) float32, canonical metres of the same scale, NaN unknown."""
+    """(B, H, W) float32, canonical meters of the same scale, NaN unknown."""
     motion: np.ndarray | None = None
-    """(B, 4, 4) float32: points of the first frame's camera into the second's, canonical metres; NaN where it
-    is not known."""
+    """(B, 4, 4) float32: points of the first frame's camera into the second's, canonical meters; NaN where
+    unknown."""
     flow: np.ndarray | None = None
-    """(B, H, W, 2) float32 pixels to the next frame, NaN where it is not to be trusted; for pairs whose
-    motion is not known."""
+    """(B, H, W, 2) float32 pixels to the next frame, NaN where it is not reliable; for pairs of unknown
+    motion."""
 
     def __len__(self) -> int:
         return len(self.captions)
@@ -58,7 +59,7 @@ class BatchMaker:
     augmentation: Augmentation
     seed: tuple[int, ...]
     canonical_focal_px: float | None
-    border_colour: tuple[int, int, int] = BORDER
+    border_color: tuple[int, int, int] = BORDER
 
     def __post_init__(self) -> None:
         if not self.data_sets or len(self.data_sets) != len(self.weights):
@@ -90,7 +91,7 @@ class BatchMaker:
         return make_batch(
             self.data_sets, self.weights, self.augmentation, seed=self.seed, step=step, size=size,
             count=count, canonical_focal_px=self.canonical_focal_px, pairs=pairs, rank=rank, world=world,
-            border_colour=self.border_colour,
+            border_color=self.border_color,
         )  # fmt: skip
 
 
@@ -107,9 +108,9 @@ def make_batch(
     pairs: bool = False,
     rank: int = 0,
     world: int = 1,
-    border_colour: tuple[int, int, int] = BORDER,
+    border_color: tuple[int, int, int] = BORDER,
 ) -> Batch:
-    """A batch that depends on its arguments alone: see BatchMaker."""
+    """A batch that depends on its arguments only: see BatchMaker."""
     shares = np.asarray(weights, float) / np.sum(weights)
     views = []
     for place in range(count):
@@ -124,7 +125,7 @@ def make_batch(
             following = sample if after is None else data_set[after]
         view = augmentation.apply(
             sample, following, size=size, canonical_focal_px=canonical_focal_px, rng=rng,
-            border_colour=border_colour,
+            border_color=border_color,
         )  # fmt: skip
         if following is sample:
             view.motion = np.eye(4)
@@ -138,9 +139,9 @@ def fixed_batch(
     *,
     size: tuple[int, int],
     canonical_focal_px: float | None,
-    border_colour: tuple[int, int, int] = BORDER,
+    border_color: tuple[int, int, int] = BORDER,
 ) -> Batch:
-    """At most `count` views, evenly picked from all data sets, centred, not augmented: for validation."""
+    """At most `count` views for validation, evenly picked from all data sets, centered, not augmented."""
     total = sum(len(data_set) for data_set in data_sets)
     if not total or count < 1:
         raise Clip2DepthError("there are no validation views: name a data set that has some")
@@ -152,7 +153,7 @@ def fixed_batch(
         sample = data_sets[chosen][int(place - (ends[chosen] - len(data_sets[chosen])))]
         views.append(
             plain.apply(
-                sample, size=size, canonical_focal_px=canonical_focal_px, rng=rng, border_colour=border_colour
+                sample, size=size, canonical_focal_px=canonical_focal_px, rng=rng, border_color=border_color
             )
         )
     return collate(views)
@@ -175,8 +176,21 @@ def collate(views: Sequence[View]) -> Batch:
     return batch
 
 
+def checked_flow(images: np.ndarray, next_images: np.ndarray) -> np.ndarray:
+    """(B, H, W, 2) float32 pixels from each image to the next, NaN where it is not consistent.
+
+    images, next_images: (B, H, W, 3) uint8 RGB.
+    """
+    both_ways = TwoWayFlow()
+    made = np.empty((*images.shape[:3], 2), np.float32)
+    for out, first, second in zip(made, images, next_images, strict=True):
+        flow, trusted = both_ways.between(first, second)
+        out[:] = np.where(trusted[..., None], flow, np.float32(np.nan))
+    return made
+
+
 def _nth(turn: int, length: int, seed: tuple[int, ...]) -> int:
-    """The sample of a turn: every run through the data set is another permutation of it."""
+    """The frame of a turn: every run through the data set is another permutation of it."""
     run, place = divmod(turn, length)
     return int(_permutation(length, (*seed, run))[place])
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The batches of a stage, made by worker processes in the order of the steps."""
+"""The batches of a stage, made by worker processes, in the order of the steps."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class _Steps(Dataset):
         try:
             return self._make(step, self._phase(step))
         except Clip2DepthError as error:
-            return error  # handed on as it is: the loader would wrap it in a worker's traceback
+            return error  # returned, not raised: the loader would wrap it in a worker's traceback
 
 
 def load_batches(
@@ -46,11 +46,11 @@ def load_batches(
 ) -> Iterator[Batch]:
     """make(step, phase(step)) for each step from `first` to before `end`, in that order.
 
-    workers: processes that make them; 0 makes each when it is asked for. As many workers as wanted give the
-    same batches. spawn: start them afresh, not as copies of this process, which takes seconds and what OpenGL
-    needs.
+    workers: processes that make them; 0 makes each batch in this process when it is requested. Any number of
+    workers gives the same batches. spawn: start new processes instead of forks, which takes seconds and which
+    OpenGL needs.
     """
-    # here and not in the workers: a fork leaves them OpenCV's pool of threads without the threads
+    # here, not in the workers: in a forked process OpenCV's thread pool has no threads
     cv2.setNumThreads(1)
     workers = min(workers, len(os.sched_getaffinity(0)))
     loader = DataLoader(

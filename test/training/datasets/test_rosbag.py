@@ -12,8 +12,8 @@ import pytest
 
 from clip2depth_ros.camera import Camera
 from clip2depth_ros.errors import Clip2DepthError
+from clip2depth_ros.io.messages.depth import read_compressed_depth
 from clip2depth_ros.training.datasets import open_data_set
-from clip2depth_ros.training.datasets.bag_messages import read_compressed_depth
 
 rosbag2 = pytest.importorskip("rosbags.rosbag2")
 typesys = pytest.importorskip("rosbags.typesys")
@@ -201,11 +201,11 @@ def test_whole_bags_are_held_out(tmp_path):
 
 
 def test_what_is_missing_or_wrong_is_named(tmp_path):
-    with pytest.raises(Clip2DepthError, match=r"There is no rosbag2 recording at .*; record colour, depth"):
+    with pytest.raises(Clip2DepthError, match=r"There is no rosbag2 recording at .*; record color, depth"):
         open_bag(tmp_path)
     topics = recording()
     path = write(tmp_path / "whole", topics)
-    with pytest.raises(Clip2DepthError, match=r"no images on /depth; image topics: /camera/aligned"):
+    with pytest.raises(Clip2DepthError, match=r"no depth images on /depth; Image topics: /camera/aligned"):
         open_bag(path, depth_topic="/depth")
     with pytest.raises(Clip2DepthError, match="every must be at least 1"):
         open_bag(path, every=0)

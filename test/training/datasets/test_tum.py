@@ -116,7 +116,7 @@ def test_what_is_missing_or_wrong_is_named(make, tmp_path):
     with pytest.raises(Clip2DepthError, match=r"depth\.txt, line 1"):
         open_data_set({"kind": "tum", "root": str(folder), "camera": 3})
     (folder / "depth.txt").write_text("1.0 depth/1.png\n")
-    with pytest.raises(Clip2DepthError, match=r"no colour image has a depth image within 0\.02 s"):
+    with pytest.raises(Clip2DepthError, match=r"no color image has a depth image within 0\.02 s"):
         open_data_set({"kind": "tum", "root": str(folder), "camera": 3})
     with pytest.raises(Clip2DepthError, match="no official test split"):
         open_data_set({"kind": "tum", "root": str(folder), "split": "test"})

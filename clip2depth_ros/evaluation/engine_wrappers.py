@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Engines around an engine: flip averaging, and a look at the network's own output."""
+"""Engines that wrap an engine: flip averaging, and access to the network's output."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from clip2depth_ros.engines import Engine
 
 
 class Wrapped(Engine):
-    """Another engine's name, device, precision and manifest."""
+    """Has the name, device, precision and manifest of the wrapped engine."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -21,7 +21,7 @@ class Wrapped(Engine):
 
 
 class FlipAveraged(Wrapped):
-    """Mean of the depth of the network's input and of its mirror image, turned back; takes twice the time."""
+    """Mean depth of the input and of its mirror image, mirrored back; takes twice the time."""
 
     def __init__(self, engine: Engine) -> None:
         super().__init__(engine)
@@ -38,7 +38,7 @@ class FlipAveraged(Wrapped):
 
 
 class Watched(Wrapped):
-    """Keeps what the network said last: `depth`, (H, W) float32, until the next call."""
+    """Keeps the network's last output: `depth`, (H, W) float32, until the next call."""
 
     depth: np.ndarray
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One evaluation: frames go through a pipeline one by one; what is left is a row each, and the sums."""
+"""An evaluation: frames go through a pipeline one by one; each gives a row, and all give the means."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import numpy as np
 from clip2depth_ros.camera import Letterbox
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.evaluation.blocks import Blockiness, patch_stride
-from clip2depth_ros.evaluation.engine_comparison import Watched
+from clip2depth_ros.evaluation.engine_wrappers import Watched
 from clip2depth_ros.evaluation.examples import Examples
 from clip2depth_ros.evaluation.tally import Tally
 from clip2depth_ros.evaluation.temporal_consistency import Steadiness
@@ -29,12 +29,12 @@ COLUMNS = ("image", "stamp", *ERRORS, "coverage", "scale", "pixels", "blockiness
 
 
 class Evaluation:
-    """Judges the depth of frames by a benchmark's rule, and writes images.csv as they come.
+    """Evaluates the depth of frames by a benchmark's rule, and writes images.csv row by row.
 
-    pipeline: its engine must be `watched`, whose output tells the blockiness. rule: of a benchmark.
-    median_scaling: scale each image's depth by its median first. marks: what else was done to the depth that
-    a reader must know, in words; every row and file says so. temporal: False leaves out the comparison of
-    consecutive frames, which takes most of the time.
+    pipeline: its engine must be `watched`, whose output gives the blockiness. rule: of a benchmark.
+    median_scaling: scale each image's depth by its median first. marks: other changes of the depth, in words,
+    which every row and file states. temporal: False leaves out the comparison of consecutive frames, which
+    takes most of the time.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Evaluation:
         self._rows.writerow([*COLUMNS, "marks"])
 
     def add(self, frame: Frame, *, follows: bool = True) -> None:
-        """Judge one frame. follows: False when it does not continue the sequence of the last one."""
+        """Evaluate one frame. follows: False when it does not continue the sequence of the last one."""
         result = self._pipeline.process(frame)
         truth = self._truth.of(frame, result)
         self.frames += 1
@@ -100,15 +100,15 @@ class Evaluation:
             self._rows.writerow([name, f"{frame.stamp / 1e9:.6f}", *row, "; ".join(self.marks)])
 
     def finish(self, facts: dict) -> dict:
-        """Write metrics.json: `facts` of the caller and everything measured; returns it.
+        """Write metrics.json, with `facts` of the caller and all results; returns its content.
 
-        Raises Clip2DepthError when no image could be judged.
+        Raises Clip2DepthError when no image could be evaluated.
         """
         with writing(self.folder / "images.csv"):
             self._file.flush()
         if not self.tally.images:
             raise Clip2DepthError(
-                f"None of the {self.frames} images has true depth that counts under the rule "
+                f"None of the {self.frames} images has ground-truth depth that counts under the rule "
                 f"'{self.rule.name}' ({self.rule.meaning})."
             )
         metrics = facts | {
@@ -144,7 +144,7 @@ class Evaluation:
         self.close()
 
     def _blocks(self, result: DepthFrame, truth: np.ndarray) -> float:
-        """Of the network's own output, before anything else happened to it."""
+        """Blockiness of the network's output, before any further processing."""
         if self._blockiness is None:
             return math.nan
         depth = self._watched.depth
@@ -158,7 +158,7 @@ class Evaluation:
 
 
 def _plain(value):
-    """Six digits, and null for what is not a number."""
+    """Six digits, and null for NaN and infinity."""
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

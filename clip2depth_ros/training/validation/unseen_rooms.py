@@ -1,39 +1,41 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Errors of a network, or of a bundle's engine, on views of simulated rooms that no training has seen."""
+"""Errors of a network on views of simulated rooms that are not in any training data."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from clip2depth_ros.images.frame import Frame
 from clip2depth_ros.metrics.depth import depth_errors, mean_errors
 from clip2depth_ros.network import Clip2Depth
 from clip2depth_ros.simulation import sample_views
-from clip2depth_ros.training.datasets import Sample
 from clip2depth_ros.training.loss.objectives import network_depth
 from clip2depth_ros.training.views.augmentation import Augmentation
 from clip2depth_ros.training.views.batches import Batch, collate
 
-TEST_SEED = 3_000_000  # far from training's (0 and up) and validation's (1,000,000 and up)
+TEST_SEED = 3_000_000  # training has seeds from 0 up, validation from 1,000,000 up
 
 
 def held_out_views(
     count: int, size: tuple[int, int], canonical_focal_px: float | None, *, first_room: int = TEST_SEED
 ) -> Batch:
-    """`count` centred views of unseen rooms at `size` (height, width), with canonical depth in metres."""
+    """`count` centered views of unseen rooms at `size` (height, width), with canonical depth in meters."""
     height, width = size
     centred, rng = Augmentation(), np.random.default_rng(0)
     views = []
     for number, view in enumerate(sample_views(first_room, count, width, height)):
-        sample = Sample(view.image, view.depth, view.camera, f"{number}", view.caption)
-        views.append(centred.apply(sample, size=size, canonical_focal_px=canonical_focal_px, rng=rng))
+        frame = Frame(
+            view.image, number, "camera", view.camera, f"{number}", view.depth, caption=view.caption
+        )
+        views.append(centred.apply(frame, size=size, canonical_focal_px=canonical_focal_px, rng=rng))
     return collate(views)
 
 
 def evaluate_rooms(network: Clip2Depth, count: int) -> dict[str, float]:
-    """Mean errors over `count` views of unseen rooms, in canonical metres over the network's depth range.
+    """Mean errors over `count` views of unseen rooms, in canonical meters over the network's depth range.
 
     AbsRel and delta 1 do not depend on the canonical camera; RMSE does. abs_rel_constant is the error of the
-    best constant guess per view set (the median of all true depths), for comparison.
+    best constant depth (the median of all ground-truth depths), for comparison.
     """
     batch = held_out_views(count, network.size, network.canonical_focal_px)
     low, high = network.depth_range

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What light, lens and sensor do to an image, without moving anything in it."""
+"""Effects of light, lens and sensor on an image, without changes of geometry."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 
 JPEG_QUALITY = (30, 95)
 LEAST_BLUR = 0.3  # pixels: less cannot be seen
-LEAST_NOISE = 0.5  # grey levels: less is lost in rounding
+LEAST_NOISE = 0.5  # gray levels: less is lost in rounding
 
 
 @dataclass(frozen=True)
 class Photography:
-    """One camera's rendering of one moment.
+    """The look of one image.
 
-    levels: (1, 256, 3) uint8, what each grey level of each channel becomes, before `gain`; None: itself.
+    levels: (1, 256, 3) float, output of each input level per channel, before `gain`; None: no change.
     gain: factor of brightness. blur: standard deviation, pixels. motion: length, pixels, and direction,
-    radians. noise: standard deviation, grey levels. quality: of the JPEG, 0 for none.
+    radians. noise: standard deviation, gray levels. quality: of the JPEG, 0 for none.
     """
 
     levels: np.ndarray | None = None
@@ -36,7 +36,7 @@ class Photography:
 
     @classmethod
     def random(cls, wanted: Augmentation, rng: np.random.Generator) -> Photography:
-        """A look within the limits of `wanted`."""
+        """A random look within the limits of `wanted`."""
 
         def factor(half_width: float, count: int = 1) -> np.ndarray:
             return np.exp(rng.uniform(-half_width, half_width, count))
@@ -54,13 +54,14 @@ class Photography:
         )
 
     def next(self, wanted: Augmentation, rng: np.random.Generator) -> Photography:
-        """The same camera a moment later: another exposure and another motion blur."""
+        """The look of the next frame: another exposure and another motion blur."""
         gain = float(np.exp(rng.uniform(-wanted.exposure, wanted.exposure)))
         motion = (float(rng.uniform(0, wanted.motion_blur)), float(rng.uniform(0, math.pi)))
         return replace(self, gain=gain, motion=motion)
 
     def __call__(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """The photograph of image (H, W, 3) uint8 RGB, contiguous; itself where there is nothing to do."""
+        """Apply the look to an image (H, W, 3) uint8 RGB, contiguous; returns it itself if nothing
+        changes."""
         if self.blur > LEAST_BLUR:
             image = cv2.GaussianBlur(image, (0, 0), self.blur)
         if self.motion[0] > 1.0:
@@ -70,14 +71,14 @@ class Photography:
             levels = np.broadcast_to(levels * self.gain, (1, 256, 3))
             image = cv2.LUT(image, np.clip(levels * 255 + 0.5, 0, 255).astype(np.uint8))
         if self.noise > LEAST_NOISE:
-            # OpenCV's normal numbers take a third of NumPy's time; their seed comes from ours.
+            # OpenCV's normal numbers take a third of NumPy's time; their seed is drawn from `rng`.
             cv2.setRNGSeed(int(rng.integers(2**31)))
             noise = np.empty(image.shape, np.float32)
             cv2.randn(noise, (0, 0, 0), (self.noise,) * 3)
             image = cv2.add(image, noise, dtype=cv2.CV_8U)
         if self.quality:
             coded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, self.quality])[1]
-            # Encoded and decoded in one order of the channels, so their names do not matter.
+            # Encoded and decoded with the same channel order, so RGB or BGR does not matter.
             image = cv2.imdecode(coded, cv2.IMREAD_COLOR)
         return image
 
