@@ -147,7 +147,7 @@ def _owned(result: DepthFrame, name: str = "") -> Depth:
     """The pipeline's result with arrays of its own."""
     return Depth(
         result.depth.copy(),
-        None if result.deviation is None else result.deviation.copy(),
+        None if result.std_dev is None else result.std_dev.copy(),
         result.image.copy(),
         result.camera,
         result.stamp,

@@ -14,7 +14,7 @@ NAN = float("nan")
 
 STAGES = ("rectify", "fit", "infer", "stabilize", "scale", "unfit")
 """What the pipeline does with a frame, in its order."""
-DEVIATION_STEP = 8
+STD_DEV_STEP = 8
 """The typical deviation is taken from every n-th pixel of every n-th row."""
 
 
@@ -135,7 +135,7 @@ class DepthFrame:
     frame_id: str
     """The frame's own frame_id."""
     facts: FrameFacts = field(default_factory=FrameFacts)
-    deviation: np.ndarray | None = None
+    std_dev: np.ndarray | None = None
     """(h, w) float32 relative standard deviation of depth, NaN = unknown; None where nobody estimates it."""
     raw: np.ndarray | None = None
     """(h, w) float32, metres: the network's own depth, before stabilizer and scale; None unless asked for."""
@@ -157,9 +157,9 @@ class DepthFrame:
         """Every n-th pixel of depth of every m-th row, without making the rest; rows: m, columns: n."""
         return self.depth[::rows, ::columns]
 
-    def deviation_at(self, rows: int, columns: int) -> np.ndarray | None:
+    def std_dev_at(self, rows: int, columns: int) -> np.ndarray | None:
         """The same of the deviation."""
-        return None if self.deviation is None else self.deviation[::rows, ::columns]
+        return None if self.std_dev is None else self.std_dev[::rows, ::columns]
 
     def image_at(self, step: int) -> np.ndarray:
         """Every step-th pixel of every step-th row of the image."""
@@ -173,10 +173,10 @@ class DepthFrame:
         """A mask of the coarse depth's pixels at the pixels of depth_at."""
         raise NotImplementedError
 
-    def median_deviation(self) -> float:
+    def median_std_dev(self) -> float:
         """Median of the known deviations, NaN without any; of a few pixels, for it varies slowly."""
-        if self.deviation is None:
+        if self.std_dev is None:
             return NAN
-        few = self.deviation[DEVIATION_STEP // 2 :: DEVIATION_STEP, DEVIATION_STEP // 2 :: DEVIATION_STEP]
+        few = self.std_dev[STD_DEV_STEP // 2 :: STD_DEV_STEP, STD_DEV_STEP // 2 :: STD_DEV_STEP]
         few = few[np.isfinite(few)]
         return float(np.median(few)) if few.size else NAN

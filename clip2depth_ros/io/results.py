@@ -125,7 +125,7 @@ class ResultFolder:
             low, high = TRUTH_RANGE
             errors = depth_errors(result.depth, truth, depth_min=low, depth_max=high)
         facts = result.facts
-        deviation = result.median_deviation()
+        deviation = result.median_std_dev()
         row = [name, f"{frame.stamp / 1e9:.6f}", *(_text(facts.times.get(stage, 0.0)) for stage in STAGES)]
         row += [_text(n) for n in (facts.valid_fraction, facts.focal_scale, facts.temporal_error)]
         row += [int(facts.reset), facts.motion, _text(facts.flicker), _text(deviation)]

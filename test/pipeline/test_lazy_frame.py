@@ -34,7 +34,7 @@ def frames(exact_engine, camera: Camera, **options) -> tuple[DepthFrame, DepthFr
         results.append(pipeline.process(Frame(image, 0, "camera", camera)))
     whole = results[1]
     return results[0], DepthFrame(
-        whole.depth, whole.image, whole.camera, 0, "camera", whole.facts, whole.deviation
+        whole.depth, whole.image, whole.camera, 0, "camera", whole.facts, whole.std_dev
     )
 
 
@@ -44,16 +44,16 @@ def frames(exact_engine, camera: Camera, **options) -> tuple[DepthFrame, DepthFr
 def test_a_part_is_a_part_of_the_whole(exact_engine, camera, steps, options):
     lazy, whole = frames(exact_engine, camera, **options)
     assert lazy.shape == whole.shape
-    depth, deviation = lazy.depth_at(*steps), lazy.deviation_at(*steps)
+    depth, std_dev = lazy.depth_at(*steps), lazy.std_dev_at(*steps)
     np.testing.assert_allclose(depth, whole.depth_at(*steps), rtol=1e-6)
-    np.testing.assert_array_equal(deviation, whole.deviation_at(*steps))
+    np.testing.assert_array_equal(std_dev, whole.std_dev_at(*steps))
     colors = lazy.image_at(steps[0])
     assert colors.shape == whole.image_at(steps[0]).shape
     if options or steps[0] == 1:  # else it is a mean
         np.testing.assert_array_equal(colors, whole.image_at(steps[0]))
     assert 0.3 < np.isfinite(depth).mean() < 0.99
     assert lazy.facts.valid_fraction == pytest.approx(np.isfinite(whole.depth).mean(), abs=1e-9)
-    known = np.isfinite(whole.deviation)
+    known = np.isfinite(whole.std_dev)
     np.testing.assert_array_equal(known, np.isfinite(whole.depth))
     # And once all of it is made, parts are taken from that.
     np.testing.assert_array_equal(lazy.depth, whole.depth)
@@ -92,7 +92,7 @@ def test_what_nobody_asks_for_is_not_made(exact_engine, monkeypatch):
         monkeypatch.setattr(type(lazy._geometry), name, None)
     assert np.isfinite(PointCloud(4).build(lazy)[..., 2]).mean() > 0.3
     LaserScan().build(lazy, Floor.from_mounting(0.6, 0.1))
-    assert lazy.median_deviation() > 0
+    assert lazy.median_std_dev() > 0
 
 
 def test_the_time_is_told_whoever_asks(exact_engine):

@@ -163,7 +163,7 @@ class DepthPublishers:
 
     def _fill_confidence(self, frame: DepthFrame) -> Image:
         """The deviations; all unknown while nobody estimates them: a silent topic would explain nothing."""
-        deviation = frame.deviation
+        deviation = frame.std_dev
         if deviation is None:
             if self._unknown.shape != frame.shape:
                 self._unknown = np.full(frame.shape, NAN, np.float32)

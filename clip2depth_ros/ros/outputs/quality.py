@@ -18,7 +18,7 @@ def fill_quality(message: Any, frame: DepthFrame) -> None:
     message.valid_fraction = facts.valid_fraction
     message.motion, message.flicker = facts.motion, facts.flicker
     message.temporal_error = facts.temporal_error
-    message.deviation = frame.median_deviation()
+    message.deviation = frame.median_std_dev()
     message.focal_scale, message.scale = facts.focal_scale, facts.scale
     message.scale_deviation, message.scale_age = facts.scale_deviation, facts.scale_age
     message.scale_source = facts.scale_source
