@@ -13,6 +13,7 @@ import numpy as np
 from clip2depth_ros.demo.live import Tally, Topics, errors_against
 from clip2depth_ros.demo.recording import decode, depth_of, read_recording, stamp_of
 from clip2depth_ros.images.frame import STAGES
+from clip2depth_ros.images.origins import MotionSource
 from clip2depth_ros.images.visualization import FAR, NEAR, Film, save_picture, sheet, side_by_side
 from clip2depth_ros.io.messages.images import ImageCodec
 from clip2depth_ros.metrics.depth import mean_errors
@@ -161,7 +162,7 @@ def _steadiness(quality: list[Any]) -> dict[str, float | None]:
     return {
         "temporal_error": median([q.temporal_error for q in quality]),
         "flicker": median([abs(float(np.log(q.flicker))) for q in quality if q.flicker > 0]),
-        "motion_known": sum(motion != "none" for motion in later) / len(later) if later else None,
+        "motion_known": sum(motion != MotionSource.NONE for motion in later) / len(later) if later else None,
     }
 
 

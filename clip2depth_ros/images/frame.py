@@ -9,6 +9,7 @@ import numpy as np
 
 from clip2depth_ros.camera import Camera
 from clip2depth_ros.errors import Clip2DepthError
+from clip2depth_ros.images.origins import FrameWarning, MotionSource, ScaleOrigin
 
 NAN = float("nan")
 
@@ -97,16 +98,16 @@ class FrameFacts:
     along by the camera's motion where the stabilizer is on."""
     reset: bool = False
     """True when the past was forgotten before this frame."""
-    motion: str = ""
-    """What told the stabilizer how the camera moved: vision, odometry, none (in doubt); "" without it."""
+    motion: MotionSource = MotionSource.OFF
+    """What gave the camera's motion since the frame before."""
     flicker: float = NAN
     """This frame's own scale over the expected one, which the stabilizer removed; NaN without a past."""
     scale: float = 1.0
     """Factor from the bundle's metres to the robot's, applied after the stabilizer."""
     scale_deviation: float = NAN
     """Relative standard deviation of that factor; NaN while no source has spoken."""
-    scale_source: str = ""
-    """What spoke for it last: height, odometry, ranges, memory; "" for none."""
+    scale_source: ScaleOrigin = ScaleOrigin.NONE
+    """Which source was accepted last."""
     scale_age: float = NAN
     """Seconds since it was believed; NaN for never."""
     scale_shift: float = NAN
@@ -116,8 +117,8 @@ class FrameFacts:
     """Why this frame's depth has no metres, one sentence; its depth is unknown then. "" when it has."""
     floor: Floor | None = None
     """The floor in the published metres, when it is known."""
-    warnings: tuple[str, ...] = ()
-    """Why what other sensors said was not used, a sentence each."""
+    warnings: tuple[FrameWarning, ...] = ()
+    """Why measurements of other sensors were not used, one sentence each."""
 
 
 @dataclass(slots=True)

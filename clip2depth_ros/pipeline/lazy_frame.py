@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from clip2depth_ros.images.frame import STD_DEV_STEP, NAN, DepthFrame, Frame, FrameFacts
+from clip2depth_ros.images.frame import NAN, STD_DEV_STEP, DepthFrame, Frame, FrameFacts
 from clip2depth_ros.pipeline.geometry import Geometry
 
 

@@ -15,6 +15,7 @@ from clip2depth_ros.camera.resampler import shrunk_size
 from clip2depth_ros.engines import Engine
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.images.frame import NAN, DepthFrame, Frame, FrameFacts
+from clip2depth_ros.images.origins import ResetReason
 from clip2depth_ros.pipeline.driven import DrivenMotion
 from clip2depth_ros.pipeline.geometry import Geometry
 from clip2depth_ros.pipeline.lazy_frame import LazyDepthFrame
@@ -40,6 +41,8 @@ STAND_IN = 0.25
 """Of the median disparity: added to it to make something like a depth of it, while metres are unknown."""
 OWN_DEVIATION = 0.1
 """Of the network's metres against the robot's where no source of scale has spoken."""
+NO_NEW_RESET = (ResetReason.NONE, ResetReason.FIRST_FRAME, ResetReason.REQUESTED)
+"""A first frame has no past to forget, and a requested reset is in the facts already."""
 
 
 class Pipeline:
@@ -369,8 +372,7 @@ class Pipeline:
         np.copyto(depth, stable.depth)
         facts.motion, facts.flicker = stable.source, stable.flicker
         facts.temporal_error = stable.temporal_error
-        # A first frame has no past to forget, and what was asked of the pipeline is in the facts already.
-        facts.reset |= stable.reset not in ("", "first frame", "asked")
+        facts.reset |= stable.reset not in NO_NEW_RESET
         return stable
 
     def _outside_motion(self, frame: Frame, facts: FrameFacts) -> np.ndarray | None:
@@ -378,12 +380,12 @@ class Pipeline:
         motion = self._driven.update(frame.odometry)
         if self._kind == "affine_inverse":
             # Its metres are the robot's, or unknown.
-            if self._driven.complaint:
-                facts.warnings += (self._driven.complaint,)
+            if self._driven.warning is not None:
+                facts.warnings += (self._driven.warning,)
             return None if facts.no_metres else motion
         if self._estimator is None:
-            if self._driven.complaint:
-                facts.warnings += (self._driven.complaint,)
+            if self._driven.warning is not None:
+                facts.warnings += (self._driven.warning,)
             return motion
         # The robot's metres and the depth's may differ by any factor until somebody has said which; and of
         # a broken pose the estimator complains by itself.

@@ -8,6 +8,7 @@ import time
 from typing import Any
 
 from clip2depth_ros.images.frame import FrameFacts
+from clip2depth_ros.images.origins import MotionSource
 from clip2depth_ros.ros.nodes.stages import has_scale_source
 from clip2depth_ros.ros.outputs.throttled_log import Notices
 from clip2depth_ros.ros.parameters.depth_settings import DepthSettings
@@ -58,8 +59,8 @@ class TrustWatch:
         if facts.warnings:
             self._warned = now
             self._notices.say("hints", facts.warnings[0])
-            for text in facts.warnings[1:]:
-                self._notices.count(f"hint {text[:20]}", text)
+            for warning in facts.warnings[1:]:
+                self._notices.count(f"hint {warning.kind}", warning)
         elif now - self._warned > WARNING_HOLDS:
             self._notices.clear("hints")
 
@@ -80,7 +81,7 @@ class TrustWatch:
         }
 
     def _see_motion(self, facts: FrameFacts, now: float) -> None:
-        if facts.motion != "none" or facts.reset:
+        if facts.motion != MotionSource.NONE or facts.reset:
             self._moved = now
         if now - self._moved <= MOTION_PATIENCE:
             self._notices.clear("motion")
