@@ -7,9 +7,8 @@ import csv
 import io
 import json
 import os
-from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -17,6 +16,7 @@ import numpy as np
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.files.replacing import PartialFile, cannot_write, writing
 from clip2depth_ros.images.depth_images import Millimetres
+from clip2depth_ros.images.facts import FACTS, SUMMARIZED, read_facts, scale_facts, summarized
 from clip2depth_ros.images.frame import STAGES, DepthFrame, Floor, Frame, FrameFacts
 from clip2depth_ros.images.visualization import Film, side_by_side
 from clip2depth_ros.metrics.depth import depth_errors, mean_errors
@@ -27,26 +27,9 @@ ERRORS = ("abs_rel", "abs_rel_scaled", "rmse", "delta1")
 # True depth is compared from near to far, metres: all that the usual sensors measure.
 TRUTH_RANGE = (0.1, 80.0)
 
-# Of quality.csv, in its order; after them come the errors against true depth.
-COLUMNS = (
-    "frame",
-    "stamp",
-    *(f"{stage}_time" for stage in STAGES),
-    "valid_fraction",
-    "focal_scale",
-    "temporal_error",
-    "reset",
-    "motion",
-    "flicker",
-    "deviation",
-    "scale",
-    "scale_deviation",
-    "scale_source",
-    "scale_shift",
-    "floor_height",
-    "floor_pitch",
-    "floor_roll",
-)
+# Of quality.csv, in its order; after them come the errors against ground truth.
+COLUMN_FACTS = tuple(fact for fact in FACTS if fact.in_csv)
+COLUMNS = tuple(fact.name for fact in COLUMN_FACTS)
 
 # Bytes that summary.json may take; they are kept free for it from the beginning.
 SUMMARY_ROOM = 2**15
@@ -108,7 +91,7 @@ class ResultFolder:
         self._truth = Truth()
         self._names: set[str] = set()
         self._facts: list[FrameFacts] = []
-        self._deviations: list[float] = []
+        self._values: dict[str, list[Any]] = {name: [] for name in SUMMARIZED}
         self._warnings: list[str] = []
         self._without_metres = 0
         self._errors: list[dict[str, float]] = []
@@ -125,15 +108,10 @@ class ResultFolder:
             low, high = TRUTH_RANGE
             errors = depth_errors(result.depth, truth, depth_min=low, depth_max=high)
         facts = result.facts
-        deviation = result.median_std_dev()
-        row = [name, f"{frame.stamp / 1e9:.6f}", *(_text(facts.times.get(stage, 0.0)) for stage in STAGES)]
-        row += [_text(n) for n in (facts.valid_fraction, facts.focal_scale, facts.temporal_error)]
-        row += [int(facts.reset), facts.motion, _text(facts.flicker), _text(deviation)]
-        row += [_text(facts.scale), _text(facts.scale_deviation), facts.scale_source]
-        row += [_text(facts.scale_shift)]
-        floor = facts.floor
-        row += [_text(n) for n in (floor.height, floor.pitch, floor.roll)] if floor else [""] * 3
-        row += [_text(errors[e]) if errors else "" for e in ERRORS]
+        values = read_facts(result)
+        known = values | {"frame": name, "stamp": frame.stamp / 1e9}
+        row = [CELLS[fact.type](known[fact.name]) for fact in COLUMN_FACTS]
+        row += [_number(errors[e]) if errors else "" for e in ERRORS]
         # One right after the other, so that an interrupt hardly ever comes between them.
         self._write_depth(path, result.depth)
         try:
@@ -144,7 +122,8 @@ class ResultFolder:
                 raise cannot_write(self.folder / "quality.csv", error) from error
             raise
         self._facts.append(facts)
-        self._deviations.append(deviation)
+        for fact, of_frames in self._values.items():
+            of_frames.append(values[fact])
         self._warnings += (f"{name}: {text}" for text in facts.warnings)
         if facts.no_metres and self._without_metres == 0:
             self._warnings.append(f"{name}: {facts.no_metres}")
@@ -187,13 +166,8 @@ class ResultFolder:
                 for stage, times in stages.items()
                 if times.size
             },
-            "valid_fraction": float(np.mean([f.valid_fraction for f in all_facts])) if all_facts else 0.0,
-            "temporal_error": _known_median([f.temporal_error for f in all_facts]),
-            "resets": sum(f.reset for f in all_facts),
-            "motion": _parts([f.motion for f in all_facts]),
-            "flicker": _known_median(np.abs(np.log([f.flicker for f in all_facts]))),
-            "deviation": _known_median(self._deviations),
-            "scale": _last_scale(all_facts),
+            **summarized(self._values),
+            "scale": scale_facts(all_facts[-1] if all_facts else None),
             "frames_without_metres": self._without_metres,
             "floor": _floor([f.floor for f in all_facts if f.floor is not None]),
             "warnings": self._warnings[:MAX_WARNINGS],
@@ -285,28 +259,6 @@ def _write_all(file: io.RawIOBase, content: bytes | np.ndarray) -> None:
         left = left[file.write(left) :]
 
 
-def _known_median(numbers: Sequence[float] | np.ndarray) -> float | None:
-    known = np.asarray(numbers, np.float64)
-    known = known[np.isfinite(known)]
-    return float(np.median(known)) if known.size else None
-
-
-def _parts(words: list[str]) -> dict[str, float] | None:
-    """How large a part each word has; None where there is none."""
-    counts = Counter(word for word in words if word)
-    total = sum(counts.values())
-    return {word: count / total for word, count in sorted(counts.items())} if total else None
-
-
-def _last_scale(facts: list[FrameFacts]) -> dict | None:
-    """The scale at the end; None where nobody ever told it."""
-    if not facts or not facts[-1].scale_source:
-        return None
-    last = facts[-1]
-    scale = {"value": last.scale, "deviation": last.scale_deviation, "source": last.scale_source}
-    return scale | ({} if np.isnan(last.scale_shift) else {"shift": last.scale_shift})
-
-
 def _floor(floors: list[Floor]) -> dict | None:
     if not floors:
         return None
@@ -315,8 +267,12 @@ def _floor(floors: list[Floor]) -> dict | None:
     return medians | {"frames": len(floors)}
 
 
-def _text(number: float) -> str:
+def _number(number: float) -> str:
     return "" if np.isnan(number) else f"{number:.6g}"
+
+
+CELLS = {"string": str, "bool": int, "float32": _number, "float64": "{:.6f}".format}
+"""A value of quality.csv, by the fact's type."""
 
 
 def _rounded(value):

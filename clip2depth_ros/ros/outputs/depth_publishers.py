@@ -152,13 +152,20 @@ class DepthPublishers:
         if not _has_listeners(self._quality):
             return
         message = self._quality_message
-        fill_quality(message, frame)
-        message.engine, message.precision, message.bundle = engine.name, engine.precision, bundle
-        message.engine_choice = engine.choice
-        message.engine_difference = NAN if engine.difference is None else engine.difference
-        message.latency, message.publish_time = latency, publish_time
-        message.images_received, message.frames_processed = counts.received, counts.processed
-        message.frames_dropped, message.bad_images = counts.dropped, counts.bad
+        of_node = {
+            "engine": engine.name,
+            "bundle": bundle,
+            "latency": latency,
+            "publish_time": publish_time,
+            "images_received": counts.received,
+            "frames_processed": counts.processed,
+            "frames_dropped": counts.dropped,
+            "bad_images": counts.bad,
+            "precision": engine.precision,
+            "engine_difference": NAN if engine.difference is None else engine.difference,
+            "engine_choice": engine.choice,
+        }
+        fill_quality(message, frame, of_node)
         self._quality.publish(message)
 
     def _fill_confidence(self, frame: DepthFrame) -> Image:
