@@ -153,7 +153,7 @@ def _rviz(given, namespace):
     _require_rviz()
     name = given["name"]
     # The configuration names the topics of a node /clip2depth; relative names follow RViz's namespace.
-    topics = ("depth/image_rect", "depth/confidence", "points", "scan")
+    topics = ("depth/image_rect", "depth/std_dev", "points", "scan")
     return Node(
         package="rviz2",
         executable="rviz2",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The depth node's six outputs: made only for those who listen."""
+"""The outputs of the depth node. An output without subscribers is not computed."""
 
 from __future__ import annotations
 
@@ -27,12 +27,15 @@ from clip2depth_ros.ros.outputs.throttled_log import Notices
 from clip2depth_ros.ros.parameters.depth_settings import DepthSettings, PointsSettings
 from clip2depth_ros.ros.qos import EventGroup, publisher_with_events, volatile
 
+# The old name of ~/depth/std_dev. To be removed in the release after the one that introduced the new name.
+OLD_STD_DEV = "~/depth/confidence"
+
 # How early a cloud may come under a rate limit, as a part of its period: stamps of real cameras jitter.
 RATE_TOLERANCE = 0.1
 
 
 class DepthPublishers:
-    """Publishes depth, its camera_info and confidence, points, scan and quality.
+    """Publishes depth, its camera_info and standard deviation, points, scan and quality.
 
     Args:
         node: a lifecycle node.
@@ -51,13 +54,15 @@ class DepthPublishers:
         self._scan_output = ScanOutput(node, notices)
         self._depth = self._create(Image, "~/depth/image_rect", 2)
         self._camera_info = self._create(CameraInfo, "~/depth/camera_info", 2)
-        self._confidence = self._create(Image, "~/depth/confidence", 2)
+        self._std_dev = self._create(Image, "~/depth/std_dev", 2)
+        self._old_std_dev = self._create(Image, OLD_STD_DEV, 2)
+        self._warned_of_old_std_dev = False
         self._points = self._create(PointCloud2, "~/points", 2)
         self._scan = self._create(LaserScan, "~/scan", 2)
         self._quality = self._create(DepthQuality, "~/quality", 10)
         self._depth_message = DepthMessage()
         self._camera_info_message = CameraInfoMessage()
-        self._confidence_message = DepthMessage()
+        self._std_dev_message = DepthMessage()
         self._unknown = np.empty((0, 0), np.float32)
         self._points_message = PointsMessage()
         self._quality_message = DepthQuality()
@@ -100,8 +105,10 @@ class DepthPublishers:
     def publish(
         self, frame: DepthFrame, settings: DepthSettings, gravity: np.ndarray | None = None
     ) -> tuple[float, float]:
-        """Publish depth, camera_info, confidence, points and scan of a frame; none of them of a frame without
-        metres, since all of them would be empty, and an empty scan reads as a free way.
+        """Publish depth, camera_info, standard deviation, points and scan of a frame.
+
+        Nothing is published for a frame without meters: all of it would be empty, and an empty scan means
+        free space.
 
         gravity: (3,) unit vector, down in the optical frame, where a sensor tells it; for the scan.
         Returns the latency from the image's stamp until depth was published (NaN for a zero stamp), by the
@@ -117,8 +124,7 @@ class DepthPublishers:
                 self._camera_info_message.fill(frame.camera, frame.stamp, frame.frame_id)
             )
         latency = (self._node.get_clock().now().nanoseconds - frame.stamp) * 1e-9 if frame.stamp else NAN
-        if _has_listeners(self._confidence):
-            self._confidence.publish(self._fill_confidence(frame))
+        self._publish_std_dev(frame)
         self._known_floor.see(frame, settings, gravity)
         if _has_listeners(self._scan):
             scan = self._scan_output.make(frame, settings, self._known_floor)
@@ -168,14 +174,25 @@ class DepthPublishers:
         fill_quality(message, frame, of_node)
         self._quality.publish(message)
 
-    def _fill_confidence(self, frame: DepthFrame) -> Image:
-        """The deviations; all unknown while nobody estimates them: a silent topic would explain nothing."""
-        deviation = frame.std_dev
-        if deviation is None:
+    def _publish_std_dev(self, frame: DepthFrame) -> None:
+        """One message for both names of the topic. All NaN while the standard deviation is not estimated."""
+        publishers = [p for p in (self._std_dev, self._old_std_dev) if _has_listeners(p)]
+        if not publishers:
+            return
+        std_dev = frame.std_dev
+        if std_dev is None:
             if self._unknown.shape != frame.shape:
                 self._unknown = np.full(frame.shape, NAN, np.float32)
-            deviation = self._unknown
-        return self._confidence_message.fill(deviation, "32FC1", frame.stamp, frame.frame_id)
+            std_dev = self._unknown
+        message = self._std_dev_message.fill(std_dev, "32FC1", frame.stamp, frame.frame_id)
+        for publisher in publishers:
+            publisher.publish(message)
+        if self._old_std_dev in publishers and not self._warned_of_old_std_dev:
+            self._warned_of_old_std_dev = True
+            self._node.get_logger().warning(
+                f"{self._old_std_dev.topic_name} is deprecated and will be removed in the next release: "
+                f"subscribe to {self._std_dev.topic_name}, which has the same messages."
+            )
 
     def _fill_points(self, frame: DepthFrame, settings: DepthSettings) -> PointCloud2:
         points = settings.points
