@@ -65,6 +65,7 @@ class Geometry:
         self._to_network = Resampler(size, inner_size, self._rectifier)
         self._seen_by = self._count_pixels()
         self._all_seen = self._seen_by.sum()
+        self._known = np.empty(self._seen_by.shape, np.bool_)
         self._rectified: np.ndarray | None = None
         self._to_depth: Resampler | None = None
         self._image: np.ndarray | None = None
@@ -149,8 +150,8 @@ class Geometry:
 
     def known_part(self, net_depth: np.ndarray) -> float:
         """Part of the depth's pixels that are known, 0..1, when it is made of net_depth."""
-        known = self.letterbox.inner(net_depth) > 0
-        seen = self._all_seen if known.all() else self._seen_by[known].sum()
+        known = np.greater(self.letterbox.inner(net_depth), 0, out=self._known)
+        seen = self._all_seen if known.all() else self._seen_by.sum(where=known)
         return float(seen / (self.depth_shape[0] * self.depth_shape[1]))
 
     def unfit(self, net_depth: np.ndarray, out: np.ndarray) -> np.ndarray:

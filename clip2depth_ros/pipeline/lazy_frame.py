@@ -52,10 +52,14 @@ class LazyDepthFrame(DepthFrame):
         self._net_depth, self._taken = net_depth, False
         self._net_std_dev = None
         if net_std_dev is not None:
-            whole = net_std_dev * net_std_dev
+            whole = self._kept("net_std_dev", net_std_dev.shape, np.float32)
+            np.multiply(net_std_dev, net_std_dev, out=whole)
             whole += np.float32(np.nan_to_num(scale_deviation) ** 2)
             np.sqrt(whole, out=whole)
-            whole[~(geometry.letterbox.inner(net_depth) > 0)] = NAN
+            unknown = self._kept("unknown", net_std_dev.shape, np.bool_)
+            np.greater(geometry.letterbox.inner(net_depth), 0, out=unknown)
+            np.logical_not(unknown, out=unknown)
+            np.copyto(whole, NAN, where=unknown)
             self._net_std_dev = whole
 
     @property
@@ -153,9 +157,12 @@ class LazyDepthFrame(DepthFrame):
 
     def buffer(self, name: str) -> np.ndarray:
         """(h, w) float32 of the pipeline, the same for every frame."""
+        return self._kept(name, self.shape, np.float32)
+
+    def _kept(self, name: str, shape: tuple[int, int], dtype: type) -> np.ndarray:
         buffer = self._buffers.get(name)
-        if buffer is None or buffer.shape != self.shape:
-            buffer = self._buffers[name] = np.empty(self.shape, np.float32)
+        if buffer is None or buffer.shape != shape:
+            buffer = self._buffers[name] = np.empty(shape, dtype)
         return buffer
 
 
