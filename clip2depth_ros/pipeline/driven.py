@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The camera's motion from one frame to the next, by odometry."""
+"""The camera's motion from one frame to the next, from odometry."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NO_POSE = FrameWarning(
 
 
 class DrivenMotion:
-    """Compares consecutive poses. A frame without one, or with a broken one, breaks the chain."""
+    """Compares consecutive poses. A frame without a valid pose, and the next one, have no motion."""
 
     def __init__(self) -> None:
         self._past: np.ndarray | None = None
@@ -25,10 +25,10 @@ class DrivenMotion:
         self._past = None
 
     def update(self, pose: np.ndarray | None) -> np.ndarray | None:
-        """Motion (4, 4) float64: points of the last frame's optical frame into this one's, odometry's metres.
+        """Motion (4, 4) float64: points of the last frame's optical frame into this one's, odometry's meters.
 
         pose: (4, 4), optical frame to odometry's fixed frame, or None. Returns None where the motion is
-        unknown. `warning` is about a broken pose, and None otherwise.
+        unknown. `warning` is set for an invalid pose, and None otherwise.
         """
         self.warning = NO_POSE if pose is not None and not is_pose(pose) else None
         if self.warning is not None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A depth frame whose full-size arrays are made when somebody asks for them."""
+"""A depth frame whose full-size arrays are computed on first access."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from clip2depth_ros.pipeline.geometry import Geometry
 
 
 def _timed(make: Callable) -> Callable:
-    """Adds what `make` takes to the frame's time of the stage unfit."""
+    """Adds the time of `make` to the frame's time of the stage unfit."""
 
     def made(self: LazyDepthFrame, *args: Any) -> Any:
         started = time.perf_counter()
@@ -27,11 +27,12 @@ def _timed(make: Callable) -> Callable:
 
 
 class LazyDepthFrame(DepthFrame):
-    """The pipeline's result. Everything must be asked for before the pipeline's next frame.
+    """The pipeline's result. Every array must be read before the pipeline's next frame.
 
-    net_depth: (net_height, net_width) float32, metres, NaN = unknown. net_std_dev: (inner_height,
-    inner_width) float32 of the pixels that the image covers, or None. scale_deviation: that of a factor on
-    all of them, independent of their own; NaN counts as none. buffers: arrays of earlier frames, used again.
+    net_depth: (net_height, net_width) float32, meters, NaN = unknown. net_std_dev: (inner_height,
+    inner_width) float32, relative standard deviation of the pixels that the image covers, or None.
+    scale_deviation: relative standard deviation of a common factor, independent of the pixels' own; NaN
+    counts as 0. buffers: arrays of earlier frames, for reuse.
     """
 
     __slots__ = ("_buffers", "_frame", "_geometry", "_net_depth", "_net_std_dev", "_taken")
@@ -46,7 +47,7 @@ class LazyDepthFrame(DepthFrame):
         scale_deviation: float,
         buffers: dict[str, np.ndarray],
     ) -> None:
-        # The fields that are properties here have their values in the base's slots, None until they are made.
+        # The properties keep their values in the slots of the base class, None until they are computed.
         DepthFrame.__init__(self, None, None, geometry.depth_camera, frame.stamp, frame.frame_id, facts)
         self._frame, self._geometry, self._buffers = frame, geometry, buffers
         self._net_depth, self._taken = net_depth, False
@@ -69,7 +70,7 @@ class LazyDepthFrame(DepthFrame):
 
     @property
     def depth(self) -> np.ndarray:
-        """(h, w) float32, metres along the optical axis, NaN = unknown."""
+        """(h, w) float32, meters along the optical axis, NaN = unknown."""
         made = _depth.__get__(self)
         return self.fill_depth(self.buffer("depth")) if made is None else made
 
@@ -142,21 +143,21 @@ class LazyDepthFrame(DepthFrame):
         return float(np.median(few)) if len(few) else NAN
 
     def _take(self) -> None:
-        """Once a frame: what every way to enlarge the depth needs."""
+        """Prepare the letterbox, once a frame, for whatever enlarges the depth."""
         if not self._taken:
             self._geometry.letterbox.take(self._net_depth)
             self._taken = True
 
     @_timed
     def _make_image(self) -> np.ndarray:
-        return self._geometry.picture(self._frame.image, self._frame.shrink)
+        return self._geometry.depth_image(self._frame.image, self._frame.shrink)
 
     @_timed
     def _make_std_dev(self) -> np.ndarray:
         return self._geometry.enlarge_nearest(self._net_std_dev, self.buffer("std_dev"))
 
     def buffer(self, name: str) -> np.ndarray:
-        """(h, w) float32 of the pipeline, the same for every frame."""
+        """(h, w) float32 that belongs to the pipeline, the same one for every frame."""
         return self._kept(name, self.shape, np.float32)
 
     def _kept(self, name: str, shape: tuple[int, int], dtype: type) -> np.ndarray:

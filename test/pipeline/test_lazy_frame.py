@@ -66,7 +66,7 @@ def test_a_points_color_is_the_mean_around_it(exact_engine, camera):
     image = cv2.resize(np.random.default_rng(5).integers(0, 256, (6, 8, 3), np.uint8), camera.size)
     result = Pipeline(exact_engine(scene())).process(Frame(image, 0, "camera", camera))
     colors = result.image_at(4).astype(np.int16)
-    expected = result._geometry.picture(image, 1)[::4, ::4]
+    expected = result._geometry.depth_image(image, 1)[::4, ::4]
     seen = (colors.sum(-1) > 0) & (expected.sum(-1) > 0)  # black: outside the view
     assert colors.shape == expected.shape and seen.mean() > 0.5
     assert np.abs(colors - expected)[seen].mean() < 4
@@ -139,7 +139,7 @@ def test_depth_is_that_of_the_two_steps(engine, size, distortion):
     seen = np.empty((engine.manifest.input_height, engine.manifest.input_width, 3), np.uint8)
     geometry.letterbox.fit(geometry.rectify(image), seen)
     metres = engine.infer(seen) * np.float32(geometry.focal_scale)
-    expected = geometry.unfit(metres, np.empty_like(depth))
+    expected = geometry.restore(metres, np.empty_like(depth))
     off = np.abs(np.log(depth / expected))
     assert np.nanmedian(off) < 0.005 and np.nanpercentile(off, 99) < 0.02
 
@@ -156,7 +156,7 @@ def test_depth_of_an_image_that_was_decoded_smaller(engine):
     assert not result.facts.reset and result.depth.shape == (1080, 1920)
     off = np.abs(np.log(result.depth / depth))
     assert np.nanmedian(off) < 0.005 and np.nanpercentile(off, 99) < 0.02
-    whole = pipeline._geometry.picture(image, 1).astype(np.int16)
+    whole = pipeline._geometry.depth_image(image, 1).astype(np.int16)
     assert result.image.shape == image.shape
     assert abs((result.image - whole).mean()) < 1 and np.abs(result.image - whole).mean() < 12
     colors = result.image_at(4)

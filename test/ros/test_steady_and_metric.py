@@ -288,7 +288,8 @@ def test_odometry_that_does_not_come_is_missed(scene, graph):
 def test_a_scale_that_nobody_tells_is_missed(scene):
     made = scene("wall", scale__height=1.0, scale__timeout=1.0)
     made.send_until(
-        lambda: any("No source of scale has spoken for 1 s" in text for text in made.warnings()), "a warning"
+        lambda: any("No source of scale was accepted for 1 s" in text for text in made.warnings()),
+        "a warning",
     )
     made.set(scale__freeze=True)
     made.send_until(lambda: "scale" not in made.node._notices.states, "the warning's end")

@@ -91,9 +91,9 @@ def test_every_source_that_is_configured_is_missed(watched, parameters):
 def test_what_the_sources_say_against_each_other_holds_for_a_while(watched):
     given = watched()
     assert given.see(0.1, warnings=(FrameWarning("sources", "Height and odometry disagree by 20 %."),)) == {
-        "hints"
+        "aiding"
     }
-    assert given.see(14) == {"hints"}
+    assert given.see(14) == {"aiding"}
     assert given.see(2) == set()
     assert given.log.lines == ["Height and odometry disagree by 20 %."]
     given.see(1, warnings=(FrameWarning("ranges", "One reason."), FrameWarning("height", "Another reason.")))

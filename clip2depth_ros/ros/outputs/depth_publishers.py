@@ -30,7 +30,7 @@ from clip2depth_ros.ros.qos import EventGroup, publisher_with_events, volatile
 # The old name of ~/depth/std_dev. To be removed in the release after the one that introduced the new name.
 OLD_STD_DEV = "~/depth/confidence"
 
-# How early a cloud may come under a rate limit, as a part of its period: stamps of real cameras jitter.
+# How early a cloud may come under a rate limit, as a part of its period: camera stamps jitter.
 RATE_TOLERANCE = 0.1
 
 
@@ -39,8 +39,8 @@ class DepthPublishers:
 
     Args:
         node: a lifecycle node.
-        notices: where subscribers that cannot be served are said.
-        on_matched: called when a subscriber comes or goes, where the middleware tells.
+        notices: where subscribers with incompatible QoS are reported.
+        on_matched: called when a subscriber comes or goes, if the middleware reports it.
     """
 
     def __init__(self, node: Any, notices: Notices, on_matched: Callable[[], None]) -> None:
@@ -50,7 +50,7 @@ class DepthPublishers:
         self._publishers: list[Any] = []
         self._known_floor = KnownFloor()
         self.events = EventGroup()
-        """What tells of subscribers."""
+        """Callback group of the subscriber events."""
         self._scan_output = ScanOutput(node, notices)
         self._depth = self._create(Image, "~/depth/image_rect", 2)
         self._camera_info = self._create(CameraInfo, "~/depth/camera_info", 2)
@@ -81,10 +81,10 @@ class DepthPublishers:
                     callback_group=self.events,
                     **events,
                 ),
-                lambda policy: self._say_incompatible(topic, policy),
+                lambda policy: self._report_incompatible(topic, policy),
                 self._on_matched,
             )
-        except (RuntimeError, ParameterException) as error:  # what a qos_overrides parameter can be wrong in
+        except (RuntimeError, ParameterException) as error:  # a wrong qos_overrides parameter
             self.destroy()
             raise Clip2DepthError(
                 f"{self._node.resolve_topic_name(topic)} cannot be published: {error}."
@@ -93,13 +93,13 @@ class DepthPublishers:
         return publisher
 
     def destroy(self) -> None:
-        """Withdraw the topics."""
+        """Destroy the publishers."""
         self._scan_output.destroy()
         while self._publishers:
             self._node.destroy_lifecycle_publisher(self._publishers.pop())
 
     def has_listeners(self) -> bool:
-        """True if anybody subscribes to any of the outputs."""
+        """True if any output has a subscriber."""
         return any(map(_has_listeners, self._publishers))
 
     def publish(
@@ -110,9 +110,9 @@ class DepthPublishers:
         Nothing is published for a frame without meters: all of it would be empty, and an empty scan means
         free space.
 
-        gravity: (3,) unit vector, down in the optical frame, where a sensor tells it; for the scan.
-        Returns the latency from the image's stamp until depth was published (NaN for a zero stamp), by the
-        node's clock, and what publishing cost; both in seconds.
+        gravity: (3,) unit vector, down in the optical frame, from a sensor; None without one. For the scan.
+        Returns two times, seconds: the latency from the image's stamp until depth was published, by the
+        node's clock (NaN for a zero stamp), and the time that publishing took.
         """
         unfit_before, started = frame.facts.times.get("unfit", 0.0), time.perf_counter()
         if frame.facts.no_metres:
@@ -134,12 +134,12 @@ class DepthPublishers:
             self._scan_output.idle()
         if _has_listeners(self._points) and self._cloud_is_due(frame.stamp, settings.points.rate):
             self._points.publish(self._fill_points(frame, settings))
-        # What full-size arrays cost is in the facts, by itself.
+        # The time of full-size arrays is in the facts already.
         unfit = frame.facts.times.get("unfit", 0.0) - unfit_before
         return latency, time.perf_counter() - started - unfit
 
     def shrink(self, settings: DepthSettings) -> int:
-        """So many pixels of the image a side may become one: all that the outputs show of its color."""
+        """How many pixels of the image a side may be averaged to one for the colors of the outputs."""
         if not _has_listeners(self._points):
             return MAX_SHRINK
         return settings.points.stride if settings.depth.size is None else 1
@@ -154,7 +154,7 @@ class DepthPublishers:
         publish_time: float,
         counts: Counts,
     ) -> None:
-        """Publish what is known of a frame, and of the engine that made its depth."""
+        """Publish the facts of a frame and of the engine."""
         if not _has_listeners(self._quality):
             return
         message = self._quality_message
@@ -211,11 +211,11 @@ class DepthPublishers:
         self._cloud_stamp = stamp
         return True
 
-    def _say_incompatible(self, topic: str, policy: str) -> None:
+    def _report_incompatible(self, topic: str, policy: str) -> None:
         full = self._node.resolve_topic_name(topic)
         self._notices.say(
             f"qos {topic}",
-            f"A subscriber of {full} asks for a {policy} QoS that this node does not offer, so it gets "
+            f"A subscriber of {full} requests a {policy} QoS that this node does not offer, so it receives "
             f"nothing: change the subscriber, or set the parameter qos_overrides.{full}.publisher.{policy}.",
         )
 
