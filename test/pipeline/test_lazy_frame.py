@@ -88,7 +88,7 @@ def test_depth_is_made_where_it_is_wanted(exact_engine):
 def test_what_nobody_asks_for_is_not_made(exact_engine, monkeypatch):
     """Cloud and scan of a large image never touch as many pixels as it has."""
     lazy, _ = frames(exact_engine, PINCUSHION)
-    for name in ("enlarge", "rectify", "enlarge_nearest", "picture"):
+    for name in ("enlarge", "rectify", "enlarge_nearest", "depth_image"):
         monkeypatch.setattr(type(lazy._geometry), name, None)
     assert np.isfinite(PointCloud(4).build(lazy)[..., 2]).mean() > 0.3
     LaserScan().build(lazy, Floor.from_mounting(0.6, 0.1))
