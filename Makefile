@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-# The whole set-up lives in .venv: ROS 2 and everything else comes from PyPI. A ROS installation is neither needed nor
-# touched (beside one, colcon builds this package: see README.md).
+# Everything is installed in .venv; ROS 2 and all other packages come from PyPI. A ROS installation is neither needed nor
+# changed (with a ROS installation, build with colcon: see README.md).
 
-# The interpreter of the virtual environment, 3.10 to 3.13: the first one found, or `make PYTHON=python3.12`.
+# Python of the virtual environment, 3.10 to 3.13: the first one found, or set by `make PYTHON=python3.12`.
 ifndef PYTHON
 PYTHON := $(firstword $(shell for name in python3 python3.12 python3.13 python3.11 python3.10; do \
 	$$name -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$name && break; \
@@ -10,11 +10,11 @@ PYTHON := $(firstword $(shell for name in python3 python3.12 python3.13 python3.
 endif
 VENV := .venv
 BIN := $(VENV)/bin
-# More arguments for the command behind a target, for example `make test ARGS="-k points"`.
+# More arguments for the command of a target, for example `make test ARGS="-k points"`.
 ARGS ?=
 INPUT ?=
 
-# A sourced ROS installation would put its own packages in front of the environment's.
+# The packages of a sourced ROS installation would take precedence over those of the environment.
 ifdef ROS_DISTRO
 unexport LD_LIBRARY_PATH
 endif
@@ -23,8 +23,8 @@ unexport PYTHONPATH PYTHONHOME AMENT_PREFIX_PATH CMAKE_PREFIX_PATH COLCON_PREFIX
 export PYTHONNOUSERSITE := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-# The environment has the package in editable form: Python files take effect as they are saved. What CMake builds and
-# copies (messages, launch and config files) takes a new installation, which needs no network.
+# The package is installed in editable mode, so changes of Python files take effect immediately. Changes of files that CMake
+# builds or copies (messages, launch and config files) need a new installation, which needs no network.
 BUILD_SOURCES := pyproject.toml setup.py CMakeLists.txt package.xml \
 	$(wildcard cmake/*) $(wildcard msg/*) $(wildcard launch/*) $(wildcard config/*)
 INSTALL := $(BIN)/pip install --quiet --no-build-isolation
@@ -33,13 +33,13 @@ INSTALL := $(BIN)/pip install --quiet --no-build-isolation
 .DELETE_ON_ERROR:
 
 help:
-	@echo "make demo                  set up, then half a minute of a simulated drive through the whole path"
+	@echo "make demo                  install, then process half a minute of a simulated drive"
 	@echo "make demo INPUT=path       the same on your own video, folder of images or bag"
-	@echo "make test                  set up with PyTorch, then lint and all tests (ARGS='-k points' for some)"
+	@echo "make test                  install with PyTorch, then run lint and all tests (some: ARGS='-k points')"
 	@echo "make bench                 print the performance tables"
-	@echo "make clean                 remove the environment and everything built or written"
-	@echo "PYTHON=python3.12          another Python (3.10 to 3.13) for a new environment"
-	@echo "CLIP2DEPTH_ROS=jazzy       the ROS 2 wheels of Jazzy, not of Kilted, in a new environment"
+	@echo "make clean                 remove the environment and all generated files"
+	@echo "PYTHON=python3.12          use this Python (3.10 to 3.13) for a new environment"
+	@echo "CLIP2DEPTH_ROS=jazzy       use the ROS 2 wheels of Jazzy instead of Kilted in a new environment"
 
 demo: $(VENV)/.demo
 	$(BIN)/clip2depth demo $(if $(INPUT),--input "$(INPUT)") $(ARGS)
@@ -68,7 +68,7 @@ $(VENV)/.created:
 	$(BIN)/pip install --quiet --upgrade "pip>=24" "setuptools>=77"
 	@touch $@
 
-# what the messages are built with
+# Needed to build the messages.
 $(VENV)/.build: $(VENV)/.created cmake/ros_wheels.py
 	$(BIN)/python cmake/ros_wheels.py > $@.txt
 	@echo "Installing ROS 2 from PyPI into $(VENV)"
@@ -84,7 +84,7 @@ $(VENV)/.test: $(VENV)/.build $(BUILD_SOURCES)
 	$(INSTALL) --editable ".[train,sim,test]"
 	@touch $@ $(VENV)/.demo
 
-# colcon has an environment of its own, for it asks for an old setuptools
+# colcon has its own environment, because it requires an old setuptools.
 $(VENV)-colcon/.ready: | $(VENV)/.created
 	$(PYTHON) -m venv $(VENV)-colcon
 	$(VENV)-colcon/bin/pip install --quiet colcon-ros colcon-output colcon-bash

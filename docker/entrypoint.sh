@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# The containers' entry: a shell in which ROS, the workspace and its programs are found.
+# Entry point of the containers: sets up ROS, the workspace and PATH, then runs the command.
 set -e
 . "/opt/ros/$ROS_DISTRO/setup.bash"
 . /opt/clip2depth/ws/install/setup.bash

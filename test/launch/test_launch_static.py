@@ -120,7 +120,7 @@ def test_rviz_shows_the_camera_and_every_output_that_can_be_seen(rviz):
     assert {name: topic["Value"] for name, topic in topics.items()} == {
         "Image": "/image",
         "Depth": "/clip2depth/depth/image_rect",
-        "Confidence": "/clip2depth/depth/confidence",
+        "Standard deviation": "/clip2depth/depth/std_dev",
         "Points": "/clip2depth/points",
         "Scan": "/clip2depth/scan",
     }
@@ -148,7 +148,7 @@ def test_rviz_uses_only_what_every_distribution_has(rviz):
 
 
 def test_rviz_cuts_no_image_range_to_nothing(rviz):
-    """RViz 14 casts a fixed range, and what comes out of a median window, to whole numbers."""
+    """From Jazzy on, RViz casts a fixed range, and the result of a median window, to whole numbers."""
     images = [display for display in rviz["Displays"] if display["Class"].endswith("/Image")]
     for display in (display for display in images if display["Name"] != "Image"):
         if display["Normalize Range"]:

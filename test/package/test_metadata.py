@@ -49,6 +49,17 @@ def test_version_is_the_same_everywhere(root, package):
     assert released[0] == clip2depth_ros.__version__
 
 
+def test_changelog_has_a_dated_section_of_this_version(root, package):
+    """Release tools (catkin_pkg, bloom) skip a section whose title has no date."""
+    changelog = pytest.importorskip("catkin_pkg.changelog", reason="catkin_pkg is not installed")
+    parsed = changelog.get_changelog_from_path(str(root), package.findtext("name"))
+    version = package.findtext("version")
+    assert version in [found for found, _, _ in parsed.foreach_version()]
+    assert parsed.get_date_of_version(version) is not None
+    (entries,) = parsed.get_content_of_version(version)
+    assert entries.bullets
+
+
 def test_package_xml_is_complete(root, package):
     catkin_pkg = pytest.importorskip("catkin_pkg.package", reason="catkin_pkg is not installed")
     parsed = catkin_pkg.parse_package(str(root / "package.xml"))  # raises on a schema error
