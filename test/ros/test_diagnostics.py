@@ -32,7 +32,7 @@ def rates(**values):
         (dict(listened_to=False, rates=rates(out=0.0)), OK, "No subscribers"),
         (dict(), OK, "Depth is published"),
         (dict(rates=rates(out=0.0)), OK, "Waiting"),
-        (dict(limit=8.0), OK, "of 8.0 images a second at most: load.max_cpu"),
+        (dict(limit=8.0), OK, "at most 8.0 images a second: load.max_cpu"),
         (dict(states={"silence": "No image for 5 s"}, rates=rates(out=0.0)), ERROR, "No image"),
         (dict(states={"camera_info": "No camera_info"}, rates=rates(out=0.0)), ERROR, "No camera_info"),
         (dict(states={"camera_info": "Stands in"}), WARN, "Stands in"),
