@@ -25,7 +25,7 @@ from clip2depth_ros.stabilizer import StabilizerSettings
 
 @dataclass(frozen=True)
 class Depth:
-    """Depth of one image. The arrays belong to whoever holds this object."""
+    """Depth of one image. The arrays are copies and stay valid."""
 
     depth: np.ndarray
     """(H, W) float32, meters along the optical axis, NaN = unknown."""
@@ -38,17 +38,17 @@ class Depth:
     stamp: int
     """Time of exposure, nanoseconds; 0 where it is not known."""
     name: str
-    """Of the frame in its recording."""
+    """Name of the frame in its recording; "" for a single image."""
     facts: FrameFacts
-    """What happened to the frame on its way: times, scale and its source, floor, reset."""
+    """Measurements about the frame: times, scale and its source, floor, reset."""
 
     def points(
         self, *, max_range: float = np.inf, edge_threshold: float = 0.1
     ) -> tuple[np.ndarray, np.ndarray]:
         """The known pixels as points of the optical frame (z forward, x right, y down).
 
-        max_range: meters from the camera. edge_threshold: relative jump in depth from which points between
-        two surfaces are left out, 0 = none.
+        max_range: meters from the camera. edge_threshold: relative jump in depth above which the points
+        between two surfaces are left out; 0: all points are kept.
         Returns points (N, 3) float32, meters, and their colors (N, 3) uint8 RGB, row by row.
         Raises Clip2DepthError when the camera is not known.
         """
@@ -65,13 +65,13 @@ class Depth:
 class DepthEstimator:
     """Metric depth from images of one camera.
 
-    bundle: the network, a name, a folder or a zip. engine, precision, threads: as `open_engine` takes them.
-    camera: of every image whose own is not known; horizontal_fov: radians, of an ideal camera in its place.
-    stabilize: steady depth over the frames of a video; without it each frame's depth is by itself.
-    scale: what tells the scale of a video, None = the network's own meters.
+    bundle: the network, a name, a folder or a zip. engine, precision, threads: as in `open_engine`.
+    camera: of every image whose camera is not known; horizontal_fov: radians, of an ideal camera instead.
+    stabilize: whether the depth of a video is stabilized over its frames.
+    scale: settings of the scale estimator for a video; None = the network's meters.
 
-    Raises Clip2DepthError for a bundle or engine that cannot be had. Close it, or use it as a context
-    manager, to free the engine. One estimator serves one thread.
+    Raises Clip2DepthError for a bundle or engine that cannot be opened. Close it, or use it as a context
+    manager, to free the engine. Not thread-safe.
     """
 
     def __init__(
@@ -95,17 +95,17 @@ class DepthEstimator:
 
     @property
     def engine(self) -> str:
-        """What runs the network, such as "openvino fp32"."""
+        """Engine and precision, such as "openvino fp32"."""
         return f"{self._engine.name} {self._engine.precision}"
 
     def __call__(
         self, image: np.ndarray, *, camera: Camera | None = None, horizontal_fov: float | None = None
     ) -> Depth:
-        """Depth of one image by itself.
+        """Depth of one image, without any earlier one.
 
         image: (H, W, 3) uint8 RGB. camera, horizontal_fov (radians): of this image, instead of the
         estimator's.
-        Raises Clip2DepthError for another array, and where the bundle needs a camera and none is known.
+        Raises Clip2DepthError for another shape or type, and without a camera where the bundle needs one.
         """
         image = np.asarray(image)
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
@@ -114,19 +114,19 @@ class DepthEstimator:
             camera, horizontal_fov = self._camera, self._horizontal_fov
         if camera is None and horizontal_fov is not None:
             camera = Camera.from_fov(image.shape[1], image.shape[0], horizontal_fov)
-        # The network's output does not depend on the past; the stabilizer gives a first frame its deviation.
+        # A pipeline without a past; its stabilizer gives the standard deviation of a first frame.
         return _owned(self._new_pipeline().process(Frame(image, 0, "", camera)))
 
     def video(self, source: str | Path, *, limit: int | None = None, **options) -> Iterator[Depth]:
-        """Steady depth of a video, frame by frame, in order.
+        """Depth of a video, frame by frame, in order.
 
         source: a video file, a folder of images, a rosbag2 recording, a camera device or sim:SEED. limit:
-        stop after so many frames. options: as `clip2depth_ros.io.open_source` takes them, such as
-        `odometry=True` where the scale comes from it.
+        number of frames to stop after. options: as in `clip2depth_ros.io.open_source`, such as
+        `odometry=True` where the scale comes from odometry.
         Raises Clip2DepthError when the source cannot be read.
         """
         options = {"camera": self._camera, "horizontal_fov": self._horizontal_fov} | options
-        # Closing the pipeline writes down the scale, where a file is named for it.
+        # Closing the pipeline writes the scale to its file, if there is one.
         with open_source(source, **options) as frames, contextlib.closing(self._new_pipeline()) as pipeline:
             for frame in itertools.islice(frames, limit):
                 yield _owned(pipeline.process(frame), frame.name)
@@ -146,10 +146,10 @@ class DepthEstimator:
 
 
 def _owned(result: DepthFrame, name: str = "") -> Depth:
-    """The pipeline's result with arrays of its own."""
+    """The pipeline's result with copies of its arrays."""
     return Depth(
         result.depth.copy(),
-        None if result.deviation is None else result.deviation.copy(),
+        None if result.std_dev is None else result.std_dev.copy(),
         result.image.copy(),
         result.camera,
         result.stamp,

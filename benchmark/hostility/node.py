@@ -38,7 +38,7 @@ MEMORY = 2**20
 OUTPUTS = {
     "depth/image_rect": Image,
     "depth/camera_info": CameraInfo,
-    "depth/confidence": Image,
+    "depth/std_dev": Image,
     "points": PointCloud2,
     "scan": LaserScan,
     "quality": DepthQuality,

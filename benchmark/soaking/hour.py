@@ -19,7 +19,7 @@ from clip2depth_ros.demo.children import Child, Children, private_environment
 TOPICS = (
     ("PointCloud2", "clip2depth/points"),
     ("LaserScan", "clip2depth/scan"),
-    ("Image", "clip2depth/depth/confidence"),
+    ("Image", "clip2depth/depth/std_dev"),
     ("Image", "clip2depth/depth/image_rect"),
 )
 

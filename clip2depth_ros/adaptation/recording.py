@@ -128,7 +128,7 @@ class Recorder:
         self._last = pose
         geometry = self._geometry
         image = np.empty((self._manifest.input_height, self._manifest.input_width, 3), np.uint8)
-        geometry.fit(frame.image, image)
+        geometry.to_network(frame.image, image)
         gray = cv2.cvtColor(np.ascontiguousarray(geometry.letterbox.inner(image)), cv2.COLOR_RGB2GRAY)
         sharp = _sharpness(gray)
         self._sharp.append(sharp)

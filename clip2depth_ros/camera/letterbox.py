@@ -43,6 +43,9 @@ class Letterbox:
         self._inverse = np.empty((self.inner_height, self.inner_width), np.float32)
         self._steep = np.empty((self.inner_height, self.inner_width), np.uint8)
         self._depth = self._inverse
+        self._bends = np.empty((3, *self._inverse.shape), np.float32)
+        self._flat = np.empty(self._inverse.shape, np.bool_)
+        self._wide = np.empty((self.inner_height, 0), np.float32), np.empty((self.inner_height, 0), np.uint8)
         self._grids: dict[tuple, _Grid] = {}
 
     def __eq__(self, other: object) -> bool:
@@ -131,12 +134,20 @@ class Letterbox:
         np.reciprocal(out, out=out)
         # The nearest values, row by row of the network's pixels and only where they are needed.
         starts = self.grid(out.shape, (1, 1)).row_starts
-        nearest = cv2.resize(inner, (width, inner.shape[0]), interpolation=cv2.INTER_NEAREST_EXACT)
-        steep = cv2.resize(self._steep, nearest.shape[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
+        nearest, steep = self._wide_buffers(width)
+        for source, wide in ((inner, nearest), (self._steep, steep)):
+            cv2.resize(source, wide.shape[::-1], dst=wide, interpolation=cv2.INTER_NEAREST_EXACT)
         steep = steep.view(bool)
         for row in np.flatnonzero(self._steep.any(axis=1)):
             np.copyto(out[starts[row] : starts[row + 1]], nearest[row], where=steep[row])
         return out
+
+    def _wide_buffers(self, width: int) -> tuple[np.ndarray, np.ndarray]:
+        """(inner_height, width) float32 and uint8, the same for every depth."""
+        if self._wide[0].shape[1] != width:
+            shape = self.inner_height, width
+            self._wide = np.empty(shape, np.float32), np.empty(shape, np.uint8)
+        return self._wide
 
     def sample(self, size: tuple[int, int], steps: tuple[int, int]) -> np.ndarray:
         """What every n-th pixel of every m-th row would be if `enlarge` filled (h, w) = size; steps: (m, n).
@@ -178,12 +189,16 @@ class Letterbox:
             ((first, last), (middle, middle), (last, first)),
         )
         with np.errstate(invalid="ignore"):
-            twice, most = 2 * inverse, threshold * inverse
+            twice, most, bends = self._bends
+            np.multiply(inverse, 2, out=twice)
+            np.multiply(inverse, threshold, out=most)
             for before, here, after in lines:
-                bend = inverse[before] + inverse[after]
+                bend, flat = bends[here], self._flat[here]
+                np.add(inverse[before], inverse[after], out=bend)
                 bend -= twice[here]
                 # Written so that NaN counts as a jump.
-                steep[here] |= ~(np.abs(bend, out=bend) <= most[here])
+                np.less_equal(np.abs(bend, out=bend), most[here], out=flat)
+                steep[here] |= np.logical_not(flat, out=flat)
         # The outermost pixels have no line through them; they follow their neighbours.
         steep[:, :1] |= steep[:, 1:2]
         steep[:, -1:] |= steep[:, -2:-1]

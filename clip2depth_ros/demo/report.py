@@ -12,7 +12,9 @@ import numpy as np
 
 from clip2depth_ros.demo.live import Tally, Topics, errors_against
 from clip2depth_ros.demo.recording import decode, depth_of, read_recording, stamp_of
+from clip2depth_ros.images.facts import scale_facts, summary_of
 from clip2depth_ros.images.frame import STAGES
+from clip2depth_ros.images.origins import MotionSource
 from clip2depth_ros.images.visualization import FAR, NEAR, Film, save_picture, sheet, side_by_side
 from clip2depth_ros.io.messages.images import ImageCodec
 from clip2depth_ros.metrics.depth import mean_errors
@@ -142,7 +144,7 @@ def summary(tally: Tally, errors: list[dict[str, float]]) -> dict[str, Any]:
             if tally.quality
         },
         "steadiness": _temporal_consistency(tally.quality),
-        "scale": _scale(last),
+        "scale": scale_facts(last),
         "errors": mean_errors(errors) | {"frames": len(errors)} if errors else None,
     }
     return result
@@ -155,23 +157,14 @@ def _temporal_consistency(quality: list[Any]) -> dict[str, float | None]:
     the first for which the camera motion is known.
     """
 
-    def median(numbers: list[float]) -> float | None:
-        known = [n for n in numbers if np.isfinite(n)]
-        return float(np.median(known)) if known else None
-
     later = [q.motion for q in quality if q.motion and np.isfinite(q.flicker)]
     return {
-        "temporal_error": median([q.temporal_error for q in quality]),
-        "flicker": median([abs(float(np.log(q.flicker))) for q in quality if q.flicker > 0]),
-        "motion_known": sum(motion != "none" for motion in later) / len(later) if later else None,
+        **{
+            name: summary_of(name, [getattr(q, name) for q in quality])
+            for name in ("temporal_error", "flicker")
+        },
+        "motion_known": sum(motion != MotionSource.NONE for motion in later) / len(later) if later else None,
     }
-
-
-def _scale(last: Any) -> dict[str, Any] | None:
-    """The factor on the network's meters at the end; None without a scale source."""
-    if last is None or not last.scale_source:
-        return None
-    return {"value": last.scale, "deviation": last.scale_deviation, "source": last.scale_source}
 
 
 def table(facts: dict[str, Any]) -> str:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What travels down the line: a frame in, a depth frame out."""
+"""Input and output of the pipeline: a frame, a depth frame, and the facts of the frame."""
 
 from __future__ import annotations
 
@@ -9,59 +9,60 @@ import numpy as np
 
 from clip2depth_ros.camera import Camera
 from clip2depth_ros.errors import Clip2DepthError
+from clip2depth_ros.images.origins import FrameWarning, MotionSource, ScaleOrigin
 
 NAN = float("nan")
 
 STAGES = ("rectify", "fit", "infer", "stabilize", "scale", "unfit")
-"""What the pipeline does with a frame, in its order."""
-DEVIATION_STEP = 8
-"""The typical deviation is taken from every n-th pixel of every n-th row."""
+"""The pipeline's stages in order; the keys of FrameFacts.times."""
+STD_DEV_STEP = 8
+"""The median standard deviation is computed from every n-th pixel of every n-th row."""
 
 
 @dataclass(slots=True)
 class Frame:
-    """One image as a camera gave it, with whatever is known about it."""
+    """One image of a camera, with the measurements that belong to it."""
 
     image: np.ndarray
-    """(H, W, 3) uint8 RGB; may be a read-only view of a message and may have strides."""
+    """(H, W, 3) uint8 RGB. May be a read-only view of a message, and need not be contiguous."""
     stamp: int
     """Time of exposure, nanoseconds."""
     frame_id: str
     """Name of the camera's optical frame (z forward, x right, y down)."""
     camera: Camera | None = None
-    """The camera that took the image, or None when nobody knows it."""
+    """The camera that took the image; None when it is not known."""
     name: str = ""
-    """File stem, for outputs that are named after their inputs."""
+    """File stem of the outputs."""
     depth: np.ndarray | None = None
-    """(H, W) float32, metres, NaN = unknown: the true depth where it is known."""
+    """(H, W) float32, meters, NaN = unknown: ground truth; None where there is none."""
     pose: np.ndarray | None = None
-    """(4, 4) float64, optical frame to world, metres: the true pose where it is known."""
+    """(4, 4) float64, optical frame to world, meters: ground truth; None where there is none."""
     odometry: np.ndarray | None = None
-    """(4, 4) float64, optical frame to odometry's fixed frame, metres: what the robot believes."""
+    """(4, 4) float64, optical frame to odometry's fixed frame, meters; None without odometry."""
     gravity: np.ndarray | None = None
-    """(3,) float64 unit vector: down, in the optical frame; from an IMU or the camera's mounting."""
+    """(3,) float64 unit vector: down in the optical frame, from an IMU or the camera's mounting."""
     ranges: np.ndarray | None = None
-    """(N, 3) float32, metres: points that another sensor measured near the stamp, in the optical frame."""
+    """(N, 3) float32, meters: points that another sensor measured near the stamp, in the optical frame."""
     shrink: int = 1
-    """More than 1: the image was decoded smaller, each pixel the mean of shrink x shrink of the camera's."""
+    """More than 1: the image was decoded smaller; each pixel is the mean of shrink x shrink camera pixels."""
     caption: str = ""
     """A sentence about the image, for training; "" where there is none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Floor:
-    """The plane that the robot stands on: normal . point = -height for points of the optical frame."""
+    """The plane that the robot stands on: normal . point = -height, points in the optical frame."""
 
     normal: np.ndarray
     """(3,) float64 unit vector, up, in the optical frame."""
     height: float
-    """Of the camera above the floor, metres of the depth in which it was found."""
+    """Of the camera above the floor, in the meters of the depth in which it was found."""
     support: float
-    """Part of the known pixels that lie on it, 0..1."""
+    """Part of the known pixels that lie on it, 0 to 1."""
 
     @classmethod
     def from_mounting(cls, height: float, pitch: float = 0.0, roll: float = 0.0) -> Floor:
-        """The floor, level, under a camera that is mounted so high, metres, at these angles, radians.
+        """The level floor under a camera at this height, meters, and these angles, radians.
 
         Raises Clip2DepthError for a height that is not positive and for numbers that are not finite.
         """
@@ -86,64 +87,67 @@ class Floor:
 
 @dataclass(slots=True)
 class FrameFacts:
-    """What happened to one frame on its way."""
+    """Measurements about one frame, made by the pipeline. images/facts.py has the table of all facts."""
 
     times: dict[str, float] = field(default_factory=dict)
-    """Seconds by stage; see STAGES."""
+    """Seconds, by stage; see STAGES."""
     valid_fraction: float = 0.0
-    """Part of the depth's pixels that are known, 0..1."""
+    """Part of the pixels whose depth is known, 0 to 1."""
     focal_scale: float = 1.0
-    """Factor from the network's metres to this camera's, by its focal length."""
+    """Factor from the network's meters to this camera's, from its focal length."""
     temporal_error: float = NAN
-    """Median |log depth - log expected depth|; NaN without a past. Expected is the previous depth, carried
-    along by the camera's motion where the stabilizer is on."""
+    """Median of |log depth - log expected depth|; NaN without a previous frame. Expected is the previous
+    depth, moved by the camera's motion where the stabilizer is on."""
     reset: bool = False
     """True when the past was forgotten before this frame."""
-    motion: str = ""
-    """What told the stabilizer how the camera moved: vision, odometry, none (in doubt); "" without it."""
+    motion: MotionSource = MotionSource.OFF
+    """What gave the camera's motion since the frame before."""
     flicker: float = NAN
-    """This frame's own scale over the expected one, which the stabilizer removed; NaN without a past."""
+    """Scale jitter: the scale of this frame's depth over the expected one, which the stabilizer removed; NaN
+    without a previous frame."""
     scale: float = 1.0
-    """Factor from the bundle's metres to the robot's, applied after the stabilizer."""
+    """Factor from the bundle's meters to the robot's, applied after the stabilizer."""
     scale_deviation: float = NAN
-    """Relative standard deviation of that factor; NaN while no source has spoken."""
-    scale_source: str = ""
-    """What spoke for it last: height, odometry, ranges, memory; "" for none."""
+    """Relative standard deviation of that factor; NaN while no source was accepted."""
+    scale_source: ScaleOrigin = ScaleOrigin.NONE
+    """Which source was accepted last."""
     scale_age: float = NAN
-    """Seconds since it was believed; NaN for never."""
+    """Seconds since a source was accepted; NaN while none was."""
     scale_shift: float = NAN
-    """Of a bundle whose inverse depth is right up to factor and shift: 1 / metres = scale * output + shift.
-    NaN for other bundles, and while it is not known."""
+    """Of a bundle that gives inverse depth up to factor and shift: 1 / meters = scale * output + shift. NaN
+    for other bundles, and while it is not known."""
     no_metres: str = ""
-    """Why this frame's depth has no metres, one sentence; its depth is unknown then. "" when it has."""
+    """Why this frame's depth is not in meters, one sentence, for people; all depth is NaN then. "" when it is
+    in meters."""
     floor: Floor | None = None
-    """The floor in the published metres, when it is known."""
-    warnings: tuple[str, ...] = ()
-    """Why what other sensors said was not used, a sentence each."""
+    """The floor in the meters of the result; None when it was not found."""
+    warnings: tuple[FrameWarning, ...] = ()
+    """Why measurements of other sensors were not used, one sentence each."""
 
 
 @dataclass(slots=True)
 class DepthFrame:
-    """Depth of one frame. The arrays belong to the pipeline and hold until its next frame."""
+    """Depth of one frame. The arrays belong to the pipeline and are valid until its next frame."""
 
     depth: np.ndarray
-    """(h, w) float32, metres along the optical axis, NaN = unknown."""
+    """(h, w) float32, meters along the optical axis, NaN = unknown."""
     image: np.ndarray
     """(h, w, 3) uint8 RGB, rectified, at the depth's resolution."""
     camera: Camera | None
-    """Camera of the depth: rescaled and without distortion. None when the frame had none."""
+    """Camera of the depth: rescaled and without distortion; None when the frame had none."""
     stamp: int
     """The frame's own stamp, nanoseconds."""
     frame_id: str
     """The frame's own frame_id."""
     facts: FrameFacts = field(default_factory=FrameFacts)
-    deviation: np.ndarray | None = None
-    """(h, w) float32 relative standard deviation of depth, NaN = unknown; None where nobody estimates it."""
+    std_dev: np.ndarray | None = None
+    """(h, w) float32 relative standard deviation of depth, NaN = unknown; None without the
+    stabilizer."""
     raw: np.ndarray | None = None
-    """(h, w) float32, metres: the network's own depth, before stabilizer and scale; None unless asked for."""
+    """(h, w) float32, meters: the network's depth before stabilizer and scale; None unless requested."""
     motion: np.ndarray | None = None
-    """(4, 4) float64, points of the previous frame's optical frame into this one's, metres of this depth:
-    what the stabilizer carried the past by; None when it trusted no motion, and without it."""
+    """(4, 4) float64, points of the previous frame's optical frame into this one's, meters of this depth: the
+    motion that the stabilizer used; None when no motion was reliable, and without the stabilizer."""
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -156,29 +160,29 @@ class DepthFrame:
         return out
 
     def depth_at(self, rows: int, columns: int) -> np.ndarray:
-        """Every n-th pixel of depth of every m-th row, without making the rest; rows: m, columns: n."""
+        """Every n-th pixel of every m-th row of depth, without computing the rest; rows: m, columns: n."""
         return self.depth[::rows, ::columns]
 
-    def deviation_at(self, rows: int, columns: int) -> np.ndarray | None:
-        """The same of the deviation."""
-        return None if self.deviation is None else self.deviation[::rows, ::columns]
+    def std_dev_at(self, rows: int, columns: int) -> np.ndarray | None:
+        """The same of std_dev."""
+        return None if self.std_dev is None else self.std_dev[::rows, ::columns]
 
     def image_at(self, step: int) -> np.ndarray:
         """Every step-th pixel of every step-th row of the image."""
         return self.image[::step, ::step]
 
     def coarse_depth(self) -> np.ndarray | None:
-        """(h', w') float32: all that is known of depth, where it was enlarged from fewer pixels."""
+        """(h', w') float32: the pixels from which depth is enlarged; None where it is not enlarged."""
         return None
 
     def mask_at(self, mask: np.ndarray, rows: int, columns: int) -> np.ndarray:
-        """A mask of the coarse depth's pixels at the pixels of depth_at."""
+        """A mask (h', w') of the coarse depth's pixels, at the pixels of depth_at."""
         raise NotImplementedError
 
-    def median_deviation(self) -> float:
-        """Median of the known deviations, NaN without any; of a few pixels, for it varies slowly."""
-        if self.deviation is None:
+    def median_std_dev(self) -> float:
+        """Median of the known values of std_dev, NaN without any; from a few pixels: it varies slowly."""
+        if self.std_dev is None:
             return NAN
-        few = self.deviation[DEVIATION_STEP // 2 :: DEVIATION_STEP, DEVIATION_STEP // 2 :: DEVIATION_STEP]
+        few = self.std_dev[STD_DEV_STEP // 2 :: STD_DEV_STEP, STD_DEV_STEP // 2 :: STD_DEV_STEP]
         few = few[np.isfinite(few)]
         return float(np.median(few)) if few.size else NAN

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The folder that `clip2depth run` leaves: depth images, a row per frame, a summary and a film."""
+"""The output folder of `clip2depth run`: depth images, a table of the frames, a summary and a video."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ import csv
 import io
 import json
 import os
-from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -17,6 +16,7 @@ import numpy as np
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.files.replacing import PartialFile, cannot_write, writing
 from clip2depth_ros.images.depth_images import Millimetres
+from clip2depth_ros.images.facts import FACTS, SUMMARIZED, read_facts, scale_facts, summarized
 from clip2depth_ros.images.frame import STAGES, DepthFrame, Floor, Frame, FrameFacts
 from clip2depth_ros.images.visualization import Film, side_by_side
 from clip2depth_ros.metrics.depth import depth_errors, mean_errors
@@ -24,69 +24,51 @@ from clip2depth_ros.metrics.ground_truth import Truth
 
 ERRORS = ("abs_rel", "abs_rel_scaled", "rmse", "delta1")
 
-# True depth is compared from near to far, metres: all that the usual sensors measure.
+# Ground truth between these depths is compared, meters: the range of the usual sensors.
 TRUTH_RANGE = (0.1, 80.0)
 
-# Of quality.csv, in its order; after them come the errors against true depth.
-COLUMNS = (
-    "frame",
-    "stamp",
-    *(f"{stage}_time" for stage in STAGES),
-    "valid_fraction",
-    "focal_scale",
-    "temporal_error",
-    "reset",
-    "motion",
-    "flicker",
-    "deviation",
-    "scale",
-    "scale_deviation",
-    "scale_source",
-    "scale_shift",
-    "floor_height",
-    "floor_pitch",
-    "floor_roll",
-)
+# Of quality.csv, in its order; after them come the errors against ground truth.
+COLUMN_FACTS = tuple(fact for fact in FACTS if fact.in_csv)
+COLUMNS = tuple(fact.name for fact in COLUMN_FACTS)
 
-# Bytes that summary.json may take; they are kept free for it from the beginning.
+# Bytes that are reserved on the disk for summary.json from the beginning.
 SUMMARY_ROOM = 2**15
 
 PART = ".png.part"
 
-# Warnings that the summary holds; more of them say nothing new.
+# Warnings in the summary, at most.
 MAX_WARNINGS = 50
 
 MEANING = {
-    "stopped": "why the run ended before its input did, null when it did not",
-    "times": "seconds; total is from the image to its depth, reading and writing files left out",
+    "stopped": "why the run ended before the end of its input, null when it did not",
+    "times": "seconds; total is from the image to its depth, without reading and writing files",
     "temporal_error": "median over the frames of the median |log depth - log expected depth|; expected is "
-    "the previous depth, carried along by the camera's motion unless the stabilizer is off",
+    "the previous depth, moved by the camera's motion unless the stabilizer is off",
     "resets": "frames before which the past was forgotten",
-    "motion": "part of the frames whose motion came from vision, from odometry, or from neither",
-    "flicker": "median over the frames of |log(the frame's own scale / the expected one)|, which the "
-    "stabilizer took out",
+    "motion": "part of the frames whose motion came from vision (visual odometry), odometry, or none of them",
+    "flicker": "scale jitter: median over the frames of |log(the frame's own scale / the expected one)|, "
+    "which the stabilizer removed",
     "deviation": "relative standard deviation of depth, median over pixels and frames",
-    "scale": "factor on the bundle's metres, its relative standard deviation and its source, at the end; "
-    "with a "
-    "shift, of a bundle that gives a disparity: 1 / metres = value * output + shift",
-    "frames_without_metres": "frames of which all depth is unknown, since no source had told the scale yet",
-    "floor": "of the published depth: the camera's height above it, metres, its pitch (positive looks down) "
-    "and roll (positive has the right side down), radians, medians over the frames in which it was found",
-    "warnings": "what other sensors said and was not used, the first of them",
-    "abs_rel": "mean |depth - truth| / truth, in metres as they come, mean over the frames",
+    "scale": "factor on the bundle's meters, its relative standard deviation and its source, at the end; "
+    "with a shift for a bundle that gives a disparity: 1 / meters = value * output + shift",
+    "frames_without_metres": "frames whose depth is unknown because no source of scale was accepted yet",
+    "floor": "in the written depth: the camera's height above it, meters, its pitch (positive looks down) "
+    "and roll (positive has the right side down), radians; medians over the frames in which it was found",
+    "warnings": "measurements of other sensors that were not used, the first of them",
+    "abs_rel": "mean |depth - truth| / truth without any scaling, mean over the frames; truth: ground truth",
     "abs_rel_scaled": "the same after scaling each frame's depth by the median of truth / depth",
-    "rmse": "metres, mean over the frames",
+    "rmse": "meters, mean over the frames",
     "delta1": "part of the pixels within a factor of 1.25 of the truth, mean over the frames",
-    "truth_range": "metres; only true depth between them counts",
+    "truth_range": "meters; only ground truth between them is compared",
 }
 
 
 class ResultFolder:
-    """Writes results as they come.
+    """Writes the results of one frame after the other.
 
-    depth/STEM.png (16 bit, millimetres, 0 = unknown or beyond 65.535 m), quality.csv (a row per frame),
-    summary.json, and, given fps, film.mp4. Raises Clip2DepthError when the folder cannot be written; what was
-    written by then is whole, and finish() still writes the summary, for which room is kept.
+    depth/STEM.png (16 bit, millimeters, 0 = unknown or beyond 65.535 m), quality.csv (a row per frame),
+    summary.json, and, given fps, film.mp4. Raises Clip2DepthError when the folder cannot be written; the
+    files of the frames before are complete, and finish() still writes the summary, whose space is reserved.
     """
 
     def __init__(self, folder: Path, *, fps: float | None = None) -> None:
@@ -97,7 +79,7 @@ class ResultFolder:
             (folder / "depth").mkdir(parents=True, exist_ok=True)
             for abandoned in (folder / "depth").glob(f".*{PART}"):
                 abandoned.unlink()
-            # Unbuffered: a row that does not fit on the disk is noticed with its frame.
+            # Unbuffered: a full disk is detected at the frame whose row does not fit.
             self._file = (folder / "quality.csv").open("wb", buffering=0)
             self._write_row([*COLUMNS, *ERRORS])
             self._summary = PartialFile(folder / "summary.json", reserve=SUMMARY_ROOM)
@@ -108,7 +90,7 @@ class ResultFolder:
         self._truth = Truth()
         self._names: set[str] = set()
         self._facts: list[FrameFacts] = []
-        self._deviations: list[float] = []
+        self._values: dict[str, list[Any]] = {name: [] for name in SUMMARIZED}
         self._warnings: list[str] = []
         self._without_metres = 0
         self._errors: list[dict[str, float]] = []
@@ -116,7 +98,7 @@ class ResultFolder:
         self._camera = None
 
     def add(self, frame: Frame, result: DepthFrame) -> None:
-        """Write one frame's depth, row and picture."""
+        """Write one frame's depth, its row and its image in the video."""
         name = self._own_name(frame.name)
         path = self.folder / "depth" / f"{name}.png"
         truth = self._truth.of(frame, result)
@@ -125,16 +107,11 @@ class ResultFolder:
             low, high = TRUTH_RANGE
             errors = depth_errors(result.depth, truth, depth_min=low, depth_max=high)
         facts = result.facts
-        deviation = result.median_deviation()
-        row = [name, f"{frame.stamp / 1e9:.6f}", *(_text(facts.times.get(stage, 0.0)) for stage in STAGES)]
-        row += [_text(n) for n in (facts.valid_fraction, facts.focal_scale, facts.temporal_error)]
-        row += [int(facts.reset), facts.motion, _text(facts.flicker), _text(deviation)]
-        row += [_text(facts.scale), _text(facts.scale_deviation), facts.scale_source]
-        row += [_text(facts.scale_shift)]
-        floor = facts.floor
-        row += [_text(n) for n in (floor.height, floor.pitch, floor.roll)] if floor else [""] * 3
-        row += [_text(errors[e]) if errors else "" for e in ERRORS]
-        # One right after the other, so that an interrupt hardly ever comes between them.
+        values = read_facts(result)
+        known = values | {"frame": name, "stamp": frame.stamp / 1e9}
+        row = [CELLS[fact.type](known[fact.name]) for fact in COLUMN_FACTS]
+        row += [_number(errors[e]) if errors else "" for e in ERRORS]
+        # One right after the other, so that an interrupt between them is unlikely.
         self._write_depth(path, result.depth)
         try:
             self._write_row(row)
@@ -144,7 +121,8 @@ class ResultFolder:
                 raise cannot_write(self.folder / "quality.csv", error) from error
             raise
         self._facts.append(facts)
-        self._deviations.append(deviation)
+        for fact, of_frames in self._values.items():
+            of_frames.append(values[fact])
         self._warnings += (f"{name}: {text}" for text in facts.warnings)
         if facts.no_metres and self._without_metres == 0:
             self._warnings.append(f"{name}: {facts.no_metres}")
@@ -154,12 +132,12 @@ class ResultFolder:
         self._size, self._camera = result.depth.shape[::-1], result.camera
         self.frames += 1
         if self._film is not None:
-            self._film.write(self._picture(name, result, truth, errors))
+            self._film.write(self._video_image(name, result, truth, errors))
 
     def finish(self, facts: dict) -> dict:
-        """Write summary.json with what the caller knows and what the frames gave; returns it.
+        """Write summary.json from `facts` and from the frames, and return its content.
 
-        The film is finished before. Where that fails, the summary says so, and so does the Clip2DepthError.
+        The video is finished first. If that fails, the summary has the error, and Clip2DepthError is raised.
         """
         film_error = None
         try:
@@ -187,13 +165,8 @@ class ResultFolder:
                 for stage, times in stages.items()
                 if times.size
             },
-            "valid_fraction": float(np.mean([f.valid_fraction for f in all_facts])) if all_facts else 0.0,
-            "temporal_error": _known_median([f.temporal_error for f in all_facts]),
-            "resets": sum(f.reset for f in all_facts),
-            "motion": _parts([f.motion for f in all_facts]),
-            "flicker": _known_median(np.abs(np.log([f.flicker for f in all_facts]))),
-            "deviation": _known_median(self._deviations),
-            "scale": _last_scale(all_facts),
+            **summarized(self._values),
+            "scale": scale_facts(all_facts[-1] if all_facts else None),
             "frames_without_metres": self._without_metres,
             "floor": _floor([f.floor for f in all_facts if f.floor is not None]),
             "warnings": self._warnings[:MAX_WARNINGS],
@@ -210,25 +183,25 @@ class ResultFolder:
         return summary
 
     def _write_depth(self, path: Path, depth: np.ndarray) -> None:
-        """The PNG, whole or not at all."""
-        # The lightest compression: twice as fast as the default, a tenth larger.
+        """Write the PNG completely or not at all."""
+        # The lowest compression: twice as fast as the default, files a tenth larger.
         ok, coded = cv2.imencode(".png", self._millimetres.of(depth), [cv2.IMWRITE_PNG_COMPRESSION, 1])
         part = path.with_name(f".{path.stem}{PART}")
         with writing(path):
             if not ok:
                 raise OSError("OpenCV cannot encode it")
-            # Not through a link that lies there.
+            # Does not follow a link of that name.
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
             try:
                 with open(os.open(part, flags, 0o666), "wb", buffering=0) as file:
                     _write_all(file, coded)
                 os.replace(part, path)
-            except BaseException:  # an interrupt, too
+            except BaseException:  # also an interrupt
                 part.unlink(missing_ok=True)
                 raise
 
     def _write_row(self, row: list) -> None:
-        """Append a row to quality.csv, whole or not at all. Raises OSError."""
+        """Append a row to quality.csv completely or not at all. Raises OSError."""
         line = io.StringIO()
         csv.writer(line).writerow(row)
         begin = self._file.tell()
@@ -254,7 +227,7 @@ class ResultFolder:
         self.close()
 
     def _own_name(self, stem: str) -> str:
-        """The frame's stem, made different where a folder holds a.jpg and a.png."""
+        """The frame's stem, with a number where it occurred before (a.jpg and a.png)."""
         stem = stem or f"{self.frames:06d}"
         name, count = stem, 1
         while name in self._names:
@@ -264,7 +237,9 @@ class ResultFolder:
         return name
 
     @staticmethod
-    def _picture(name: str, result: DepthFrame, truth: np.ndarray | None, errors: dict | None) -> np.ndarray:
+    def _video_image(
+        name: str, result: DepthFrame, truth: np.ndarray | None, errors: dict | None
+    ) -> np.ndarray:
         columns = [("image", result.image), ("depth", result.depth)]
         if result.raw is not None:
             columns[1:] = [("the network's depth", result.raw), ("stable depth", result.depth)]
@@ -279,32 +254,10 @@ class ResultFolder:
 
 
 def _write_all(file: io.RawIOBase, content: bytes | np.ndarray) -> None:
-    """A raw file writes as much as fits, and fails only at the next try."""
+    """Write everything: one call writes what fits on the disk, and only the next one fails."""
     left = memoryview(content).cast("B")
     while left:
         left = left[file.write(left) :]
-
-
-def _known_median(numbers: Sequence[float] | np.ndarray) -> float | None:
-    known = np.asarray(numbers, np.float64)
-    known = known[np.isfinite(known)]
-    return float(np.median(known)) if known.size else None
-
-
-def _parts(words: list[str]) -> dict[str, float] | None:
-    """How large a part each word has; None where there is none."""
-    counts = Counter(word for word in words if word)
-    total = sum(counts.values())
-    return {word: count / total for word, count in sorted(counts.items())} if total else None
-
-
-def _last_scale(facts: list[FrameFacts]) -> dict | None:
-    """The scale at the end; None where nobody ever told it."""
-    if not facts or not facts[-1].scale_source:
-        return None
-    last = facts[-1]
-    scale = {"value": last.scale, "deviation": last.scale_deviation, "source": last.scale_source}
-    return scale | ({} if np.isnan(last.scale_shift) else {"shift": last.scale_shift})
 
 
 def _floor(floors: list[Floor]) -> dict | None:
@@ -315,12 +268,16 @@ def _floor(floors: list[Floor]) -> dict | None:
     return medians | {"frames": len(floors)}
 
 
-def _text(number: float) -> str:
+def _number(number: float) -> str:
     return "" if np.isnan(number) else f"{number:.6g}"
 
 
+CELLS = {"string": str, "bool": int, "float32": _number, "float64": "{:.6f}".format}
+"""A value of quality.csv, by the fact's type."""
+
+
 def _rounded(value):
-    """Six digits are more than any of these figures deserves, and easier to read."""
+    """Numbers with six digits, which are enough for each of them."""
     if isinstance(value, dict):
         return {key: _rounded(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

@@ -90,14 +90,14 @@ class PointCloud:
         depth = frame.depth_at(s, s)
         unknown = self._find_smeared(frame, depth)
         colors = frame.image_at(s)
-        deviation = None if floor is None else frame.deviation_at(s, s)
+        std_dev = None if floor is None else frame.std_dev_at(s, s)
         for start in range(0, shape[0], self._band):
             rows = slice(start, start + self._band)
             cut = self._out_of_range(depth[rows], rows)
             if unknown is not None:
                 cut |= unknown[rows]
             if floor is not None:
-                cut |= self._lifted(depth[rows], None if deviation is None else deviation[rows], rows, floor)
+                cut |= self._lifted(depth[rows], None if std_dev is None else std_dev[rows], rows, floor)
             self._fill(depth[rows], cut, colors[rows], rows, out[rows])
         return out
 
@@ -111,7 +111,7 @@ class PointCloud:
         return cut
 
     def _lifted(
-        self, depth: np.ndarray, deviation: np.ndarray | None, rows: slice, floor: FloorLimits
+        self, depth: np.ndarray, std_dev: np.ndarray | None, rows: slice, floor: FloorLimits
     ) -> np.ndarray | bool:
         """Mask of some rows' points that belong to the floor and do not seem to."""
         slope = self._slopes(floor.found, rows)
@@ -119,7 +119,7 @@ class PointCloud:
             return False  # rays that rise
         with np.errstate(invalid="ignore"):
             highest = floor.min_height - floor.found.height
-            lowest = doubted_heights(depth, slope, deviation, floor.tolerance)
+            lowest = doubted_heights(depth, slope, std_dev, floor.tolerance)
             lifted = lowest < highest
             rise = np.multiply(self._slopes(floor.expected, rows), depth, out=slope)
             lifted &= rise > LIFTED * floor.min_height - floor.expected.height

@@ -87,7 +87,7 @@ class LaserScan:
             reach = np.multiply(self._depth, length, out=self._reach)
             rise = np.multiply(self._depth, up, out=self._rise)
             lowest = np.multiply(reach, settings.floor_tolerance, out=self._lowest)
-            deviation = frame.deviation_at(*self._sample)
+            deviation = frame.std_dev_at(*self._sample)
             if deviation is not None:
                 np.add(lowest, height_doubt(rise, deviation, out=self._doubt), out=lowest)
             lowest += np.float32(settings.min_height - floor.height)

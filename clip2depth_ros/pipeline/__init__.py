@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The order of the work on one frame, from image to depth in metres, and each stage's time. No ROS."""
+"""The stages of one frame in order, from image to depth in meters, and the time of each. No ROS."""
 
 from clip2depth_ros.pipeline.pipeline import Pipeline
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Everything that depends on the image's size and camera only: from image to network and back."""
+"""What depends on image size and camera only: from the image to the network's input, and back."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ from clip2depth_ros.images.frame import NAN
 
 
 class Geometry:
-    """Rectifies, fits into the network's input and unfits.
+    """Rectifies, letterboxes to the network's input, and restores the image's geometry.
 
-    size: (width, height) of the images. camera: theirs, None when nobody knows it. depth_size: (width,
-    height) of the depth, None for the images' own. rectifier: the camera's, if there is one already.
-    letterbox: between image and network. focal_scale: factor from the network's metres to the camera's.
-    inner_camera: of the network's pixels that the image covers; depth_camera: of the depth; both None without
-    a camera.
-    depth_shape: (h, w) of the depth.
-    Raises Clip2DepthError for a camera of another size, and for none where the manifest needs one.
+    size: (width, height) of the images. camera: theirs, None when it is not known. depth_size: (width,
+    height) of the depth, None for the size of the images. rectifier: the camera's, if it exists already.
+
+    Attributes: letterbox, between image and network. focal_scale, factor from the network's meters to the
+    camera's. inner_camera, of the network's pixels that the image covers; depth_camera, of the depth; both
+    None without a camera. depth_shape, (h, w) of the depth.
+
+    Raises Clip2DepthError for a camera of another size, and without a camera where the manifest needs one.
     """
 
     def __init__(
@@ -35,7 +36,7 @@ class Geometry:
     ) -> None:
         if camera is None and manifest.canonical_focal_px is not None:
             raise Clip2DepthError(
-                f"Bundle '{manifest.name}' needs to know the camera to give metres: provide camera_info, a "
+                f"Bundle '{manifest.name}' needs the camera to give meters: provide camera_info, a "
                 "camera file or horizontal_fov."
             )
         if camera is not None and camera.size != size:
@@ -65,13 +66,14 @@ class Geometry:
         self._to_network = Resampler(size, inner_size, self._rectifier)
         self._seen_by = self._count_pixels()
         self._all_seen = self._seen_by.sum()
+        self._known = np.empty(self._seen_by.shape, np.bool_)
         self._rectified: np.ndarray | None = None
         self._to_depth: Resampler | None = None
         self._image: np.ndarray | None = None
         self._color_maps: dict[tuple, tuple[np.ndarray, np.ndarray]] = {}
 
     def _count_pixels(self) -> np.ndarray:
-        """(inner_height, inner_width): how many pixels of the depth each of the network's is nearest to."""
+        """(inner_height, inner_width): of how many pixels of the depth each network pixel is the nearest."""
         grid = self.letterbox.grid(self.depth_shape, (1, 1))
         shape = self.letterbox.inner_height, self.letterbox.inner_width
         pixels = grid.nearest(np.arange(shape[0] * shape[1], dtype=np.int32).reshape(shape))
@@ -80,38 +82,38 @@ class Geometry:
         return np.bincount(pixels.ravel(), minlength=shape[0] * shape[1]).reshape(shape)
 
     def for_network(self, manifest: Manifest) -> Geometry:
-        """The same for the input of another network; raises what the constructor raises."""
+        """The geometry for the input of another network; raises what the constructor raises."""
         return Geometry(manifest, self.size, self.camera, self._depth_size, self._rectifier)
 
     @property
     def has_lens(self) -> bool:
-        """Whether images are rectified on their way to the network."""
+        """Whether images are rectified for the network."""
         return self._rectifier is not None
 
     @property
     def shrink(self) -> int:
-        """So many pixels a side may a decoder average to one: the network would not see them singly."""
+        """How many pixels a side a decoder may average to one: the network's input averages them anyway."""
         return self._to_network.shrink
 
-    def fit(self, image: np.ndarray, out: np.ndarray, shrink: int = 1) -> np.ndarray:
-        """Fill `out` (net_height, net_width, 3) uint8 with what the network sees of an image; returns `out`.
+    def to_network(self, image: np.ndarray, out: np.ndarray, shrink: int = 1) -> np.ndarray:
+        """Fill `out` (net_height, net_width, 3) uint8 with the network's input; returns `out`.
 
-        image: (H, W, 3) uint8 as the camera gave it, or shrunk by averaging shrink x shrink pixels.
+        image: (H, W, 3) uint8 of the camera, or reduced by averaging shrink x shrink pixels.
         """
         self.letterbox.paint_border(out)
         self._to_network.resample(image, self.letterbox.inner(out), shrink)
         return out
 
     def rectify(self, image: np.ndarray) -> np.ndarray:
-        """The image without distortion; the image itself where there is none."""
+        """The image without distortion; the image itself where the camera has none."""
         if self._rectifier is None:
             return image
         if self._rectified is None:
             self._rectified = np.empty((self.size[1], self.size[0], 3), np.uint8)
         return self._rectifier.rectify(image, self._rectified)
 
-    def picture(self, image: np.ndarray, shrink: int) -> np.ndarray:
-        """The rectified image (h, w, 3) of the depth; the image itself where that is it."""
+    def depth_image(self, image: np.ndarray, shrink: int) -> np.ndarray:
+        """The rectified image (h, w, 3) uint8 of the depth; `image` itself where nothing is to be changed."""
         if shrink == 1 and self.depth_shape == self.size[::-1]:
             return self.rectify(image)
         if self._to_depth is None:
@@ -121,12 +123,12 @@ class Geometry:
         return self._to_depth.resample(image, self._image, shrink)
 
     def colors(self, image: np.ndarray, shrink: int, step: int) -> np.ndarray:
-        """Every step-th pixel of every step-th row of `picture`, without making the rest.
+        """Every step-th pixel of every step-th row of `depth_image`, without computing the rest.
 
-        Where the network's input was made by averaging up to step x step pixels, these means.
+        Where the network's input was made by averaging up to step x step pixels, these averages.
         """
         if self.depth_shape != self.size[::-1]:
-            return self.picture(image, shrink)[::step, ::step]
+            return self.depth_image(image, shrink)[::step, ::step]
         image, shrink = self._to_network.halves(image, shrink, step)
         whole = image.shape[1::-1] == shrunk_size(self.size, shrink)
         if self._rectifier is None and step % shrink == 0 and whole:
@@ -148,30 +150,30 @@ class Geometry:
         return shrunk_maps(x, y, self.size, shrink, image.shape)
 
     def known_part(self, net_depth: np.ndarray) -> float:
-        """Part of the depth's pixels that are known, 0..1, when it is made of net_depth."""
-        known = self.letterbox.inner(net_depth) > 0
-        seen = self._all_seen if known.all() else self._seen_by[known].sum()
+        """Part of the depth's pixels that are known, 0 to 1, when it is restored from net_depth."""
+        known = np.greater(self.letterbox.inner(net_depth), 0, out=self._known)
+        seen = self._all_seen if known.all() else self._seen_by.sum(where=known)
         return float(seen / (self.depth_shape[0] * self.depth_shape[1]))
 
-    def unfit(self, net_depth: np.ndarray, out: np.ndarray) -> np.ndarray:
+    def restore(self, net_depth: np.ndarray, out: np.ndarray) -> np.ndarray:
         """Fill `out` (h, w) float32 with the depth of the whole image, NaN outside the camera's view.
 
-        net_depth: (net_height, net_width) float32, metres, NaN = unknown. Returns `out`.
+        net_depth: (net_height, net_width) float32, meters, NaN = unknown. Returns `out`.
         """
         self.letterbox.take(net_depth)
         return self.enlarge(out)
 
     def enlarge(self, out: np.ndarray) -> np.ndarray:
-        """The same of the depth that the letterbox took last."""
+        """The same for the depth that the letterbox took last."""
         return self._blank_outside(self.letterbox.enlarge(out))
 
     def sample(self, steps: tuple[int, int]) -> np.ndarray:
-        """Every n-th pixel of every m-th row, steps = (m, n), of what `enlarge` gives; a new array."""
+        """Every n-th pixel of every m-th row, steps = (m, n), of `enlarge`; a new array."""
         out = self.letterbox.sample(self.depth_shape, steps)
         return self._blank_outside(out, steps)
 
     def enlarge_nearest(self, inner: np.ndarray, out: np.ndarray) -> np.ndarray:
-        """Fill `out` (h, w) with the nearest of (inner_height, inner_width) float32, NaN out of view."""
+        """Fill `out` (h, w) with the nearest of (inner_height, inner_width) float32; NaN out of view."""
         cv2.resize(inner, out.shape[::-1], dst=out, interpolation=cv2.INTER_NEAREST_EXACT)
         return self._blank_outside(out)
 

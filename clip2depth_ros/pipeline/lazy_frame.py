@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A depth frame whose full-size arrays are made when somebody asks for them."""
+"""A depth frame whose full-size arrays are computed on first access."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from clip2depth_ros.images.frame import DEVIATION_STEP, NAN, DepthFrame, Frame, FrameFacts
+from clip2depth_ros.images.frame import NAN, STD_DEV_STEP, DepthFrame, Frame, FrameFacts
 from clip2depth_ros.pipeline.geometry import Geometry
 
 
 def _timed(make: Callable) -> Callable:
-    """Adds what `make` takes to the frame's time of the stage unfit."""
+    """Adds the time of `make` to the frame's time of the stage unfit."""
 
     def made(self: LazyDepthFrame, *args: Any) -> Any:
         started = time.perf_counter()
@@ -27,14 +27,15 @@ def _timed(make: Callable) -> Callable:
 
 
 class LazyDepthFrame(DepthFrame):
-    """The pipeline's result. Everything must be asked for before the pipeline's next frame.
+    """The pipeline's result. Every array must be read before the pipeline's next frame.
 
-    net_depth: (net_height, net_width) float32, metres, NaN = unknown. net_deviation: (inner_height,
-    inner_width) float32 of the pixels that the image covers, or None. scale_deviation: that of a factor on
-    all of them, independent of their own; NaN counts as none. buffers: arrays of earlier frames, used again.
+    net_depth: (net_height, net_width) float32, meters, NaN = unknown. net_std_dev: (inner_height,
+    inner_width) float32, relative standard deviation of the pixels that the image covers, or None.
+    scale_deviation: relative standard deviation of a common factor, independent of the pixels' own; NaN
+    counts as 0. buffers: arrays of earlier frames, for reuse.
     """
 
-    __slots__ = ("_buffers", "_frame", "_geometry", "_net_depth", "_net_deviation", "_taken")
+    __slots__ = ("_buffers", "_frame", "_geometry", "_net_depth", "_net_std_dev", "_taken")
 
     def __init__(
         self,
@@ -42,21 +43,25 @@ class LazyDepthFrame(DepthFrame):
         geometry: Geometry,
         facts: FrameFacts,
         net_depth: np.ndarray,
-        net_deviation: np.ndarray | None,
+        net_std_dev: np.ndarray | None,
         scale_deviation: float,
         buffers: dict[str, np.ndarray],
     ) -> None:
-        # The fields that are properties here have their values in the base's slots, None until they are made.
+        # The properties keep their values in the slots of the base class, None until they are computed.
         DepthFrame.__init__(self, None, None, geometry.depth_camera, frame.stamp, frame.frame_id, facts)
         self._frame, self._geometry, self._buffers = frame, geometry, buffers
         self._net_depth, self._taken = net_depth, False
-        self._net_deviation = None
-        if net_deviation is not None:
-            whole = net_deviation * net_deviation
+        self._net_std_dev = None
+        if net_std_dev is not None:
+            whole = self._kept("net_std_dev", net_std_dev.shape, np.float32)
+            np.multiply(net_std_dev, net_std_dev, out=whole)
             whole += np.float32(np.nan_to_num(scale_deviation) ** 2)
             np.sqrt(whole, out=whole)
-            whole[~(geometry.letterbox.inner(net_depth) > 0)] = NAN
-            self._net_deviation = whole
+            unknown = self._kept("unknown", net_std_dev.shape, np.bool_)
+            np.greater(geometry.letterbox.inner(net_depth), 0, out=unknown)
+            np.logical_not(unknown, out=unknown)
+            np.copyto(whole, NAN, where=unknown)
+            self._net_std_dev = whole
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -65,7 +70,7 @@ class LazyDepthFrame(DepthFrame):
 
     @property
     def depth(self) -> np.ndarray:
-        """(h, w) float32, metres along the optical axis, NaN = unknown."""
+        """(h, w) float32, meters along the optical axis, NaN = unknown."""
         made = _depth.__get__(self)
         return self.fill_depth(self.buffer("depth")) if made is None else made
 
@@ -85,15 +90,15 @@ class LazyDepthFrame(DepthFrame):
         _image.__set__(self, value)
 
     @property
-    def deviation(self) -> np.ndarray | None:
+    def std_dev(self) -> np.ndarray | None:
         """(h, w) float32 relative standard deviation of depth, NaN = unknown; None without the stabilizer."""
-        if _deviation.__get__(self) is None and self._net_deviation is not None:
-            _deviation.__set__(self, self._make_deviation())
-        return _deviation.__get__(self)
+        if _std_dev.__get__(self) is None and self._net_std_dev is not None:
+            _std_dev.__set__(self, self._make_std_dev())
+        return _std_dev.__get__(self)
 
-    @deviation.setter
-    def deviation(self, value: np.ndarray | None) -> None:
-        _deviation.__set__(self, value)
+    @std_dev.setter
+    def std_dev(self, value: np.ndarray | None) -> None:
+        _std_dev.__set__(self, value)
 
     @_timed
     def fill_depth(self, out: np.ndarray) -> np.ndarray:
@@ -114,10 +119,10 @@ class LazyDepthFrame(DepthFrame):
         return self._geometry.sample((rows, columns))
 
     @_timed
-    def deviation_at(self, rows: int, columns: int) -> np.ndarray | None:
-        if self._net_deviation is None:
+    def std_dev_at(self, rows: int, columns: int) -> np.ndarray | None:
+        if self._net_std_dev is None:
             return None
-        return self._geometry.sample_nearest(self._net_deviation, (rows, columns))
+        return self._geometry.sample_nearest(self._net_std_dev, (rows, columns))
 
     @_timed
     def image_at(self, step: int) -> np.ndarray:
@@ -132,31 +137,34 @@ class LazyDepthFrame(DepthFrame):
     def mask_at(self, mask: np.ndarray, rows: int, columns: int) -> np.ndarray:
         return self._geometry.letterbox.grid(self.shape, (rows, columns)).nearest(mask)
 
-    def median_deviation(self) -> float:
-        few = self.deviation_at(DEVIATION_STEP, DEVIATION_STEP)
+    def median_std_dev(self) -> float:
+        few = self.std_dev_at(STD_DEV_STEP, STD_DEV_STEP)
         few = few[np.isfinite(few)] if few is not None else ()
         return float(np.median(few)) if len(few) else NAN
 
     def _take(self) -> None:
-        """Once a frame: what every way to enlarge the depth needs."""
+        """Prepare the letterbox, once a frame, for whatever enlarges the depth."""
         if not self._taken:
             self._geometry.letterbox.take(self._net_depth)
             self._taken = True
 
     @_timed
     def _make_image(self) -> np.ndarray:
-        return self._geometry.picture(self._frame.image, self._frame.shrink)
+        return self._geometry.depth_image(self._frame.image, self._frame.shrink)
 
     @_timed
-    def _make_deviation(self) -> np.ndarray:
-        return self._geometry.enlarge_nearest(self._net_deviation, self.buffer("deviation"))
+    def _make_std_dev(self) -> np.ndarray:
+        return self._geometry.enlarge_nearest(self._net_std_dev, self.buffer("std_dev"))
 
     def buffer(self, name: str) -> np.ndarray:
-        """(h, w) float32 of the pipeline, the same for every frame."""
+        """(h, w) float32 that belongs to the pipeline, the same one for every frame."""
+        return self._kept(name, self.shape, np.float32)
+
+    def _kept(self, name: str, shape: tuple[int, int], dtype: type) -> np.ndarray:
         buffer = self._buffers.get(name)
-        if buffer is None or buffer.shape != self.shape:
-            buffer = self._buffers[name] = np.empty(self.shape, np.float32)
+        if buffer is None or buffer.shape != shape:
+            buffer = self._buffers[name] = np.empty(shape, dtype)
         return buffer
 
 
-_depth, _image, _deviation = (vars(DepthFrame)[name] for name in ("depth", "image", "deviation"))
+_depth, _image, _std_dev = (vars(DepthFrame)[name] for name in ("depth", "image", "std_dev"))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The pipeline: what happens to a frame, stage by stage, and in which order."""
+"""The pipeline: the stages of a frame, in order."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from clip2depth_ros.camera.resampler import shrunk_size
 from clip2depth_ros.engines import Engine
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.images.frame import NAN, DepthFrame, Frame, FrameFacts
+from clip2depth_ros.images.origins import ResetReason
 from clip2depth_ros.pipeline.driven import DrivenMotion
 from clip2depth_ros.pipeline.geometry import Geometry
 from clip2depth_ros.pipeline.lazy_frame import LazyDepthFrame
@@ -24,43 +25,45 @@ from clip2depth_ros.stabilizer import Stabilizer, Stable
 
 DEFAULT_STABILIZER = StabilizerSettings()
 
-# The temporal error without the stabilizer is measured on this many samples per axis; depth is smooth enough.
+# Without the stabilizer the temporal error is measured on this many samples per axis.
 GRID = 24
 
 
 NO_METRES = {
-    "scale_free": "Bundle '{name}' gives depth up to an unknown factor, and no source of scale has spoken "
+    "scale_free": "Bundle '{name}' gives depth up to an unknown factor, and no source of scale has given it "
     "yet",
-    "affine_inverse": "Bundle '{name}' gives inverse depth up to an unknown factor and shift, and what "
-    "has been "
-    "seen of ranges, floor and driven distance does not tell both yet",
+    "affine_inverse": "Bundle '{name}' gives inverse depth up to an unknown factor and shift, and ranges, "
+    "floor and odometry have not determined both yet",
 }
-"""Why there are no metres, by the manifest's depth_kind."""
+"""Why depth is not in meters, by the manifest's depth_kind."""
 NO_SOURCE = ": it needs the camera's height above the floor, odometry or ranges."
 STAND_IN = 0.25
-"""Of the median disparity: added to it to make something like a depth of it, while metres are unknown."""
+"""Part of the median disparity that is added to disparity while the shift is unknown, so that the stabilizer
+gets a positive depth."""
 OWN_DEVIATION = 0.1
-"""Of the network's metres against the robot's where no source of scale has spoken."""
+"""Relative standard deviation of the network's meters while no source of scale was accepted."""
+NO_NEW_RESET = (ResetReason.NONE, ResetReason.FIRST_FRAME, ResetReason.REQUESTED)
+"""A first frame has no past to forget, and a requested reset is in the facts already."""
 
 
 class Pipeline:
-    """Turns frames into depth frames: rectify, fit, infer, stabilize, scale, unfit.
+    """Turns frames into depth frames: letterbox, infer, stabilize, scale, restore.
 
-    engine: opened; its manifest says the input size, the canonical focal length and the depth range.
-    depth_size: (width, height) of the depth, or None for the input's own resolution.
+    engine: opened; its manifest has the input size, the canonical focal length and the depth range.
+    depth_size: (width, height) of the depth, or None for the size of the images.
     stabilizer, scale: their settings; None leaves one out. Both work on the network's own pixels, without the
     letterbox's border. `configure` changes them between two frames; `settings` holds the current ones.
-    The attribute keep_raw: return the network's own depth as well.
+    The attribute keep_raw: return the network's depth before stabilizer and scale as well.
 
-    A bundle whose depth_kind is scale_free is stabilized as it is, since all that the stabilizer does
-    holds up to a factor. A disparity of unknown shift is no depth up to a factor, and ego-motion computed
-    from it would be wrong: an affine_inverse bundle is brought to metres first, by a factor and a shift
-    that move slowly, and stabilized then; until both are known the stabilizer only follows the picture,
-    without ego-motion. Either way all depth is NaN, and the facts say why, until there are metres.
+    The depth of a scale_free bundle is stabilized before it is scaled: the stabilizer does not depend on the
+    factor. A disparity of unknown shift is not depth up to a factor, and ego-motion computed from it would be
+    wrong. Therefore the disparity of an affine_inverse bundle is converted to meters first, by a factor and a
+    shift that change slowly, and stabilized then. Until both are known, the stabilizer uses the optical flow
+    only, without ego-motion. In both cases all depth is NaN until it is in meters, and the facts have the
+    reason.
 
-    The returned DepthFrame makes its arrays when they are asked for, so ask before the pipeline's next call.
-    They belong to the pipeline and hold until then (the image may be the frame's own). One pipeline serves
-    one stream and one thread.
+    The returned DepthFrame computes its arrays on first access. They belong to the pipeline and are valid
+    until its next call (the image may be the frame's own). One pipeline serves one stream and one thread.
     """
 
     def __init__(
@@ -97,17 +100,17 @@ class Pipeline:
         manifest = self.engine.manifest
         net = (manifest.input_height, manifest.input_width)
         self._input = np.empty((*net, 3), np.uint8)
-        self._metres = np.empty(net, np.float32)
+        self._meters = np.empty(net, np.float32)
         self._raw = np.empty(net, np.float32)
 
     @property
     def _kind(self) -> str:
-        """What the network's output is."""
+        """The manifest's depth_kind."""
         return self.engine.manifest.depth_kind
 
     @property
     def needs_camera(self) -> bool:
-        """True when depth itself, not only points, needs a camera."""
+        """True when the bundle needs a camera to give meters; points need one always."""
         return self.engine.manifest.canonical_focal_px is not None
 
     def configure(self, settings: PipelineSettings) -> None:
@@ -139,9 +142,9 @@ class Pipeline:
         self._change = None
 
     def reset(self, *, keep_scale: bool = False) -> None:
-        """Forget the past. The next frame's facts say so, if there was one.
+        """Forget the past. The next frame's facts have `reset` set if there was one.
 
-        keep_scale: a pause, a loop or a cut is no reason to forget what is true of the camera.
+        keep_scale: keep the estimated scale. It stays valid after a pause, a loop or a cut.
         """
         self._was_reset |= self._stamp is not None
         self._stamp = None
@@ -154,16 +157,16 @@ class Pipeline:
             self._scale = self._change = None
 
     def swap(self, engine: Engine) -> Engine:
-        """Go on with another engine, of another bundle or not, from the next frame on.
+        """Use another engine, of the same bundle or another, from the next frame on.
 
-        The new network sees the last frame once more. The factor to the robot's metres is divided by what
-        its depth is, in the median, over the old network's, so that the published metres go on where they
-        are; while no source of scale has spoken the factor stays as it is. A network of another depth_kind,
-        or another disparity, begins without a scale. The stabilizer forgets its past:
-        kept, it would be wrong by region for a second. The next frame's facts say `reset`.
+        The new network infers the last frame again. The factor to the robot's meters is divided by the median
+        ratio of the new depth to the old one, so that the published scale does not jump; while no source of
+        scale was accepted the factor stays as it is. A network of another depth_kind, or another disparity,
+        begins without a scale. The stabilizer forgets its past, which would make some regions wrong for a
+        second. The next frame's facts have `reset` set.
 
         Returns the old engine, which the caller closes. Raises what the new engine raises, and
-        Clip2DepthError when its bundle needs a camera and the frames have none; then nothing has changed.
+        Clip2DepthError when its bundle needs a camera and the frames have none; then nothing is changed.
         """
         geometry, seen, net_depth, change = self._geometry, None, None, self._change
         if geometry is not None:
@@ -173,7 +176,7 @@ class Pipeline:
             seen = self._last_frame_for(engine.manifest)
             net_depth = engine.infer(seen)
             change = self._change_by(net_depth, engine.manifest, geometry)
-        # What was learned is then about another kind of output, or about another disparity.
+        # The estimate is then about another kind of output, or about another disparity.
         without_scale = engine.manifest.depth_kind != self._kind or self._kind == "affine_inverse"
         if without_scale:
             self.close()
@@ -203,16 +206,16 @@ class Pipeline:
     def _change_by(
         self, net_depth: np.ndarray, manifest: Manifest, geometry: Geometry
     ) -> tuple[float, float]:
-        """Log of another network's depth of the last frame over this one's: median and robust deviation."""
-        old, new = np.empty_like(self._metres), np.empty_like(net_depth)
-        _to_metres(self._net_depth, self.engine.manifest, self._geometry.focal_scale, old)
-        _to_metres(net_depth, manifest, geometry.focal_scale, new)
+        """Log of another network's depth over this one's, of the last frame: median and robust spread."""
+        old, new = np.empty_like(self._meters), np.empty_like(net_depth)
+        _to_meters(self._net_depth, self.engine.manifest, self._geometry.focal_scale, old)
+        _to_meters(net_depth, manifest, geometry.focal_scale, new)
         old, new = self._geometry.letterbox.inner(old), geometry.letterbox.inner(new)
         if old.shape != new.shape:
             old = cv2.resize(old, new.shape[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
         ratio = np.log(new / old)
         ratio = ratio[np.isfinite(ratio)]
-        # on top of an earlier change that no frame has taken up yet
+        # Added to an earlier change that no frame has used yet.
         before, spread = self._change or (0.0, 0.0)
         if not ratio.size:
             return before, spread
@@ -220,24 +223,24 @@ class Pipeline:
         return before + median, math.hypot(spread, 1.4826 * float(np.median(np.abs(ratio - median))))
 
     def close(self) -> None:
-        """Write down the scale, if a file was named for it. Closing twice is allowed."""
+        """Write the scale to its file, if there is one. Closing twice is allowed."""
         if self._estimator is not None:
             self._estimator.close()
 
     def process(self, frame: Frame) -> DepthFrame:
         """Depth of one frame.
 
-        The past is forgotten when time runs backwards or when the image's size or camera changes; the
-        stabilizer forgets it at a cut or a long gap, too. Depth that is not finite, outside the manifest's
-        range or outside the camera's view is NaN. Odometry, gravity or ranges that are broken are not used,
-        and the facts' warnings say so.
+        The past is forgotten when the stamp is before the last one, and when the image's size or camera
+        changes; the stabilizer also forgets it at a cut and after a long gap. Depth that is not finite,
+        outside the manifest's range or outside the camera's view is NaN. Invalid odometry, gravity or ranges
+        are not used, and the facts' warnings say why.
         Raises Clip2DepthError for an image that is not (H, W, 3) uint8, a camera of another size, and a frame
         without camera when the bundle needs one.
         """
         started = time.perf_counter()
         image = frame.image
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-            raise Clip2DepthError(f"Frames hold (H, W, 3) uint8 images, not {image.dtype} {image.shape}.")
+            raise Clip2DepthError(f"A frame's image is (H, W, 3) uint8, not {image.dtype} {image.shape}.")
         size = (image.shape[1], image.shape[0])
         if (
             frame.shrink > 1
@@ -260,14 +263,14 @@ class Pipeline:
         facts.focal_scale = geometry.focal_scale
         clock = _Clock(facts.times, started)
 
-        clock.lap("rectify")  # none: a lens is a part of fit
-        # A lens is taken out on the CPU, which then has the small image already.
+        clock.lap("rectify")  # 0: undistortion is a part of fit
+        # Undistortion is done on the CPU, which has the small image then.
         resizes = frame.shrink == 1 and not geometry.has_lens
         if resizes:
             self.engine.prepare(geometry.letterbox.size)
         self._on_device = on_device = resizes and self.engine.prepared == geometry.letterbox.size
         if not on_device:
-            geometry.fit(image, self._input, frame.shrink)
+            geometry.to_network(image, self._input, frame.shrink)
         clock.lap("fit")
         if on_device:
             net_depth = self.engine.infer(image)
@@ -280,37 +283,37 @@ class Pipeline:
             self._invert(frame, geometry, net_depth, facts)
             clock.lap("scale")
         else:
-            _to_metres(net_depth, self.engine.manifest, geometry.focal_scale, self._metres)
+            _to_meters(net_depth, self.engine.manifest, geometry.focal_scale, self._meters)
         keep_raw = self.keep_raw
         if keep_raw:
-            np.copyto(self._raw, self._metres)
+            np.copyto(self._raw, self._meters)
         stable = self._stabilize(frame, geometry, facts)
         clock.lap("stabilize")
         if self._kind != "affine_inverse":
             self._apply_scale(frame, geometry, stable, facts)
             clock.lap("scale")
         if facts.no_metres:
-            self._metres.fill(NAN)
+            self._meters.fill(NAN)
             self._raw.fill(NAN)
             facts.temporal_error = facts.flicker = NAN
-        facts.valid_fraction = geometry.known_part(self._metres)
+        facts.valid_fraction = geometry.known_part(self._meters)
         deviation = None if stable is None else stable.deviation
         result = LazyDepthFrame(
-            frame, geometry, facts, self._metres, deviation, facts.scale_deviation, self._buffers
+            frame, geometry, facts, self._meters, deviation, facts.scale_deviation, self._buffers
         )
         if stable is not None and stable.motion is not None:
             result.motion = stable.motion.copy()
             result.motion[:3, 3] *= facts.scale
         if keep_raw:
-            result.raw = geometry.unfit(self._raw, result.buffer("raw"))
+            result.raw = geometry.restore(self._raw, result.buffer("raw"))
         clock.lap("unfit")
         return result
 
     def shrink_for(self, size: tuple[int, int]) -> int:
-        """So many pixels a side of an image of size (width, height) may a decoder average to one.
+        """How many pixels a side of an image of size (width, height) a decoder may average to one.
 
-        The depth stays what it is, but for rounding; `image` of the result becomes blurred. 1 where the image
-        is needed as it is, and for the first image of its size.
+        The depth stays the same except for rounding; `image` of the result becomes blurred. 1 where the full
+        image is needed, and for the first image of its size.
         """
         geometry = self._geometry
         if geometry is None or geometry.size != size or geometry.camera is None or self._on_device:
@@ -318,7 +321,7 @@ class Pipeline:
         return geometry.shrink
 
     def _invert(self, frame: Frame, geometry: Geometry, disparity: np.ndarray, facts: FrameFacts) -> None:
-        """Fill self._metres with the metres of a disparity; with a stand-in while they are not known."""
+        """Fill self._meters with the depth of a disparity; a positive substitute while it is not known."""
         if self._estimator is not None:
             self._scale = affine = self._estimator.update(
                 geometry.letterbox.inner(disparity),
@@ -333,33 +336,33 @@ class Pipeline:
             facts.scale_deviation, facts.scale_source = affine.deviation, affine.source
             facts.scale_age, facts.floor = affine.age, affine.floor
             facts.warnings += tuple(affine.warnings)
-        metres, known = self._metres, self._scale is not None and bool(self._scale.source)
+        meters, known = self._meters, self._scale is not None and bool(self._scale.source)
         with np.errstate(all="ignore"):
             if known:
-                np.multiply(disparity, np.float32(self._scale.factor), out=metres)
-                metres += np.float32(self._scale.shift)
-                np.reciprocal(metres, out=metres)
+                np.multiply(disparity, np.float32(self._scale.factor), out=meters)
+                meters += np.float32(self._scale.shift)
+                np.reciprocal(meters, out=meters)
                 manifest = self.engine.manifest
-                unknown = ~((metres >= manifest.depth_min * 0.999) & (metres <= manifest.depth_max * 1.001))
+                unknown = ~((meters >= manifest.depth_min * 0.999) & (meters <= manifest.depth_max * 1.001))
             else:
                 facts.no_metres = self._why_no_metres()
                 few = disparity[:: GRID // 2, :: GRID // 2]
                 few = few[np.isfinite(few)]
-                np.divide(disparity, np.median(few) if few.size else np.float32(1), out=metres)
-                np.reciprocal(np.maximum(metres, 0, out=metres) + np.float32(STAND_IN), out=metres)
-                unknown = ~(metres > 0)
-        np.copyto(metres, NAN, where=unknown)
+                np.divide(disparity, np.median(few) if few.size else np.float32(1), out=meters)
+                np.reciprocal(np.maximum(meters, 0, out=meters) + np.float32(STAND_IN), out=meters)
+                unknown = ~(meters > 0)
+        np.copyto(meters, NAN, where=unknown)
 
     def _why_no_metres(self) -> str:
-        """The sentence for a frame without metres."""
+        """The sentence for a frame whose depth is not in meters."""
         text = NO_METRES[self._kind].format(name=self.engine.manifest.name)
         settings = self.settings.scale
         named = settings is not None and (settings.height or settings.odometry or settings.ranges)
         return text + ("." if named else NO_SOURCE)
 
     def _stabilize(self, frame: Frame, geometry: Geometry, facts: FrameFacts) -> Stable | None:
-        """Replace what the image covers of self._metres by the stable depth; None while that is off."""
-        depth = geometry.letterbox.inner(self._metres)
+        """Put stabilized depth into the part of self._meters that the image covers; None while it is off."""
+        depth = geometry.letterbox.inner(self._meters)
         motion = self._outside_motion(frame, facts)
         if self._stabilizer is None:
             facts.temporal_error = self._compare_with_past(depth)
@@ -378,24 +381,23 @@ class Pipeline:
         np.copyto(depth, stable.depth)
         facts.motion, facts.flicker = stable.source, stable.flicker
         facts.temporal_error = stable.temporal_error
-        # A first frame has no past to forget, and what was asked of the pipeline is in the facts already.
-        facts.reset |= stable.reset not in ("", "first frame", "asked")
+        facts.reset |= stable.reset not in NO_NEW_RESET
         return stable
 
     def _outside_motion(self, frame: Frame, facts: FrameFacts) -> np.ndarray | None:
-        """Motion (4, 4) since the last frame by odometry, in the depth's own metres; None where unknown."""
+        """Motion (4, 4) since the last frame from odometry, in the depth's meters; None while unknown."""
         motion = self._driven.update(frame.odometry)
         if self._kind == "affine_inverse":
-            # Its metres are the robot's, or unknown.
-            if self._driven.complaint:
-                facts.warnings += (self._driven.complaint,)
+            # Its meters are the robot's, or unknown.
+            if self._driven.warning is not None:
+                facts.warnings += (self._driven.warning,)
             return None if facts.no_metres else motion
         if self._estimator is None:
-            if self._driven.complaint:
-                facts.warnings += (self._driven.complaint,)
+            if self._driven.warning is not None:
+                facts.warnings += (self._driven.warning,)
             return motion
-        # The robot's metres and the depth's may differ by any factor until somebody has said which; and of
-        # a broken pose the estimator complains by itself.
+        # The factor between the robot's meters and the depth's is unknown until a source of scale was
+        # accepted. The estimator warns of an invalid pose.
         if motion is None or self._scale is None or not self._scale.source:
             return None
         motion[:3, 3] /= self._scale.value
@@ -404,12 +406,12 @@ class Pipeline:
     def _apply_scale(
         self, frame: Frame, geometry: Geometry, stable: Stable | None, facts: FrameFacts
     ) -> None:
-        """Bring self._metres to the robot's metres."""
+        """Convert self._meters to the robot's meters."""
         if self._estimator is None:
             if self._kind == "scale_free":
                 facts.no_metres = self._why_no_metres()
             return
-        depth = geometry.letterbox.inner(self._metres)
+        depth = geometry.letterbox.inner(self._meters)
         self._scale = scale = self._estimator.update(
             depth,
             geometry.inner_camera,
@@ -430,7 +432,7 @@ class Pipeline:
             facts.no_metres, facts.floor = self._why_no_metres(), None
 
     def _compare_with_past(self, depth: np.ndarray) -> float:
-        """Median |log depth - log previous depth| on a coarse grid; NaN without a past."""
+        """Median |log depth - log previous depth| on a coarse grid; NaN without a previous frame."""
         step_y, step_x = (max(1, n // GRID) for n in depth.shape)
         grid = np.log(depth[step_y // 2 :: step_y, step_x // 2 :: step_x])
         past, self._grid = self._grid, grid
@@ -441,12 +443,12 @@ class Pipeline:
         return float(np.median(change)) if change.size else NAN
 
 
-def _to_metres(net_depth: np.ndarray, manifest: Manifest, focal_scale: float, out: np.ndarray) -> np.ndarray:
-    """Fill `out` with the camera's metres; NaN where the network's own are out of their range."""
-    # One part in a thousand, so that a network that saturates at the end of its range still measures it.
+def _to_meters(net_depth: np.ndarray, manifest: Manifest, focal_scale: float, out: np.ndarray) -> np.ndarray:
+    """Fill `out` with the camera's meters; NaN where the network's output is out of its range."""
+    # A margin of 0.1 %, so that the end of the range of a network that saturates there is valid.
     low, high = manifest.depth_min * 0.999, manifest.depth_max * 1.001
     np.multiply(net_depth, np.float32(focal_scale), out=out)
-    if max(low, 0.0) < net_depth.min() and net_depth.max() <= high:  # the usual case; never so with NaN
+    if max(low, 0.0) < net_depth.min() and net_depth.max() <= high:  # the usual case; false with NaN
         return out
     with np.errstate(invalid="ignore"):
         unknown = ~((net_depth >= low) & (net_depth <= high) & (net_depth > 0))
@@ -455,7 +457,7 @@ def _to_metres(net_depth: np.ndarray, manifest: Manifest, focal_scale: float, ou
 
 
 class _Clock:
-    """Writes the time since the last lap under a stage's name."""
+    """Writes the time since the last lap to `times`, under a stage's name."""
 
     def __init__(self, times: dict[str, float], started: float) -> None:
         self._times = times

@@ -10,6 +10,7 @@ import numpy as np
 
 from clip2depth_ros.camera import Camera
 from clip2depth_ros.images.frame import NAN, Floor
+from clip2depth_ros.images.origins import FrameWarning, ScaleOrigin
 from clip2depth_ros.scale.disparity_evidence import (
     Line,
     Source,
@@ -59,11 +60,11 @@ class Affine:
     """1 / metres at disparity 0; NaN while it is not known."""
     deviation: float
     """Relative standard deviation of depth, where it is largest over the picture; NaN while unknown."""
-    source: str
-    """Who spoke last: ranges, height, odometry; "" while factor and shift are not known."""
+    source: ScaleOrigin
+    """Which source was accepted last; NONE while factor and shift are not known."""
     floor: Floor | None
     """The floor in metres; None when none is in sight, or metres are not known."""
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[FrameWarning, ...] = ()
     """As those of Scale."""
     age: float = NAN
     """Seconds since a source spoke; NaN for never."""
@@ -130,7 +131,7 @@ class AffineEstimator:
         odometry, gravity, ranges: as in Frame.
         """
         time = stamp * 1e-9
-        warnings: list[str] = []
+        warnings: list[FrameWarning] = []
         if camera is not None and camera != self._camera:
             if self._camera is not None:
                 self._begin()
@@ -162,7 +163,7 @@ class AffineEstimator:
         odometry: np.ndarray | None,
         ranges: np.ndarray | None,
         seconds: float,
-        warnings: list[str],
+        warnings: list[FrameWarning],
     ) -> None:
         """Ask every source."""
         if self._settings.ranges and ranges is not None:
@@ -179,13 +180,14 @@ class AffineEstimator:
                 self._warn("strangers", complaint, warnings)
             if line is not None:
                 # The line is of all pairs that are kept, so it takes the place of the one before.
-                self._sources["ranges"].clear()
-                self._take("ranges", line)
+                self._sources[ScaleOrigin.RANGES].clear()
+                self._take(ScaleOrigin.RANGES, line)
         if self._settings.height:
             line = floor_evidence(disparity, camera, up, self._settings.height, self._settings.tilt_tolerance)
             if line is not None and self._may_be(line):
-                part = min(1.0, seconds / FLOOR_MEMORY) if self._sources["height"].has_spoken else 1.0
-                self._take("height", line, part)
+                known = self._sources[ScaleOrigin.HEIGHT].has_spoken
+                part = min(1.0, seconds / FLOOR_MEMORY) if known else 1.0
+                self._take(ScaleOrigin.HEIGHT, line, part)
         if self._settings.odometry and image is not None:
             spread = float(self._ends[2] - self._ends[0])
             stretch = self._parallax.update(image, disparity, camera, self._time, odometry, spread)
@@ -195,7 +197,7 @@ class AffineEstimator:
                 line = motion_evidence(stretch, None if estimate is None else estimate[0])
                 if line is not None:
                     self._stretches.add(line, self._time)
-                    self._last, self._spoke = "odometry", self._time
+                    self._last, self._spoke = ScaleOrigin.ODOMETRY, self._time
 
     def _may_be(self, floor: Line) -> bool:
         """Whether what is said of the floor can be true: a wall or a table of which nothing else is in sight
@@ -207,7 +209,7 @@ class AffineEstimator:
             ratio = (rows @ np.linalg.solve(floor.weight, floor.moment)) / (rows @ self._published)
         return bool((ratio < ANOTHER).all() and (ratio > 1 / ANOTHER).all())
 
-    def _take(self, name: str, line: Line, part: float = 1.0) -> None:
+    def _take(self, name: ScaleOrigin, line: Line, part: float = 1.0) -> None:
         self._sources[name].add(line, part)
         self._last, self._spoke = name, self._time
 
@@ -229,7 +231,7 @@ class AffineEstimator:
         covariance = unit @ np.linalg.inv(scaled) @ unit
         return covariance @ moment, covariance
 
-    def _follow(self, warnings: list[str]) -> None:
+    def _follow(self, warnings: list[FrameWarning]) -> None:
         """Move what is published towards the estimate."""
         estimate = self._estimate()
         if estimate is None or self._ends is None:
@@ -261,10 +263,10 @@ class AffineEstimator:
         factor = (held[1] - held[0]) / (ends[1] - ends[0])
         self._published = np.array([factor, held[0] - factor * ends[0]])
 
-    def _say_disagreement(self, warnings: list[str]) -> None:
+    def _say_disagreement(self, warnings: list[FrameWarning]) -> None:
         middle = np.array([self._ends[1], 1.0])
         lines = {name: Line(source.weight, source.moment) for name, source in self._sources.items()}
-        lines["odometry"] = self._driven
+        lines[ScaleOrigin.ODOMETRY] = self._driven
         said = {name: line.inverse_depth(middle) for name, line in lines.items()}
         said = {name: value for name, value in said.items() if value is not None and value > 0}
         for name, value in said.items():
@@ -279,10 +281,10 @@ class AffineEstimator:
                     )
 
     def _affine(
-        self, disparity: np.ndarray, camera: Camera | None, up: np.ndarray, warnings: list[str]
+        self, disparity: np.ndarray, camera: Camera | None, up: np.ndarray, warnings: list[FrameWarning]
     ) -> Affine:
         if self._published is None:
-            return Affine(NAN, NAN, NAN, "", None, tuple(warnings))
+            return Affine(NAN, NAN, NAN, ScaleOrigin.NONE, None, tuple(warnings))
         factor, shift = (float(value) for value in self._published)
         floor = None
         if camera is not None:
@@ -313,7 +315,7 @@ class AffineEstimator:
         """What makes a disparity positive and its inverse a depth of ordinary contrast."""
         return float(max(0.0, -self._ends[0]) + 0.25 * self._ends[1])
 
-    def _up(self, gravity: np.ndarray | None, warnings: list[str]) -> np.ndarray:
+    def _up(self, gravity: np.ndarray | None, warnings: list[FrameWarning]) -> np.ndarray:
         """(3,) the expected up: against gravity, else from the mounting."""
         if gravity is not None:
             down = np.asarray(gravity, np.float64)
@@ -323,10 +325,10 @@ class AffineEstimator:
             self._warn("gravity", "Gravity is no direction; the mounting's tilt is used instead.", warnings)
         return Floor.from_mounting(1.0, self._settings.pitch, self._settings.roll).normal
 
-    def _warn(self, kind: str, text: str, warnings: list[str]) -> None:
+    def _warn(self, kind: str, text: str, warnings: list[FrameWarning]) -> None:
         if text and not self._time < self._warned.get(kind, -math.inf) + REPEAT_SECONDS:
             self._warned[kind] = self._time
-            warnings.append(text)
+            warnings.append(FrameWarning(kind, text))
 
     def _begin(self) -> None:
         self._sources = _sources()
@@ -340,7 +342,7 @@ class AffineEstimator:
         self._published: np.ndarray | None = None
         self._deviation = NAN
         self._time: float | None = None
-        self._spoke, self._last = NAN, ""
+        self._spoke, self._last = NAN, ScaleOrigin.NONE
         self._warned: dict[str, float] = {}
 
 
@@ -357,8 +359,8 @@ def _deviation(
     return math.hypot(float(worst), SYSTEMATIC)
 
 
-def _sources() -> dict[str, Source]:
+def _sources() -> dict[ScaleOrigin, Source]:
     return {
-        "ranges": Source(RANGES_MEMORY),
-        "height": Source(FLOOR_MEMORY),
+        ScaleOrigin.RANGES: Source(RANGES_MEMORY),
+        ScaleOrigin.HEIGHT: Source(FLOOR_MEMORY),
     }

@@ -11,6 +11,7 @@ import numpy as np
 from clip2depth_ros.camera import Camera
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.images.frame import NAN, Floor
+from clip2depth_ros.images.origins import FrameWarning, ScaleOrigin
 from clip2depth_ros.scale.floor_plane import FloorFinder
 from clip2depth_ros.scale.fusion import Follower, ScaleFilter
 from clip2depth_ros.scale.height import HeightSource
@@ -45,11 +46,11 @@ class Scale:
     """Factor from the depth's metres to the robot's."""
     deviation: float
     """Relative standard deviation of value; NaN while nobody has spoken."""
-    source: str
-    """Who was believed last: height, odometry, ranges, memory; "" for nobody."""
+    source: ScaleOrigin
+    """Which source was accepted last; NONE while there was none."""
     floor: Floor | None
     """The floor in scaled metres; None when none is in sight."""
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[FrameWarning, ...] = ()
     """One sentence for each hint that was refused; each kind at most once in ten seconds."""
     age: float = NAN
     """Seconds since a source was believed; NaN for never."""
@@ -157,7 +158,7 @@ class ScaleEstimator:
             )
         if camera is not None and camera != self._camera:
             self._change_camera(camera)
-        warnings: list[str] = []
+        warnings: list[FrameWarning] = []
         if self._time is not None and time < self._time:
             # A recording starts again: what was on its way is void, what was learned still holds.
             for source in self._sources:
@@ -185,7 +186,7 @@ class ScaleEstimator:
             self._warn("memory", self._memory.complaint(), warnings)
         return self._scale(floor, warnings)
 
-    def _listen(self, view: View, warnings: list[str]) -> None:
+    def _listen(self, view: View, warnings: list[FrameWarning]) -> None:
         """Ask every source, and take what fits."""
         for source in self._sources:
             evidence = source.evidence(view)
@@ -206,7 +207,8 @@ class ScaleEstimator:
         source, evidence, variance = self._filter.source, self._filter.log_scale, self._filter.deviation**2
         if not source:
             return evidence, NAN
-        if source == "memory" or self._any_factor:  # what was believed; no metres of its own to weigh
+        # what was believed; no metres of its own to weigh
+        if source == ScaleOrigin.MEMORY or self._any_factor:
             return evidence, math.sqrt(variance)
         start = self._start
         off = evidence - start
@@ -229,7 +231,7 @@ class ScaleEstimator:
         )
         return mean, math.sqrt(second)
 
-    def _scale(self, floor: Floor | None, warnings: list[str]) -> Scale:
+    def _scale(self, floor: Floor | None, warnings: list[FrameWarning]) -> Scale:
         source = self._filter.source
         deviation = NAN
         if source:
@@ -239,7 +241,7 @@ class ScaleEstimator:
             floor = replace(floor, height=floor.height * self._value)
         return Scale(self._value, deviation, source, floor, tuple(warnings), self._filter.age)
 
-    def _up(self, gravity: np.ndarray | None, warnings: list[str]) -> np.ndarray:
+    def _up(self, gravity: np.ndarray | None, warnings: list[FrameWarning]) -> np.ndarray:
         """(3,) the expected up: against gravity, else from the mounting."""
         if gravity is not None:
             down = np.asarray(gravity, np.float64)
@@ -249,11 +251,11 @@ class ScaleEstimator:
             self._warn("gravity", "Gravity is no direction; the mounting's tilt is used instead.", warnings)
         return Floor.from_mounting(1.0, self._settings.pitch, self._settings.roll).normal
 
-    def _warn(self, kind: str, text: str, warnings: list[str]) -> None:
+    def _warn(self, kind: str, text: str, warnings: list[FrameWarning]) -> None:
         """Add a warning, unless one of its kind was given lately."""
         if text and not self._time < self._warned.get(kind, -math.inf) + REPEAT_SECONDS:
             self._warned[kind] = self._time
-            warnings.append(text)
+            warnings.append(FrameWarning(kind, text))
 
     def _make_sources(self) -> list[ScaleSource]:
         """The sources that the settings ask for, surest first."""
@@ -303,7 +305,7 @@ class ScaleEstimator:
             scale, deviation = remembered
             self._saved = scale
             self._start = math.log(scale)
-            self._filter.start("memory", math.log(scale), max(deviation, REMEMBERED_DEVIATION))
+            self._filter.start(ScaleOrigin.MEMORY, math.log(scale), max(deviation, REMEMBERED_DEVIATION))
 
     def _save_in_time(self, time: float) -> None:
         if self._memory is None:
@@ -316,7 +318,8 @@ class ScaleEstimator:
 
     def _keep(self) -> None:
         """Write the estimate to the file, if it is sure and differs from what is there."""
-        known = self._filter.source not in ("", "memory") and self._believed()[1] <= SAVE_DEVIATION
+        said = self._filter.source not in (ScaleOrigin.NONE, ScaleOrigin.MEMORY)
+        known = said and self._believed()[1] <= SAVE_DEVIATION
         if self._memory is None or self._camera is None or not known:
             return
         log_scale, deviation = self._believed()

@@ -96,16 +96,16 @@ class FloorFinder:
             known = (z > 0) & (z < np.inf)
         return self._rays[known] * z[known, None]
 
-    def _buffers(self, points: int) -> tuple[np.ndarray, np.ndarray]:
-        """Two (T, points) float64 arrays."""
+    def _buffers(self, points: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Two (T, points) float64 arrays, and the second one again as int64."""
         if self._held.size < 2 * len(self._tilts) * points:
             self._held = np.empty(2 * len(self._tilts) * points)
         both = self._held[: 2 * len(self._tilts) * points].reshape(2, len(self._tilts), points)
-        return both[0], both[1]
+        return both[0], both[1], both[1].view(np.int64)
 
     def _starts(self, heights: np.ndarray, x: np.ndarray, y: np.ndarray) -> list[tuple[float, float, float]]:
         """(h, a, b) that hold most points over nothing below: of all directions, and of the expected one."""
-        rest, part = self._buffers(len(heights))
+        rest, part, bins = self._buffers(len(heights))
         np.subtract(heights, np.multiply(self._tilts[:, :1], x, out=part), out=rest)
         rest -= np.multiply(self._tilts[:, 1:], y, out=part)
         highest = float(rest.max())
@@ -117,7 +117,7 @@ class FloorFinder:
             rest /= BIN
             rest += BINS - 1
         # what is above the camera falls into bin 0 too
-        bins = np.fmax(rest, 0, out=rest).astype(np.int64)
+        np.copyto(bins, np.fmax(rest, 0, out=rest), casting="unsafe")
         bins += np.arange(len(bins))[:, None] * BINS
         counts = np.bincount(bins.ravel(), minlength=len(self._tilts) * BINS).reshape(-1, BINS)
         counts[:, 0] = 0

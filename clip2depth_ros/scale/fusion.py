@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from clip2depth_ros.images.origins import ScaleOrigin
 from clip2depth_ros.scale.source import Evidence
 
 UNKNOWN = 1.0
@@ -56,7 +57,7 @@ class ScaleFilter:
 
     drift: deviation that the log scale gains in a second, growing with the square root of time.
     log_scale, deviation: the estimate, and how sure it is.
-    source: who was believed last, "" for nobody yet. age: seconds since then, NaN for never.
+    source: which source was accepted last. age: seconds since then, NaN for never.
     """
 
     def __init__(self, drift: float, log_scale: float = 0.0, deviation: float = UNKNOWN) -> None:
@@ -64,10 +65,10 @@ class ScaleFilter:
         self.log_scale = log_scale
         self._variance = deviation**2
         self._lasting = 0.0
-        self.source = ""
+        self.source = ScaleOrigin.NONE
         self._time: float | None = None
         self._believed = math.nan
-        self._voices: dict[str, _Voice] = {}
+        self._voices: dict[ScaleOrigin, _Voice] = {}
         self.complaint = ""
 
     @property
@@ -91,7 +92,7 @@ class ScaleFilter:
                 self._variance = max(self._variance, min(wandered, WANDER**2))
         self._time = time
 
-    def start(self, source: str, log_scale: float, deviation: float) -> None:
+    def start(self, source: ScaleOrigin, log_scale: float, deviation: float) -> None:
         """Begin with what is known from before."""
         self.source, self.log_scale, self._variance = source, log_scale, deviation**2
 
@@ -100,7 +101,7 @@ class ScaleFilter:
         self._variance = max(self._variance, deviation**2)
         self._voices.clear()
 
-    def update(self, source: str, evidence: Evidence, memory: float, patience: float) -> bool:
+    def update(self, source: ScaleOrigin, evidence: Evidence, memory: float, patience: float) -> bool:
         """Take evidence of this moment, if it fits; True when it was taken.
 
         memory, patience: of the source, seconds (see ScaleSource). `complaint` says why it was not taken, or
@@ -132,7 +133,7 @@ class ScaleFilter:
         self.source, self._believed = source, self._time
         return True
 
-    def _listen(self, source: str, evidence: Evidence) -> tuple[_Voice, float]:
+    def _listen(self, source: ScaleOrigin, evidence: Evidence) -> tuple[_Voice, float]:
         """The source's voice with this evidence in it, and the time since its last, 0 for the first."""
         voice = self._voices.get(source)
         if voice is None or not 0 < self._time - voice.time <= RECENT:
@@ -148,7 +149,7 @@ class ScaleFilter:
         voice.time = self._time
         return voice, passed
 
-    def _insists(self, source: str, voice: _Voice, evidence: Evidence, patience: float) -> bool:
+    def _insists(self, source: ScaleOrigin, voice: _Voice, evidence: Evidence, patience: float) -> bool:
         """True when the source has contradicted for long, with one voice, and no other source objects."""
         if voice.against is None:
             voice.against, voice.refused, voice.spread = self._time, evidence.log_scale, 0.0
@@ -163,7 +164,7 @@ class ScaleFilter:
         objected = any(self._time - accepted < patience for accepted in others)
         return not objected and self._time - voice.against >= patience
 
-    def _disagreement(self, source: str, voice: _Voice, fits: bool) -> str:
+    def _disagreement(self, source: ScaleOrigin, voice: _Voice, fits: bool) -> str:
         for name, other in self._voices.items():
             if name == source or self._time - other.time > RECENT:
                 continue

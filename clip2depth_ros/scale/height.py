@@ -8,6 +8,7 @@ import math
 import numpy as np
 
 from clip2depth_ros.camera import Camera
+from clip2depth_ros.images.origins import ScaleOrigin
 from clip2depth_ros.scale.source import Evidence, ScaleSource, View
 
 DEVIATION = 0.03
@@ -54,7 +55,7 @@ class HeightSource(ScaleSource):
     hence the patience.
     """
 
-    name = "height"
+    name = ScaleOrigin.HEIGHT
     memory = 1.0
     patience = 15.0
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from clip2depth_ros.camera.transforms import is_pose
 from clip2depth_ros.images.frame import NAN
+from clip2depth_ros.images.origins import ScaleOrigin
 from clip2depth_ros.scale.parallax import REFERENCE, Parallax, find_parallax
 from clip2depth_ros.scale.source import Evidence, ScaleSource, View, weighted_median
 
@@ -94,7 +95,7 @@ class OdometrySource(ScaleSource):
     what vision saw of it: a slipping wheel drives on without the world.
     """
 
-    name = "odometry"
+    name = ScaleOrigin.ODOMETRY
     memory = 4.0
     patience = 2.0
 

@@ -7,6 +7,7 @@ import math
 
 import numpy as np
 
+from clip2depth_ros.images.origins import ScaleOrigin
 from clip2depth_ros.scale.source import Evidence, ScaleSource, View, weighted_median
 
 MIN_RANGE = 0.05
@@ -36,7 +37,7 @@ INDEPENDENT = 40
 class RangesSource(ScaleSource):
     """The median of range over depth, in logarithms, at the pixels where a point of another sensor falls."""
 
-    name = "ranges"
+    name = ScaleOrigin.RANGES
     memory = 0.2
     patience = 3.0
 

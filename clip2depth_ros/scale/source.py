@@ -10,6 +10,7 @@ import numpy as np
 
 from clip2depth_ros.camera import Camera
 from clip2depth_ros.images.frame import NAN, Floor
+from clip2depth_ros.images.origins import ScaleOrigin
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +56,13 @@ class View:
 class ScaleSource(ABC):
     """One thing that a robot knows about size.
 
-    name: as it stands in Scale.source.
+    name: as in Scale.source.
     memory: seconds over which its errors stay the same, so that frames within them are one opinion.
     patience: seconds for which it must contradict the estimate, alone and with one voice, to be believed.
     complaint: why the last frame's hint was refused, one sentence; "" when it was not.
     """
 
-    name: str
+    name: ScaleOrigin
     memory: float
     patience: float
 

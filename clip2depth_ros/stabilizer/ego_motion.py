@@ -104,8 +104,10 @@ def _best_hypothesis(
     ridge = 1e-6 * focal**2 * np.eye(6)
     steps = np.linalg.solve(turned @ rows + ridge, turned @ right)[..., 0]
     few = slice(None, None, 1 + len(points) // JUDGES)
-    left = miss[:, few, None] - jacobian[:, :, few].transpose(1, 2, 0) @ steps.T
-    cost = np.minimum(np.square(left).sum(0), INLIER**2).sum(0)
+    left = jacobian[:, :, few].transpose(1, 2, 0) @ steps.T
+    np.subtract(miss[:, few, None], left, out=left)
+    square = np.square(left, out=left).sum(0)
+    cost = np.minimum(square, INLIER**2, out=square).sum(0)
     return _moved(start, np.zeros(3), steps[cost.argmin()])
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from clip2depth_ros.camera import Camera
 from clip2depth_ros.camera.transforms import is_pose
 from clip2depth_ros.errors import Clip2DepthError
+from clip2depth_ros.images.origins import MotionSource, ResetReason
 from clip2depth_ros.settings import StabilizerSettings
 from clip2depth_ros.stabilizer.depth_filter import DepthFilter
 from clip2depth_ros.stabilizer.ego_motion import EgoMotion, find_ego_motion, typical_miss
@@ -50,8 +51,8 @@ class Stable:
     """The same as vision alone tells it; None when it is not trustworthy."""
     vision_deviation: float
     """Relative standard deviation of the length of vision's translation; NaN without one."""
-    source: str
-    """Where `motion` comes from: vision, odometry or none."""
+    source: MotionSource
+    """Where `motion` comes from."""
     flicker: float
     """The frame's scale over the expected one; NaN without a past."""
     temporal_error: float
@@ -59,9 +60,8 @@ class Stable:
     corners: tuple[np.ndarray, np.ndarray] | None
     """What vision rests on, None without it: (n, 3) float64 points of the previous optical frame, in the
     depth's metres, and (n, 2) float64, x / z and y / z of where they are seen in this one."""
-    reset: str
-    """Why the past was forgotten before this frame: first frame, asked, size, camera, time ran back, gap,
-    flow_pixels (the setting was changed), cut; "" when it was not."""
+    reset: ResetReason
+    """Why the past was forgotten before this frame; NONE when it was not."""
 
 
 class Stabilizer:
@@ -114,40 +114,40 @@ class Stabilizer:
         self._flow.look(image)
         if not why:
             self._flow.step()
-            why = "cut" if self._flow.is_cut() else ""
+            why = ResetReason.CUT if self._flow.is_cut() else ResetReason.NONE
         with np.errstate(all="ignore"):
             if why:
                 self._filter.start(depth, self.settings)
-                return self._stable(None, None, None, "none", why)
+                return self._stable(None, None, None, MotionSource.NONE, why)
             vision, corners, motion = self._find_motions(camera, motion)
             if motion is not None and (vision is None or motion_deviation <= SURE_MOTION):
-                used, source = motion, "odometry"
+                used, source = motion, MotionSource.ODOMETRY
                 unsure = UNCONFIRMED if vision is None else 0.0
             elif vision is not None:
-                used, source, unsure = vision.motion, "vision", vision.unsure
+                used, source, unsure = vision.motion, MotionSource.VISUAL_ODOMETRY, vision.unsure
             else:
-                used, source = None, "none"
+                used, source = None, MotionSource.NONE
                 unsure = UNGUIDED + UNGUIDED_PART * abs(self._flow.growth() - 1)
             kept = self._filter.kept_depth, self._filter.kept_variance
             self._prediction.carry(*kept, depth, camera, used)
             self._filter.update(self._prediction, depth, self._flow, seconds, unsure, self.settings)
-        return self._stable(used, vision, corners, source, "")
+        return self._stable(used, vision, corners, source, ResetReason.NONE)
 
-    def _find_reason(self, shape: tuple, camera: Camera | None, stamp: int) -> str:
-        """Why this frame has no past; "" when it has."""
+    def _find_reason(self, shape: tuple, camera: Camera | None, stamp: int) -> ResetReason:
+        """Why this frame has no past; NONE when it has one."""
         if self._stamp is None:
-            return "first frame"
+            return ResetReason.FIRST_FRAME
         if self._asked:
-            return "asked"
+            return ResetReason.REQUESTED
         if self._key[0] != shape:
-            return "size"
+            return ResetReason.SIZE
         if camera != self._camera:
-            return "camera"
+            return ResetReason.CAMERA
         if stamp < self._stamp:
-            return "time ran back"
+            return ResetReason.TIME_BACKWARDS
         if stamp - self._stamp > self.settings.max_gap * 1e9:
-            return "gap"
-        return "" if self._key[1] == self.settings.flow_pixels else "flow_pixels"
+            return ResetReason.GAP
+        return ResetReason.NONE if self._key[1] == self.settings.flow_pixels else ResetReason.FLOW_PIXELS
 
     def _make(self, shape: tuple[int, int], flow_pixels: int) -> None:
         height, width = shape
@@ -181,8 +181,8 @@ class Stabilizer:
         used: np.ndarray | None,
         vision: EgoMotion | None,
         corners: tuple[np.ndarray, np.ndarray] | None,
-        source: str,
-        why: str,
+        source: MotionSource,
+        why: ResetReason,
     ) -> Stable:
         result = self._filter
         return Stable(

@@ -168,5 +168,5 @@ def test_a_floor_that_short_depth_lifts_is_left_out():
     sure = cloud.build(frame_of(noisy), floor=limits)[110:, 20:40, 2]
     assert np.isfinite(sure).all()
     frame = frame_of(noisy)
-    frame.deviation = np.full_like(noisy, 0.3)
+    frame.std_dev = np.full_like(noisy, 0.3)
     assert np.isnan(cloud.build(frame, floor=limits)[110:, 20:40, 2]).all()

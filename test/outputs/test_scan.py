@@ -177,7 +177,7 @@ def test_a_floor_that_was_found_a_little_wrong_is_no_obstacle(error):
     floor = Floor.from_mounting(HEIGHT, 0.2)
     assert np.nanmin(scan.build(frame_of(short), floor)) < 2.0
     doubtful = np.full_like(depth, 0.15)
-    assert np.nanmin(scan.build(frame_of(short, deviation=doubtful), floor)) > 2.5
+    assert np.nanmin(scan.build(frame_of(short, std_dev=doubtful), floor)) > 2.5
 
 
 def test_noise_and_smeared_edges_make_no_obstacles():

@@ -34,7 +34,7 @@ def frames(exact_engine, camera: Camera, **options) -> tuple[DepthFrame, DepthFr
         results.append(pipeline.process(Frame(image, 0, "camera", camera)))
     whole = results[1]
     return results[0], DepthFrame(
-        whole.depth, whole.image, whole.camera, 0, "camera", whole.facts, whole.deviation
+        whole.depth, whole.image, whole.camera, 0, "camera", whole.facts, whole.std_dev
     )
 
 
@@ -44,16 +44,16 @@ def frames(exact_engine, camera: Camera, **options) -> tuple[DepthFrame, DepthFr
 def test_a_part_is_a_part_of_the_whole(exact_engine, camera, steps, options):
     lazy, whole = frames(exact_engine, camera, **options)
     assert lazy.shape == whole.shape
-    depth, deviation = lazy.depth_at(*steps), lazy.deviation_at(*steps)
+    depth, std_dev = lazy.depth_at(*steps), lazy.std_dev_at(*steps)
     np.testing.assert_allclose(depth, whole.depth_at(*steps), rtol=1e-6)
-    np.testing.assert_array_equal(deviation, whole.deviation_at(*steps))
+    np.testing.assert_array_equal(std_dev, whole.std_dev_at(*steps))
     colors = lazy.image_at(steps[0])
     assert colors.shape == whole.image_at(steps[0]).shape
     if options or steps[0] == 1:  # else it is a mean
         np.testing.assert_array_equal(colors, whole.image_at(steps[0]))
     assert 0.3 < np.isfinite(depth).mean() < 0.99
     assert lazy.facts.valid_fraction == pytest.approx(np.isfinite(whole.depth).mean(), abs=1e-9)
-    known = np.isfinite(whole.deviation)
+    known = np.isfinite(whole.std_dev)
     np.testing.assert_array_equal(known, np.isfinite(whole.depth))
     # And once all of it is made, parts are taken from that.
     np.testing.assert_array_equal(lazy.depth, whole.depth)
@@ -66,7 +66,7 @@ def test_a_points_color_is_the_mean_around_it(exact_engine, camera):
     image = cv2.resize(np.random.default_rng(5).integers(0, 256, (6, 8, 3), np.uint8), camera.size)
     result = Pipeline(exact_engine(scene())).process(Frame(image, 0, "camera", camera))
     colors = result.image_at(4).astype(np.int16)
-    expected = result._geometry.picture(image, 1)[::4, ::4]
+    expected = result._geometry.depth_image(image, 1)[::4, ::4]
     seen = (colors.sum(-1) > 0) & (expected.sum(-1) > 0)  # black: outside the view
     assert colors.shape == expected.shape and seen.mean() > 0.5
     assert np.abs(colors - expected)[seen].mean() < 4
@@ -88,11 +88,11 @@ def test_depth_is_made_where_it_is_wanted(exact_engine):
 def test_what_nobody_asks_for_is_not_made(exact_engine, monkeypatch):
     """Cloud and scan of a large image never touch as many pixels as it has."""
     lazy, _ = frames(exact_engine, PINCUSHION)
-    for name in ("enlarge", "rectify", "enlarge_nearest", "picture"):
+    for name in ("enlarge", "rectify", "enlarge_nearest", "depth_image"):
         monkeypatch.setattr(type(lazy._geometry), name, None)
     assert np.isfinite(PointCloud(PointsSettings(4)).build(lazy)[..., 2]).mean() > 0.3
     LaserScan().build(lazy, Floor.from_mounting(0.6, 0.1))
-    assert lazy.median_deviation() > 0
+    assert lazy.median_std_dev() > 0
 
 
 def test_the_time_is_told_whoever_asks(exact_engine):
@@ -139,7 +139,7 @@ def test_depth_is_that_of_the_two_steps(engine, size, distortion):
     seen = np.empty((engine.manifest.input_height, engine.manifest.input_width, 3), np.uint8)
     geometry.letterbox.fit(geometry.rectify(image), seen)
     metres = engine.infer(seen) * np.float32(geometry.focal_scale)
-    expected = geometry.unfit(metres, np.empty_like(depth))
+    expected = geometry.restore(metres, np.empty_like(depth))
     off = np.abs(np.log(depth / expected))
     assert np.nanmedian(off) < 0.005 and np.nanpercentile(off, 99) < 0.02
 
@@ -156,7 +156,7 @@ def test_depth_of_an_image_that_was_decoded_smaller(engine):
     assert not result.facts.reset and result.depth.shape == (1080, 1920)
     off = np.abs(np.log(result.depth / depth))
     assert np.nanmedian(off) < 0.005 and np.nanpercentile(off, 99) < 0.02
-    whole = pipeline._geometry.picture(image, 1).astype(np.int16)
+    whole = pipeline._geometry.depth_image(image, 1).astype(np.int16)
     assert result.image.shape == image.shape
     assert abs((result.image - whole).mean()) < 1 and np.abs(result.image - whole).mean() < 12
     colors = result.image_at(4)

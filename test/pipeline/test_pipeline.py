@@ -41,7 +41,7 @@ def test_depth_is_the_networks_own(exact_engine, tiny_depth):
     image = smooth_image(64, 48)
     pipeline = Pipeline(exact_engine(), stabilizer=None)
     result = pipeline.process(frame_of(image, Camera.from_fov(64, 48, 1.0), 17))
-    assert result.deviation is None and result.raw is None
+    assert result.std_dev is None and result.raw is None
     np.testing.assert_array_equal(result.depth, tiny_depth(image))
     np.testing.assert_array_equal(result.image, image)
     assert (result.stamp, result.frame_id) == (17, "optical")

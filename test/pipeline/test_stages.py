@@ -121,8 +121,8 @@ def test_what_the_stages_get_and_give(faked):
     known = np.isfinite(result.depth)
     np.testing.assert_allclose(result.depth[known], 6.0)
     assert 0.9 < known.mean() < 1 and result.facts.valid_fraction == pytest.approx(known.mean())
-    np.testing.assert_array_equal(np.isfinite(result.deviation), known)
-    np.testing.assert_allclose(result.deviation[known], 0.05, rtol=1e-5)  # 3 % and 4 % in quadrature
+    np.testing.assert_array_equal(np.isfinite(result.std_dev), known)
+    np.testing.assert_allclose(result.std_dev[known], 0.05, rtol=1e-5)  # 3 % and 4 % in quadrature
     facts = result.facts
     assert list(facts.times) == ["rectify", "fit", "infer", "stabilize", "scale", "unfit"]
     assert (facts.motion, facts.flicker, facts.temporal_error) == ("vision", 1.05, 0.01)
@@ -214,7 +214,7 @@ def test_switching_while_running(faked):
     assert pipeline._estimator is estimator and estimator.settings.height == 1.0
     pipeline.configure(PipelineSettings(StabilizerSettings(enabled=False), ScaleSettings(height=1.0)))
     result = pipeline.process(frame_of(2))
-    assert result.depth[0, 0] == pytest.approx(4.0) and result.deviation is None
+    assert result.depth[0, 0] == pytest.approx(4.0) and result.std_dev is None
     assert result.facts.motion == "" and estimator.calls[-1].vision is None
     pipeline.configure(PipelineSettings(None, None))
     result = pipeline.process(frame_of(3))
@@ -225,7 +225,7 @@ def test_switching_while_running(faked):
     )
     pipeline.configure(PipelineSettings(StabilizerSettings()))
     result = pipeline.process(frame_of(4))
-    assert result.depth[0, 0] == pytest.approx(3.0) and result.deviation is not None
+    assert result.depth[0, 0] == pytest.approx(3.0) and result.std_dev is not None
     assert not result.facts.reset
 
 
@@ -263,7 +263,7 @@ def test_no_allocation_of_deviation_and_raw_per_frame(exact_engine):
     pipeline = Pipeline(exact_engine(), depth_size=(160, 120))
     pipeline.keep_raw = True
     first, second = pipeline.process(frame_of(0)), pipeline.process(frame_of(1))
-    assert first.raw is second.raw and np.shares_memory(first.deviation, second.deviation)
+    assert first.raw is second.raw and np.shares_memory(first.std_dev, second.std_dev)
 
 
 def waves(index: int, height: int = 96, width: int = 128) -> np.ndarray:
@@ -286,7 +286,7 @@ def test_a_still_camera_sees_depth_come_to_rest(exact_engine):
         result = pipeline.process(frame_of(index, camera))
         stable.append(result.depth.copy())
         raw.append(result.raw.copy())
-        deviations.append(float(np.nanmedian(result.deviation)))
+        deviations.append(float(np.nanmedian(result.std_dev)))
     jumps = [np.median(np.abs(np.diff(np.log(d[10:]), axis=0))) for d in (np.array(stable), np.array(raw))]
     assert jumps[0] < 0.2 * jumps[1]
     assert deviations[-1] < 0.5 * deviations[0]
@@ -304,8 +304,8 @@ def test_the_unknown_stays_where_it_is(exact_engine):
         hole = slice(50, 60), slice(10 * index, 10 * index + 20)
         engine.depth[hole] = np.nan
         result = pipeline.process(frame_of(index, camera))
-        assert np.isnan(result.depth[hole]).all() and np.isnan(result.deviation[hole]).all()
-        assert np.isnan(result.depth).sum() == 200 == np.isnan(result.deviation).sum()
+        assert np.isnan(result.depth[hole]).all() and np.isnan(result.std_dev[hole]).all()
+        assert np.isnan(result.depth).sum() == 200 == np.isnan(result.std_dev).sum()
 
 
 def test_the_cameras_height_gives_metres_floor_and_scan(exact_engine):
@@ -328,7 +328,7 @@ def test_the_cameras_height_gives_metres_floor_and_scan(exact_engine):
     assert facts.floor.height == pytest.approx(0.8, rel=0.03) and facts.floor.pitch == pytest.approx(
         0.15, abs=0.02
     )
-    assert np.nanmedian(result.deviation) >= facts.scale_deviation > 0
+    assert np.nanmedian(result.std_dev) >= facts.scale_deviation > 0
     ranges = LaserScan().build(result, facts.floor)
     assert np.nanmin(ranges) == pytest.approx(4.0, rel=0.05)
 

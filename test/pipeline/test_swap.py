@@ -164,7 +164,7 @@ def test_a_bundle_that_needs_a_camera_is_refused_where_there_is_none(exact_engin
     first = exact_engine(ramp())
     pipeline = Pipeline(first)
     pipeline.process(Frame(IMAGE, 0, "optical", None))
-    with pytest.raises(Clip2DepthError, match="needs to know the camera"):
+    with pytest.raises(Clip2DepthError, match="needs the camera"):
         pipeline.swap(exact_engine(ramp(), canonical_focal_px=100.0))
     assert pipeline.engine is first
     pipeline.process(Frame(IMAGE, PERIOD, "optical", None))

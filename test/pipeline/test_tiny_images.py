@@ -40,7 +40,7 @@ def test_every_small_size_gives_depth(exact_engine, net):
             camera = Camera.from_fov(*size, min(1.0, 1.5 * size[0] / size[1]))
             for frame in frames(*size, camera):
                 result = pipeline.process(frame)
-                assert result.depth.shape == result.deviation.shape == size[::-1]
+                assert result.depth.shape == result.std_dev.shape == size[::-1]
                 known = np.isfinite(result.depth)
                 assert (result.depth[known] > 0).all() and known.any()
                 assert cloud.build(result).shape[:2] == size[::-1]

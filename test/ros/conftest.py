@@ -234,7 +234,14 @@ class NodeProcess:
         given = [text for name, value in parameters.items() for text in ("-p", f"{name}:={_yaml(value)}")]
         with log.open("w") as out:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", f"clip2depth_ros.ros.{module}", "--ros-args", *given, *arguments],
+                [
+                    sys.executable,
+                    "-m",
+                    f"clip2depth_ros.ros.nodes.{module}",
+                    "--ros-args",
+                    *given,
+                    *arguments,
+                ],
                 stdout=out,
                 stderr=subprocess.STDOUT,
             )

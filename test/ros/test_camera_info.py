@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,6 +16,12 @@ pytest.importorskip("rclpy")
 from sensor_msgs.msg import CameraInfo, RegionOfInterest
 
 from clip2depth_ros.io.messages.camera_info import camera_from_info, fill_camera_info
+from clip2depth_ros.ros.inputs import camera_input
+from clip2depth_ros.ros.outputs.throttled_log import Notices
+from clip2depth_ros.ros.parameters.declaration import settings_from
+from clip2depth_ros.ros.parameters.depth_settings import DepthSettings
+
+from .log_stand_in import Log
 
 pytestmark = pytest.mark.ros
 
@@ -123,3 +131,34 @@ def test_fisheye_is_what_some_drivers_call_equidistant():
 def test_what_cannot_be_used_is_refused_with_its_reason(info, size, words):
     with pytest.raises(Clip2DepthError, match=words):
         camera_from_info(info, *size)
+
+
+def test_the_node_converts_a_camera_info_once_as_long_as_it_stays_the_same(monkeypatch):
+    """Every frame has its own message; only the header differs until the camera changes."""
+    converted = []
+
+    def counted(info, width, height, **more):
+        converted.append((width, height))
+        return camera_from_info(info, width, height, **more)
+
+    monkeypatch.setattr(camera_input, "camera_from_info", counted)
+    node = SimpleNamespace(resolve_topic_name=lambda name, only_expand=False: f"/{name}")
+    settings = settings_from(DepthSettings, {})
+    source = camera_input.CameraInput(node, lambda: settings, Notices(Log()))
+
+    def camera_of(info: CameraInfo) -> Camera:
+        source.mailbox.put_info(info)
+        return source.camera_for(640, 480)
+
+    first = camera_of(info_of(DISTORTED))
+    for second in range(1, 10):
+        info = info_of(DISTORTED)
+        info.header.stamp.sec, info.header.frame_id = second, "optical"
+        assert camera_of(info) is first
+    assert first.distortion == DISTORTED.distortion and len(converted) == 1
+
+    changed = info_of(DISTORTED)
+    changed.k[0] = 505.0
+    assert camera_of(changed).fx == 505.0 and len(converted) == 2
+    assert camera_of(info_of(DISTORTED, d=[0.0] * 5)).distortion != DISTORTED.distortion
+    assert len(converted) == 3

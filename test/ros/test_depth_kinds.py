@@ -41,7 +41,7 @@ def test_nothing_is_published_before_the_scale_is_known(
     topics = {
         "depth/image_rect": Image,
         "depth/camera_info": CameraInfo,
-        "depth/confidence": Image,
+        "depth/std_dev": Image,
         "points": PointCloud2,
         "scan": LaserScan,
     }

@@ -12,7 +12,7 @@ from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticStatus
 
 from clip2depth_ros.ros.nodes.mailbox import Counts
-from clip2depth_ros.ros.outputs.diagnostics import FrameRates, diagnostic_array, judge
+from clip2depth_ros.ros.outputs.diagnostics import FrameRates, diagnostic_array, level_and_reason
 from clip2depth_ros.ros.outputs.throttled_log import Notices
 
 from .log_stand_in import Log
@@ -29,15 +29,15 @@ def rates(**values):
     ("state", "level", "words"),
     [
         (dict(active=False), OK, "Inactive"),
-        (dict(listened_to=False, rates=rates(out=0.0)), OK, "Nobody listens"),
+        (dict(listened_to=False, rates=rates(out=0.0)), OK, "No subscribers"),
         (dict(), OK, "Depth is published"),
         (dict(rates=rates(out=0.0)), OK, "Waiting"),
-        (dict(limit=8.0), OK, "of 8.0 images a second at most: load.max_cpu"),
+        (dict(limit=8.0), OK, "at most 8.0 images a second: load.max_cpu"),
         (dict(states={"silence": "No image for 5 s"}, rates=rates(out=0.0)), ERROR, "No image"),
         (dict(states={"camera_info": "No camera_info"}, rates=rates(out=0.0)), ERROR, "No camera_info"),
         (dict(states={"camera_info": "Stands in"}), WARN, "Stands in"),
         (dict(rates=rates(bad=3.0)), WARN, "3.0 unusable"),
-        (dict(rates=rates(bad=30.0, out=0.0)), ERROR, "none is usable"),
+        (dict(rates=rates(bad=30.0, out=0.0)), ERROR, "none can be used"),
         (dict(rates=rates(latency=1e6)), WARN, "use_sim_time"),
         (dict(rates=rates(latency=-2.0)), WARN, "clocks"),
         (dict(rates=rates(latency=math.nan)), OK, "published"),
@@ -46,7 +46,7 @@ def rates(**values):
 )
 def test_the_level_has_a_reason(state, level, words):
     given = dict(active=True, listened_to=True, rates=rates(), states={}) | state
-    told, message = judge(**given)
+    told, message = level_and_reason(**given)
     assert told == level
     assert words in message
 
@@ -105,4 +105,4 @@ def test_mishaps_are_counted_between_two_lines(monkeypatch):
     assert log.lines == ["bad image"]
     notices.count("image", "bad image")
     notices.count("bug", "something else")
-    assert log.lines == ["bad image", "bad image (49 more such since the last warning)", "something else"]
+    assert log.lines == ["bad image", "bad image (49 more of these since the last warning)", "something else"]

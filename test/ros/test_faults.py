@@ -334,7 +334,7 @@ def test_a_subscriber_whose_qos_does_not_fit(graph, make_depth_node, capfd):
     graph.tester.create_subscription(Image, DEPTH, lambda _message: None, latched)
     graph.wait(lambda: node._notices.states, "the event")
     said = capfd.readouterr().err
-    assert "A subscriber of /clip2depth/depth/image_rect asks for a durability QoS" in said
+    assert "A subscriber of /clip2depth/depth/image_rect requests a durability QoS" in said
 
 
 def test_an_error_nobody_thought_of_costs_one_frame(scene, monkeypatch, capfd):

@@ -18,6 +18,7 @@ pytestmark = pytest.mark.ros
 OUTPUTS = {
     "/clip2depth/depth/image_rect",
     "/clip2depth/depth/camera_info",
+    "/clip2depth/depth/std_dev",
     "/clip2depth/depth/confidence",
     "/clip2depth/points",
     "/clip2depth/scan",

@@ -28,7 +28,8 @@ from clip2depth_ros.ros.parameters.depth_settings import DepthSettings
 from clip2depth_ros.settings import PointsSettings, ScaleSettings, ScanSettings, StabilizerSettings
 
 pytestmark = pytest.mark.ros
-DEPTH, CONFIDENCE = "/clip2depth/depth/image_rect", "/clip2depth/depth/confidence"
+DEPTH, STD_DEV = "/clip2depth/depth/image_rect", "/clip2depth/depth/std_dev"
+OLD_STD_DEV = "/clip2depth/depth/confidence"
 SCAN, QUALITY = "/clip2depth/scan", "/clip2depth/quality"
 WIDTH, HEIGHT, FOCAL = 160, 120, 130.0
 CAMERA_HEIGHT, PITCH, WALL = 0.5, 0.15, 3.0
@@ -57,7 +58,7 @@ class Scene:
         self.node = make_depth_node(bundle=str(bundle.path), **parameters)
         self.camera = fake_camera()
         self.camera.stamp = time.time_ns()
-        kinds = {DEPTH: Image, CONFIDENCE: Image, SCAN: LaserScan}
+        kinds = {DEPTH: Image, STD_DEV: Image, OLD_STD_DEV: Image, SCAN: LaserScan}
         self.quality = graph.listen(DepthQuality, QUALITY)
         self.told = graph.listen(DiagnosticArray, "/diagnostics", queue=10)
         self.heard = {topic: graph.listen(kinds[topic], topic) for topic in topics}
@@ -102,15 +103,15 @@ def pixels(message, kind="<f4"):
     return np.frombuffer(message.data, kind).reshape(message.height, message.width)
 
 
-def test_scan_confidence_and_quality_of_one_image(scene, graph, capfd):
-    made = scene("room", SCAN, CONFIDENCE, DEPTH, mounting__pitch=PITCH)
+def test_scan_std_dev_and_quality_of_one_image(scene, graph, capfd):
+    made = scene("room", SCAN, STD_DEV, DEPTH, mounting__pitch=PITCH)
     heard = made.heard
-    made.send_until(lambda: heard[SCAN] and heard[CONFIDENCE] and len(made.quality) > 5, "both")
+    made.send_until(lambda: heard[SCAN] and heard[STD_DEV] and len(made.quality) > 5, "both")
     graph.spin(0.3)  # what belongs to the last of them
-    confidence = heard[CONFIDENCE][0]
-    assert (confidence.encoding, confidence.width, confidence.height) == ("32FC1", WIDTH, HEIGHT)
-    assert confidence.header in [message.header for message in heard[DEPTH]]
-    assert (pixels(confidence) > 0).all() and np.median(pixels(confidence)) < 0.5
+    std_dev = heard[STD_DEV][0]
+    assert (std_dev.encoding, std_dev.width, std_dev.height) == ("32FC1", WIDTH, HEIGHT)
+    assert std_dev.header in [message.header for message in heard[DEPTH]]
+    assert (pixels(std_dev) > 0).all() and np.median(pixels(std_dev)) < 0.5
 
     scan, quality = heard[SCAN][-1], made.quality[-1]
     assert scan.header.frame_id == "optical_level"
@@ -176,14 +177,34 @@ def test_an_imu_tells_the_scan_which_way_is_down(scene, graph):
     assert not {"tf", "imu frame"} & set(made.node._notices.states)
 
 
+def test_the_old_name_of_std_dev_has_the_same_messages_and_one_warning(scene, graph, capfd):
+    """A standard deviation is large where depth is bad, so ~/depth/confidence was the wrong name."""
+    made = scene("room", STD_DEV)
+    made.more(2)
+    assert OLD_STD_DEV not in capfd.readouterr().err, "nobody subscribes to it"
+    filled = []
+    message = made.node._outputs._std_dev_message
+    fill = message.fill
+    message.fill = lambda *given: filled.append(1) or fill(*given)
+    old = graph.listen(Image, OLD_STD_DEV)
+    made.send_until(lambda: len(old) > 5, "the old topic")
+    graph.spin(0.3)
+    new = {(m.header.stamp.sec, m.header.stamp.nanosec): m for m in made.heard[STD_DEV]}
+    for message in old:
+        assert new[message.header.stamp.sec, message.header.stamp.nanosec] == message
+    assert len(filled) <= len(made.heard[STD_DEV]), "made once for both"
+    said = capfd.readouterr().err
+    assert said.count("is deprecated") == 1 and f"subscribe to {STD_DEV}" in said
+
+
 def test_the_stabilizer_switches_while_running(scene):
-    made = scene("room", CONFIDENCE)
+    made = scene("room", STD_DEV)
     assert made.more(3)[-1].motion in ("vision", "none")
     made.set(stabilizer__enabled=False)
     made.send_until(lambda: made.quality[-1].motion == "", "a frame without it")
     after = made.more(2)[-1]
     assert after.motion == "" and math.isnan(after.deviation) and not math.isnan(after.temporal_error)
-    assert np.isnan(pixels(made.heard[CONFIDENCE][-1])).all(), "unknown, not silent"
+    assert np.isnan(pixels(made.heard[STD_DEV][-1])).all(), "unknown, not silent"
     made.set(stabilizer__enabled=True, stabilizer__memory=0.5)
     made.send_until(lambda: made.quality[-1].motion != "", "a frame with it")
     assert made.quality[-1].deviation > 0
@@ -264,7 +285,8 @@ def test_odometry_that_does_not_come_is_missed(scene, graph):
 def test_a_scale_that_nobody_tells_is_missed(scene):
     made = scene("wall", scale__height=1.0, scale__timeout=1.0)
     made.send_until(
-        lambda: any("No source of scale has spoken for 1 s" in text for text in made.warnings()), "a warning"
+        lambda: any("No source of scale was accepted for 1 s" in text for text in made.warnings()),
+        "a warning",
     )
     made.set(scale__freeze=True)
     made.send_until(lambda: "scale" not in made.node._notices.states, "the warning's end")

@@ -8,6 +8,7 @@ import threading
 import pytest
 
 from clip2depth_ros.images.frame import NAN, FrameFacts
+from clip2depth_ros.images.origins import FrameWarning
 
 pytest.importorskip("rclpy")
 from clip2depth_ros.ros.outputs import trust
@@ -91,11 +92,13 @@ def test_every_source_that_is_configured_is_missed(watched, parameters):
 
 def test_what_the_sources_say_against_each_other_holds_for_a_while(watched):
     given = watched()
-    assert given.see(0.1, warnings=("Height and odometry disagree by 20 %.",)) == {"hints"}
-    assert given.see(14) == {"hints"}
+    assert given.see(0.1, warnings=(FrameWarning("sources", "Height and odometry disagree by 20 %."),)) == {
+        "aiding"
+    }
+    assert given.see(14) == {"aiding"}
     assert given.see(2) == set()
     assert given.log.lines == ["Height and odometry disagree by 20 %."]
-    given.see(1, warnings=("One reason.", "Another reason."))
+    given.see(1, warnings=(FrameWarning("ranges", "One reason."), FrameWarning("height", "Another reason.")))
     assert given.log.lines[1:] == ["One reason.", "Another reason."], "each is said, not for every frame"
 
 

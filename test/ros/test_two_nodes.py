@@ -109,26 +109,26 @@ def test_steady_metric_depth_of_a_drive(graph, start_process):
     graph.wait(lambda: graph.tester.count_publishers("/clip2depth/scan"), "the depth node")
     camera = start_process("camera_node", {"source": "sim:1", "rate": 8.0, "wait_for_subscribers": 1})
     depth = graph.listen(Image, "/clip2depth/depth/image_rect")
-    confidence = graph.listen(Image, "/clip2depth/depth/confidence")
+    std_dev = graph.listen(Image, "/clip2depth/depth/std_dev")
     scan = graph.listen(LaserScan, "/clip2depth/scan")
     quality = graph.listen(DepthQuality, "/clip2depth/quality")
 
     def told_by_odometry() -> bool:
         return any(message.scale_source == "odometry" for message in quality)
 
-    graph.wait(lambda: len(scan) > 10 and len(confidence) > 10 and told_by_odometry(), "a scale and scans")
+    graph.wait(lambda: len(scan) > 10 and len(std_dev) > 10 and told_by_odometry(), "a scale and scans")
     assert camera.end() == 0
     graph.spin(0.5)
-    for messages in (scan, confidence):
+    for messages in (scan, std_dev):
         assert set(graph.stamps(messages)) <= set(graph.stamps(depth))
     assert {message.header.frame_id for message in scan} == {"camera_optical_frame_level"}
     assert {message.motion for message in quality} <= {"vision", "odometry", "none"}
     assert {message.motion for message in quality} & {"vision", "odometry"}
     steps = np.diff(np.log([message.scale for message in quality]))
     assert np.abs(steps).max() < 0.0205
-    deviations = np.frombuffer(confidence[-1].data, "<f4")
+    values = np.frombuffer(std_dev[-1].data, "<f4")
     known = np.isfinite(np.frombuffer(depth[-1].data, "<f4"))
-    assert (deviations[known] > 0).all() and np.isnan(deviations[~known]).all()
+    assert (values[known] > 0).all() and np.isnan(values[~known]).all()
     readings = np.concatenate([message.ranges for message in scan])
     assert np.isfinite(readings).any(), "no obstacle in any scan of a furnished room"
     print([(round(m.scale, 3), m.scale_source, m.motion, round(m.floor_height, 2)) for m in quality[::5]])

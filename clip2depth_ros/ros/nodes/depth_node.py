@@ -35,7 +35,12 @@ from clip2depth_ros.ros.nodes.managed_node import ManagedNode
 from clip2depth_ros.ros.nodes.node_engine import NodeEngine, engine_text, leave_choice_to_ros
 from clip2depth_ros.ros.nodes.steering import Steering
 from clip2depth_ros.ros.outputs.depth_publishers import DepthPublishers
-from clip2depth_ros.ros.outputs.diagnostics import FrameRates, camera_facts, diagnostic_array, judge
+from clip2depth_ros.ros.outputs.diagnostics import (
+    FrameRates,
+    camera_facts,
+    diagnostic_array,
+    level_and_reason,
+)
 from clip2depth_ros.ros.outputs.load import LoadBudget
 from clip2depth_ros.ros.outputs.throttled_log import Notices
 from clip2depth_ros.ros.outputs.trust import TrustWatch
@@ -354,7 +359,7 @@ class DepthNode(ManagedNode):
             rates = self._rates.read(source.mailbox.counts)
             facts |= camera_facts(source, rates) | self._load.facts(limit) | self._hints.facts()
             facts |= self._trust.summary() if source.is_open else {}
-        level, message = judge(
+        level, message = level_and_reason(
             active=source is not None,
             listened_to=source is not None and source.is_open,
             rates=rates,

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Publishers: depth, points, scan, quality, diagnostics, the log."""
+"""Publishers: depth, points, scan, quality, diagnostics; the throttled log."""

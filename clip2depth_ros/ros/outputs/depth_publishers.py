@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The depth node's six outputs: made only for those who listen."""
+"""The outputs of the depth node. An output without subscribers is not computed."""
 
 from __future__ import annotations
 
@@ -27,17 +27,20 @@ from clip2depth_ros.ros.outputs.throttled_log import Notices
 from clip2depth_ros.ros.parameters.depth_settings import DepthSettings
 from clip2depth_ros.ros.qos import EventGroup, publisher_with_events, volatile
 
-# How early a cloud may come under a rate limit, as a part of its period: stamps of real cameras jitter.
+# The old name of ~/depth/std_dev. To be removed in the release after the one that introduced the new name.
+OLD_STD_DEV = "~/depth/confidence"
+
+# How early a cloud may come under a rate limit, as a part of its period: camera stamps jitter.
 RATE_TOLERANCE = 0.1
 
 
 class DepthPublishers:
-    """Publishes depth, its camera_info and confidence, points, scan and quality.
+    """Publishes depth, its camera_info and standard deviation, points, scan and quality.
 
     Args:
         node: a lifecycle node.
-        notices: where subscribers that cannot be served are said.
-        on_matched: called when a subscriber comes or goes, where the middleware tells.
+        notices: where subscribers with incompatible QoS are reported.
+        on_matched: called when a subscriber comes or goes, if the middleware reports it.
     """
 
     def __init__(self, node: Any, notices: Notices, on_matched: Callable[[], None]) -> None:
@@ -47,17 +50,19 @@ class DepthPublishers:
         self._publishers: list[Any] = []
         self._known_floor = KnownFloor()
         self.events = EventGroup()
-        """What tells of subscribers."""
+        """Callback group of the subscriber events."""
         self._scan_output = ScanOutput(node, notices)
         self._depth = self._create(Image, "~/depth/image_rect", 2)
         self._camera_info = self._create(CameraInfo, "~/depth/camera_info", 2)
-        self._confidence = self._create(Image, "~/depth/confidence", 2)
+        self._std_dev = self._create(Image, "~/depth/std_dev", 2)
+        self._old_std_dev = self._create(Image, OLD_STD_DEV, 2)
+        self._warned_of_old_std_dev = False
         self._points = self._create(PointCloud2, "~/points", 2)
         self._scan = self._create(LaserScan, "~/scan", 2)
         self._quality = self._create(DepthQuality, "~/quality", 10)
         self._depth_message = DepthMessage()
         self._camera_info_message = CameraInfoMessage()
-        self._confidence_message = DepthMessage()
+        self._std_dev_message = DepthMessage()
         self._unknown = np.empty((0, 0), np.float32)
         self._points_message = PointsMessage()
         self._quality_message = DepthQuality()
@@ -75,10 +80,10 @@ class DepthPublishers:
                     callback_group=self.events,
                     **events,
                 ),
-                lambda policy: self._say_incompatible(topic, policy),
+                lambda policy: self._report_incompatible(topic, policy),
                 self._on_matched,
             )
-        except (RuntimeError, ParameterException) as error:  # what a qos_overrides parameter can be wrong in
+        except (RuntimeError, ParameterException) as error:  # a wrong qos_overrides parameter
             self.destroy()
             raise Clip2DepthError(
                 f"{self._node.resolve_topic_name(topic)} cannot be published: {error}."
@@ -87,24 +92,26 @@ class DepthPublishers:
         return publisher
 
     def destroy(self) -> None:
-        """Withdraw the topics."""
+        """Destroy the publishers."""
         self._scan_output.destroy()
         while self._publishers:
             self._node.destroy_lifecycle_publisher(self._publishers.pop())
 
     def has_listeners(self) -> bool:
-        """True if anybody subscribes to any of the outputs."""
+        """True if any output has a subscriber."""
         return any(map(_has_listeners, self._publishers))
 
     def publish(
         self, frame: DepthFrame, settings: DepthSettings, gravity: np.ndarray | None = None
     ) -> tuple[float, float]:
-        """Publish depth, camera_info, confidence, points and scan of a frame; none of them of a frame without
-        metres, since all of them would be empty, and an empty scan reads as a free way.
+        """Publish depth, camera_info, standard deviation, points and scan of a frame.
 
-        gravity: (3,) unit vector, down in the optical frame, where a sensor tells it; for the scan.
-        Returns the latency from the image's stamp until depth was published (NaN for a zero stamp), by the
-        node's clock, and what publishing cost; both in seconds.
+        Nothing is published for a frame without meters: all of it would be empty, and an empty scan means
+        free space.
+
+        gravity: (3,) unit vector, down in the optical frame, from a sensor; None without one. For the scan.
+        Returns two times, seconds: the latency from the image's stamp until depth was published, by the
+        node's clock (NaN for a zero stamp), and the time that publishing took.
         """
         unfit_before, started = frame.facts.times.get("unfit", 0.0), time.perf_counter()
         if frame.facts.no_metres:
@@ -116,8 +123,7 @@ class DepthPublishers:
                 self._camera_info_message.fill(frame.camera, frame.stamp, frame.frame_id)
             )
         latency = (self._node.get_clock().now().nanoseconds - frame.stamp) * 1e-9 if frame.stamp else NAN
-        if _has_listeners(self._confidence):
-            self._confidence.publish(self._fill_confidence(frame))
+        self._publish_std_dev(frame)
         self._known_floor.see(frame, settings, gravity)
         if _has_listeners(self._scan):
             scan = self._scan_output.make(frame, settings, self._known_floor)
@@ -127,12 +133,12 @@ class DepthPublishers:
             self._scan_output.idle()
         if _has_listeners(self._points) and self._cloud_is_due(frame.stamp, settings.points.rate):
             self._points.publish(self._fill_points(frame, settings))
-        # What full-size arrays cost is in the facts, by itself.
+        # The time of full-size arrays is in the facts already.
         unfit = frame.facts.times.get("unfit", 0.0) - unfit_before
         return latency, time.perf_counter() - started - unfit
 
     def shrink(self, settings: DepthSettings) -> int:
-        """So many pixels of the image a side may become one: all that the outputs show of its color."""
+        """How many pixels of the image a side may be averaged to one for the colors of the outputs."""
         if not _has_listeners(self._points):
             return MAX_SHRINK
         return settings.points.stride if settings.depth.size is None else 1
@@ -147,27 +153,45 @@ class DepthPublishers:
         publish_time: float,
         counts: Counts,
     ) -> None:
-        """Publish what is known of a frame, and of the engine that made its depth."""
+        """Publish the facts of a frame and of the engine."""
         if not _has_listeners(self._quality):
             return
         message = self._quality_message
-        fill_quality(message, frame)
-        message.engine, message.precision, message.bundle = engine.name, engine.precision, bundle
-        message.engine_choice = [str(attempt) for attempt in engine.attempts]
-        message.engine_difference = NAN if engine.difference is None else engine.difference
-        message.latency, message.publish_time = latency, publish_time
-        message.images_received, message.frames_processed = counts.received, counts.processed
-        message.frames_dropped, message.bad_images = counts.dropped, counts.bad
+        of_node = {
+            "engine": engine.name,
+            "bundle": bundle,
+            "latency": latency,
+            "publish_time": publish_time,
+            "images_received": counts.received,
+            "frames_processed": counts.processed,
+            "frames_dropped": counts.dropped,
+            "bad_images": counts.bad,
+            "precision": engine.precision,
+            "engine_difference": NAN if engine.difference is None else engine.difference,
+            "engine_choice": [str(attempt) for attempt in engine.attempts],
+        }
+        fill_quality(message, frame, of_node)
         self._quality.publish(message)
 
-    def _fill_confidence(self, frame: DepthFrame) -> Image:
-        """The deviations; all unknown while nobody estimates them: a silent topic would explain nothing."""
-        deviation = frame.deviation
-        if deviation is None:
+    def _publish_std_dev(self, frame: DepthFrame) -> None:
+        """One message for both names of the topic. All NaN while the standard deviation is not estimated."""
+        publishers = [p for p in (self._std_dev, self._old_std_dev) if _has_listeners(p)]
+        if not publishers:
+            return
+        std_dev = frame.std_dev
+        if std_dev is None:
             if self._unknown.shape != frame.shape:
                 self._unknown = np.full(frame.shape, NAN, np.float32)
-            deviation = self._unknown
-        return self._confidence_message.fill(deviation, "32FC1", frame.stamp, frame.frame_id)
+            std_dev = self._unknown
+        message = self._std_dev_message.fill(std_dev, "32FC1", frame.stamp, frame.frame_id)
+        for publisher in publishers:
+            publisher.publish(message)
+        if self._old_std_dev in publishers and not self._warned_of_old_std_dev:
+            self._warned_of_old_std_dev = True
+            self._node.get_logger().warning(
+                f"{self._old_std_dev.topic_name} is deprecated and will be removed in the next release: "
+                f"subscribe to {self._std_dev.topic_name}, which has the same messages."
+            )
 
     def _fill_points(self, frame: DepthFrame, settings: DepthSettings) -> PointCloud2:
         self._cloud.settings = settings.points
@@ -183,11 +207,11 @@ class DepthPublishers:
         self._cloud_stamp = stamp
         return True
 
-    def _say_incompatible(self, topic: str, policy: str) -> None:
+    def _report_incompatible(self, topic: str, policy: str) -> None:
         full = self._node.resolve_topic_name(topic)
         self._notices.say(
             f"qos {topic}",
-            f"A subscriber of {full} asks for a {policy} QoS that this node does not offer, so it gets "
+            f"A subscriber of {full} requests a {policy} QoS that this node does not offer, so it receives "
             f"nothing: change the subscriber, or set the parameter qos_overrides.{full}.publisher.{policy}.",
         )
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""/diagnostics: once a second, how the node is and why."""
+"""/diagnostics: once a second, the state of the node and its reason."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from clip2depth_ros.ros.inputs.camera_input import CameraInput
 from clip2depth_ros.ros.nodes.mailbox import Counts
 
-# Beyond this, stamps and the node's clock are not in step: no camera and no network is that slow.
+# Seconds. With a larger latency, stamps and the node's clock are not synchronized.
 CLOCK_STEP = 10.0
 
 
 class FrameRates:
-    """Rates and latencies since the last reading; frames come from the working thread."""
+    """Rates and latencies since the last call of `read`; frames come from the worker thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -33,7 +33,7 @@ class FrameRates:
             self._latencies.append(latency)
 
     def read(self, counts: Counts) -> dict[str, float]:
-        """Begin a new period and tell of the last.
+        """Begin a new period and return the figures of the last one.
 
         Rates in Hz: in, out, dropped, bad. Median and maximum in s: latency, latency_max (NaN: none).
         """
@@ -52,7 +52,7 @@ class FrameRates:
         }
 
 
-def judge(
+def level_and_reason(
     *,
     active: bool,
     listened_to: bool,
@@ -61,39 +61,39 @@ def judge(
     waiting_for: str = "",
     limit: float = 0.0,
 ) -> tuple[bytes, str]:
-    """The level and its reason. `states` are the notices that hold, see notices.py.
+    """The level and its reason.
 
-    waiting_for: what the engine's opening is at; "" when the engine is there.
-    limit: images a second that load.max_cpu leaves; 0: all.
+    states: the current states of the throttled log, by key. waiting_for: the step of opening the engine; ""
+    when the engine is open. limit: images a second that load.max_cpu allows; 0: all.
     """
     if waiting_for:
-        return DiagnosticStatus.WARN, f"No depth yet, the engine is not there: {waiting_for}"
+        return DiagnosticStatus.WARN, f"No depth yet, the engine is being opened: {waiting_for}"
     if not active:
         return DiagnosticStatus.OK, "Inactive"
     for key in ("silence", "camera_info"):
         if key in states and (key == "silence" or rates["out"] == 0.0):
             return DiagnosticStatus.ERROR, states[key]
     if rates["bad"] > 0 and rates["out"] == 0.0:
-        return DiagnosticStatus.ERROR, "Images come, but none is usable; the log says why"
+        return DiagnosticStatus.ERROR, "Images arrive, but none can be used; see the log"
     if abs(rates["latency"]) > CLOCK_STEP or rates["latency"] < -0.1:
         return DiagnosticStatus.WARN, (
-            f"Images are stamped {rates['latency']:.1f} s before the node's clock: the clocks are not in "
-            "step, or a recording is played without use_sim_time"
+            f"Images are stamped {rates['latency']:.1f} s before the node's clock: the clocks are not "
+            "synchronized, or a recording is played without use_sim_time"
         )
     if rates["bad"] > 0:
-        return DiagnosticStatus.WARN, f"{rates['bad']:.1f} unusable images a second; the log says why"
+        return DiagnosticStatus.WARN, f"{rates['bad']:.1f} unusable images a second; see the log"
     if states:
         return DiagnosticStatus.WARN, next(iter(states.values()))
     if not listened_to:
-        return DiagnosticStatus.OK, "Nobody listens, so nothing is computed"
+        return DiagnosticStatus.OK, "No subscribers, so nothing is computed"
     if rates["out"] == 0:
         return DiagnosticStatus.OK, "Waiting for images"
-    held_back = f", of {limit:.1f} images a second at most: load.max_cpu is reached" if limit else ""
+    held_back = f", at most {limit:.1f} images a second: load.max_cpu is reached" if limit else ""
     return DiagnosticStatus.OK, f"Depth is published{held_back}"
 
 
 def camera_facts(source: CameraInput, rates: dict[str, float]) -> dict[str, Any]:
-    """What there is to tell of the camera and its images."""
+    """The camera and its images, for the diagnostics."""
     counts, info = source.mailbox.counts, source.mailbox.info
     camera = "" if not source.is_open else "none yet" if info is None else f"{info.width}x{info.height}"
     return {

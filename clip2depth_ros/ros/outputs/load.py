@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A budget of processor time: fewer images become depth where the process would take more."""
+"""A budget of processor time: the image rate is reduced where the process would exceed it."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-# Seconds over which processor time is measured; longer where a camera may take less than so many images.
+# Seconds over which processor time is measured; longer where the rate gives fewer than IMAGES images in it.
 PERIOD = 1.0
 IMAGES = 3
 
 # The rate changes by these factors at most from one period to the next.
 LEAST_STEP, MOST_STEP = 0.25, 1.25
 
-# Hz. What the process needs besides images may be more than the budget; depth then still comes now and then.
+# Hz. The rate is never lower, even where the process exceeds the budget without any image.
 LOWEST_RATE = 0.2
 
-# While the fastest camera takes less than this part of what the limit lets through, nobody is held back.
+# While the fastest camera uses less than this part of the allowed rate, the rate is not limited.
 BINDING = 0.8
 
 
 class LoadBudget:
-    """How many images a second each camera may take, by the processor time that the process took so far.
+    """The images a second that each camera may use, from the processor time of the process.
 
-    Cameras in one process have one of these: its time cannot be told apart by camera, and they share it
-    evenly. All methods are for any thread; the attributes may be read by any.
+    All cameras of a process share one: processor time cannot be measured by camera, and is divided evenly.
+    Thread-safe.
 
-    spent: gives the processor time of the process so far, all of its threads, in seconds.
+    spent: returns the processor time of the process so far, all of its threads, in seconds.
     """
 
     def __init__(self, spent: Callable[[], float] = time.process_time) -> None:
@@ -42,18 +42,18 @@ class LoadBudget:
         self.used = math.nan
         """Processor time of the process in the last period, in cores; NaN: not measured yet."""
         self.rate = 0.0
-        """Images a second that the budget allows each camera, Hz; 0: all."""
+        """Rate that the budget allows each camera, Hz; 0: no limit."""
 
     def count(self, camera: str) -> None:
-        """An image of this camera became depth."""
+        """Count one image of this camera that was processed."""
         with self._lock:
             self._taken[camera] += 1
 
     def allowed(self, camera: str, most: float, now: float) -> float:
-        """The rate that this camera may have from now on, Hz; 0: all its images.
+        """The rate that this camera may use from now on, Hz; 0: no limit.
 
-        most: the camera's budget, in seconds of processor time per second (cores); 0: none. Of several
-        cameras' budgets the smallest holds. now: seconds, monotonic.
+        most: the camera's budget, in seconds of processor time per second (cores); 0: none. The smallest of
+        the cameras' budgets is used. now: seconds, monotonic.
         """
         with self._lock:
             self._most[camera] = most
@@ -61,7 +61,7 @@ class LoadBudget:
             return self.rate if most > 0 else 0.0
 
     def facts(self, limit: float) -> dict[str, Any]:
-        """For a camera's diagnostics. limit: what the budget allows it, Hz; 0: all."""
+        """For a camera's diagnostics. limit: the rate that the budget allows it, Hz; 0: no limit."""
         return {
             "processor time of the process (cores)": self.used,
             "rate limit by load (Hz)": limit or "none",
@@ -75,8 +75,8 @@ class LoadBudget:
         self._last = (now, self._spent())
         taken, self._taken = self._taken, Counter()
         most = min((value for value in self._most.values() if value > 0), default=0.0)
-        self._most.clear()  # of cameras that are gone nothing holds
-        if now - since > 2 * period:  # the cameras paused: that period says nothing of their images
+        self._most.clear()  # without cameras that no longer exist
+        if now - since > 2 * period:  # the cameras paused: the period is not representative
             return
         self.used = (self._last[1] - spent) / (now - since)
         if most <= 0:
@@ -86,7 +86,7 @@ class LoadBudget:
             self._steer(most / max(self.used, 1e-6), max(rates), sum(rates) / len(rates))
 
     def _steer(self, factor: float, fastest: float, mean: float) -> None:
-        """factor: of the budget over what was used. fastest, mean: of the cameras' rates."""
+        """factor: the budget over the time used. fastest, mean: of the cameras' rates, Hz."""
         if factor >= 1 and fastest < BINDING * self.rate:
             self.rate = 0.0
         elif self.rate:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Messages out. Each is kept between frames and filled in place: a fresh one costs more than its contents."""
+"""Messages to publish. Each is kept and filled in place: a new message costs more than its content."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class DepthMessage:
         self._millimetres = Millimetres()
 
     def fill(self, depth: np.ndarray, encoding: str, stamp: int, frame_id: str) -> Image:
-        """Write depth, (H, W) float32 in metres with NaN = unknown.
+        """Write depth, (H, W) float32 in meters with NaN = unknown.
 
         Returns the message, which is valid until the next call.
         """
@@ -57,7 +57,7 @@ class DepthMessage:
         return message
 
     def fill_frame(self, frame: DepthFrame, encoding: str) -> Image:
-        """`fill` with the depth of a frame, which is enlarged into the message where that saves a copy."""
+        """`fill` with the depth of a frame, which is enlarged directly into the message where possible."""
         if encoding != "32FC1":
             return self.fill(frame.depth, encoding, frame.stamp, frame.frame_id)
         height, width = frame.shape
@@ -73,7 +73,7 @@ class DepthMessage:
 
 
 class RgbMessage:
-    """A sensor_msgs/Image of colour, rgb8."""
+    """A sensor_msgs/Image of color, rgb8."""
 
     def __init__(self) -> None:
         self.message = Image()
@@ -124,13 +124,13 @@ class CameraInfoMessage:
 
 
 class OdometryMessage:
-    """A nav_msgs/Odometry of a pose; what is unknown, its velocity and how sure it is, stays zero."""
+    """A nav_msgs/Odometry of a pose; velocity and covariances are unknown and stay zero."""
 
     def __init__(self) -> None:
         self.message = Odometry()
 
     def fill(self, pose: np.ndarray, stamp: int, frame_id: str, child_frame_id: str) -> Odometry:
-        """Write pose, (4, 4): points of the child frame in the fixed frame, metres.
+        """Write pose, (4, 4): points of the child frame in the fixed frame, meters.
 
         Returns the message, which is valid until the next call.
         """
@@ -144,7 +144,7 @@ class OdometryMessage:
 
 
 class PointsMessage:
-    """An organised sensor_msgs/PointCloud2 of x, y, z (float32, metres) and rgb, 16 bytes a point."""
+    """An organized sensor_msgs/PointCloud2 of x, y, z (float32, meters) and rgb, 16 bytes a point."""
 
     def __init__(self) -> None:
         self.message = PointCloud2(

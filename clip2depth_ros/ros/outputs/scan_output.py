@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Obstacles above the floor as a sensor_msgs/LaserScan, and the level frame that it is in."""
+"""Obstacles above the floor as a sensor_msgs/LaserScan, and the level frame of the scan."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from clip2depth_ros.ros.outputs.throttled_log import Notices
 from clip2depth_ros.ros.parameters.depth_settings import DepthSettings
 
 NO_FLOOR = (
-    "There is no scan, because no floor is in sight and nothing says where it is: set scale.height to the "
-    "camera's height above the floor, and mounting.pitch and mounting.roll to its tilt."
+    "No scan is published, because the floor is not visible and its position is not known: set scale.height "
+    "to the camera's height above the floor, and mounting.pitch and mounting.roll to its tilt."
 )
 
 
 class ScanOutput:
-    """Makes scans of depth frames; announces their frame while it does."""
+    """Makes scans of depth frames, and publishes their frame to tf."""
 
     def __init__(self, node: Any, notices: Notices) -> None:
         self._notices = notices
@@ -35,20 +35,20 @@ class ScanOutput:
         self._last_stamp = 0
 
     def destroy(self) -> None:
-        """Withdraw the frame."""
+        """Stop publishing the frame."""
         self._level.destroy()
 
     def idle(self) -> None:
-        """Nobody wants scans: nothing about them is worth saying."""
+        """There are no subscribers: clear the states that are about scans."""
         for key in ("scan", "floor", "tf"):
             self._notices.clear(key)
 
     def make(
         self, frame: DepthFrame, settings: DepthSettings, known: KnownFloor
     ) -> sensor_msgs.msg.LaserScan | None:
-        """The scan of a frame (valid until the next call), its frame announced; None if no floor is known.
+        """The scan of a frame, valid until the next call; None if no floor is known. Publishes its tf frame.
 
-        known: has seen this frame.
+        known: updated with this frame already.
         """
         self._builder.settings = settings.scan
         if known.floor is not None:

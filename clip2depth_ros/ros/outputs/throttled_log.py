@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the node says: a state once with its reason, a repeated mishap every few seconds with its count."""
+"""A throttled log: a state once with its reason, a repeated error every few seconds with its count."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from typing import Any
 
 from clip2depth_ros.errors import printable
 
-# Characters of a line. Ours are shorter; what messages and the ROS graph put into them may be of any length.
+# Characters of a line, at most. Text from messages and from the ROS graph may have any length.
 LONGEST = 800
 
-# Characters of a traceback.
+# Characters of a traceback, at most.
 LONGEST_DETAIL = 6000
 
-# Lines about one state that may follow each other at once: it comes, goes, and comes back.
+# Lines about one state that may follow each other without a pause: the state comes, goes, and comes back.
 BURST = 3
 
 
 @dataclass(slots=True)
 class _Line:
-    """What was logged about one state, and how many lines more may be."""
+    """The last line about one state, and how many more may follow."""
 
     text: str = ""
     time: float = float("-inf")
@@ -30,14 +30,14 @@ class _Line:
 
 
 class Notices:
-    """Log lines that don't flood, whatever the text that messages contribute. May be called from any thread.
+    """A throttled log. Thread-safe.
 
-    How often something is said depends on its key alone, which the program chooses. Texts are bounded and
-    printable, here and in `states`.
+    How often a line is logged depends on its key only, never on its text, which may contain parts of
+    messages. Texts have a maximum length and are printable, in the log and in `states`.
 
     Args:
         logger: an rclpy logger.
-        interval: seconds between two lines about the same mishap, and about a state whose reason changes.
+        interval: seconds between two lines about the same error, and about a state whose reason changes.
     """
 
     def __init__(self, logger: Any, interval: float = 5.0) -> None:
@@ -46,18 +46,18 @@ class Notices:
         self._lock = threading.Lock()
         self._states: dict[str, str] = {}
         self._lines: dict[str, _Line] = {}
-        self._mishaps: dict[str, tuple[float, int]] = {}
+        self._errors: dict[str, tuple[float, int]] = {}
 
     @property
     def states(self) -> dict[str, str]:
-        """The states that were said and still hold, by key."""
+        """The current states and their reasons, by key."""
         with self._lock:
             return dict(self._states)
 
     def say(self, key: str, text: str) -> None:
-        """Warn of a state, once until it is cleared or has another reason.
+        """Enter a state: log a warning once, until the state is cleared or has another reason.
 
-        A reason that changes all the time, or a state that comes and goes, is said once in an interval.
+        A reason that changes all the time, or a state that comes and goes, is logged once in an interval.
         """
         text, now = printable(text, LONGEST), time.monotonic()
         with self._lock:
@@ -73,7 +73,7 @@ class Notices:
         self._logger.warning(text)
 
     def clear(self, key: str) -> None:
-        """The state is over; if it comes back it is said again."""
+        """Leave the state; if it comes back it is logged again."""
         if key in self._states:
             with self._lock:
                 self._states.pop(key, None)
@@ -85,22 +85,22 @@ class Notices:
         with self._lock:
             self._states.clear()
             self._lines.clear()
-            self._mishaps.clear()
+            self._errors.clear()
 
     def count(self, key: str, text: str, detail: str = "") -> None:
-        """Warn of a mishap: the first at once, later ones together with how many there were since.
+        """Log an error: the first one at once, later ones once in an interval with their count.
 
-        detail: of several lines, such as a traceback, the end of which is logged below the text.
+        detail: several lines, such as a traceback; their end is logged below the text.
         """
         now = time.monotonic()
         with self._lock:
-            last, unsaid = self._mishaps.get(key, (float("-inf"), 0))
-            said = now - last >= self._interval
-            self._mishaps[key] = (now, 0) if said else (last, unsaid + 1)
-        if said:
+            last, unlogged = self._errors.get(key, (float("-inf"), 0))
+            due = now - last >= self._interval
+            self._errors[key] = (now, 0) if due else (last, unlogged + 1)
+        if due:
             text = printable(text, LONGEST)
-            if unsaid:
-                text = f"{text} ({unsaid} more such since the last warning)"
+            if unlogged:
+                text = f"{text} ({unlogged} more of these since the last warning)"
             for line in detail[-LONGEST_DETAIL:].splitlines():
                 text = f"{text}\n{printable(line, LONGEST)}"
             self._logger.warning(text)

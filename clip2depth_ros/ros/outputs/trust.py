@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether stabilizer and scale have something to go by, frame by frame; said when they have not, for long."""
+"""Warns when stabilizer or scale have had no reliable input for a long time."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ import time
 from typing import Any
 
 from clip2depth_ros.images.frame import FrameFacts
+from clip2depth_ros.images.origins import MotionSource
 from clip2depth_ros.ros.outputs.throttled_log import Notices
 from clip2depth_ros.ros.parameters.depth_settings import DepthSettings
 
-# Seconds without a trustworthy motion until it is said: a robot may turn at a white wall meanwhile.
+# Seconds without a reliable motion before a warning; a robot that turns at a white wall needs some.
 MOTION_TIMEOUT = 5.0
 
-# Seconds for which a warning of the scale's sources counts as their state.
+# Seconds for which a warning about a source of scale is kept as a state.
 WARNING_HOLDS = 15.0
 
 
@@ -24,7 +25,7 @@ class TrustWatch:
     A lock makes each of the three methods one step, so that a restart is not undone by a frame under way.
 
     Args:
-        notices: where it is said, and through which diagnostics know.
+        notices: the throttled log, whose states the diagnostics show.
     """
 
     def __init__(self, notices: Notices) -> None:
@@ -35,15 +36,15 @@ class TrustWatch:
         self.facts: FrameFacts | None = None
 
     def restart(self) -> None:
-        """Begin anew, after a pause: nothing holds, and nothing is late yet."""
+        """Start again after a pause: clear the states and restart the timeouts."""
         with self._lock:
             self.facts = None
             self._started = self._moved = time.monotonic()
-            for key in ("metres", "motion", "scale", "hints"):
+            for key in ("metres", "motion", "scale", "aiding"):
                 self._notices.clear(key)
 
     def see(self, facts: FrameFacts, settings: DepthSettings) -> None:
-        """Take notice of one frame."""
+        """Check the facts of one frame."""
         with self._lock:
             self._see(facts, settings)
 
@@ -58,14 +59,14 @@ class TrustWatch:
         self._see_scale(facts, settings, now)
         if facts.warnings:
             self._warned = now
-            self._notices.say("hints", facts.warnings[0])
-            for text in facts.warnings[1:]:
-                self._notices.count(f"hint {text[:20]}", text)
+            self._notices.say("aiding", facts.warnings[0])
+            for warning in facts.warnings[1:]:
+                self._notices.count(f"aiding {warning.kind}", warning)
         elif now - self._warned > WARNING_HOLDS:
-            self._notices.clear("hints")
+            self._notices.clear("aiding")
 
     def summary(self) -> dict[str, Any]:
-        """For the diagnostics: the last frame's facts of steadiness and scale."""
+        """For the diagnostics: the last frame's facts about motion, temporal consistency and scale."""
         with self._lock:
             facts = self.facts
         if facts is None:
@@ -82,27 +83,29 @@ class TrustWatch:
         }
 
     def _see_motion(self, facts: FrameFacts, now: float) -> None:
-        if facts.motion != "none" or facts.reset:
+        if facts.motion != MotionSource.NONE or facts.reset:
             self._moved = now
         if now - self._moved <= MOTION_TIMEOUT:
             self._notices.clear("motion")
             return
         self._notices.say(
             "motion",
-            f"The camera's motion was not to be found for {MOTION_TIMEOUT:g} s (a dark, blurred or empty "
-            "picture, or all of it moves), so depth is held in place only; odometry.topic would tell it.",
+            f"Could not estimate camera motion for {MOTION_TIMEOUT:g} s (the image is dark, blurred or "
+            "without texture, or all of it moves): depth is fused without ego-motion. Set odometry.topic, if "
+            "there is odometry.",
         )
 
     def _see_scale(self, facts: FrameFacts, settings: DepthSettings, now: float) -> None:
         timeout = settings.scale.timeout
-        # NaN: no source has spoken at all, for as long as this node has worked.
+        # NaN: no source was accepted since the start.
         silent = facts.scale_age if facts.scale_age == facts.scale_age else now - self._started
-        # the last one is asked last: it is the one that costs something, in every frame
+        # has_scale_source is last because it is the expensive one
         if settings.scale.freeze or silent <= timeout or not settings.has_scale_source:
             self._notices.clear("scale")
             return
         self._notices.say(
             "scale",
-            f"No source of scale has spoken for {timeout:g} s (scale.height needs the floor in view, "
-            "odometry a robot that drives, ranges returns in view): the factor is held and grows doubtful.",
+            f"No source of scale was accepted for {timeout:g} s (scale.height needs the floor in view, "
+            "odometry a robot that drives, ranges returns in view): the factor is held, and its uncertainty "
+            "grows.",
         )
