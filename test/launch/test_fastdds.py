@@ -19,7 +19,7 @@ ROOMY = Path(__file__).parent  # some folder on a disk with more than two segmen
 SPACE = "{http://www.eprosima.com}"
 
 
-def test_the_profile_keeps_udp_and_gives_shared_memory_for_images_and_clouds():
+def test_the_profile_keeps_udp_and_enlarges_shared_memory():
     root = ElementTree.parse(ROOT / "config" / fastdds.PROFILE).getroot()
     transports = {
         node.find(f"{SPACE}transport_id").text: node for node in root.iter(f"{SPACE}transport_descriptor")
@@ -66,7 +66,7 @@ def test_the_variable_is_the_one_that_the_distribution_reads(distribution, varia
 
 
 @pytest.mark.parametrize(("version", "variable"), [("7.1.6", fastdds.OLD), ("9.1.2", fastdds.NEW)])
-def test_without_a_distribution_name_the_installed_rclpy_tells(monkeypatch, version, variable):
+def test_without_a_distribution_name_rclpys_version_decides(monkeypatch, version, variable):
     monkeypatch.setattr(fastdds.metadata, "version", lambda _name: version)
     assert fastdds.profile_variable({}) == variable
 
@@ -80,7 +80,7 @@ def test_without_a_distribution_name_the_installed_rclpy_tells(monkeypatch, vers
         ({"RMW_IMPLEMENTATION": "rmw_zenoh_cpp"}, "rmw_zenoh_cpp"),
     ],
 )
-def test_what_the_user_chose_stays(environ, word):
+def test_the_users_choice_is_kept(environ, word):
     added, reason = fastdds.large_message_environment(environ, ROOMY)
     assert added == {}
     assert word in reason
@@ -91,7 +91,7 @@ def test_another_fast_dds_middleware_gets_the_profile_too():
     assert list(added.values()) == [str(ROOT / "config" / fastdds.PROFILE)]
 
 
-def test_little_shared_memory_is_said_with_its_remedy(monkeypatch):
+def test_too_little_shared_memory_is_reported_with_its_remedy(monkeypatch):
     usage = type(shutil.disk_usage("/"))
     monkeypatch.setattr(fastdds.shutil, "disk_usage", lambda _path: usage(64 << 20, 0, 64 << 20))
     added, reason = fastdds.large_message_environment({}, ROOMY)

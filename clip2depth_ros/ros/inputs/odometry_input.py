@@ -12,7 +12,7 @@ from nav_msgs.msg import Odometry
 
 from clip2depth_ros.camera.transforms import matrix_of, pose_between
 from clip2depth_ros.io.messages.sensors import odometry_pose
-from clip2depth_ros.ros.inputs.aiding_input import HintInput
+from clip2depth_ros.ros.inputs.aiding_input import AidingInput
 
 # How long poses are kept, for images that come late.
 MEMORY = 10_000_000_000
@@ -33,7 +33,7 @@ JUMP_FACTOR = 3.0
 JUMP_SPEED = 2.0
 
 
-class OdometryInput(HintInput):
+class OdometryInput(AidingInput):
     """Gives (4, 4) float64: points of the optical frame in odometry's fixed frame, metres.
 
     Positions are interpolated linearly, orientations on the shortest way. The pose of the message's
