@@ -13,7 +13,7 @@ import numpy as np
 from clip2depth_ros.demo.live import Tally, Topics, errors_against
 from clip2depth_ros.demo.recording import decode, depth_of, read_recording, stamp_of
 from clip2depth_ros.images.frame import STAGES
-from clip2depth_ros.images.visualization import FAR, NEAR, Film, save_picture, sheet, side_by_side
+from clip2depth_ros.images.visualization import FAR, NEAR, VideoWriter, save_image, sheet, side_by_side
 from clip2depth_ros.io.messages.images import ImageCodec
 from clip2depth_ros.metrics.depth import mean_errors
 
@@ -86,7 +86,7 @@ def draw(
     on_sheet = set(np.linspace(0, len(stamps) - 1, SHEET_PANELS).round().astype(int).tolist())
     panels: list[np.ndarray] = []
     has_truth = tally.rectified and tally.counts[tally.topics.true_depth] > 0
-    with Film(film_path, film_rate(stamps)) as film:
+    with VideoWriter(film_path, film_rate(stamps)) as film:
         found = matches(folder, tally.topics, has_truth)
         for number, match in enumerate(found):
             caption = (
@@ -105,7 +105,7 @@ def draw(
             if number in on_sheet:
                 panels.append(panel)
             progress(f"film: {number + 1} of {len(stamps)} frames")
-    save_picture(sheet_path, sheet(panels, columns=2))
+    save_image(sheet_path, sheet(panels, columns=2))
     return errors
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from clip2depth_ros.metrics.benchmark_rules import ERRORS, Judgement
+from clip2depth_ros.metrics.benchmark_rules import ERRORS, RuleResult
 
 # Metres between which error is shown against distance; a bin without pixels is left out.
 DISTANCES = (0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 7.0, 10.0, 15.0, 20.0, 30.0, 40.0, 60.0, 80.0)
@@ -23,7 +23,7 @@ _FINE_RATIOS = np.geomspace(1 / 50, 50.0, 1601)
 
 
 class Tally:
-    """Takes in one Judgement after the other and keeps no image.
+    """Takes in one RuleResult after the other and keeps no image.
 
     Mean errors are means over images, each image counting the same, as in the benchmarks; error against
     distance and the histogram of errors are over pixels.
@@ -39,7 +39,7 @@ class Tally:
         self._truth = np.zeros(len(_FINE) - 1)
         self._fine_ratios = np.zeros(len(_FINE_RATIOS) - 1)
 
-    def add(self, judged: Judgement) -> None:
+    def add(self, judged: RuleResult) -> None:
         """Take in one image."""
         self.images += 1
         self.pixels += judged.pixels

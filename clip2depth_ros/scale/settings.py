@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a robot says about its scale: which sources it has, and how the factor may move."""
+"""Settings of the scale: the sources, and how fast the factor may change."""
 
 from __future__ import annotations
 
@@ -9,39 +9,41 @@ from dataclasses import dataclass, fields
 from clip2depth_ros.errors import Clip2DepthError
 
 MAX_HEIGHT = 100.0
-"""Metres; a camera higher than this above its floor is a height in millimetres."""
+"""Meters; a larger height was probably given in millimeters."""
 
 
 @dataclass(frozen=True)
 class ScaleSettings:
-    """Raises Clip2DepthError for a number that is not finite or out of its range."""
+    """Raises Clip2DepthError for a number that is not finite or outside its range."""
 
     height: float = 0.0
-    """Of the camera above the floor, metres; 0 = unknown, the floor tells no scale."""
+    """Of the camera above the floor, meters; 0 = unknown: the floor gives no scale."""
     pitch: float = 0.0
-    """Of the mounted camera, radians, positive when it looks down. Gravity of a frame goes before it."""
+    """Of the mounted camera, radians, positive when it looks down. A frame's gravity has priority."""
     roll: float = 0.0
-    """Of the mounted camera, radians, positive when its right side is down. Gravity goes before it."""
+    """Of the mounted camera, radians, positive when its right side is down.
+    A frame's gravity has priority."""
     tilt_tolerance: float = 0.2
-    """How far the floor may lean from what mounting or gravity says, radians: suspension, slopes, and the
-    network's own error."""
+    """Largest angle between the floor's normal and the direction from mounting or gravity, radians. It covers
+    suspension, slopes and the network's error."""
     odometry: bool = False
-    """Whether driven distance tells the scale."""
+    """Whether driven distance gives the scale."""
     ranges: bool = False
-    """Whether other sensors' ranges tell the scale."""
+    """Whether other sensors' ranges give the scale."""
     initial: float = 1.0
-    """Factor until anybody has spoken."""
+    """Factor before the first evidence."""
     drift: float = 0.02
-    """How far the true factor wanders, relative, in a second, and with the square root of time: larger
-    follows sooner, smaller is steadier."""
+    """Relative random walk of the true factor in a second; it grows with the square root of time. A larger
+    value follows changes sooner, a smaller one is smoother."""
     max_step: float = 0.02
     """Largest relative change of the published factor from one frame to the next."""
     freeze: bool = False
-    """Hold the factor as it is."""
+    """Hold the factor."""
     memory: str = ""
     """File that keeps the factor over restarts; "" = none."""
     name: str = ""
-    """Whose factor it is in that file, such as bundle and frame_id; the camera's numbers are added to it."""
+    """Name of the factor in that file, such as bundle and frame_id;
+    the camera's intrinsics are added to it."""
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -50,7 +52,7 @@ class ScaleSettings:
                 raise Clip2DepthError(f"Scale: {field.name} must be a finite number, it is {value}.")
         if not 0 <= self.height <= MAX_HEIGHT:
             raise Clip2DepthError(
-                f"Scale: the camera's height is {self.height:g}, but must be metres above the floor, more "
+                f"Scale: the camera's height is {self.height:g}, but must be meters above the floor, more "
                 f"than 0 and at most {MAX_HEIGHT:g} (0 = unknown)."
             )
         if max(abs(self.pitch), abs(self.roll)) > math.pi:
@@ -72,10 +74,10 @@ class ScaleSettings:
             raise Clip2DepthError(f"Scale: max_step is {self.max_step:g}, but must lie between 0 and 0.02.")
 
     def outdates(self, old: ScaleSettings) -> bool:
-        """Whether evidence that was gathered under `old` settings no longer counts.
+        """Whether evidence that was gathered with the `old` settings is invalid.
 
-        A camera that moves on its robot is turned a little in every frame. Only where it turned farther than
-        the floor's search reaches was the floor sought in the wrong place.
+        A camera that moves on its robot is rotated a little in every frame. That invalidates the evidence
+        only where the rotation exceeds the tolerance within which the floor was searched.
         """
         turned = max(abs(self.pitch - old.pitch), abs(self.roll - old.roll))
         sources = ("height", "tilt_tolerance", "odometry", "ranges")

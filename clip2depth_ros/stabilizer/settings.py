@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a user may turn on the stabilizer."""
+"""Settings of the stabilizer."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LIMITS = {
     "max_gap": (0.01, 60.0),
     "flow_pixels": (2_000, 1_000_000),
 }
-"""Smallest and largest value of every setting."""
+"""Smallest and largest value of each setting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,19 +24,20 @@ class StabilizerSettings:
     """Raises Clip2DepthError when a value is outside its limits."""
 
     memory: float = 2.0
-    """Seconds over which a surface's depth is averaged at most, while nothing about it changes. Longer is
-    calmer, shorter follows a network that changes its mind sooner."""
+    """Longest time over which the depth of an unchanged surface is averaged, seconds. A longer time is
+    smoother, a shorter one follows changes of the network's output sooner."""
     scale_memory: float = 2.0
-    """Seconds over which the scale of the whole image is averaged. A wrong scale is forgotten that fast."""
+    """Seconds over which the scale of the whole image is averaged. A wrong scale decays in the same time."""
     gate: float = 3.0
-    """Standard deviations from the expected depth beyond which a pixel takes the new measurement. Smaller
-    follows moving things sooner, larger is calmer."""
+    """Standard deviations from the predicted depth above which a pixel takes the new measurement. A smaller
+    value follows moving objects sooner, a larger one is smoother."""
     noise: float = 0.1
-    """Relative standard deviation of a single frame's depth, until the frames themselves have shown it."""
+    """Initial relative standard deviation of a single frame's depth,
+    before it is estimated from the frames."""
     max_gap: float = 1.0
-    """Seconds between two frames beyond which the past is forgotten."""
+    """Seconds between two frames above which the past is dropped."""
     flow_pixels: int = 43_200
-    """Pixels of the image in which motion is sought; larger images are reduced to it."""
+    """Pixels of the image in which motion is estimated; larger images are reduced to it."""
 
     def __post_init__(self) -> None:
         for field in fields(self):

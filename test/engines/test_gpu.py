@@ -126,7 +126,7 @@ def test_images_are_resized_on_the_gpu(request, gpu, bundle, name):
             image = np.random.default_rng(1).integers(0, 256, (size[1], size[0], 3), np.uint8)
             fitted, expected = np.empty((2, manifest.input_height, manifest.input_width, 3), np.uint8)
             depth = engine.infer_image(image, fitted).copy()
-            assert np.abs(letterbox.fit(image, expected).astype(int) - fitted).max() <= 1
+            assert np.abs(letterbox.letterbox(image, expected).astype(int) - fitted).max() <= 1
             np.testing.assert_allclose(depth, engine.infer(fitted), rtol=1e-3)
 
 

@@ -58,7 +58,7 @@ class OneBuffer(Engine):
 
     def infer_image(self, image, fitted):
         assert image.shape[1::-1] == self.letterbox.size, "made ready for another size"
-        self.letterbox.fit(image, fitted)
+        self.letterbox.letterbox(image, fitted)
         return self.infer(fitted)
 
     def close(self):
@@ -382,7 +382,7 @@ def test_the_tensorrt_engine_serves_two_sizes(fake_tensorrt, tiny_bundle):
                 expected = plain.infer_image(image, np.empty_like(fitted)).copy()
                 np.testing.assert_array_equal(handle.infer_image(image, fitted), expected)
             else:
-                box.fit(image, fitted)
+                box.letterbox(image, fitted)
                 np.testing.assert_array_equal(handle.infer(fitted), plain.infer(fitted))
     for engine in (plain, *handles):
         engine.close()

@@ -154,7 +154,7 @@ def test_images_are_resized_on_the_gpu_and_come_back_small(fake_tensorrt, convol
             assert trt.driver.calls == []
             image = np.random.default_rng(1).integers(0, 256, (size[1], size[0], 3), np.uint8)
             fitted, expected = np.empty((2, 48, 64, 3), np.uint8)
-            letterbox.fit(image, expected)
+            letterbox.letterbox(image, expected)
             trt.driver.launches.clear()
             depth = engine.infer_image(image, fitted)
             assert trt.driver.launches == ["graph"]

@@ -47,7 +47,7 @@ def test_the_camera_projects_the_cloud_onto_its_own_pixels(stride):
     np.testing.assert_array_equal(z.astype(np.float32), depth[::stride, ::stride])
 
 
-def test_the_colour_is_the_pixels_and_no_alpha():
+def test_the_color_is_the_pixels_without_alpha():
     frame = frame_of(np.full((120, 160), 2.0))
     cloud = PointCloud(3).build(frame)
     red, green, blue = (frame.image[::3, ::3, i].astype(np.uint32) for i in range(3))
@@ -93,7 +93,7 @@ def test_no_ghost_points_at_a_depth_edge():
     assert not cut[50:90, 70:90].any() and not cut[:, 115:].any()
 
 
-def test_thin_things_stay():
+def test_thin_objects_are_kept():
     """A chair's leg is narrower than the reach of an edge, and no less of an obstacle."""
     depth = np.full((120, 160), 4.0, np.float32)
     depth[30:110, 80:82] = 1.5
@@ -118,7 +118,7 @@ def test_a_new_camera_gives_new_rays():
     np.testing.assert_allclose(after[..., 0] * 2, before[..., 0], rtol=1e-5, atol=1e-6)
 
 
-def test_mistakes():
+def test_wrong_arguments_are_rejected():
     depth = np.full((120, 160), 2.0)
     with pytest.raises(Clip2DepthError, match="camera_info, a camera file or horizontal_fov"):
         PointCloud().build(frame_of(depth, None))
@@ -129,7 +129,7 @@ def test_mistakes():
             PointCloud(**options)
 
 
-def test_a_floor_that_short_depth_lifts_is_left_out():
+def test_a_floor_that_short_depth_raises_is_left_out():
     """Depth too short by a quarter: the floor under a camera 0.6 m high seems to be 0.15 m high."""
     floor = Floor.from_mounting(0.6, pitch=0.3)
     depth = plane(floor.normal, -0.6)

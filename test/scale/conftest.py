@@ -128,7 +128,7 @@ class Robot:
             depth = _seen(pose.tobytes(), self.boxes).copy()
             hints = {"odometry": odometry, "ranges": self.ranges(depth, index)}
             if index:
-                hints["vision"] = np.linalg.inv(step)
+                hints["visual_odometry"] = np.linalg.inv(step)
             yield Step(time, depth, pose, hints)
 
     def ranges(self, depth: np.ndarray, index: int) -> np.ndarray:
@@ -193,11 +193,11 @@ def drive(
         if sway:
             estimator.settings = replace(settings, pitch=settings.pitch + sway * math.sin(9.0 * step.time))
         hints = {name: step.hints.get(name) for name in use.split()}
-        if hints.get("vision") is not None:
-            hints["corners"] = corners_of(*last, hints["vision"], rng)
-            hints["vision"] = flicker.of_motion(hints["vision"])
-            hints["vision"][:3, 3] *= factor
-            hints["vision_deviation"] = 0.1
+        if hints.get("visual_odometry") is not None:
+            hints["corners"] = corners_of(*last, hints["visual_odometry"], rng)
+            hints["visual_odometry"] = flicker.of_motion(hints["visual_odometry"])
+            hints["visual_odometry"][:3, 3] *= factor
+            hints["visual_odometry_std_dev"] = 0.1
         depth = flicker.on(step.depth * factor)
         last = depth, step.depth
         answers.append(estimator.update(depth, CAMERA, round(step.time * 1e9), **hints))
@@ -213,7 +213,7 @@ def assert_no_jump(values: list[float]) -> None:
 
 SETTINGS = {
     "height": (ScaleSettings(height=0.6, pitch=0.1), ""),
-    "odometry": (ScaleSettings(odometry=True), "vision odometry"),
+    "odometry": (ScaleSettings(odometry=True), "visual_odometry odometry"),
     "ranges": (ScaleSettings(ranges=True), "ranges"),
 }
 """What each source alone takes: settings of a Robot as it comes, and the hints it is given."""

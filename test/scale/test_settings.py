@@ -9,7 +9,7 @@ from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.scale import ScaleSettings
 
 
-def test_without_being_asked_nothing_speaks():
+def test_no_source_is_on_by_default():
     settings = ScaleSettings()
     assert (settings.height, settings.odometry, settings.ranges, settings.memory) == (0.0, False, False, "")
 
@@ -30,7 +30,7 @@ def test_without_being_asked_nothing_speaks():
         ("max_step", 0.0),
     ],
 )
-def test_a_wrong_number_is_refused_with_its_name_and_value(field, value):
+def test_a_wrong_number_is_rejected_with_its_name_and_value(field, value):
     with pytest.raises(Clip2DepthError) as error:
         ScaleSettings(**{field: value})
     text = str(error.value)
@@ -38,6 +38,6 @@ def test_a_wrong_number_is_refused_with_its_name_and_value(field, value):
     assert text.endswith(".") and "\n" not in text
 
 
-def test_degrees_are_suspected():
+def test_degrees_are_detected():
     with pytest.raises(Clip2DepthError, match="degrees need to be multiplied"):
         ScaleSettings(pitch=12.0)

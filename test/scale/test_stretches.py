@@ -58,7 +58,7 @@ def _metres_ahead(stretch: Stretch) -> np.ndarray:
     return 1 / (FACTOR * stretch.disparity + SHIFT)
 
 
-def test_a_stretch_tells_factor_and_shift():
+def test_a_stretch_gives_factor_and_shift():
     line = motion_evidence(_drive(6.0, True), None)
     factor, shift = np.linalg.solve(line.weight, line.moment)
     for metres in (1.0, 2.0, 6.0):
@@ -66,7 +66,7 @@ def test_a_stretch_tells_factor_and_shift():
         assert found * metres == pytest.approx(1.0, abs=0.03)
 
 
-def test_no_window_that_is_followed_holds_an_edge():
+def test_no_tracked_window_contains_an_edge():
     # What lies beside an edge is seen to move with it: the far would look nearer, the near farther.
     stretch = _drive(6.0, True)
     _, depth = _look(0.0, 6.0, True)
@@ -78,7 +78,7 @@ def test_no_window_that_is_followed_holds_an_edge():
     assert np.ptp(_metres_ahead(stretch)) > 3.0
 
 
-def test_the_place_that_is_followed_moves_as_its_disparity_says():
+def test_the_tracked_point_moves_according_to_its_disparity():
     # The corner itself does not: its window grows as the camera comes nearer.
     stretch = _drive(1.0, False)
     ahead = _metres_ahead(stretch)

@@ -19,7 +19,7 @@ def simulator():
         pytest.skip("MuJoCo is not installed (the sim extra)")
 
 
-def test_flicker_on_measured_depth(rgbd):
+def test_scale_jitter_on_measured_depth(rgbd):
     """Protocol A: TAE from 10 % to 0.8 %, and more accurate than what it was given."""
     sequence = flickered(rgbd / "kitchen")
     raw, average, own = (run(method, sequence).depths for method in (RAW, AVERAGE, OWN))
@@ -29,7 +29,7 @@ def test_flicker_on_measured_depth(rgbd):
     assert measures.abs_rel(own, sequence) < 0.03 < measures.abs_rel(average, sequence)
 
 
-def test_the_bundle_s_own_depth(rgbd):
+def test_depth_of_the_bundle(rgbd):
     """Protocol B: a third of raw's TAE at no loss of accuracy."""
     sequence = predicted(rgbd / "kitchen", "mini", frames=60)
     raw, own = (run(method, sequence).depths for method in (RAW, OWN))

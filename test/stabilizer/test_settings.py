@@ -16,6 +16,6 @@ def test_every_setting_has_limits_and_its_default_lies_within():
 
 @pytest.mark.parametrize("name", LIMITS)
 @pytest.mark.parametrize("value", [-1, float("nan"), float("inf"), 1e12, "a lot"])
-def test_a_senseless_value_is_refused_by_name(name, value):
+def test_a_value_outside_its_limits_is_rejected_by_name(name, value):
     with pytest.raises(Clip2DepthError, match=name):
         StabilizerSettings(**{name: value})

@@ -217,7 +217,7 @@ class FrameBuffers:
         except CudaError as error:
             log.warning("Images are resized on the CPU: the GPU fails at it (%s).", first_line(error))
             return None
-        expected = letterbox.fit(noise, np.empty_like(self.image)).astype(np.int16)
+        expected = letterbox.letterbox(noise, np.empty_like(self.image)).astype(np.int16)
         off = int(np.abs(expected - self.image).max())
         if off > FIT_TOLERANCE:
             log.warning("Images are resized on the CPU: the GPU's are off by up to %d grey levels.", off)
