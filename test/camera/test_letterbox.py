@@ -12,7 +12,7 @@ net_sizes = st.sampled_from([(224, 224), (352, 352), (256, 192), (64, 48)])
 
 
 def plane(camera: Camera, slope_x: float, slope_y: float, inverse: float) -> np.ndarray:
-    """(H, W) float32, metres: 1 / depth is linear over a plane's image."""
+    """(H, W) float32, meters: 1 / depth is linear over a plane's image."""
     x, y = camera.axes()
     return (1 / (inverse + slope_x * x + slope_y * y[:, None])).astype(np.float32)
 
@@ -43,7 +43,7 @@ def test_there_and_back_is_the_identity(width, height, net, slope_x, slope_y, in
     assume(inner.min() > 0 and inner.max() < 20)
     depth = box.restore(inner, np.empty((height, width), np.float32))
     truth = plane(camera, slope_x, slope_y, inverse)
-    # The outermost half pixel of the network has no neighbour to interpolate with.
+    # The outermost half pixel of the network has no neighbor to interpolate with.
     margin_x = int(np.ceil(0.5 / box.scale[0])) + 1
     margin_y = int(np.ceil(0.5 / box.scale[1])) + 1
     inside = (slice(margin_y, -margin_y), slice(margin_x, -margin_x))
@@ -86,7 +86,7 @@ def test_a_jump_is_not_smeared():
 
 
 def test_a_floor_is_no_staircase_up_to_the_horizon():
-    """Far away its rows differ by more than any jump is wide, and still they are one plane."""
+    """Far away its rows differ by more than the edge threshold, but they are one plane."""
     camera = Camera.from_fov(320, 240, 1.1)
     box = Letterbox((320, 240), 80, 60)
     floor = plane(box.camera(camera), 0.0, 3.0, -0.3)
@@ -96,7 +96,7 @@ def test_a_floor_is_no_staircase_up_to_the_horizon():
     assert rows[far + 2] / rows[far + 3] > 1.15
     depth = box.restore(floor, np.empty((240, 320), np.float32))
     truth = plane(camera, 0.0, 3.0, -0.3)
-    # From the third row on, whose neighbours are all floor, to the last, which has none below it.
+    # From the third row on, whose neighbors are all floor, to the last, which has none below it.
     inside = slice(4 * (far + 3), -4)
     np.testing.assert_allclose(depth[inside, 4:-4], truth[inside, 4:-4], rtol=2e-3)
 

@@ -58,7 +58,7 @@ def test_field_of_view_comes_back(width, height, fov):
     camera = Camera.from_fov(width, height, fov)
     assert camera.horizontal_fov == pytest.approx(fov)
     assert camera.scaled(640, 480).horizontal_fov == pytest.approx(fov)
-    # Symmetric about the image's middle, where pixels are counted by their centres.
+    # Symmetric about the image's middle, where pixels are counted by their centers.
     assert camera.cx == pytest.approx((width - 1) / 2)
 
 
@@ -192,7 +192,7 @@ GOOD = {"width": 640, "height": 480, "fx": 500.0, "fy": 500.0, "cx": 319.5, "cy"
     ("changes", "words"),
     [
         ({"fx": 1e-3, "fy": 1e-3}, "87 degrees"),
-        ({"fx": 4.0, "fy": 4.0}, "87 degrees"),  # millimetres
+        ({"fx": 4.0, "fy": 4.0}, "87 degrees"),  # millimeters
         ({"fx": 1e9, "fy": 1e9}, "less than half a degree"),
         ({"fx": 1e300, "fy": 1e300}, "less than half a degree"),
         ({"fx": 5e-324, "fy": 5e-324}, "87 degrees"),

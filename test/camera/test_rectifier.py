@@ -85,7 +85,7 @@ def test_image_and_camera_of_different_sizes():
 
 @pytest.mark.parametrize(("model", "coefficients"), MODELS)
 def test_depth_moves_with_the_image_and_is_not_interpolated(model, coefficients):
-    """The same picture as image and as depth stays the same picture, and keeps to its two values."""
+    """An image and a depth image of the same two-valued pattern stay the same pattern with two values."""
     camera = Camera(320, 240, 250, 252, 158, 122, coefficients, model)
     rectifier = Rectifier(camera)
     depth = np.full((240, 320), 2.0, np.float32)

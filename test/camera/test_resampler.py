@@ -64,7 +64,7 @@ def test_one_resampling_equals_the_two_steps(size, lens):
     expected, got = in_two_steps(image, rectifier), in_one(image, rectifier)
     difference = np.abs(got - expected)
     assert difference.mean() < 1.2 and np.percentile(difference, 99) <= 10
-    # The picture is not darker or brighter either: halving rounds up by an eighth of a level each time.
+    # The image is not darker or brighter either: halving rounds up by an eighth of a level each time.
     assert abs((got - expected).mean()) < 0.5
     if size[0] > 1000:
         # What does not average is an order of magnitude away.
@@ -101,7 +101,7 @@ def test_stripes_too_fine_for_the_network_become_gray(size, period):
 @given(st.integers(900, 2000), st.integers(900, 2000))
 @settings(max_examples=10)
 def test_an_image_that_was_shrunk_by_the_decoder_gives_the_same_result(width, height):
-    """Whatever remains of a size that cannot be divided so: nothing moves."""
+    """Sizes that are not divisible by the factor do not shift the image."""
     smooth = cv2.resize(textured(48, 48), (width, height), interpolation=cv2.INTER_CUBIC)
     size, shrink = (width, height), 2
     columns, rows = shrunk_size(size, shrink)

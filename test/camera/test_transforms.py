@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rotations and poses as ROS writes them, and what lies between two of them."""
+"""Rotations and poses in ROS's conventions, and their interpolation."""
 
 from __future__ import annotations
 

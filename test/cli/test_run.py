@@ -200,7 +200,7 @@ def test_two_images_of_one_stem_leave_two_results(tmp_path, tiny_bundle):
         (["--odometry-topic", "/odom"], "is no bag"),
         (["--scale-height", "0"], "--scale-height must be positive"),
         (["--scale-height", "nan"], "--scale-height must be positive"),
-        (["--scale-height", "1500"], "metres above the floor"),
+        (["--scale-height", "1500"], "meters above the floor"),
         (["--scale-ranges", "0"], "--scale-ranges must be at least 1"),
         (["--scale-odometry"], "tells nothing about the camera's motion"),
         (["--scale-odometry", "--no-stabilize"], "--scale-odometry needs the stabilizer"),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bounded reading: what is too long, missing or no file at all is refused with a sentence that names it."""
+"""Bounded reading: a file that is too long, missing or not regular is rejected and named."""
 
 from __future__ import annotations
 

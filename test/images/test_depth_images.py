@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Depth images of messages: metres, NaN unknown, in either byte order, with or without padding."""
+"""Depth images of messages: meters, NaN unknown, in either byte order, with or without padding."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The Fast DDS profile: well formed, found, set where it helps and nowhere else, and taken by Fast DDS."""
+"""The Fast DDS profile: valid, found, set only where it helps, and accepted by Fast DDS."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The fast median is numpy's, to the last bit."""
+"""The fast median is bit-identical to numpy's."""
 
 import math
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""TAE, OPW and rTC: small cases by hand, a second implementation in plain loops, and what must not matter."""
+"""TAE, OPW and rTC: small cases by hand, a second implementation in plain loops, and invariances."""
 
 import itertools
 import math
@@ -88,7 +88,7 @@ def test_tae_of_a_still_camera_by_hand():
 
 
 def test_tae_of_an_advance_by_hand():
-    """A wall at 2 m, the camera half a metre nearer: the right depth is 1.5 m, and depth that stays at 2 m is
+    """A wall at 2 m, the camera half a meter nearer: the right depth is 1.5 m, and depth that stays at 2 m is
     wrong by 0.5 / 2 against the moved 1.5 m, and by 0.5 / 2 on the way back, where 2 m becomes 2.5 m."""
     wall, nearer = np.full((3, 5), 2.0), np.full((3, 5), 1.5)
     assert tae(wall, nearer, CAMERA, STILL, moved(z=0.5)) == pytest.approx(0.0, abs=1e-12)
@@ -168,7 +168,7 @@ def test_opw_looks_up_along_the_flow_between_pixels():
 
 
 def test_matches_of_a_shifted_image():
-    """Three pixels to the right: found there, and what left the picture is not trusted."""
+    """Three pixels to the right: found there, and what left the image is not trusted."""
     image = blobs(60, 80)
     match = Matcher().match(image[:, 8:72], image[:, 5:69])
     found = match.place[..., 0] - np.arange(64)

@@ -15,7 +15,7 @@ from clip2depth_ros.outputs import LaserScan, ScanSettings
 CAMERA = Camera.from_fov(160, 120, 1.2)
 HEIGHT = 0.5
 
-# Boxes of the analytic room, (from, to) in metres: x forward, y left, z up, the camera above the origin.
+# Boxes of the analytic room, (from, to) in meters: x forward, y left, z up, the camera above the origin.
 POST = ((2.0, 0.4, 0.0), (2.05, 0.45, 1.5))
 CHEST = ((1.5, -0.9, 0.0), (2.5, -0.5, 0.4))
 RUG = ((0.8, -0.3, 0.0), (1.6, 0.3, 0.04))
@@ -132,7 +132,7 @@ def test_left_is_positive():
 
 
 def test_free_unknown_and_too_far():
-    """+inf only where the band was seen to be free as far as the range; NaN where nobody knows."""
+    """+inf only where the band is visibly free up to the range; NaN where it is unknown."""
     floor = Floor.from_mounting(HEIGHT)
     depth = depth_of([], 0.0, 0.0)
     near_sighted = LaserScan(ScanSettings(max_range=3.0))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where camera and sensors are: tf, parameters, and both in disagreement."""
+"""Poses of camera and sensors from tf, from parameters, and when both disagree."""
 
 from __future__ import annotations
 

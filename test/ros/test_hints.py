@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Odometry, IMU and ranges: what they tell of an image's time, and what is said when they cannot."""
+"""Aiding measurements: odometry, IMU and ranges at an image's time, and their warnings."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ SETTINGS = DepthSettings(
 
 
 class FakeNode:
-    """What an input asks of a node."""
+    """The part of a node that an input uses."""
 
     def __init__(self):
         self.publishers = []
@@ -61,7 +61,7 @@ class FakeNode:
 
 
 class Given:
-    """An input with what surrounds it; messages are handed to it as its subscription would."""
+    """An input with its surroundings; messages are passed to it like by its subscription."""
 
     def __init__(self, kind, topic, settings=SETTINGS):
         self.settings = settings
@@ -83,7 +83,7 @@ class Given:
 
 @pytest.fixture
 def clock(monkeypatch):
-    """The monotonic clock, which stands until a test moves it."""
+    """The monotonic clock, which advances only when a test sets it."""
     now = [100.0]
     monkeypatch.setattr(aiding_input.time, "monotonic", lambda: now[0])
     return now
@@ -144,7 +144,7 @@ def test_a_little_beyond_the_last_pose_the_motion_goes_on_and_no_farther(odometr
 
 def test_two_poses_in_a_hurry_are_no_speed(odometry):
     odometry.change(mounting=MountingSettings())
-    for t, x in ((0, 0.0), (50, 0.0), (50.5, 0.001)):  # a millimetre of noise in half a millisecond
+    for t, x in ((0, 0.0), (50, 0.0), (50.5, 0.001)):  # a millimeter of noise in half a millisecond
         odometry.send(moved(t, x=x))
     odometry.at(50)
     assert odometry.at(100)[0, 3] < 0.003

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where scan and points have the floor from."""
+"""The floor for scan and points."""
 
 from dataclasses import replace
 

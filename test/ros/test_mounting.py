@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the camera sits on the robot."""
+"""The camera's pose on the robot."""
 
 from __future__ import annotations
 

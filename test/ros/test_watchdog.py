@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A process whose main loop is stuck ends, with the stacks on stderr; one that works lives on."""
+"""A process whose main loop is blocked ends, with the stacks on stderr; a running one continues."""
 
 from __future__ import annotations
 

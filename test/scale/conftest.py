@@ -17,7 +17,7 @@ from clip2depth_ros.scale import Scale, ScaleEstimator, ScaleSettings, sample_ra
 
 CAMERA = Camera.from_fov(112, 84, 1.2)
 ROOM = (9.0, 7.0, 2.7)
-BOXES = (  # what stands in the room: lowest and highest corner, metres
+BOXES = (  # what stands in the room: lowest and highest corner, meters
     ((3.8, 0.3, 0.0), (5.2, 1.1, 0.75)),
     ((0.0, 2.5, 0.0), (0.5, 4.5, 2.0)),
     ((6.5, 6.0, 0.0), (8.5, 7.0, 0.5)),
@@ -73,11 +73,11 @@ def _seen(pose: bytes, boxes) -> np.ndarray:
 
 @dataclass
 class Step:
-    """One frame of a drive: the truth, and what the robot is told."""
+    """One frame of a drive: ground truth and aiding measurements."""
 
     time: float
     depth: np.ndarray
-    """The true one."""
+    """Ground truth."""
     pose: np.ndarray
     """Optical frame to world."""
     hints: dict
@@ -132,7 +132,7 @@ class Robot:
             yield Step(time, depth, pose, hints)
 
     def ranges(self, depth: np.ndarray, index: int) -> np.ndarray:
-        """Sixty returns, of which six are wrong."""
+        """Sixty returns, six of them outliers."""
         points = sample_ranges(depth, CAMERA, 60, (self.seed, index))
         rng = np.random.default_rng([5, self.seed, index])
         points[:6] *= rng.uniform(0.2, 3.0, (6, 1)).astype(np.float32)
@@ -140,7 +140,7 @@ class Robot:
 
 
 class Flicker:
-    """What is left of a network's flicker after the stabilizer: scale 1.5 %, smooth fields of 4 %."""
+    """The scale jitter that remains after the stabilizer: scale 1.5 %, smooth fields of 4 %."""
 
     def __init__(self, seed: int = 0) -> None:
         self.rng = np.random.default_rng([7, seed])
@@ -150,7 +150,7 @@ class Flicker:
         return (depth * np.exp(field + 0.015 * self.rng.standard_normal())).astype(np.float32)
 
     def of_motion(self, motion: np.ndarray) -> np.ndarray:
-        """Vision's motion with 10 % of noise in its translation, and a little in its rotation."""
+        """Visual odometry with 10 % of noise in its translation, and little in its rotation."""
         noisy = motion.copy()
         length = np.linalg.norm(motion[:3, 3])
         noisy[:3, 3] += 0.1 * length * self.rng.standard_normal(3) / math.sqrt(3)
@@ -182,7 +182,7 @@ def drive(
 ) -> list[Scale]:
     """What the estimator says along a drive whose depth is `factor` times too large.
 
-    use: names of the hints that it is given, with blanks between. change(step) may alter a step's truth.
+    use: names of the aiding measurements, separated by blanks. change(step) may alter a step's truth.
     sway: radians by which the mounting's pitch comes and goes, as tf tells of a camera that moves.
     """
     estimator, flicker, answers = ScaleEstimator(settings), Flicker(robot.seed), []
@@ -216,7 +216,7 @@ SETTINGS = {
     "odometry": (ScaleSettings(odometry=True), "visual_odometry odometry"),
     "ranges": (ScaleSettings(ranges=True), "ranges"),
 }
-"""What each source alone takes: settings of a Robot as it comes, and the hints it is given."""
+"""For each source alone: the settings, and the aiding measurements it needs."""
 
 
 class World:

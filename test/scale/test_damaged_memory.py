@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Scale memories that are damaged, shared by processes, or whose folder holds traps."""
+"""Scale memories that are damaged, shared by processes, or in a folder with links and devices."""
 
 import json
 import os

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What driven distance says of factor and shift is as near to the truth as it claims."""
+"""The error of factor and shift from driven distance matches its standard deviation."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ METRES = np.array([1.5, 2.5, 5.0])
 
 
 def _stretch(rng: np.random.Generator, error: float) -> Stretch:
-    """A quarter of a metre through 20 surfaces, about each of which the network errs in its own way."""
+    """A quarter of a meter through 20 surfaces, each with an independent error of the network."""
     surfaces = rng.uniform(1.5, 5.0, 20)
     which = rng.integers(0, 20, 90)
     metres = surfaces[which]

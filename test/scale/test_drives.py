@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Drives with depth that is wrong by a factor: each source alone finds it in time and holds it."""
+"""Drives with depth that is wrong by a factor: each source alone finds the factor in time and holds it."""
 
 import re
 
@@ -27,7 +27,7 @@ def test_each_source_alone_finds_the_factor_and_holds_it(world, source, factor):
     reached = 3.0 if source != "odometry" else 2.0 + 3.0
     assert errors(answers, factor)[round(reached * robot.fps) :].max() < 0.03
     assert {answer.source for answer in answers[-30:]} == {source}
-    # No source that sees a part of the image is surer than that part is of the whole.
+    # A source that sees only a part of the image has a larger standard deviation.
     assert answers[-1].deviation < {"odometry": 1.15 * SYSTEMATIC, "height": 0.09, "ranges": 0.05}[source]
     assert not [warning for answer in answers for warning in answer.warnings]
 

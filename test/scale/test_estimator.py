@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Depth and hints in, the factor and the floor out; bad hints change nothing and are said."""
+"""The scale estimator: factor and floor from depth and aiding measurements; bad measurements are reported."""
 
 import dataclasses
 import json
@@ -69,12 +69,14 @@ def test_the_first_evidence_is_published_at_once(world, room):
     depth = (room * 2.5).astype(np.float32)
     answers = run(world, ScaleEstimator(ScaleSettings(ranges=True)), depth, 5, ranges=points(world, room))
     assert answers[0].value == pytest.approx(0.4, rel=0.03)
-    # But not when it comes later: what was published must not jump.
+    # Later evidence must not cause a jump of the published factor.
     estimator = ScaleEstimator(ScaleSettings(ranges=True))
     before = run(world, estimator, depth, 3)
     after = run(world, estimator, depth, 60, start=0.2, ranges=points(world, room))
     world.assert_no_jump([answer.value for answer in before + after])
-    assert after[0].deviation > 0.5 > after[-1].deviation  # on its way it is known to be off
+    assert (
+        after[0].deviation > 0.5 > after[-1].deviation
+    )  # while the factor moves, the difference is included
     assert after[-1].value == pytest.approx(0.4, rel=0.01)
 
 
@@ -173,7 +175,7 @@ def test_a_restart_begins_at_the_stored_factor(world, room, tmp_path):
     assert answer.deviation == pytest.approx(0.1, rel=0.01) and answer.warnings == ()
     other = ScaleEstimator(dataclasses.replace(settings, name="mini/right"))
     assert run(world, other, empty, 1)[0].value == 1.0
-    # What nobody spoke for is not written.
+    # A factor without evidence is not written.
     other.close()
     assert len(json.loads((tmp_path / "scale.json").read_text())["cameras"]) == 1
 
@@ -186,7 +188,7 @@ def test_names_and_cameras_keep_their_own_factors(world, room, tmp_path):
     estimator.settings = dataclasses.replace(settings, name="right", height=0.6)
     right = run(world, estimator, room, 60, start=5.0)
     assert right[0].value == pytest.approx(1.0, rel=0.02)
-    # A camera that the file does not know does not begin with another one's factor.
+    # A camera that is not in the file does not start with another camera's factor.
     half = Camera.from_fov(56, 42, 1.2)
     small = np.full((42, 56), np.nan, np.float32)
     answer = estimator.update(small, half, 10_000_000_000)
@@ -261,7 +263,7 @@ class Insistent(ScaleSource):
 @pytest.mark.parametrize(
     ("factor", "deviation", "shared_std_dev", "low", "high"),
     [
-        (1.2, 0.1, 0.2, 1.0, 1.03),  # the network's own metres explain it
+        (1.2, 0.1, 0.2, 1.0, 1.03),  # the network's metric prior explains it
         (1.2, 0.01, 0.0, 1.18, 1.2),
         (2.5, 0.1, 0.1, 2.45, 2.5),
         (0.4, 0.03, 0.05, 0.4, 0.405),
@@ -274,5 +276,5 @@ def test_evidence_is_combined_with_the_networks_metric_prior(
     estimator._sources = [Insistent(factor, deviation, shared_std_dev)]
     last = run(world, estimator, room, 60)[-1]
     assert low <= last.value <= high + 1e-6
-    # Frames of one source share its doubt: no number of them makes it surer than the network's own metres.
+    # Frames of one source share an error: more frames do not reduce the standard deviation below it.
     assert last.deviation >= 0.9 * min(0.035, math.hypot(deviation, shared_std_dev))

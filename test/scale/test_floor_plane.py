@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The floor that was built is the floor that is found, and nothing else is."""
+"""The floor finder finds the simulated floor, and no other plane."""
 
 import math
 

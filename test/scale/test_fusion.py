@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One estimate from all that speak: steady, sure as it may be, and not to be talked round in a moment."""
+"""The scale filter: combination of sources, std dev, robustness against short contradictions."""
 
 import math
 
@@ -10,7 +10,7 @@ from clip2depth_ros.scale import Evidence, Follower, ScaleFilter
 
 
 def say(scale_filter, source, values, start=0.0, rate=15.0, deviation=0.03, memory=0.5, override_time=5.0):
-    """Let a source say factors, one a frame; what was complained of."""
+    """Give a source's factors to the filter, one per frame; returns the reported problems."""
     problems = []
     for index, value in enumerate(values):
         scale_filter.predict(start + index / rate)
@@ -37,7 +37,7 @@ def test_frames_within_a_sources_memory_count_as_one():
     often, seldom = ScaleFilter(0.001), ScaleFilter(0.001)
     say(often, "height", [1.5] * 150, rate=30.0)
     say(seldom, "height", [1.5] * 11, rate=2.0)
-    # Equally sure of it, both give in to a second of another opinion by as much.
+    # With equal standard deviations, both follow one second of another factor equally.
     say(often, "height", [1.6] * 30, start=5.0, rate=30.0)
     say(seldom, "height", [1.6] * 2, start=5.5, rate=2.0)
     moved = [scale_filter.log_scale - math.log(1.5) for scale_filter in (often, seldom)]

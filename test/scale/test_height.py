@@ -34,7 +34,7 @@ def test_a_small_floor_has_a_larger_std_dev(world):
 
 
 def test_a_small_floor_that_is_seen_briefly_is_not_used(world):
-    """A shelf's board is taken for one now and then."""
+    """In single frames, a shelf board is taken for the floor."""
     source, board = HeightSource(0.6), Floor(np.array([0.0, -1.0, 0.0]), 0.2, 0.1)
     assert source.evidence(view(world, board, 0.0)) is None
     assert source.evidence(view(world, board, 0.4)) is None
@@ -55,7 +55,7 @@ def test_a_tilted_floor_has_a_larger_std_dev(world):
 
 @pytest.mark.parametrize("factor", [0.4, 1.0, 2.5])
 def test_a_bent_floor_is_extrapolated_to_the_whole_image(world, factor):
-    """Near floor too near, as networks have it: what lies at the image's distances decides."""
+    """The near floor is too near: the depths of the whole image determine the factor."""
     pose = world.camera_pose(2.0, 3.0, 0.6, 0.2, 0.1, 0.0)
     true = world.ray_cast(world.CAMERA, pose)
     depth = world.bend(true) * np.float32(factor)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is known survives a restart; what is damaged is said once and harms nothing."""
+"""Factors survive a restart; damaged files are reported once and do no harm."""
 
 import json
 import os

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Driven distance tells the scale, and nothing else that odometry says does."""
+"""Scale from driven distance, and rejection of invalid odometry."""
 
 import math
 
@@ -130,7 +130,7 @@ def test_a_gap_in_the_frames_ends_the_stretch(world):
     step = motion(world, 0.02)
     source = OdometrySource()
     assert feed(world, source, [(step, step)] * 3) == ([], [])
-    # The robot was carried 1.5 m meanwhile; nobody saw it, and the next stretch starts anew.
+    # The robot was carried 1.5 m meanwhile, without frames; the next stretch starts again.
     far = motion(world, 1.56)
     evidence, problems = feed(world, source, [(step, None)] + [(step, step)] * 30, start=far, time=9.0)
     assert not problems and max(abs(e.log_scale) for e in evidence) < 1e-6
@@ -157,6 +157,6 @@ def test_too_near_near_objects_do_not_determine_the_factor(world):
         )
         evidence.append(source.evidence(seen))
     last_word = [e for e in evidence if e is not None][-1]
-    assert math.log(np.median(near)) > np.mean(ratios) + 0.05  # what near things alone say
+    assert math.log(np.median(near)) > np.mean(ratios) + 0.05  # the factor of near objects alone
     assert last_word.log_scale == pytest.approx(np.mean(ratios), abs=0.05)
     assert last_word.shared_std_dev > 0.05

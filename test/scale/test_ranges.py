@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Other sensors' points tell the scale; wrong ones, strange ones and ones at edges do not."""
+"""Scale from range sensors; outliers, unrelated points and points at edges are rejected."""
 
 import math
 
@@ -62,7 +62,7 @@ def test_unusable_points_are_reported(world, room, points, word):
         np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]]),  # body axes given as optical ones
         np.array([[0.0, -1.0, 0.0], [0.0, 0.0, -1.0], [1.0, 0.0, 0.0]]),  # optical axes turned once more
         np.diag([-1.0, 1.0, -1.0]),  # the sensor looks back
-        np.diag([-1.0, -1.0, 1.0]),  # and stands on its head
+        np.diag([-1.0, -1.0, 1.0]),  # and is upside down
     ],
 )
 def test_a_scan_in_a_wrong_frame_is_reported_and_rejected(world, room, turn):
@@ -95,7 +95,7 @@ def test_single_ranges_are_collected_over_frames(world, room):
         answers.append(ask(world, room, points, source, index * 0.05)[0])
     spoken = [answer for answer in answers if answer is not None]
     assert 1 <= len(spoken) <= 2 and abs(spoken[0].log_scale) < 0.01
-    # Old ones are not put together with new ones.
+    # Old ranges are not combined with new ones.
     source, late = RangesSource(), None
     for index in range(16):
         points = sample_ranges(room, world.CAMERA, 400, index)[:1]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A rendered drive through the real stabilizer: what the analytic drives assume about it holds."""
+"""A rendered drive through the real stabilizer, to check the assumptions of the analytic drives."""
 
 from importlib.util import find_spec
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A sparse sensor made from a true depth."""
+"""A sparse range sensor simulated from ground truth depth."""
 
 import numpy as np
 import pytest

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a robot may say about its scale, and what is refused."""
+"""Limits of the scale settings."""
 
 import math
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Corners that are followed over a stretch of driving, in rendered worlds of planes."""
+"""Corners tracked over a driven stretch, in rendered worlds of planes."""
 
 import cv2
 import numpy as np
@@ -11,7 +11,7 @@ from clip2depth_ros.scale.stretches import WINDOW, Parallax, Stretch
 
 CAMERA = Camera.from_fov(224, 168, 1.2)
 FLOOR, BOXES = 0.5, 2.0
-"""Metres: of the floor below the camera, and at the start to the fronts of the boxes ahead."""
+"""Meters: of the floor below the camera, and at the start to the fronts of the boxes ahead."""
 FACTOR, SHIFT = 0.4, -0.05
 
 
@@ -23,7 +23,7 @@ def _texture(number: int) -> np.ndarray:
 
 
 def _look(forward: float, wall: float, boxes: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Image and depth after `forward` metres: a floor, a wall, boxes that hide parts of both."""
+    """Image and depth after `forward` meters: a floor, a wall, boxes that hide parts of both."""
     x, y = np.moveaxis(CAMERA.rays()[..., :2].astype(np.float64), 2, 0)
     near, far = BOXES - forward, wall - forward
     with np.errstate(divide="ignore"):
@@ -67,7 +67,7 @@ def test_a_stretch_gives_factor_and_shift():
 
 
 def test_no_tracked_window_contains_an_edge():
-    # What lies beside an edge is seen to move with it: the far would look nearer, the near farther.
+    # Points next to an edge appear to move with it: the far would look nearer, the near farther.
     stretch = _drive(6.0, True)
     _, depth = _look(0.0, 6.0, True)
     column, row = np.rint(stretch.before * [CAMERA.fx, CAMERA.fy] + [CAMERA.cx, CAMERA.cy]).astype(int).T

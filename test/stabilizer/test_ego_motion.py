@@ -52,7 +52,7 @@ def test_the_std_dev_matches_the_error():
         found = find_ego_motion(points, seen, FOCAL)
         length = np.linalg.norm(found.motion[:3, 3])
         errors.append((length - 0.05) / (found.deviation * length))
-    assert 0.2 < np.std(errors) < 1.5  # twice too careful, on purpose: see CORRELATION
+    assert 0.2 < np.std(errors) < 1.5  # a deliberate factor of two: see CORRELATION
 
 
 def test_unreliable_motions_are_rejected():

@@ -73,7 +73,7 @@ def test_unknown_depth_stays_finite_and_outside_there_is_no_past():
 
 @pytest.mark.parametrize("growth", [1e10, -1e10, np.inf, np.nan])
 def test_unmeasured_depth_stays_finite(growth):
-    """Without a motion, the depth that is carried along is multiplied in every frame."""
+    """Without a motion, unmeasured depth is multiplied by the growth in every frame."""
     before, after = view(), view((0.0, 0.0, 0.1))
     height, width = before[1].shape
     flow = Flow(width, height, 100_000)

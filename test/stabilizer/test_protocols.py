@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The stabilizer on whole sequences, held to the bounds that it was built for; see benchmark/temporal.py."""
+"""The stabilizer on whole sequences, against its target values; see benchmark/temporal.py."""
 
 from importlib.util import find_spec
 
@@ -67,6 +67,6 @@ def test_a_still_camera_converges_and_stays(simulator):
     )
     assert (np.diff(deviation[:30]) < 1e-3).all() and deviation[30] < 0.3 * deviation[0]
     assert error[50:].mean() < 0.4 * error[0]
-    # It stays: neither the deviation nor the depth wanders off again.
+    # Neither the standard deviation nor the depth drifts afterwards.
     assert deviation[50:].max() < 1.1 * deviation[50]
     assert change[50:].mean() < 0.005 < 0.03 < change[0]

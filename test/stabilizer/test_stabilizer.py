@@ -14,7 +14,7 @@ FRAME = 33_333_333
 
 
 def feed(stabilizer, views, *, seed=0, flicker=True, start=0, **options):
-    """Updates with the views' depth, flickering; copies of depth and deviation beside the results."""
+    """Updates with the views' depth and scale jitter; copies depth and deviation of the results."""
     rng, results = np.random.default_rng(seed), []
     for index, (image, depth, _) in enumerate(views):
         measured = flickering(depth, rng) if flicker else depth
@@ -57,7 +57,7 @@ def test_scale_jitter_is_removed_and_the_motion_is_found():
     assert {s.source for s in results[1:]} == {"vision"}
     assert np.mean([s.temporal_error for s in results[10:]]) < 0.01
     assert np.nanmedian(results[-1].deviation) < 0.4 * np.nanmedian(results[1].deviation)
-    # Metres of the depth, whose scale it got from the first frames.
+    # Meters of the depth, whose scale it got from the first frames.
     driven = motion(views[5][2], views[-1][2])
     seen = np.linalg.multi_dot([s.visual_odometry for s in results[:5:-1]])
     scale = np.median(results[-1].depth / views[-1][1])
@@ -67,7 +67,7 @@ def test_scale_jitter_is_removed_and_the_motion_is_found():
 
 @pytest.mark.parametrize("factor", [0.02, 1.0, 40.0])
 def test_depth_can_have_any_scale(factor):
-    """A drone's hundred metres or a desk's tenth: nothing but ratios matters."""
+    """A drone's hundred meters or a desk's tenth: only ratios matter."""
     views = [(image, depth * np.float32(factor), pose) for image, depth, pose in drive(12)]
     results = feed(Stabilizer(), views)
     assert {s.source for s in results[1:]} == {"vision"}
@@ -97,7 +97,7 @@ def test_an_external_motion_is_used_unless_it_is_wrong():
         assert stable.source == ("none" if index == 0 else "vision" if index in (4, 5, 6) else "odometry")
         if stable.source == "odometry":
             np.testing.assert_array_equal(stable.motion, outside)
-            assert stable.visual_odometry is not None, "vision is told beside it"
+            assert stable.visual_odometry is not None, "visual odometry is given too"
     assert error(stable, depth) < 0.1
 
 
@@ -152,7 +152,7 @@ def test_a_still_camera_converges_and_a_lasting_change_is_accepted():
     deviation = [float(np.median(s.deviation)) for s in results]
     assert deviation[60] < 0.35 * deviation[0] and max(deviation[60:]) < 1.2 * deviation[60]
     assert np.mean([s.temporal_error for s in results[60:]]) < 0.01
-    # From now on the network sees everything nearer by a quarter: said at once, believed within a second.
+    # From now on the network's depth is shorter by a quarter: detected at once, accepted within a second.
     changed = feed(stabilizer, [(image, depth * np.float32(0.75), None)] * 40, seed=1, start=90 * FRAME)
     assert max(float(np.median(s.deviation)) for s in changed[3:10]) > 1.5 * deviation[-1]
     assert error(changed[-1], depth * 0.75) < 0.05

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Colours that mean metres, panels, sheets and films."""
+"""Metric colors, panels, contact sheets and videos."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ def test_a_video_reads_back(tmp_path, ending, capfd):
     for i in range(6):
         expected = (30 * i, 10, 200 - 30 * i)
         assert np.abs(frames[i][10:30, 10:50].astype(int).mean(axis=(0, 1)) - expected).max() < 16
-    assert "tag" not in capfd.readouterr().err  # FFmpeg's line about the codec is not for people
+    assert "tag" not in capfd.readouterr().err  # FFmpeg's line about the codec is suppressed
 
 
 def test_a_video_of_an_unknown_kind_is_rejected(tmp_path):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Compressed pictures are judged by their header, in milliseconds and without memory."""
+"""Compressed images are checked by their header, in milliseconds and without large allocations."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def tiff(width: int, height: int, size: int = 1000, **tags: int) -> bytes:
 
 GIF = b"GIF89a" + struct.pack("<HHBBB", 60000, 60000, 0, 0, 0) + b",".ljust(800, b"\1")
 
-# What is refused, and the words that say why.
+# Rejected images, and a part of the message.
 REFUSED = {
     "jpeg of 30000x30000": (jpeg(30000, 30000), "it says it is 30000x30000 pixels"),
     "jpeg of 16000x16000": (jpeg(16000, 16000), "it says it is 16000x16000 pixels"),
@@ -223,7 +223,7 @@ def test_a_damaged_image_gives_one_sentence(suffix, changes, cut):
 
 @pytest.mark.slow
 def test_damaged_headers_allocate_no_memory():
-    """Thousands of damaged pictures in a process of 1 GB of address space beyond its own: none fails it."""
+    """Thousands of damaged images in a process of 1 GB of address space beyond its own: none fails it."""
     script = """
 import resource, numpy as np, cv2
 from pathlib import Path
