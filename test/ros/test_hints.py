@@ -188,12 +188,12 @@ def test_odometry_of_the_camera_itself_needs_no_mounting(odometry):
     np.testing.assert_allclose(odometry.at(25), pose_matrix(1, 0, 0, 0, 0, 0), atol=1e-9)
 
 
-def test_odometry_of_an_unknown_frame_is_not_used_and_said_once(odometry):
+def test_odometry_in_an_unknown_frame_is_not_used_and_reported_once(odometry):
     for t in range(0, 500, 50):
         odometry.send(moved(t, child="base_footprint"))
         assert odometry.at(t) is None
     (line,) = odometry.log.lines
-    assert "of the frame 'base_footprint'" in line and "mounting.base_frame" in line
+    assert "in the frame 'base_footprint'" in line and "mounting.base_frame" in line
     assert "odometry frame" in odometry.notices.states
     odometry.change(mounting=MountingSettings(base_frame="base_footprint"))
     assert odometry.at(440) is not None
