@@ -45,7 +45,7 @@ from clip2depth_ros.bundle.library import DEFAULT_BUNDLE
 from clip2depth_ros.camera import Camera
 from clip2depth_ros.engines import open_engine
 from clip2depth_ros.images.frame import Frame
-from clip2depth_ros.images.visualization import save_picture
+from clip2depth_ros.images.visualization import save_image
 from clip2depth_ros.io import open_source
 from clip2depth_ros.io.results import TRUTH_RANGE
 from clip2depth_ros.metrics.depth import depth_errors
@@ -163,7 +163,7 @@ def real(bundle: Bundle, folder: Path, steps: int, picture: Path | None) -> None
             if "elsewhere" in done.summary:
                 print(f"{'':12}elsewhere {done.summary['elsewhere']}", flush=True)
             if picture is not None and number == 0 and done.after_depths is not None:
-                save_picture(picture, before_after(done, rows=3, recorded=False))
+                save_image(picture, before_after(done, rows=3, recorded=False))
         errors = done.summary.get("errors")
         if not errors:
             continue

@@ -215,7 +215,9 @@ def resize() -> dict:
         with buffers.on_device():
             large.upload()
         buffers.wait()
-        off = np.abs(letterbox.fit(image, np.empty((160, 224, 3), np.uint8)).astype(int) - buffers.image)
+        off = np.abs(
+            letterbox.letterbox(image, np.empty((160, 224, 3), np.uint8)).astype(int) - buffers.image
+        )
         times = 1e3 * buffers.times(large.upload, 50)
         said.append(
             f"{size[0]}x{size[1]}: off by {off.max()} at most, {off.mean():.3f} on average; "
@@ -245,7 +247,7 @@ def sustained(seconds: float) -> dict:
         on_gpu = engine.prepared == letterbox.size
 
         def depth(image):
-            return engine.infer(image if on_gpu else letterbox.fit(image, fitted))
+            return engine.infer(image if on_gpu else letterbox.letterbox(image, fitted))
 
         expected = [depth(image).copy() for image in images]
         before = cuda.memory_in_use() if on_gpu else 0

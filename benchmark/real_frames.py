@@ -33,7 +33,7 @@ from clip2depth_ros.bundle import open_bundle
 from clip2depth_ros.bundle.library import DEFAULT_BUNDLE
 from clip2depth_ros.engines import PRECISIONS, Engine, open_engine
 from clip2depth_ros.images.frame import Frame
-from clip2depth_ros.images.visualization import colour_depth, save_picture, sheet, text_strip
+from clip2depth_ros.images.visualization import color_depth, save_image, sheet, text_strip
 from clip2depth_ros.io import open_source
 from clip2depth_ros.io.results import TRUTH_RANGE
 from clip2depth_ros.metrics.depth import depth_errors, mean_errors
@@ -105,7 +105,7 @@ def picture(engine: Engine, folders: list[Path], columns: int = 3) -> np.ndarray
             height, width = depth.shape
             small = cv2.resize(depth, (240, round(240 * height / width)), interpolation=cv2.INTER_NEAREST)
             title = text_strip(f"{folder.name} {frame.name}: {near:.1f} to {far:.1f} m", 240)
-            cells.append(np.concatenate([title, colour_depth(small, near, far)]))
+            cells.append(np.concatenate([title, color_depth(small, near, far)]))
     return sheet(cells, columns)
 
 
@@ -146,7 +146,7 @@ def main() -> None:
         stabilized = not name.endswith(tuple(f"/{path.stem}" for path in args.checkpoint))
         with opened() as engine:
             if args.picture and not any(table.values()):
-                save_picture(args.picture, picture(engine, folders))
+                save_image(args.picture, picture(engine, folders))
             for folder in folders:
                 for title, settings in ((name, None), (f"{name}, stable", StabilizerSettings())):
                     if settings is None or stabilized:

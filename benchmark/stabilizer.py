@@ -53,12 +53,12 @@ def ego_motion(sequence: FrameSequence, depths: list[np.ndarray]) -> tuple[list[
 
     for index, (depth, image) in enumerate(zip(depths, sequence.images, strict=True)):
         stable = stabilizer.update(depth, image, sequence.camera, sequence.stamps[index])
-        if stable.vision is None:
+        if stable.visual_odometry is None:
             close(STRETCH / 2)
             seen, true = np.eye(4), np.eye(4)
             continue
         trusted += 1
-        seen = stable.vision @ seen
+        seen = stable.visual_odometry @ seen
         true = np.linalg.inv(sequence.poses[index]) @ sequence.poses[index - 1] @ true
         close(STRETCH)
     close(STRETCH / 2)

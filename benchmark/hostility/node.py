@@ -129,7 +129,7 @@ class NodeUnderTest:
                 self.node._one_image(self.node._input, message)
                 self.outcome.processed += 1
             else:
-                for source in self.node._hints.inputs.values():
+                for source in self.node._aiding.inputs.values():
                     if isinstance(message, source.message_type):
                         source._on_message(message)
         except Clip2DepthError as error:
@@ -159,7 +159,7 @@ class NodeUnderTest:
         image.data = pixels.tobytes()
         filled_header(image.header, stamp, "optical")
         self.last = None
-        self.node._hints.clear()
+        self.node._aiding.clear()
         self.put(self.good_info(stamp))
         self.put(image)
         return self.last

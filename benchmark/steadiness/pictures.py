@@ -12,10 +12,10 @@ from benchmark.steadiness.methods import AVERAGE, OWN, RAW, run
 from benchmark.steadiness.sequences import FrameSequence
 from clip2depth_ros.images.visualization import (
     BACKGROUND,
-    Film,
-    colour_depth,
+    VideoWriter,
+    color_depth,
     legend,
-    save_picture,
+    save_image,
     side_by_side,
     text_strip,
 )
@@ -49,7 +49,7 @@ def write_video(sequence: FrameSequence, path: Path, fps: float = 15.0) -> Path:
     """Video of image, raw depth, stabilized depth and its standard deviation (white 0, black 20 %)."""
     outcome = run(OWN, sequence)
     near, far = depth_range(sequence)
-    with Film(path, fps) as film:
+    with VideoWriter(path, fps) as film:
         for index, image in enumerate(sequence.images):
             std_dev = np.nan_to_num(outcome.deviations[index], nan=1.0)
             std_dev = np.repeat(
@@ -93,13 +93,13 @@ def write_image(sequence: FrameSequence, path: Path, frame: int = 60) -> Path:
         over_time = np.stack([depth[:, column] for depth in frames[:count]], axis=1)
         with np.errstate(invalid="ignore"):
             change = np.diff(np.log(over_time), axis=1, prepend=np.nan)
-        slices = [colour_depth(over_time, near, far), color_difference(change)]
+        slices = [color_depth(over_time, near, far), color_difference(change)]
         slices = [cv2.copyMakeBorder(s, 2, 0, 0, width - count, cv2.BORDER_CONSTANT) for s in slices]
-        columns.append(np.vstack([text_strip(label, width), colour_depth(frames[frame], near, far), *slices]))
+        columns.append(np.vstack([text_strip(label, width), color_depth(frames[frame], near, far), *slices]))
     gap = np.zeros((columns[0].shape[0], 2, 3), np.uint8)
     rows = [part for pair in zip([gap] * len(columns), columns, strict=True) for part in pair][1:]
     picture = np.hstack(rows)
-    return save_picture(path, np.vstack([picture, legend(picture.shape[1], near, far)]), quality=80)
+    return save_image(path, np.vstack([picture, legend(picture.shape[1], near, far)]), quality=80)
 
 
 def _words(width: int, height: int, *lines: str) -> np.ndarray:

@@ -13,7 +13,7 @@ from clip2depth_ros.camera import Camera
 from clip2depth_ros.camera.transforms import is_pose
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.images.frame import Frame
-from clip2depth_ros.metrics.ground_truth import Truth
+from clip2depth_ros.metrics.ground_truth import GroundTruth
 from clip2depth_ros.pipeline.geometry import Geometry
 
 STEP, TURN = 0.01, np.radians(1.0)
@@ -95,7 +95,7 @@ class Recorder:
         self._manifest, self._most = manifest, most
         self._step = 1.0
         self._geometry: Geometry | None = None
-        self._truth = Truth()
+        self._truth = GroundTruth()
         self._kept: list[tuple[np.ndarray, np.ndarray, int, str, np.ndarray | None, float]] = []
         self._sharp: list[float] = []
         self._seen = 0

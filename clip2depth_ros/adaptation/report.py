@@ -171,7 +171,7 @@ def _distance(adaptation) -> list[Block]:
     for depths in (adaptation.old_depths, adaptation.after_depths):
         tally = Tally()
         for i in adaptation.kept_out:
-            judged = rule.judge(depths[i], adaptation.frames.truth[i], median_scaling=False)
+            judged = rule.evaluate(depths[i], adaptation.frames.truth[i], median_scaling=False)
             if judged is not None:
                 tally.add(judged)
         if not tally.images:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Cameras and the ways an image changes before and after the network: rectified, letterboxed and back."""
+"""Camera model, rectification, letterboxing and resampling of images, and poses."""
 
 from clip2depth_ros.camera.letterbox import Letterbox
 from clip2depth_ros.camera.pinhole import Camera

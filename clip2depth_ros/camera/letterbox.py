@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fitting an image into the network's input without stretching it or losing field of view, and back."""
+"""Letterboxing: scales an image into the network's input, with its aspect ratio kept, and depth back."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ import numpy as np
 from clip2depth_ros.camera.pinhole import Camera
 from clip2depth_ros.errors import Clip2DepthError
 
-# ImageNet's and CLIP's mean colour lie close together; a border of it is nearly zero after normalisation.
+# The mean color of ImageNet, similar to CLIP's: such a border is nearly zero after normalization.
 BORDER = (122, 116, 104)
 
 STEEP = 0.05
-"""Bend of inverse depth, relative, from which nothing is interpolated."""
+"""Relative second difference of inverse depth above which the nearest value is taken."""
 MAX_GRIDS = 8
-"""Kept at once; outputs need one or two each, until their settings change."""
+"""Most cached grids; each output needs one or two, until its settings change."""
 
 
 class Letterbox:
-    """The largest image of the input's shape that fits the network's input, in its middle.
+    """Places the image, as large as possible, in the middle of the network's input.
 
-    Sizes are (width, height) in pixels. The border is constant and never comes back as depth.
+    Sizes are (width, height) in pixels. The border is constant and is cut off when depth is restored.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class Letterbox:
         self.inner_height = min(net_height, max(1, round(height * scale)))
         self.x = (net_width - self.inner_width) // 2
         self.y = (net_height - self.inner_height) // 2
-        # Area averaging is right for shrinking and is nearest-like for enlarging.
+        # INTER_AREA averages when it shrinks, but acts like nearest when it enlarges.
         self._interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
         self._inverse = np.empty((self.inner_height, self.inner_width), np.float32)
         self._steep = np.empty((self.inner_height, self.inner_width), np.uint8)
@@ -49,7 +49,7 @@ class Letterbox:
         self._grids: dict[tuple, _Grid] = {}
 
     def __eq__(self, other: object) -> bool:
-        """Whether it does the same to every image; the buffers do not count."""
+        """Whether both have the same sizes and border; buffers are not compared."""
         return isinstance(other, Letterbox) and self._identity == other._identity
 
     def __hash__(self) -> int:
@@ -61,7 +61,7 @@ class Letterbox:
 
     @property
     def scale(self) -> tuple[float, float]:
-        """Pixels of the network's input per pixel of the image, in x and y; they differ by rounding only."""
+        """Pixels of the network's input per pixel of the image, in x and y; they differ only by rounding."""
         return self.inner_width / self.size[0], self.inner_height / self.size[1]
 
     def camera(self, camera: Camera) -> Camera:
@@ -90,7 +90,7 @@ class Letterbox:
             if strip.size:
                 strip[:] = self.border
 
-    def fit(self, image: np.ndarray, out: np.ndarray) -> np.ndarray:
+    def letterbox(self, image: np.ndarray, out: np.ndarray) -> np.ndarray:
         """Fill `out` (net_height, net_width, 3) uint8 with the image and its border; returns `out`."""
         if (image.shape[1], image.shape[0]) != self.size:
             raise Clip2DepthError(
@@ -107,24 +107,24 @@ class Letterbox:
             )
         return out
 
-    def unfit(self, depth: np.ndarray, out: np.ndarray, steep: float = STEEP) -> np.ndarray:
-        """Fill `out` (h, w) float32 with the depth of the whole image, border left behind; returns `out`.
+    def restore(self, depth: np.ndarray, out: np.ndarray, steep: float = STEEP) -> np.ndarray:
+        """Fill `out` (h, w) float32 with the depth of the whole image, without the border; returns `out`.
 
-        depth: (net_height, net_width) float32, positive or NaN. Inverse depth is interpolated linearly, which
-        keeps planes planes. Where it bends by more than `steep` (relative) the nearest value is taken,
-        because a value halfway between two surfaces lies on neither.
+        depth: (net_height, net_width) float32, positive or NaN. Inverse depth is interpolated linearly, so a
+        plane stays a plane. Where its relative second difference exceeds `steep`, the nearest value is taken,
+        because a value between two surfaces is on neither of them.
         """
         self.take(depth, steep)
         return self.enlarge(out)
 
     def take(self, depth: np.ndarray, steep: float = STEEP) -> None:
-        """Get ready to `enlarge` or `sample` a depth as `unfit` does; it must not change meanwhile."""
+        """Prepare a depth for `enlarge` and `sample`. The array must not change until they are called."""
         self._depth = self.inner(depth)
         np.reciprocal(self._depth, out=self._inverse)
         self._find_steep(steep)
 
     def enlarge(self, out: np.ndarray) -> np.ndarray:
-        """Fill `out` (h, w) float32 with the depth that was taken last; returns `out`."""
+        """Fill `out` (h, w) float32 with the last depth that was given to `take`; returns `out`."""
         inner = self._depth
         height, width = out.shape
         if inner.shape == out.shape:
@@ -132,7 +132,7 @@ class Letterbox:
             return out
         cv2.resize(self._inverse, (width, height), dst=out, interpolation=cv2.INTER_LINEAR)
         np.reciprocal(out, out=out)
-        # The nearest values, row by row of the network's pixels and only where they are needed.
+        # The nearest values, computed for one row of the network's pixels at a time, where they are needed.
         starts = self.grid(out.shape, (1, 1)).row_starts
         nearest, steep = self._wide_buffers(width)
         for source, wide in ((inner, nearest), (self._steep, steep)):
@@ -150,9 +150,9 @@ class Letterbox:
         return self._wide
 
     def sample(self, size: tuple[int, int], steps: tuple[int, int]) -> np.ndarray:
-        """What every n-th pixel of every m-th row would be if `enlarge` filled (h, w) = size; steps: (m, n).
+        """Every n-th pixel of every m-th row of the result of `enlarge` for (h, w) = size; steps: (m, n).
 
-        Returns a new (ceil(h / m), ceil(w / n)) float32. It costs by its own pixels, not by the size.
+        Returns a new (ceil(h / m), ceil(w / n)) float32. The cost depends on the number of samples only.
         """
         grid = self.grid(size, steps)
         if self._depth.shape == size:
@@ -162,7 +162,7 @@ class Letterbox:
         return cv2.copyTo(grid.nearest(self._depth), grid.nearest(self._steep), out)
 
     def grid(self, size: tuple[int, int], steps: tuple[int, int]) -> _Grid:
-        """Every n-th pixel of every m-th row of an image of (h, w) = size; steps: (m, n)."""
+        """The grid of every n-th pixel of every m-th row of an image of (h, w) = size; steps: (m, n)."""
         grid = self._grids.get((size, steps))
         if grid is None:
             if len(self._grids) >= MAX_GRIDS:
@@ -172,12 +172,13 @@ class Letterbox:
         return grid
 
     def _find_steep(self, threshold: float) -> None:
-        """Mark the pixels at a jump, or next to an unknown depth, with 255 in self._steep.
+        """Mark pixels at a depth edge, or next to an unknown depth, in self._steep.
 
-        Inverse depth is linear over the image of a plane, however slanted, so a jump is where it bends.
+        Inverse depth is linear over the image of a plane, however slanted, so its second difference is
+        nonzero only at edges.
         """
         inverse, steep = self._inverse, self._steep.view(bool)
-        # One or two pixels across have no line through them that could be straight.
+        # A second difference needs three pixels.
         steep[:] = min(inverse.shape) < 3
         if min(inverse.shape) < 3:
             return
@@ -199,7 +200,7 @@ class Letterbox:
                 # Written so that NaN counts as a jump.
                 np.less_equal(np.abs(bend, out=bend), most[here], out=flat)
                 steep[here] |= np.logical_not(flat, out=flat)
-        # The outermost pixels have no line through them; they follow their neighbours.
+        # The outermost pixels have no second difference; they take their neighbors' marks.
         steep[:, :1] |= steep[:, 1:2]
         steep[:, -1:] |= steep[:, -2:-1]
         steep[:1] |= steep[1:2]
@@ -207,29 +208,31 @@ class Letterbox:
 
 
 class _Grid:
-    """Every n-th pixel of every m-th row of an enlarged array: where they lie in the array itself."""
+    """Source positions, in an array, of every n-th pixel of every m-th row of the enlarged array."""
 
     def __init__(self, shape: tuple[int, int], size: tuple[int, int], steps: tuple[int, int]) -> None:
         self._rows, self._columns = (
             _Axis(have, want, step) for have, want, step in zip(shape, size, steps, strict=True)
         )
         self.row_starts = np.searchsorted(self._rows.nearest, np.arange(shape[0] + 1))
-        """(h + 1,): the first sampled row that is nearest to each of the array's; then their number."""
+        """(h + 1,): for each row of the array,
+        the first sampled row whose nearest row it is; last, their number."""
 
     def linear(self, array: np.ndarray) -> np.ndarray:
-        """Bilinear samples of (h, w) float32, as cv2.resize has them; a new array."""
+        """Bilinear samples of (h, w) float32, equal to cv2.resize; a new array."""
         # Columns first, as rows of the transposed array: whole rows are copied faster than single pixels.
         columns = self._columns.linear(np.ascontiguousarray(array.T))
         return self._rows.linear(np.ascontiguousarray(columns.T))
 
     def nearest(self, array: np.ndarray) -> np.ndarray:
-        """Samples of (h, w), as cv2.resize with INTER_NEAREST_EXACT has them; a new array."""
+        """Nearest samples of (h, w), equal to cv2.resize with INTER_NEAREST_EXACT; a new array."""
         columns = np.ascontiguousarray(array.T)[self._columns.nearest]
         return np.ascontiguousarray(columns.T)[self._rows.nearest]
 
 
 class _Axis:
-    """Every step-th of `want` pixels that `have` pixels are enlarged to."""
+    """Source positions of every step-th pixel along one axis,
+    which is enlarged from `have` to `want` pixels."""
 
     def __init__(self, have: int, want: int, step: int) -> None:
         middle = (np.arange(0, want, step) + 0.5) * (have / want)

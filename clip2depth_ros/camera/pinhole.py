@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The pinhole camera: its numbers, how they follow the image, and its rays. Plain floats, no ROS types.
+"""The pinhole camera: parameters, their change under resizing and cropping, and rays. No ROS types.
 
-Pixel (0, 0) is the centre of the top-left pixel, as in ROS and OpenCV. An image therefore spans
+Pixel (0, 0) is the center of the top-left pixel, as in ROS and OpenCV. An image therefore spans
 -0.5 .. width - 0.5, and resizing by s maps a coordinate u to (u + 0.5) * s - 0.5.
 """
 
@@ -24,22 +24,22 @@ from clip2depth_ros.files.replacing import write_whole
 
 IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 
-# Bytes. A calibration takes one or two thousand, and YAML is read slowly.
+# Bytes. A calibration has one or two thousand, and the YAML parser is slow.
 MAX_CAMERA_FILE = 2**16
 
-# What a camera can be. Numbers beyond come from a wrong unit, a typing error or a damaged file, and depth and
-# points that are computed with them are wrong by as much.
+# Limits of a camera's parameters. Values beyond them come from a wrong unit, a typing error or a damaged
+# file, and would make depth and points wrong.
 MAX_SIDE = 65536
 """Pixels."""
 MAX_SLOPE = 20.0
-"""Of the ray of any pixel, x / z and y / z: 87 degrees from the optical axis. It bounds the field of view
-from above, and how far outside the image the principal point may lie."""
+"""Largest x / z and y / z of any pixel's ray: 87 degrees from the optical axis. It limits the field of view,
+and the distance of the principal point from the image."""
 MIN_SLOPE = 1 / 120
-"""Between the borders of the image's wider direction: a field of view of half a degree."""
+"""Least x / z or y / z between opposite borders, in the wider direction: a field of view of half a degree."""
 MAX_ASPECT = 5.0
-"""Of fx and fy. Images of a camera that were resized to another shape have up to about 3."""
+"""Largest ratio of fx and fy. A camera whose images are resized to another aspect ratio reaches about 3."""
 
-# How many coefficients each distortion model may have, as CameraInfo and OpenCV count them.
+# Number of coefficients of each distortion model, as in CameraInfo and OpenCV.
 DISTORTION_LENGTHS = {"plumb_bob": (4, 5), "rational_polynomial": (8, 12, 14), "equidistant": (4,)}
 
 
@@ -47,8 +47,8 @@ DISTORTION_LENGTHS = {"plumb_bob": (4, 5), "rational_polynomial": (8, 12, 14), "
 class Camera:
     """A calibrated camera.
 
-    Raises Clip2DepthError when a number is none, not finite or beyond what a camera can be (MAX_SIDE to
-    MAX_ASPECT), or the distortion is not one that can be rectified.
+    Raises Clip2DepthError when a value is not a number, not finite or outside the limits (MAX_SIDE to
+    MAX_ASPECT), or when the distortion is not supported.
     """
 
     width: int
@@ -89,8 +89,8 @@ class Camera:
             lengths = DISTORTION_LENGTHS.get(self.distortion_model)
             if lengths is None:
                 raise Clip2DepthError(
-                    f"Camera: distortion model '{printable(self.distortion_model)}' is not known; "
-                    f"known are {', '.join(DISTORTION_LENGTHS)}."
+                    f"Camera: distortion model '{printable(self.distortion_model)}' is not supported; "
+                    f"supported are {', '.join(DISTORTION_LENGTHS)}."
                 )
             if len(self.distortion) not in lengths:
                 raise Clip2DepthError(
@@ -111,11 +111,11 @@ class Camera:
             if len(projection) != 4 or projection[0] <= 0 or projection[1] <= 0:
                 raise Clip2DepthError("Camera: projection takes fx, fy, cx, cy with positive focal lengths.")
             self._check_view(*projection)
-            # Without anything to rectify there is no rectified image that it would be the projection of.
+            # A projection belongs to a rectified image; without rectification there is none.
             object.__setattr__(self, "projection", None if self.is_rectified else projection)
 
     def _check_view(self, fx: float, fy: float, cx: float, cy: float) -> None:
-        """Raises Clip2DepthError for intrinsics, in pixels, that no camera with an image of this size has."""
+        """Raises Clip2DepthError for intrinsics, in pixels, that are impossible for an image of this size."""
         self._check_rays(fx, fy, cx, cy)
         if not 1 / MAX_ASPECT <= fx / fy <= MAX_ASPECT:
             raise Clip2DepthError(
@@ -133,15 +133,16 @@ class Camera:
         down = max(abs(-0.5 - cy), abs(self.height - 0.5 - cy)) / fy
         if not max(across, down) <= MAX_SLOPE:
             raise Clip2DepthError(
-                f"Camera: by fx={fx:g} fy={fy:g} cx={cx:g} cy={cy:g}, in pixels, a part of the {self.width}x"
-                f"{self.height} image lies more than 87 degrees from the optical axis; check the calibration."
+                f"Camera: with fx={fx:g} fy={fy:g} cx={cx:g} cy={cy:g}, in pixels, a part of the "
+                f"{self.width}x{self.height} image is over 87 degrees from the optical axis; check the "
+                "calibration."
             )
 
     @classmethod
     def from_fov(cls, width: int, height: int, horizontal_fov: float) -> Camera:
-        """An ideal camera with square pixels that looks through its image's middle.
+        """A camera with square pixels, the principal point in the image's center and no distortion.
 
-        horizontal_fov is the angle between the image's left and right border, radians.
+        horizontal_fov: angle between the image's left and right border, radians.
         """
         if not 0 < horizontal_fov < math.pi:
             raise Clip2DepthError(
@@ -153,15 +154,18 @@ class Camera:
 
     @classmethod
     def from_file(cls, path: str | Path) -> Camera:
-        """Read a JSON file with fx fy cx cy width height, or a ROS camera calibration YAML."""
+        """Read a JSON file with fx fy cx cy width height, or a ROS camera calibration YAML.
+
+        Raises Clip2DepthError, which names the file.
+        """
         fields = _read_fields(Path(path))
         try:
             return cls._from_calibration(fields) if "camera_matrix" in fields else cls._from_fields(fields)
         except Clip2DepthError as error:
             raise Clip2DepthError(f"{path}: {error}") from None
         except KeyError as error:
-            raise Clip2DepthError(f"The camera file {path} has no {error.args[0]}.") from None
-        except Exception as error:  # a field is of another type than a camera's
+            raise Clip2DepthError(f"The camera file {path} has no field {error.args[0]}.") from None
+        except Exception as error:  # a field has a wrong type
             raise Clip2DepthError(
                 f"The camera file {path} does not describe a camera: {reason_of(error)}."
             ) from None
@@ -183,7 +187,7 @@ class Camera:
 
     @classmethod
     def _from_calibration(cls, fields: Mapping) -> Camera:
-        """The fields of a camera_calibration (camera_info_manager) YAML file."""
+        """The camera of the fields of a camera_calibration (camera_info_manager) YAML file."""
         k = fields["camera_matrix"]["data"]
         if len(k) != 9:
             raise Clip2DepthError(f"camera_matrix takes 9 numbers, not {len(k)}.")
@@ -207,7 +211,7 @@ class Camera:
         return json.dumps(fields, indent=2) + "\n"
 
     def to_file(self, path: str | Path) -> None:
-        """Write the JSON form that from_file reads. Raises Clip2DepthError where it cannot be written."""
+        """Write the JSON form that from_file reads. Raises Clip2DepthError when writing fails."""
         write_whole(path, self.to_json())
 
     @property
@@ -228,19 +232,19 @@ class Camera:
 
     @property
     def is_rectified(self) -> bool:
-        """True when the image is a pinhole image already: no distortion and no rotation to apply."""
+        """True when there is no distortion and no rotation to correct."""
         return not self.distortion and self.rectification is None
 
     def undistorted(self) -> Camera:
         """The camera of the rectified image: no distortion, no rotation, the same size.
 
-        Its intrinsics are `projection` where given, else the camera's own.
+        Its intrinsics are `projection` if given, otherwise the camera's own.
         """
         fx, fy, cx, cy = self.projection or (self.fx, self.fy, self.cx, self.cy)
         return Camera(self.width, self.height, fx, fy, cx, cy)
 
     def scaled(self, width: int, height: int) -> Camera:
-        """The camera of the same image resized to width x height, which may stretch it by any factor."""
+        """The camera of the image resized to width x height; the aspect ratio may change."""
         sx, sy = width / self.width, height / self.height
 
         def resized(fx: float, fy: float, cx: float, cy: float) -> tuple[float, float, float, float]:
@@ -249,9 +253,9 @@ class Camera:
         return self._with_intrinsics(width, height, resized)
 
     def cropped(self, x: int, y: int, width: int, height: int) -> Camera:
-        """The camera of the window whose top-left pixel is (x, y); negative x, y mean a border.
+        """The camera of the window whose top-left pixel is (x, y); negative x, y add a border.
 
-        Raises Clip2DepthError for a window that lies where no camera looks.
+        Raises Clip2DepthError for a window with rays beyond MAX_SLOPE.
         """
 
         def moved(fx: float, fy: float, cx: float, cy: float) -> tuple[float, float, float, float]:
@@ -268,7 +272,8 @@ class Camera:
         return self.fx, self.fy, self.cx, self.cy
 
     def _with_intrinsics(self, width: int, height: int, change: Callable[..., tuple]) -> Camera:
-        """A copy; not made anew, because what a camera can be does not bound its stretched or cut image."""
+        """A copy, without the constructor's checks:
+        their limits do not hold for a resized or cropped image."""
         camera = copy(self)
         fields = zip(("fx", "fy", "cx", "cy"), change(*self._intrinsics), strict=True)
         projection = change(*self.projection) if self.projection else None
@@ -280,7 +285,7 @@ class Camera:
     def axes(self) -> tuple[np.ndarray, np.ndarray]:
         """x / z of every column, (W,) float32, and y / z of every row, (H,) float32.
 
-        Raises Clip2DepthError for an unrectified camera, whose rays are no such grid.
+        Raises Clip2DepthError for an unrectified camera, whose rays do not form such a grid.
         """
         if not self.is_rectified:
             raise Clip2DepthError("Rays need a rectified camera; rectify the image and use undistorted().")
@@ -289,7 +294,7 @@ class Camera:
         return x.astype(np.float32), y.astype(np.float32)
 
     def rays(self) -> np.ndarray:
-        """(H, W, 3) float32: the direction of every pixel, scaled to z = 1, optical frame."""
+        """(H, W, 3) float32: the ray of every pixel, scaled to z = 1, optical frame."""
         x, y = self.axes()
         rays = np.ones((self.height, self.width, 3), np.float32)
         rays[..., 0] = x
@@ -303,22 +308,22 @@ def _read_fields(path: Path) -> Mapping:
     except Clip2DepthError as error:
         raise Clip2DepthError(f"The camera file {error}") from None
     except UnicodeDecodeError:
-        raise Clip2DepthError(f"The camera file {path} is no UTF-8 text.") from None
+        raise Clip2DepthError(f"The camera file {path} is not UTF-8 text.") from None
     name, parse = ("YAML", parse_yaml) if path.suffix.lower() in (".yaml", ".yml") else ("JSON", json.loads)
     try:
         fields = parse(text)
-    except Exception as error:  # syntax, nesting, numbers and dates that Python has not
+    except Exception as error:  # syntax, nesting, numbers and dates that Python cannot represent
         raise Clip2DepthError(f"The camera file {path} is not valid {name}: {reason_of(error)}.") from None
     if not isinstance(fields, Mapping):
-        raise Clip2DepthError(f"The camera file {path} does not describe a camera: no named fields in it.")
+        raise Clip2DepthError(f"The camera file {path} does not describe a camera: it has no named fields.")
     return fields
 
 
 def _pixels(name: str, value: Any) -> int:
-    # Comparisons with NaN are false, and those with an integer of any length are exact.
+    # Comparisons with NaN are false; comparisons with an integer of any length are exact.
     if not (isinstance(value, numbers.Real) and 1 <= value <= MAX_SIDE and value == int(value)):
         raise Clip2DepthError(
-            f"Camera: the size must be positive and whole, at most {MAX_SIDE} pixels a side; its {name} is "
+            f"Camera: width and height must be whole numbers from 1 to {MAX_SIDE} pixels; the {name} is "
             f"{_shown(value)}."
         )
     return int(value)
@@ -337,7 +342,7 @@ def _finite(name: str, value: Any) -> float:
 
 
 def _shown(value: Any) -> str:
-    """A value of a file, or its type where its text may be long."""
+    """A value of a file for a message, or its type where its text may be long."""
     if isinstance(value, (bool, float, str)) or (isinstance(value, int) and abs(value) < 10**18):
         return printable(repr(value))
     return f"of the type {type(value).__name__}"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Taking the lens distortion out of images, with maps made once per camera."""
+"""Rectification of images and depth images, with maps that are computed once per camera."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from clip2depth_ros.errors import Clip2DepthError
 class Rectifier:
     """Rectifies the images of one camera.
 
-    `camera` is the camera of what comes out; `outside` (H, W) uint8 is 255 where the source image has nothing
-    to show, or None when every pixel has a source.
+    `camera` is the camera of the result; `outside` (H, W) uint8 is 255 where the result has no source pixel,
+    or None when every pixel has one.
     """
 
     def __init__(self, camera: Camera) -> None:
@@ -23,14 +23,14 @@ class Rectifier:
         x, y = self.maps(camera.size)
         inside = inside_of(x, y, camera.size)
         self.outside = None if inside.all() else np.where(inside, np.uint8(0), np.uint8(255))
-        # Fixed-point maps: half the memory traffic, 1/32 pixel.
+        # Fixed-point maps need half the memory bandwidth; their resolution is 1/32 pixel.
         self._maps = cv2.convertMaps(x, y, cv2.CV_16SC2)
         self._nearest: np.ndarray | None = None
 
     def maps(self, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-        """Where the pixels of the rectified image, resized to `size` (w, h), lie in the source image.
+        """Source positions of the pixels of the rectified image, resized to `size` (w, h).
 
-        Returns x and y, (h, w) float32, pixels; not finite, or outside the image, where there is nothing.
+        Returns x and y, (h, w) float32, pixels; not finite, or outside the image, where there is no source.
         """
         camera = self.source
         rotation = np.eye(3) if camera.rectification is None else np.array(camera.rectification).reshape(3, 3)
@@ -48,23 +48,24 @@ class Rectifier:
         return tuple(np.ascontiguousarray(m[::step, ::step]) for m in self._maps)
 
     def rectify(self, image: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
-        """Fill `out` (H, W, 3) uint8, or a new array, with the rectified image, black without a source."""
+        """Fill `out` (H, W, 3) uint8, or a new array, with the rectified image; pixels without a source are black."""
         if image.shape[:2] != (self.source.height, self.source.width):
             raise Clip2DepthError(
                 f"The image is {image.shape[1]}x{image.shape[0]}, its camera "
-                f"{self.source.width}x{self.source.height}; camera_info and image do not belong together."
+                f"{self.source.width}x{self.source.height}; camera_info does not match the image."
             )
         return cv2.remap(image, *self._maps, cv2.INTER_LINEAR, dst=out, borderMode=cv2.BORDER_CONSTANT)
 
     def rectify_depth(self, depth: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
-        """Fill `out` (H, W) float32, or a new array, with depth in meters along the rectified optical axis.
+        """Fill `out` (H, W) float32, or a new array, with the depth, meters along the rectified optical axis.
 
-        Each pixel takes its nearest one, since a value between two surfaces lies on neither. What has no
-        source becomes NaN.
+        Each pixel takes the nearest source pixel, because a value between two surfaces is on neither of them.
+        Pixels without a source become NaN.
         """
         if self._nearest is None:
             whole, part = self._maps
-            # The fixed-point maps round down and keep the rest in 32nds: x in the low five bits, y above.
+            # The fixed-point maps round down and store the remainder in 32nds:
+            # x in the low five bits, y above.
             rest = np.stack([part & 31, part >> 5], -1)
             self._nearest = whole + (rest >= 16).astype(np.int16)
         none = np.empty(0, np.uint16)
@@ -102,6 +103,6 @@ class Rectifiers:
 
 
 def inside_of(x: np.ndarray, y: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Which positions x, y, pixels, lie in an image of size (width, height), the border pixels included."""
+    """Mask of the positions x, y, pixels, inside an image of size (width, height), border pixels included."""
     with np.errstate(invalid="ignore"):
         return (x >= -0.5) & (y >= -0.5) & (x <= size[0] - 0.5) & (y <= size[1] - 0.5)

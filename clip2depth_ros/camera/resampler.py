@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rectifying and shrinking an image in one resampling, which costs by the pixels that are wanted."""
+"""Rectification and reduction of an image in one resampling, whose cost depends on the target's size."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ import numpy as np
 from clip2depth_ros.camera.rectifier import Rectifier, inside_of
 from clip2depth_ros.errors import Clip2DepthError
 
-# Source pixels between two bilinear samples, at the most: beyond, what lies between them is not seen.
+# Most source pixels between two bilinear samples: with more, some pixels would have no influence.
 SAMPLE_STEP = 1.2
-# Halving leaves at least this many source pixels for each wanted one, so that the filter is not wider than
-# the area that a wanted pixel covers.
+# Halving leaves at least this many source pixels per target pixel, so that the filter is not wider than the
+# area of a target pixel.
 LEAST_REST = 2.0
 
 
 class Resampler:
-    """Fills an image of `target` (width, height) with all that a camera's image of `size` shows, rectified.
+    """Resamples a camera's image of `size` to `target` (width, height), rectified.
 
-    The image is halved (each pixel the mean of 2x2) as often as leaves twice the wanted resolution. The rest
-    is sampled at a grid of whole parts of the wanted pixels, through the lens where there is a rectifier, and
-    averaged. What comes out is nearly what rectifying at full size and averaging areas gives.
-    shrink: pixels of the image a side that become one by halving; a decoder may do so instead.
+    The image is halved (each pixel the mean of 2x2) while twice the target resolution is left. The result is
+    sampled on a grid with a whole number of samples per target pixel, through the rectifier if there is one,
+    and averaged. It is nearly equal to rectifying at full size and averaging areas.
+    shrink: the factor by which the image is halved in total; a decoder may do this instead.
     """
 
     def __init__(
@@ -51,7 +51,8 @@ class Resampler:
         self._fine = np.empty((target[1] * rows, target[0] * columns, 3), np.uint8)
 
     def resample(self, image: np.ndarray, out: np.ndarray, shrink: int = 1) -> np.ndarray:
-        """Fill `out` (h, w, 3) uint8 of the target's size; returns `out`. What has no source becomes black.
+        """Fill `out` (h, w, 3) uint8 of the target's size; returns `out`. Pixels without a source become
+        black.
 
         image: (H, W, 3) uint8 of the size, or a smaller one whose pixels are means of shrink x shrink pixels.
         """
@@ -69,7 +70,7 @@ class Resampler:
                 np.copyto(out, image)
                 return out
             less = self.target[0] < image.shape[1]
-            # Area averaging is right for shrinking and is nearest-like for enlarging.
+            # INTER_AREA averages when it shrinks, but acts like nearest when it enlarges.
             return cv2.resize(
                 image, self.target, dst=out, interpolation=cv2.INTER_AREA if less else cv2.INTER_LINEAR
             )
@@ -82,9 +83,9 @@ class Resampler:
         return out
 
     def halves(self, image: np.ndarray, shrink: int, most: int) -> tuple[np.ndarray, int]:
-        """An image that `resample` took last, as it halved it on the way, and how much that is shrunk.
+        """A halved copy of the last image of `resample`, and its shrink factor, at most `most`.
 
-        At most by `most`; the image itself where there is nothing in between.
+        The image itself when there is no such copy.
         """
         made = [n for n in self._halves if shrink < n <= min(most, self.shrink)]
         if not made or self._halved_of() is not image:
@@ -92,7 +93,7 @@ class Resampler:
         return self._halves[max(made)], max(made)
 
     def _halved(self, image: np.ndarray, shrink: int) -> np.ndarray:
-        # A last odd row or column is left out: the areas of the others would no longer be whole pixels.
+        # A last odd row or column is left out, so that the areas of the others are whole pixels.
         height, width = image.shape[0] // 2, image.shape[1] // 2
         half = self._halves.get(shrink)
         if half is None or half.shape[:2] != (height, width):
@@ -102,7 +103,7 @@ class Resampler:
         )
 
     def _make_maps(self, shrink: int, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-        """Where the samples lie in an image of `shape` that is shrunk so."""
+        """Maps to the samples in an image of `shape` that was shrunk by `shrink`."""
         fine = self._fine.shape[1::-1]
         if self._rectifier is not None:
             x, y = self._rectifier.maps(fine)
@@ -116,17 +117,18 @@ class Resampler:
 
 
 def shrunk_size(size: tuple[int, int], shrink: int) -> tuple[int, int]:
-    """(width, height) of an image of `size` whose pixels are means of shrink x shrink, or fewer last."""
+    """(width, height) of an image of `size` that was shrunk by averaging shrink x shrink pixels; the last row
+    and column may average fewer."""
     return -(-size[0] // shrink), -(-size[1] // shrink)
 
 
 def shrunk_maps(
     x: np.ndarray, y: np.ndarray, size: tuple[int, int], shrink: int, shape: tuple[int, ...]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Maps for cv2.remap of an image of `shape`, which is shrunk from `size`.
+    """Maps for cv2.remap of an image of `shape`, which was shrunk from `size`.
 
-    x, y: (h, w) float32 pixels of the image of `size`. A sample between the outermost pixels' centers and the
-    image's border takes the outermost pixels; one outside the image nothing.
+    x, y: (h, w) float32 pixels of the image of `size`. A sample between the centers of the outermost pixels
+    and the image's border takes the outermost pixels; a sample outside the image has no source.
     """
     inside = inside_of(x, y, size)
     x = np.where(inside, np.clip((x + 0.5) / shrink - 0.5, 0, shape[1] - 1), -2).astype(np.float32)
@@ -135,7 +137,7 @@ def shrunk_maps(
 
 
 def _steps(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
-    """Source pixels from one wanted pixel to the next, across and down, in the median."""
+    """Median distance in source pixels between neighboring target pixels, along x and y."""
     steps = []
     for axis, single in ((1, x.shape[1] < 2), (0, x.shape[0] < 2)):
         with np.errstate(invalid="ignore", over="ignore"):
@@ -146,5 +148,5 @@ def _steps(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
 
 
 def _parts(step: float) -> int:
-    """Samples for each wanted pixel, along one axis."""
+    """Samples per target pixel along one axis."""
     return max(1, math.ceil(step / SAMPLE_STEP))

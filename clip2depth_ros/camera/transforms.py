@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rotations and poses as ROS writes them (REP 103), as arrays."""
+"""Rotations and poses in the conventions of ROS (REP 103), as arrays."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from clip2depth_ros.errors import Clip2DepthError
 OPTICAL_IN_BODY = np.array([[0, 0, 1, 0], [-1, 0, 0, 0], [0, -1, 0, 0], [0, 0, 0, 1]], np.float64)
 """(4, 4): points of an optical frame (z forward, x right, y down) in a body frame (x forward, z up)."""
 
-# Below this a quaternion has no direction left; drivers that never fill it send zeros.
+# A shorter quaternion is invalid; drivers that do not fill the field send zeros.
 SMALLEST_QUATERNION = 1e-3
 
 FARTHEST = 1e9
-"""Metres: of a position. A robot's coordinates, in UTM or Earth-centered, stay below 1e8; the squares of
-larger numbers leave single precision."""
+"""Largest coordinate of a position, meters. A robot's coordinates, UTM or Earth-centered, are below 1e8; the
+squares of much larger numbers overflow single precision."""
 
 
 def pose_matrix(x: float, y: float, z: float, roll: float, pitch: float, yaw: float) -> np.ndarray:
     """(4, 4) float64: points of a child frame in its parent's.
 
-    x, y, z: metres; roll, pitch, yaw: radians about the parent's fixed x, y and z, in that order, as in URDF
-    and static_transform_publisher. Positive pitch looks down.
+    x, y, z: meters; roll, pitch, yaw: radians about the parent's fixed x, y and z, in that order, as in URDF
+    and static_transform_publisher. A positive pitch tilts the camera down.
     """
     (sr, cr), (sp, cp), (sy, cy) = ((math.sin(a), math.cos(a)) for a in (roll, pitch, yaw))
     return np.array(
@@ -38,9 +38,9 @@ def pose_matrix(x: float, y: float, z: float, roll: float, pitch: float, yaw: fl
 
 
 def roll_pitch_yaw(rotation: np.ndarray) -> tuple[float, float, float]:
-    """The angles, radians, from which pose_matrix makes this (3, 3) rotation.
+    """The angles, radians, from which pose_matrix computes this (3, 3) rotation.
 
-    Straight up or down, roll and yaw turn the same way: roll is 0 there.
+    At a pitch of +-90 degrees roll and yaw are about the same axis (gimbal lock): roll is 0 there.
     """
     pitch = math.asin(max(-1.0, min(1.0, -float(rotation[2, 0]))))
     if math.hypot(rotation[2, 1], rotation[2, 2]) < 1e-9:
@@ -50,19 +50,19 @@ def roll_pitch_yaw(rotation: np.ndarray) -> tuple[float, float, float]:
 
 
 def cross(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """(3,) float64: np.cross of two vectors (3,), to the last bit, in a tenth of its time."""
+    """(3,) float64: bit-identical to np.cross of two vectors (3,), in a tenth of its time."""
     (a, b, c), (x, y, z) = map(float, first), map(float, second)
     return np.array([b * z - c * y, c * x - a * z, a * y - b * x])
 
 
 def angle_between(first: np.ndarray, second: np.ndarray) -> float:
-    """The angle, radians, of the turn from one (3, 3) rotation to another."""
+    """The angle, radians, of the rotation from one (3, 3) rotation to another."""
     cosine = (float(np.trace(first.T @ second)) - 1) / 2
     return math.acos(max(-1.0, min(1.0, cosine)))
 
 
 def is_pose(matrix: np.ndarray) -> bool:
-    """Whether a matrix is a rigid motion, (4, 4), over less than FARTHEST."""
+    """Whether a matrix is a (4, 4) rigid motion with coordinates up to FARTHEST."""
     if np.shape(matrix) != (4, 4) or not np.isfinite(matrix).all():
         return False
     if not np.allclose(matrix[3], (0.0, 0.0, 0.0, 1.0), rtol=0, atol=1e-6):
@@ -82,11 +82,11 @@ def inverse_pose(pose: np.ndarray) -> np.ndarray:
 
 
 def unit_quaternion(x: float, y: float, z: float, w: float) -> np.ndarray:
-    """(4,) x, y, z, w of length 1. Raises Clip2DepthError for zeros and for what is not finite."""
+    """(4,) x, y, z, w of length 1. Raises Clip2DepthError for zeros and for values that are not finite."""
     quaternion = np.array([x, y, z, w], np.float64)
     length = float(np.linalg.norm(quaternion))
     if not math.isfinite(length) or length < SMALLEST_QUATERNION:
-        raise Clip2DepthError(f"its orientation ({x:g}, {y:g}, {z:g}, {w:g}) is no rotation")
+        raise Clip2DepthError(f"its orientation ({x:g}, {y:g}, {z:g}, {w:g}) is not a rotation")
     return quaternion / length
 
 
@@ -105,7 +105,8 @@ def rotation_of(quaternion: np.ndarray) -> np.ndarray:
 def quaternion_of(rotation: np.ndarray) -> np.ndarray:
     """(4,) unit quaternion (x, y, z, w), w >= 0, of a (3, 3) rotation."""
     m = rotation
-    # The largest of the four is computed from the diagonal, the others from it: never a division by zero.
+    # The largest of the four is computed from the diagonal and the others from it,
+    # to avoid a division by zero.
     squares = np.array(
         [
             1 + m[0, 0] - m[1, 1] - m[2, 2],
@@ -123,14 +124,14 @@ def quaternion_of(rotation: np.ndarray) -> np.ndarray:
 
 
 def slerp(first: np.ndarray, second: np.ndarray, part: float) -> np.ndarray:
-    """(4,) unit quaternion at `part` of the way from one to the other, on the shorter way.
+    """(4,) unit quaternion at `part` between two others, on the shorter arc (spherical linear interpolation).
 
-    part: 0..1; a little outside it goes on at the same rate of turning.
+    part: 0..1; slightly outside, it extrapolates at the same rate.
     """
     cosine = float(first @ second)
     if cosine < 0:
         second, cosine = -second, -cosine
-    if cosine > 0.9999:  # straight and round are the same there, and the division below would lose digits
+    if cosine > 0.9999:  # linear interpolation is exact enough, and the division below would lose precision
         mixed = first + part * (second - first)
     else:
         angle = math.acos(cosine)
@@ -141,9 +142,9 @@ def slerp(first: np.ndarray, second: np.ndarray, part: float) -> np.ndarray:
 def pose_between(
     first: tuple[np.ndarray, np.ndarray], second: tuple[np.ndarray, np.ndarray], part: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Position (3,) and unit quaternion (4,) at `part` of the way from one such pair to the other.
+    """Position (3,) and unit quaternion (4,) at `part` between two such pairs: linear, and by slerp.
 
-    Straight on, and turning evenly. part: 0..1; a little outside it goes on at the same speed.
+    part: 0..1; slightly outside, it extrapolates at the same speed.
     """
     (here, turn_here), (there, turn_there) = first, second
     return here + part * (there - here), slerp(turn_here, turn_there, part)

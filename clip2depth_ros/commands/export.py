@@ -205,4 +205,4 @@ def _photograph(path: Path, size: tuple[int, int]) -> np.ndarray:
     image = read_rgb(path)
     height, width = size
     box = Letterbox((image.shape[1], image.shape[0]), width, height)
-    return box.fit(image, np.empty((height, width, 3), np.uint8))
+    return box.letterbox(image, np.empty((height, width, 3), np.uint8))

@@ -15,7 +15,7 @@ from clip2depth_ros.demo.recording import decode, depth_of, read_recording, stam
 from clip2depth_ros.images.facts import scale_facts, summary_of
 from clip2depth_ros.images.frame import STAGES
 from clip2depth_ros.images.origins import MotionSource
-from clip2depth_ros.images.visualization import FAR, NEAR, Film, save_picture, sheet, side_by_side
+from clip2depth_ros.images.visualization import FAR, NEAR, VideoWriter, save_image, sheet, side_by_side
 from clip2depth_ros.io.messages.images import ImageCodec
 from clip2depth_ros.metrics.depth import mean_errors
 
@@ -89,7 +89,7 @@ def draw(
     on_sheet = set(np.linspace(0, len(stamps) - 1, SHEET_PANELS).round().astype(int).tolist())
     panels: list[np.ndarray] = []
     has_truth = tally.rectified and tally.counts[tally.topics.true_depth] > 0
-    with Film(video_path, video_rate(stamps)) as video:
+    with VideoWriter(video_path, video_rate(stamps)) as video:
         found = matches(folder, tally.topics, has_truth)
         for number, match in enumerate(found):
             caption = (
@@ -108,7 +108,7 @@ def draw(
             if number in on_sheet:
                 panels.append(panel)
             progress(f"video: {number + 1} of {len(stamps)} frames")
-    save_picture(sheet_path, sheet(panels, columns=2))
+    save_image(sheet_path, sheet(panels, columns=2))
     return errors
 
 

@@ -22,7 +22,7 @@ from clip2depth_ros.evaluation.temporal_consistency import Steadiness
 from clip2depth_ros.files.replacing import write_whole, writing
 from clip2depth_ros.images.frame import DepthFrame, Frame
 from clip2depth_ros.metrics.benchmark_rules import ERRORS, Rule
-from clip2depth_ros.metrics.ground_truth import Truth
+from clip2depth_ros.metrics.ground_truth import GroundTruth
 from clip2depth_ros.pipeline import Pipeline
 
 COLUMNS = ("image", "stamp", *ERRORS, "coverage", "scale", "pixels", "blockiness", "applied_scale", "seconds")
@@ -54,7 +54,7 @@ class Evaluation:
         self.examples = Examples()
         self.tally = Tally()
         self._pipeline, self._watched, self._median_scaling = pipeline, watched, median_scaling
-        self._truth = Truth()
+        self._truth = GroundTruth()
         self._steadiness = Steadiness() if temporal else None
         stride = patch_stride(watched.manifest.backbone)
         self._blockiness = Blockiness(stride) if stride else None
@@ -78,7 +78,7 @@ class Evaluation:
             )
         judged = None
         if truth is not None:
-            judged = self.rule.judge(result.depth, truth, median_scaling=self._median_scaling)
+            judged = self.rule.evaluate(result.depth, truth, median_scaling=self._median_scaling)
         if judged is None:
             self.without_truth += 1
             return

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from clip2depth_ros.metrics.benchmark_rules import ERRORS, Judgement
+from clip2depth_ros.metrics.benchmark_rules import ERRORS, RuleResult
 
 # Meters: edges of the bins of distance; a bin without pixels is left out.
 DISTANCES = (0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 7.0, 10.0, 15.0, 20.0, 30.0, 40.0, 60.0, 80.0)
@@ -39,7 +39,7 @@ class Tally:
         self._truth = np.zeros(len(_FINE) - 1)
         self._fine_ratios = np.zeros(len(_FINE_RATIOS) - 1)
 
-    def add(self, judged: Judgement) -> None:
+    def add(self, judged: RuleResult) -> None:
         """Add one image."""
         self.images += 1
         self.pixels += judged.pixels

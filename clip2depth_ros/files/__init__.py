@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reading files with size limits, and writing files so that they are whole or not there."""
+"""Reading files with size limits, and writing files atomically."""

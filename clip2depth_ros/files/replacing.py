@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writing files whole or not at all: beside the old one, then renamed. A full disk destroys nothing."""
+"""Atomic writing of files: a temporary file in the same folder, then a rename."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from clip2depth_ros.errors import Clip2DepthError
 
 
 class PartialFile:
-    """A new file beside `path`, empty and locked, that takes its place or goes.
+    """A new, empty, locked file in the folder of `path`, which replaces `path` or is removed.
 
-    The name cannot be foretold, so nobody can put a link there first. `path` itself, where it is a link, is
-    replaced, not followed. Files of writers that were killed are removed: their lock went with them.
+    Its name is random, so that nobody can create a link of that name first. If `path` is a link, the link is
+    replaced, not followed. Files of killed writers, whose lock the system has released, are removed.
 
-    Raises OSError when the folder cannot be written. `reserve` bytes are taken from the disk at once, so that
-    as much can be written even after the disk became full.
+    Raises OSError when the folder cannot be written. `reserve` bytes are allocated on the disk at once, so
+    that as much can be written even when the disk is full later.
     """
 
     def __init__(self, path: str | Path, *, reserve: int = 0) -> None:
@@ -38,7 +38,7 @@ class PartialFile:
             self._descriptor, name = tempfile.mkstemp(suffix, prefix, self.target.parent)
             self.path = Path(name)
             _try_lock(self._descriptor)
-            # Between making and locking it, another writer may have taken it for an abandoned one.
+            # Before it was locked, another writer may have removed it as an abandoned file.
             if self.path.exists():
                 break
             os.close(self._descriptor)
@@ -50,23 +50,23 @@ class PartialFile:
                 raise
 
     def write(self, content: bytes) -> None:
-        """Make `content` all that the file holds. Raises OSError."""
+        """Replace the content of the file by `content`. Raises OSError."""
         done = 0
         while done < len(content):
             done += os.pwrite(self._descriptor, content[done:], done)
         os.ftruncate(self._descriptor, len(content))
 
     def sync(self) -> None:
-        """Return when the disk has the content, whoever wrote it. Raises OSError."""
+        """Wait until the content is on the disk, whichever process wrote it. Raises OSError."""
         with open(self.path, "rb") as file:  # a library may have made a new file of that name
             os.fsync(file.fileno())
 
     def put_in_place(self, *, sync: bool = True) -> None:
-        """The file becomes `target`. sync: it survives a power failure from then on. Raises OSError."""
+        """Rename the file to `target`. sync: afterwards it survives a power failure. Raises OSError."""
         try:
             if sync:
                 self.sync()
-            # mkstemp's 0600 would keep it from other users. What others may do, the old file decides.
+            # mkstemp's mode is 0600; the mode of the old file is kept instead.
             os.chmod(self.path, _mode(self.target))
             os.replace(self.path, self.target)
             if sync:
@@ -77,7 +77,7 @@ class PartialFile:
         self._close()
 
     def discard(self) -> None:
-        """Remove the file, unless it is in place by now."""
+        """Remove the file, unless it was renamed to `target`."""
         if self._descriptor >= 0:
             with contextlib.suppress(OSError):
                 self.path.unlink()
@@ -90,7 +90,7 @@ class PartialFile:
 
 @contextlib.contextmanager
 def replacing(path: str | Path, *, sync: bool = True) -> Iterator[Path]:
-    """The path of a new, empty file, which replaces `path` when the block ends without an exception.
+    """Yields the path of a new, empty file, which replaces `path` when the block ends without an exception.
 
     For libraries that write files by name. Raises OSError.
     """
@@ -103,9 +103,9 @@ def replacing(path: str | Path, *, sync: bool = True) -> Iterator[Path]:
 
 
 def write_whole(path: str | Path, content: bytes | str, *, sync: bool = True) -> None:
-    """Replace `path` by a file of this content (text as UTF-8), or leave it as it is.
+    """Replace `path` by a file of this content (text as UTF-8).
 
-    Raises Clip2DepthError, one sentence that names the file, where that cannot be done.
+    Raises Clip2DepthError, which names the file, when that fails; the old file is not changed then.
     """
     with writing(path):
         partial = PartialFile(path)
@@ -117,16 +117,16 @@ def write_whole(path: str | Path, content: bytes | str, *, sync: bool = True) ->
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder where there is none. Raises OSError."""
+    """Make a folder and its parents if they do not exist. Raises OSError."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except FileExistsError:
-        raise NotADirectoryError(errno.ENOTDIR, f"{folder} is no folder") from None
+        raise NotADirectoryError(errno.ENOTDIR, f"{folder} is not a folder") from None
 
 
 @contextlib.contextmanager
 def writing(path: str | Path) -> Iterator[None]:
-    """What the disk refuses in the block becomes the sentence about `path`, a Clip2DepthError."""
+    """Converts an OSError in the block to a Clip2DepthError that names `path`."""
     try:
         yield
     except OSError as error:
@@ -134,12 +134,12 @@ def writing(path: str | Path) -> Iterator[None]:
 
 
 def cannot_write(path: str | Path, error: OSError) -> Clip2DepthError:
-    """The sentence about a file that could not be written."""
+    """The error for a file that could not be written."""
     return Clip2DepthError(f"{path} cannot be written: {error.strerror or error}.")
 
 
 def remove_abandoned(path: str | Path) -> list[Path]:
-    """Remove, and return, what killed writers of `path` left beside it: files of ours that nobody locks."""
+    """Remove, and return, the partial files of killed writers of `path`: this user's files without a lock."""
     path = Path(path)
     prefix, suffix = _affixes(path)
     removed = []
@@ -162,10 +162,10 @@ def remove_abandoned(path: str | Path) -> list[Path]:
 
 @contextlib.contextmanager
 def locked(path: str | Path, seconds: float = 5.0) -> Iterator[None]:
-    """Hold the lock of a file that several processes read and write, for both steps together.
+    """Hold a lock while a file that several processes share is read and written.
 
-    It is the lock of the file's folder, so nothing is left behind; the system frees that of a dead process.
-    Raises OSError, also when another process holds it for so many seconds.
+    The file's folder is locked, so no lock file is needed; the system releases the lock of a dead process.
+    Raises OSError, also when another process holds the lock longer than `seconds`.
     """
     folder = Path(path).parent
     make_folder(folder)
@@ -186,7 +186,7 @@ def locked(path: str | Path, seconds: float = 5.0) -> Iterator[None]:
 
 
 def _affixes(path: Path) -> tuple[str, str]:
-    """Begin and end of the names of partial files. Libraries choose the format by the ending."""
+    """Prefix and suffix of the names of partial files. Libraries select the format by the file extension."""
     return f".{path.name}.", f".part{path.suffix}"
 
 
@@ -207,8 +207,8 @@ def _mode(target: Path) -> int:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Without this, a power failure may undo the renaming."""
-    with contextlib.suppress(OSError):  # some file systems cannot
+    """Flush a folder to the disk. Without this, a power failure may undo a rename."""
+    with contextlib.suppress(OSError):  # not supported by some file systems
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.fsync(descriptor)

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Compressed pictures: their size is read and tested before they are decoded.
+"""Compressed images: the size in the header is checked before an image is decoded.
 
-JPEG, PNG, WebP, BMP, PNM and TIFF are decoded. A decoder allocates what a header states, and a header of a
-few bytes can state gigabytes. So a picture is refused from its header alone when it is larger than a
-camera's, when its own bytes cannot hold the size that it states, or when its format is another: GIF,
-animations, AVIF, JPEG 2000, OpenEXR and others come from no camera.
+JPEG, PNG, WebP, BMP, PNM and TIFF are decoded. A decoder allocates memory for the size in the header, and a
+header of a few bytes can state gigabytes. So an image is rejected from its header alone when it is larger
+than a camera's image, when its bytes cannot hold the stated size, or when its format is not supported:
+cameras do not send GIF, animations, AVIF, JPEG 2000, OpenEXR and others.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ from clip2depth_ros.files.bounded import read_bounded
 
 MAX_SIDE = 16384
 MAX_PIXELS = 2**25
-"""8192 x 4096, a little more than 8K video (7680 x 4320). Cameras on robots have 20 megapixels at the most,
-and the network sees some hundred pixels a side. At this size the picture takes 100 MB, and the pipeline with
-its depth and deviation 0.7 GB in all (measured); at twice the size it takes more than 1 GB."""
+"""8192 x 4096, slightly more than 8K video (7680 x 4320). Cameras on robots have at most 20 megapixels, and
+the network's input is some hundred pixels wide. At this size the image takes 100 MB, and the pipeline with
+its depth and standard deviation 0.7 GB in total (measured); at twice the size it takes more than 1 GB."""
 MAX_FILE = 2**28
-"""Bytes of an image file: more than MAX_PIXELS take in 16-bit color, incompressible."""
+"""Bytes of an image file: more than MAX_PIXELS in incompressible 16-bit color."""
 
 MAX_SHRINK = 8
-"""Pixels of a JPEG a side that can be decoded as one."""
+"""Largest factor by which a JPEG can be reduced while it is decoded."""
 
 _JPEG_SEGMENTS = 1024
 _JPEG_SCANS = 64
 _PNG_CHUNKS = 65536
-"""How many parts a picture may have; each costs time, and encoders make far fewer."""
+"""Most parts of an image; each takes time, and encoders write far fewer."""
 
-# The most pixels that a byte of JPEG can hold: one bit for a block of 8x8, in the coarser of two components.
+# Most pixels per byte of JPEG: one bit for a block of 8x8, in the coarser of two components.
 _JPEG_PIXELS_PER_BYTE = 1024
-# The most bytes that a byte of Deflate, LZW and PackBits can hold.
+# Most decompressed bytes per byte of Deflate, LZW and PackBits.
 _DEFLATE, _LZW, _PACKBITS = 1032, 2560, 64
 _TIFF_COMPRESSIONS = {1: 1, 5: _LZW, 8: _DEFLATE, 32946: _DEFLATE, 32773: _PACKBITS}
 
@@ -51,23 +51,23 @@ _SHRINKING = {
 _PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _PNM_GAP = rb"(?:\s|#[^\n]*\n)+"
 _PNM_HEADER = re.compile(rb"P([1-6])" + _PNM_GAP + rb"(\d{1,9})" + _PNM_GAP + rb"(\d{1,9})\s")
-# Samples a byte holds at the most, and samples a pixel has, by the digit after the P.
+# Most samples per byte, and samples per pixel, by the digit after the P.
 _PNM_SAMPLES = {b"1": (1, 1), b"2": (1, 1), b"3": (1, 3), b"4": (8, 1), b"5": (1, 1), b"6": (1, 3)}
 
 
 def check_size(width: int, height: int) -> None:
-    """Raises Clip2DepthError for a size that no camera has. The sentence goes on after "it" is named."""
+    """Raises Clip2DepthError for a size outside the limits; the message is a clause that starts with "it"."""
     if not (0 < width <= MAX_SIDE and 0 < height <= MAX_SIDE and width * height <= MAX_PIXELS):
         raise Clip2DepthError(
-            f"it says it is {width}x{height} pixels; 1 to {MAX_SIDE} a side and {MAX_PIXELS} in all make "
-            "sense"
+            f"it says it is {width}x{height} pixels; the limits are 1 to {MAX_SIDE} per side and "
+            f"{MAX_PIXELS} in total"
         )
 
 
 def stated_size(coded: np.ndarray) -> tuple[int, int]:
-    """(width, height) in pixels that the header of a compressed picture, (N,) uint8, states.
+    """(width, height) in pixels from the header of a compressed image, (N,) uint8.
 
-    Raises Clip2DepthError with the reason, a clause without a full stop, when it is not to be decoded.
+    Raises Clip2DepthError with the reason, a clause without a full stop, when it must not be decoded.
     """
     data = memoryview(coded).cast("B")
     for signature, reader in _READERS:
@@ -77,40 +77,40 @@ def stated_size(coded: np.ndarray) -> tuple[int, int]:
             except (IndexError, struct.error):
                 raise Clip2DepthError("it is cut off") from None
             return width, height
-    raise Clip2DepthError("it is no JPEG, PNG, WebP, BMP, PNM or TIFF")
+    raise Clip2DepthError("it is not a JPEG, PNG, WebP, BMP, PNM or TIFF")
 
 
 def can_shrink(coded: np.ndarray) -> bool:
-    """Whether decode_rgb decodes less of this picture, (N,) uint8, when it is to be shrunk: a JPEG."""
+    """Whether decode_rgb is faster for this image, (N,) uint8, with a `shrink` above 1: a JPEG."""
     return bytes(coded[:3]) == b"\xff\xd8\xff"
 
 
 def decode_rgb(coded: np.ndarray, *, as_stored: bool = True, shrink: int = 1) -> np.ndarray:
-    """(H, W, 3) uint8 RGB of a compressed picture, (N,) uint8; a new array.
+    """(H, W, 3) uint8 RGB of a compressed image, (N,) uint8; a new array.
 
-    as_stored: ignore a camera's note about its orientation (EXIF). shrink: 1, 2, 4 or 8 pixels a side become
-    one, their mean; the result has ceil(H / shrink) rows. Raises Clip2DepthError as stated_size does.
+    as_stored: ignore the orientation tag (EXIF). shrink: 1, 2, 4 or 8; each pixel is the mean of shrink x
+    shrink pixels, the result has ceil(H / shrink) rows. Raises Clip2DepthError as stated_size does.
     """
     flags = _SHRINKING[shrink] | (cv2.IMREAD_IGNORE_ORIENTATION if as_stored else 0)
-    picture = _decode(coded, flags)
-    return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB, dst=picture)
+    image = _decode(coded, flags)
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
 
 
 def decode_depth(coded: np.ndarray) -> np.ndarray:
-    """(H, W) uint16 of a 16-bit gray picture (PNG, in general), (N,) uint8. Raises as decode_rgb does."""
+    """(H, W) uint16 of a 16-bit gray image (usually PNG), (N,) uint8. Raises as decode_rgb does."""
     raw = _decode(coded, cv2.IMREAD_UNCHANGED)
     if raw.ndim != 2 or raw.dtype != np.uint16:
-        raise Clip2DepthError("it is no 16-bit gray picture")
+        raise Clip2DepthError("it is not a 16-bit gray image")
     return raw
 
 
 def read_rgb(path: Path, *, as_stored: bool = True) -> np.ndarray:
-    """decode_rgb of a file. Raises Clip2DepthError, a sentence that names the file."""
+    """decode_rgb of a file. Raises Clip2DepthError, which names the file."""
     return _named(path, lambda coded: decode_rgb(coded, as_stored=as_stored))
 
 
 def read_depth(path: Path) -> np.ndarray:
-    """decode_depth of a file. Raises Clip2DepthError, a sentence that names the file."""
+    """decode_depth of a file. Raises Clip2DepthError, which names the file."""
     return _named(path, decode_depth)
 
 
@@ -127,12 +127,12 @@ def _decode(coded: np.ndarray, flags: int) -> np.ndarray:
         raise Clip2DepthError("it is empty")
     check_size(*stated_size(coded))
     try:
-        picture = cv2.imdecode(coded, flags)
+        image = cv2.imdecode(coded, flags)
     except (cv2.error, MemoryError):
-        picture = None
-    if picture is None:
+        image = None
+    if image is None:
         raise Clip2DepthError("OpenCV cannot decode it; it is damaged or was cut off")
-    return picture
+    return image
 
 
 def _jpeg(data: memoryview) -> tuple[int, int]:
@@ -151,7 +151,7 @@ def _jpeg(data: memoryview) -> tuple[int, int]:
             size = width, height
             components, progressive = data[at + 9], marker not in (0xC0, 0xC1)
         if marker == 0xDA and size is not None:
-            # Only a picture whose first scan is not all of it may have more; counting takes time.
+            # Only an image whose first scan is incomplete has more scans; counting them takes time.
             several = progressive or data[at + 4] < components
             if several and bytes(data).count(b"\xff\xda") > _JPEG_SCANS:
                 raise Clip2DepthError(f"it has more than {_JPEG_SCANS} scans")
@@ -172,7 +172,9 @@ def _png(data: memoryview) -> tuple[int, int]:
     for _ in range(_PNG_CHUNKS):
         length, kind = struct.unpack_from(">I4s", data, at)
         if length > len(data) - at - 12:
-            raise Clip2DepthError(f"one of its parts says it is {length} bytes long, and it ends before that")
+            raise Clip2DepthError(
+                f"one of its parts states {length} bytes, which is beyond the end of the image"
+            )
         if kind == b"acTL":
             raise Clip2DepthError("it is an animation")
         if kind == b"IDAT":
@@ -236,12 +238,12 @@ def _tiff(data: memoryview) -> tuple[int, int]:
     tags = {258: 1, 259: 1, 277: 1, 322: 1, 323: 1}
     for at in range(directory + 2, directory + 2 + 12 * count, 12):
         tag, kind, number = struct.unpack_from(order + "HHI", data, at)
-        if kind in (3, 4):  # 16 and 32 bits; what does not fit into four bytes lies elsewhere
+        if kind in (3, 4):  # 16 and 32 bits; values of more than four bytes are stored elsewhere
             size = 2 if kind == 3 else 4
             place = at + 8 if number * size <= 4 else struct.unpack_from(order + "I", data, at + 8)[0]
             (tags[tag],) = struct.unpack_from(order + ("H" if kind == 3 else "I"), data, place)
     if tags[259] not in _TIFF_COMPRESSIONS:
-        raise Clip2DepthError("its TIFF compression is another than LZW, Deflate and PackBits")
+        raise Clip2DepthError("its TIFF compression is not LZW, Deflate or PackBits")
     width, height = tags.get(256, 0), tags.get(257, 0)
     check_size(width, height)
     check_size(tags[322], tags[323])  # of a tile

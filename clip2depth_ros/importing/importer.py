@@ -334,7 +334,7 @@ def _fitted(image: np.ndarray | None, size: tuple[int, int]) -> np.ndarray:
     if image is None:
         image = open_bundle(Path(__file__).parents[1] / "bundle" / "bundles" / "mini").check()[0]
     box = Letterbox((image.shape[1], image.shape[0]), size[1], size[0])
-    return box.fit(image, np.empty((*size, 3), np.uint8))
+    return box.letterbox(image, np.empty((*size, 3), np.uint8))
 
 
 def _digest(path: Path) -> str:

@@ -15,12 +15,12 @@ import numpy as np
 
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.files.replacing import PartialFile, cannot_write, writing
-from clip2depth_ros.images.depth_images import Millimetres
+from clip2depth_ros.images.depth_images import Millimeters
 from clip2depth_ros.images.facts import FACTS, SUMMARIZED, read_facts, scale_facts, summarized
 from clip2depth_ros.images.frame import STAGES, DepthFrame, Floor, Frame, FrameFacts
-from clip2depth_ros.images.visualization import Film, side_by_side
+from clip2depth_ros.images.visualization import VideoWriter, side_by_side
 from clip2depth_ros.metrics.depth import depth_errors, mean_errors
-from clip2depth_ros.metrics.ground_truth import Truth
+from clip2depth_ros.metrics.ground_truth import GroundTruth
 
 ERRORS = ("abs_rel", "abs_rel_scaled", "rmse", "delta1")
 
@@ -85,9 +85,9 @@ class ResultFolder:
             self._summary = PartialFile(folder / "summary.json", reserve=SUMMARY_ROOM)
         except OSError as error:
             raise Clip2DepthError(f"Cannot write to {folder}: {error.strerror}.") from None
-        self._film = Film(folder / "film.mp4", min(fps, 60.0)) if fps else None
-        self._millimetres = Millimetres()
-        self._truth = Truth()
+        self._film = VideoWriter(folder / "film.mp4", min(fps, 60.0)) if fps else None
+        self._millimetres = Millimeters()
+        self._truth = GroundTruth()
         self._names: set[str] = set()
         self._facts: list[FrameFacts] = []
         self._values: dict[str, list[Any]] = {name: [] for name in SUMMARIZED}

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Errors of depth against ground truth, consistency in time, the rules of the benchmarks. No PyTorch."""
+"""Depth errors against ground truth, temporal consistency, and the rules of the benchmarks. No PyTorch."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The rules of the benchmarks, by name: which pixels count, up to what depth, and what unknown ones cost."""
+"""The rules of the benchmarks, by name: pixels that count, depth cap, treatment of unknown pixels."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ ERRORS = ("abs_rel", "sq_rel", "rmse", "rmse_log", "log10", "delta1", "delta2", 
 
 MEANING = {
     "abs_rel": "mean |depth - truth| / truth",
-    "sq_rel": "mean (depth - truth)^2 / truth, metres",
-    "rmse": "root of the mean squared error, metres",
+    "sq_rel": "mean (depth - truth)^2 / truth, meters",
+    "rmse": "root of the mean squared error, meters",
     "rmse_log": "the same of natural logarithms",
     "log10": "mean |log10 depth - log10 truth|",
     "delta1": "share of pixels within a factor of 1.25 of the truth",
     "delta2": "within 1.25^2",
     "delta3": "within 1.25^3",
-    "coverage": "share of the judged pixels whose depth was known to the network",
+    "coverage": "share of the evaluated pixels for which the network gave a depth",
     "scale": "median of truth / depth: what each image would have to be multiplied by",
 }
 
 
 @dataclass(frozen=True)
 class Rule:
-    """How one benchmark judges an image.
+    """How one benchmark evaluates an image.
 
-    depth_min, depth_max  metres; truth between them counts, both ends left out
-    crop         (top, bottom, left, right) of the judged part as shares of height and width, None for all
-    capped       True: depth is clipped to the cap first, and an unknown pixel counts as depth_min, which is
-                 what the benchmarks' published code does; False: depth is taken as it is, and unknown pixels
-                 are left out (the coverage says how many)
+    depth_min, depth_max  meters; pixels with ground truth between them count, both ends excluded
+    crop         (top, bottom, left, right) of the evaluated part as shares of height and width, None for all
+    capped       True: depth is clipped to the cap first, and an unknown pixel counts as depth_min, as in the
+                 benchmarks' published code; False: depth is not changed, and unknown pixels are left out
+                 (see coverage)
     """
 
     name: str
@@ -44,13 +44,13 @@ class Rule:
     crop: tuple[float, float, float, float] | None = None
     capped: bool = True
 
-    def judged(self, truth: np.ndarray) -> np.ndarray:
-        """(H, W) bool: the pixels of `truth`, (H, W) metres with NaN unknown, that count."""
+    def counted_mask(self, truth: np.ndarray) -> np.ndarray:
+        """(H, W) bool: the pixels of `truth`, (H, W) meters with NaN unknown, that count."""
         with np.errstate(invalid="ignore"):
             mask = np.isfinite(truth) & (truth > self.depth_min) & (truth < self.depth_max)
         if self.crop is not None:
             height, width = truth.shape
-            # Cut off, not rounded, as the published code does; the small term mends 44.999999.
+            # Truncated, not rounded, as in the published code; the small term corrects 44.999999.
             top, bottom, left, right = (
                 int(share * size + 1e-6)
                 for share, size in zip(self.crop, (height, height, width, width), strict=True)
@@ -60,17 +60,19 @@ class Rule:
             mask &= inside
         return mask
 
-    def judge(
+    def evaluate(
         self, depth: np.ndarray, truth: np.ndarray, *, median_scaling: bool = False
-    ) -> Judgement | None:
-        """Errors of `depth` against `truth`, both (H, W) metres with NaN unknown.
+    ) -> RuleResult | None:
+        """Errors of `depth` against `truth`, both (H, W) meters with NaN unknown.
 
         median_scaling: multiply depth by the median of truth / depth first. None when no pixel counts, or
         when unknown pixels are left out and all are unknown.
         """
         if depth.shape != truth.shape:
-            raise Clip2DepthError(f"depth {depth.shape} and truth {truth.shape} must have the same size")
-        mask = self.judged(truth)
+            raise Clip2DepthError(
+                f"depth {depth.shape} and ground truth {truth.shape} must have the same size"
+            )
+        mask = self.counted_mask(truth)
         if not mask.any():
             return None
         with np.errstate(invalid="ignore"):
@@ -84,7 +86,7 @@ class Rule:
             return None
         counted = np.where(mask, truth, np.float32(np.nan))
         errors = depth_errors(depth, counted, depth_min=self.depth_min, depth_max=self.depth_max)
-        return Judgement(
+        return RuleResult(
             errors={name: errors[name] for name in ERRORS},
             coverage=float(np.count_nonzero(known) / np.count_nonzero(mask)),
             scale=scale,
@@ -95,15 +97,15 @@ class Rule:
 
 
 @dataclass(frozen=True)
-class Judgement:
-    """One image judged.
+class RuleResult:
+    """The evaluation of one image.
 
     errors    by name, those of ERRORS
-    coverage  share of the judged pixels whose depth was known
-    scale     median of truth / depth over them, before any scaling; NaN when nothing was known
-    pixels    how many were judged
-    depth     (H, W) metres, as it was judged: scaled, capped, NaN where it did not count
-    truth     (H, W) metres, NaN where it is not judged
+    coverage  share of the evaluated pixels with a known depth
+    scale     median of truth / depth over them, before any scaling; NaN when no depth was known
+    pixels    number of evaluated pixels
+    depth     (H, W) meters, as evaluated: scaled, capped, NaN where it did not count
+    truth     (H, W) meters, ground truth, NaN where it did not count
     """
 
     errors: dict[str, float]
@@ -142,7 +144,7 @@ RULES = {rule.name: rule for rule in _RULES}
 
 
 def find_rule(name: str) -> Rule:
-    """The rule called `name`; Clip2DepthError that lists those that exist otherwise."""
+    """The rule called `name`. Raises Clip2DepthError, which lists the known rules, for another name."""
     if name not in RULES:
         raise Clip2DepthError(f"no benchmark rule '{name}': known ones are {', '.join(RULES)}")
     return RULES[name]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Depth errors of one image against the truth, in NumPy."""
+"""Depth errors of one image against ground truth, in NumPy."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import numpy as np
 def depth_errors(
     prediction: np.ndarray, truth: np.ndarray, *, depth_min: float = 0.1, depth_max: float = 20.0
 ) -> dict[str, float] | None:
-    """Errors over the pixels whose truth lies in (depth_min, depth_max). Both (H, W) in metres.
+    """Errors over the pixels whose ground truth is in (depth_min, depth_max). Both (H, W) in meters.
 
     abs_rel         mean |prediction - truth| / truth
-    sq_rel          mean (prediction - truth)^2 / truth, metres
-    rmse            metres
+    sq_rel          mean (prediction - truth)^2 / truth, meters
+    rmse            meters
     rmse_log        of natural logarithms
     log10           mean |log10 prediction - log10 truth|
     delta1          share of pixels within a factor of 1.25; delta2 of 1.25^2, delta3 of 1.25^3
@@ -47,5 +47,5 @@ def depth_errors(
 
 
 def mean_errors(per_image: list[dict[str, float]]) -> dict[str, float]:
-    """The mean over images of each error."""
+    """The mean of each error over images."""
     return {name: float(np.mean([errors[name] for errors in per_image])) for name in per_image[0]}

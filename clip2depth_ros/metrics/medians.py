@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The median of some thousand numbers, which a frame asks for a dozen times."""
+"""A fast median. Each frame computes a dozen medians of some thousand numbers."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import numpy as np
 
 
 def median(values: np.ndarray) -> float:
-    """float(np.median(values)) to the last bit, in a fifth of its time.
+    """Bit-identical to float(np.median(values)), in a fifth of its time.
 
     values: (n,) floating point, n > 0; NaN among them gives NaN.
     """
     middle = values.size // 2
     parted = np.partition(values, middle)
-    # NaN counts as larger than all.
+    # np.partition sorts NaN last.
     if np.isnan(parted[middle:].max()):
         return math.nan
     if values.size % 2:

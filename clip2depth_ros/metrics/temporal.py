@@ -1,21 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How well depth holds still from frame to frame: TAE where the poses are known, OPW and rTC by flow.
+"""Temporal consistency of depth: TAE where the poses are known, OPW and rTC by optical flow.
 
-All three compare two frames in metres, nothing is aligned or scaled. A pixel without depth (NaN, infinite,
-not positive) takes no part, neither as the one that is moved nor as the one that it is compared with.
+All three compare two frames in meters, without alignment or scaling. Pixels without depth (NaN, infinite, not
+positive) of either frame are left out.
 
 TAE   temporal alignment error, as the Video Depth Anything benchmark defines it: every point of one frame is
-      moved into the other by the true poses and falls on the nearest pixel; mean |moved - depth| / depth over
-      the pixels that were hit; mean of both directions. Lower is better. Two deviations: where several points
-      fall on one pixel the nearest is kept, for it is the one that hides the others (the benchmark keeps the
-      last one written), and a pair that shares no pixel is left out (there it counts as an error of 0).
-OPW   optical-flow based warping error: mean |depth looked up along the flow - depth|, metres, over the pixels
-      whose flow can be trusted (see match). Lower is better.
+      moved into the other by the true poses and projected to the nearest pixel; mean |moved - depth| / depth
+      over the pixels that were hit; mean of both directions. Lower is better. Two differences from that
+      benchmark: where several points hit one pixel the nearest is kept, because it occludes the others (the
+      benchmark keeps the last one written), and a pair that shares no pixel is left out (the benchmark counts
+      it as an error of 0).
+OPW   optical-flow based warping error: mean |depth looked up along the flow - depth|, meters, over the pixels
+      with reliable flow (see match). Lower is better.
 rTC   relative temporal consistency: share of the same pixels whose two depths differ by a factor below
       RTC_RATIO. Higher is better.
 
-Without poses OPW and rTC count the camera's own advance as an error: the same for every method on the same
-frames, so they compare methods and are no floor of zero.
+OPW and rTC do not use poses, so the camera's own motion counts as an error. It is the same for every method
+on the same frames, so they can compare methods, but perfect depth does not reach zero.
 """
 
 from __future__ import annotations
@@ -32,14 +33,14 @@ from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.metrics.two_way_flow import TwoWayFlow, look_up, places_of
 
 NEAREST = 1e-3
-"""Metres: a point that the motion brings closer than this to the camera, or behind it, is not seen."""
-COLOUR_WEIGHT, LEAST_WEIGHT = 50.0, 1e-2
+"""Meters: a point that is closer to the camera after the motion, or behind it, is not visible."""
+COLOR_WEIGHT, LEAST_WEIGHT = 50.0, 1e-2
 """A pixel counts for OPW and rTC when exp(-COLOUR_WEIGHT * d) exceeds LEAST_WEIGHT, d being the Euclidean
-distance of the two colours, each channel 0..1: that is d < 0.092."""
+distance of the two colors, each channel 0..1: that is d < 0.092."""
 FLOW_LIMIT = 250.0
-"""Pixels: longer flow is not believed."""
+"""Pixels: longer flow is not reliable."""
 RTC_RATIO = 1.01
-"""Factor between two depths that rTC still calls consistent."""
+"""Largest ratio of two depths that are consistent for rTC."""
 
 
 def tae(
@@ -51,8 +52,8 @@ def tae(
 ) -> float:
     """Temporal alignment error of two frames, 0.01 = 1 %; NaN when they share no pixel.
 
-    depth_a, depth_b: (H, W) float, metres, of one rectified camera of that size.
-    pose_a, pose_b: (4, 4), optical frame to world, metres.
+    depth_a, depth_b: (H, W) float, meters, of one rectified camera of that size.
+    pose_a, pose_b: (4, 4), optical frame to world, meters.
     """
     _check(depth_a, depth_b)
     if camera.size != depth_a.shape[::-1]:
@@ -66,20 +67,20 @@ def tae(
 
 
 def reproject(depth: np.ndarray, camera: Camera, motion: np.ndarray) -> np.ndarray:
-    """A depth image as seen after the camera moved: (H, W) float64 metres, NaN where no point falls.
+    """A depth image after a motion of the camera: (H, W) float64 meters, NaN where no point is projected.
 
-    depth: (H, W) float, metres. motion: (4, 4), points of its optical frame into the new one, metres. Every
-    point falls on the nearest pixel, the nearest point wins; nothing is filled in between.
+    depth: (H, W) float, meters. motion: (4, 4), points of its optical frame into the new one, meters. Points
+    are projected to the nearest pixel, the nearest point is kept; holes are not filled.
     """
     height, width = depth.shape
     x, y = (axis.astype(np.float64) for axis in camera.axes())
     known = _known(depth)
     z = depth[known].astype(np.float64)
-    # A pixel's ray turned by the motion, times its depth, moved.
+    # Each pixel's ray, rotated, times its depth, translated.
     moved = [(row[0] * x[None] + (row[1] * y[:, None] + row[2]))[known] * z + row[3] for row in motion[:3]]
     front = moved[2] > NEAREST
     moved = [axis[front] for axis in moved]
-    # Compared as floats first: far outside, a pixel's number would not fit an integer.
+    # Compared as floats, because far outside the image the coordinate could overflow an integer.
     u = np.rint(moved[0] / moved[2] * camera.fx + camera.cx)
     v = np.rint(moved[1] / moved[2] * camera.fy + camera.cy)
     inside = (u >= 0) & (v >= 0) & (u < width) & (v < height)
@@ -101,16 +102,17 @@ def _aligned_error(depth: np.ndarray, other: np.ndarray, camera: Camera, motion:
 
 @dataclass(frozen=True)
 class Match:
-    """Where the pixels of frame a are found in frame b. Belongs to the images: one for all methods' depth."""
+    """Positions of frame a's pixels in frame b. It depends on the images only,
+    so all methods can share it."""
 
     place: np.ndarray
     """(H, W, 2) float32: x, y in b of every pixel of a."""
     trusted: np.ndarray
-    """(H, W) bool: inside b, the flow agrees there and back, and the colours agree."""
+    """(H, W) bool: inside b, the forward-backward check of the flow holds, and the colors match."""
 
 
 class Matcher:
-    """Finds Matches by dense inverse search flow (OpenCV's DIS, preset medium)."""
+    """Computes Match objects by dense inverse search flow (OpenCV's DIS, preset medium)."""
 
     def __init__(self) -> None:
         self._flow = TwoWayFlow()
@@ -124,19 +126,19 @@ class Matcher:
             )
         flow, returns = self._flow.between(image_a, image_b)
         place = places_of(flow)
-        colour = np.linalg.norm(image_a - look_up(image_b.astype(np.float32), place), axis=-1) / 255
+        color = np.linalg.norm(image_a - look_up(image_b.astype(np.float32), place), axis=-1) / 255
         trusted = (
             returns
             & (np.linalg.norm(flow, axis=-1) < FLOW_LIMIT)
-            & (np.exp(-COLOUR_WEIGHT * colour) > LEAST_WEIGHT)
+            & (np.exp(-COLOR_WEIGHT * color) > LEAST_WEIGHT)
         )
         return Match(place, trusted)
 
 
 def opw(depth_a: np.ndarray, depth_b: np.ndarray, match: Match) -> float:
-    """Optical-flow based warping error of two frames, metres; NaN when no pixel can be compared.
+    """Optical-flow based warping error of two frames, meters; NaN when no pixel can be compared.
 
-    depth_a, depth_b: (H, W) float, metres.
+    depth_a, depth_b: (H, W) float, meters.
     """
     a, b = _matched(depth_a, depth_b, match)
     return float(np.mean(np.abs(a - b))) if a.size else math.nan
@@ -145,7 +147,7 @@ def opw(depth_a: np.ndarray, depth_b: np.ndarray, match: Match) -> float:
 def rtc(depth_a: np.ndarray, depth_b: np.ndarray, match: Match, ratio: float = RTC_RATIO) -> float:
     """Relative temporal consistency of two frames, 0..1; NaN when no pixel can be compared.
 
-    depth_a, depth_b: (H, W) float, metres. ratio: factor below which two depths agree, above 1.
+    depth_a, depth_b: (H, W) float, meters. ratio: factor below which two depths agree, above 1.
     """
     if not ratio > 1:
         raise Clip2DepthError(f"rTC compares with a factor above 1, not {ratio:g}.")
@@ -163,7 +165,7 @@ def _matched(depth_a: np.ndarray, depth_b: np.ndarray, match: Match) -> tuple[np
         )
     known = _known(depth_b)
     found = look_up(np.where(known, depth_b, 0).astype(np.float32), match.place)
-    # A value that an unknown pixel has a part in is unknown.
+    # An interpolated value with a contribution of an unknown pixel is unknown.
     whole = look_up(known.astype(np.float32), match.place) > 0.999
     both = match.trusted & _known(depth_a) & whole
     return depth_a[both].astype(np.float64), found[both].astype(np.float64)
@@ -177,12 +179,12 @@ def _known(depth: np.ndarray) -> np.ndarray:
 def _check(depth_a: np.ndarray, depth_b: np.ndarray) -> None:
     if depth_a.ndim != 2 or depth_a.shape != depth_b.shape:
         raise Clip2DepthError(
-            f"Two depth images of one size can be compared, not {depth_a.shape} and {depth_b.shape}."
+            f"Two depth images of one size are needed, not {depth_a.shape} and {depth_b.shape}."
         )
 
 
 def pairs(count: int, stride: int) -> list[tuple[int, int]]:
-    """The pairs of a sequence of `count` frames, one after the other: (0, stride), (stride, 2 stride), ..."""
+    """The consecutive pairs of a sequence of `count` frames: (0, stride), (stride, 2 stride), ..."""
     if stride < 1:
         raise Clip2DepthError(f"The stride between two frames is at least 1, not {stride}.")
     return [(first, first + stride) for first in range(0, count - stride, stride)]
@@ -191,7 +193,7 @@ def pairs(count: int, stride: int) -> list[tuple[int, int]]:
 def sequence_tae(
     depths: Sequence[np.ndarray], camera: Camera, poses: Sequence[np.ndarray], stride: int = 1
 ) -> float:
-    """Mean TAE over the pairs of a sequence; NaN when it has none."""
+    """Mean TAE over the pairs of a sequence; NaN when there are none."""
     return _mean(
         [tae(depths[a], depths[b], camera, poses[a], poses[b]) for a, b in pairs(len(depths), stride)]
     )
@@ -203,10 +205,10 @@ def _mean(values: Sequence[float]) -> float:
 
 
 class TemporalErrors:
-    """Gathers a sequence's TAE, OPW and rTC while its frames come one by one.
+    """Accumulates TAE, OPW and rTC of a sequence, frame by frame.
 
-    strides: distances between the frames that TAE compares; OPW and rTC compare consecutive ones.
-    flow: False leaves OPW and rTC out, which cost most of the time.
+    strides: distances between the frames that TAE compares; OPW and rTC compare consecutive frames.
+    flow: False leaves OPW and rTC out, which take most of the time.
     """
 
     def __init__(self, strides: Sequence[int] = (1, 8), *, flow: bool = True) -> None:
@@ -228,11 +230,11 @@ class TemporalErrors:
         *,
         match: Match | None = None,
     ) -> None:
-        """Compare a frame with those before it, then keep copies of its arrays.
+        """Compare a frame with the previous ones, then keep copies of its arrays.
 
-        depth: (H, W) float, metres. image: (H, W, 3) uint8 RGB of that size, None: no OPW and rTC. camera,
-        pose: as in tae; None: no TAE with this frame. match: of the previous frame and this one, where
-        somebody has found it already. A frame of another size starts a new sequence.
+        depth: (H, W) float, meters. image: (H, W, 3) uint8 RGB of that size, None: no OPW and rTC. camera,
+        pose: as in tae; None: no TAE with this frame. match: of the previous frame and this one, if it is
+        already computed. A frame of another size starts a new sequence.
         """
         if self._past and self._past[-1][0].shape != depth.shape:
             self.cut()
@@ -254,12 +256,12 @@ class TemporalErrors:
         self._count += 1
 
     def cut(self) -> None:
-        """The next frame does not follow the last one."""
+        """Start a new sequence with the next frame."""
         self._past.clear()
         self._count = 0
 
     def mean(self) -> dict[str, float]:
-        """Mean over the pairs: tae and tae_8 (of stride 8) as fractions, opw in metres, rtc 0..1.
+        """Mean over the pairs: tae and tae_8 (of stride 8) as fractions, opw in meters, rtc 0..1.
 
         NaN where no pair could be compared.
         """

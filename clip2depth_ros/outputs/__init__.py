@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What depth becomes: arrays in, arrays out."""
+"""Point cloud and laser scan from a depth frame, as arrays; no ROS."""
 
 from clip2depth_ros.outputs.edges import EdgeFinder
 from clip2depth_ros.outputs.points import POINT_STEP, FloorLimits, PointCloud

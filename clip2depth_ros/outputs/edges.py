@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where depth jumps from one surface to another, so that points between the two can be left out."""
+"""Depth edges between two surfaces, so that points between the surfaces can be left out."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ import numpy as np
 
 from clip2depth_ros.errors import Clip2DepthError
 
-# How much of a jump must be left when the slope that leads to it is taken off. Well below 1, because a jump
-# that a network smeared leaves its trace in several pixels, each with a part of it.
+# Fraction of a jump that must remain after the local slope is subtracted. It is well below 1, because a
+# network smears a jump over several pixels.
 BEND = 2 / 3
 
 
 class EdgeFinder:
     """Finds the pixels at depth edges, and those smeared between two surfaces.
 
-    An edge is where inverse depth jumps by more than `threshold` (relative) to a neighbour and is no part of
-    a slope: the inverse depth of a plane is linear over the image, however slanted the plane, so what it
-    gains on one side it loses on the other. Both are asked for, because a network's gentle waves bend more
-    than they jump. Neighbours are `reach` pixels away, left and right, above and below: a network smears a
-    jump over several pixels, and what lies between its two ends belongs to neither surface.
+    At an edge, inverse depth differs from a neighbor's by more than `threshold` (relative), and its second
+    difference is large too. The second difference of a plane is zero, because its inverse depth is linear
+    over the image, however slanted the plane. Both conditions are needed: smooth waves in a network's depth
+    have a second difference but no jump. Neighbors are `reach` pixels away, left and right, above and below:
+    a network smears a jump over several pixels, and the pixels between its two ends are on neither surface.
     """
 
     def __init__(self, threshold: float = 0.1, reach: int = 1) -> None:
@@ -33,10 +33,10 @@ class EdgeFinder:
         self._shape: tuple[int, int] = (0, 0)
 
     def find(self, depth: np.ndarray) -> np.ndarray:
-        """Mask of the edges of `depth` (h, w) float32, metres, NaN = unknown.
+        """Mask of the edges of `depth` (h, w) float32, meters, NaN = unknown.
 
-        Returns (h, w) bool; it belongs to the finder and holds until its next call. Unknown depth is no edge,
-        and neither are its neighbours.
+        Returns (h, w) bool; it belongs to the finder and is valid until its next call. Unknown depth and its
+        neighbors are not edges.
         """
         if depth.shape != self._shape:
             self._make_buffers(depth.shape)
@@ -46,14 +46,14 @@ class EdgeFinder:
         self._mark(self._inverse, *self._across, mask)
         self._mark(self._inverse.T, *(buffer.T for buffer in self._down), mask.T)
         if self.reach > 1:
-            # Close the gap in the middle of a smeared jump, where the departure changes sign.
+            # Close the gap in the middle of a smeared jump, where the second difference changes sign.
             cv2.morphologyEx(mask, cv2.MORPH_CLOSE, self._kernel, dst=mask)
         return mask.view(bool)
 
     def find_smeared(self, depth: np.ndarray) -> np.ndarray:
-        """Mask of the pixels between two surfaces: edges without the near one's rim and the far one's.
+        """Mask of the pixels between two surfaces: edges except the outermost pixels of either surface.
 
-        As `find` otherwise. A pole thinner than the reach stays, because nothing around it is nearer.
+        Otherwise as `find`. A pole thinner than the reach is kept, because no depth around it is nearer.
         """
         edges = self.find(depth)
         np.copyto(self._inverse, 0, where=np.isnan(self._inverse))
@@ -87,7 +87,8 @@ class EdgeFinder:
             np.abs(bend, out=bend)
             np.multiply(bend, 1 / BEND, out=bend)
             np.abs(jump, out=jump)
-            # Both conditions in one: the smaller of enlarged bend and larger jump must exceed the threshold.
+            # Both conditions in one: the smaller of the scaled second difference and the larger
+            # jump must exceed the threshold.
             np.maximum(before, after, out=larger)
             np.minimum(bend, larger, out=bend)
             np.multiply(middle, self.threshold, out=larger)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Depth and colour as an organised point cloud, in the layout of a PointCloud2 message."""
+"""An organized point cloud with color, in the layout of a PointCloud2 message."""
 
 from __future__ import annotations
 
@@ -13,36 +13,38 @@ from clip2depth_ros.camera import Camera
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.images.frame import NAN, DepthFrame, Floor
 from clip2depth_ros.outputs.edges import EdgeFinder
-from clip2depth_ros.outputs.uncertainty import doubted_heights
+from clip2depth_ros.outputs.uncertainty import lowest_heights
 from clip2depth_ros.settings import PointsSettings
 
 POINT_STEP = 16
-"""Bytes a point: x, y, z float32, and rgb float32 whose bits are 0x00RRGGBB."""
+"""Bytes per point: x, y, z float32, and rgb float32 with the bits 0x00RRGGBB."""
 
 BAND = 2**15
-"""Points that are computed at once."""
+"""Points per band; a band is computed at once."""
 RGB_BITS = np.uint32(0x00FFFFFF)
 LIFTED = 0.5
-"""Of the least height of an obstacle: a floor point that seems to lie higher might be taken for one."""
+"""Fraction of the least height of an obstacle:
+a floor point that appears higher could be taken for an obstacle."""
 
 
 @dataclass(frozen=True)
 class FloorLimits:
-    """The floor as it was found in the depth, and as receivers of points know it.
+    """The floor as detected in the depth, and as receivers of the cloud expect it.
 
-    Depth that is too short lifts the whole floor: found 0.5 m below a camera that is mounted 0.6 m high, it
-    lies 0.1 m above the robot's own floor, and a costmap fills with it. The floor that is found moves with
-    the depth, so it tells which points these are.
+    Depth that is too short raises the whole floor. For example, a floor that is detected 0.5 m below a camera
+    that is mounted at 0.6 m appears 0.1 m above the real floor, and a costmap marks it as an obstacle. The
+    detected floor moves with the depth, so the points of the floor can be recognized.
     """
 
     found: Floor
-    """In the frame's own meters and optical frame."""
+    """As detected, in the frame's published meters and optical frame."""
     expected: Floor
-    """By the camera's mounting, to which receivers compare heights; `found` where that is not known."""
+    """From the camera's mounting, relative to which receivers compare heights;
+    `found` where that is unknown."""
     min_height: float
-    """Of an obstacle above the floor, meters."""
+    """Least height of an obstacle above the floor, meters."""
     tolerance: float
-    """How much steeper the floor may be than it was found, meters of height per meter of distance."""
+    """How much steeper than detected the floor may be, meters of height per meter of distance."""
 
 
 class PointCloud:
@@ -67,16 +69,16 @@ class PointCloud:
     ) -> np.ndarray:
         """Fill `out` with the cloud of a frame and return it.
 
-        floor: points that cannot be told from the found floor, but lie above the expected one, are unknown.
-        None: no point is left out for the floor's sake.
+        floor: points that are on the detected floor within its uncertainty, but above the expected floor,
+        become unknown. None: no point is removed because of the floor.
 
-        out: (h, w, 4) float32 with h, w = shape(): x, y, z in metres, NaN where unknown, and the packed
-        colour; its bytes are the data of a PointCloud2 with point_step 16. None makes a new array.
+        out: (h, w, 4) float32 with h, w = shape(): x, y, z in meters, NaN where unknown, and the packed
+        color; its bytes are the data of a PointCloud2 with point_step 16. None makes a new array.
         Raises Clip2DepthError when the frame has no camera.
         """
         if frame.camera is None:
             raise Clip2DepthError(
-                "Points need to know the camera: provide camera_info, a camera file or horizontal_fov."
+                "The point cloud needs a camera: provide camera_info, a camera file or horizontal_fov."
             )
         if self._prepared != (frame.camera, self.settings):
             self._make_buffers(frame.camera)
@@ -102,9 +104,9 @@ class PointCloud:
         return out
 
     def _out_of_range(self, depth: np.ndarray, rows: slice) -> np.ndarray:
-        """Mask of some rows' points that are too near or too far; it holds until the next call."""
+        """Mask of the points of `rows` outside the range; valid until the next call."""
         with np.errstate(invalid="ignore"):
-            # The range as a depth: the same comparison without the distance of every point.
+            # The limits are stored as depths, so that no distance must be computed per point.
             cut = np.greater(depth, self._farthest[rows], out=self._cut[: len(depth)])
             if self.settings.min_range > 0:
                 cut |= depth < self._nearest[rows]
@@ -113,34 +115,34 @@ class PointCloud:
     def _lifted(
         self, depth: np.ndarray, std_dev: np.ndarray | None, rows: slice, floor: FloorLimits
     ) -> np.ndarray | bool:
-        """Mask of some rows' points that belong to the floor and do not seem to."""
+        """Mask of the points of `rows` that are on the detected floor, but above the expected floor."""
         slope = self._slopes(floor.found, rows)
         if slope.min() >= 0:
-            return False  # rays that rise
+            return False  # no ray of these rows meets the floor
         with np.errstate(invalid="ignore"):
             highest = floor.min_height - floor.found.height
-            lowest = doubted_heights(depth, slope, std_dev, floor.tolerance)
+            lowest = lowest_heights(depth, slope, std_dev, floor.tolerance)
             lifted = lowest < highest
             rise = np.multiply(self._slopes(floor.expected, rows), depth, out=slope)
             lifted &= rise > LIFTED * floor.min_height - floor.expected.height
         return lifted
 
     def _slopes(self, floor: Floor, rows: slice) -> np.ndarray:
-        """How much some rows' rays rise over a plane's direction, per meter of depth."""
+        """Rise of the rays of `rows` along a plane's normal, per meter of depth."""
         x, y, z = floor.normal.astype(np.float32)
         return x * self._x + (y * self._y[rows] + z)
 
     def _fill(
         self, depth: np.ndarray, cut: np.ndarray, colors: np.ndarray, rows: slice, out: np.ndarray
     ) -> None:
-        """Fill some rows of the cloud: so few that what is computed on the way stays in the cache."""
+        """Fill some rows of the cloud: so few that the intermediate arrays stay in the CPU cache."""
         x, y, z, rgb = planes = [plane[: len(out)] for plane in self._planes]
         np.copyto(z, depth)
         np.copyto(z, NAN, where=cut)
         np.multiply(z, self._x, out=x)
         np.multiply(z, self._y[rows], out=y)
         np.bitwise_and(_bgra(colors), RGB_BITS, out=rgb.view(np.uint32))
-        # As integers, because a color that is read as a number may be none.
+        # As integers, because the bits of a color can be a NaN, which may not be copied unchanged.
         cv2.merge([plane.view(np.int32) for plane in planes], dst=out.view(np.int32))
 
     def _find_smeared(self, frame: DepthFrame, z: np.ndarray) -> np.ndarray | None:
@@ -149,7 +151,7 @@ class PointCloud:
         if not settings.edge_threshold:
             return None
         coarse = frame.coarse_depth()
-        # Where the cloud is finer than what depth was enlarged from, that holds all that is to be found.
+        # If the cloud is finer than the depth from which it was enlarged, the edges are found in the latter.
         fine = coarse is None or coarse.shape[1] >= z.shape[1]
         depth = z if fine else coarse
         if self._edges is None or self._edges_width != depth.shape[1]:
@@ -183,6 +185,6 @@ def _bgra(colors: np.ndarray) -> np.ndarray:
     apart = colors.strides[1] // 3
     if colors.strides[1:] != (3 * apart, 1) or apart < 1:
         colors, apart = np.ascontiguousarray(colors), 1
-    # Of every n-th pixel the pixels between are converted too: that costs less than to leave them out.
+    # For every n-th pixel the pixels between are converted too, because that is faster than a strided copy.
     rows = as_strided(colors, (height, (width - 1) * apart + 1, 3), (colors.strides[0], 3, 1))
     return cv2.cvtColor(rows, cv2.COLOR_RGB2BGRA).view(np.uint32)[:, ::apart, 0]

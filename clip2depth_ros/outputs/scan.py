@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Obstacles in a height band above the floor as a laser scan, whatever the camera's pitch and roll."""
+"""Obstacles in a height band above the floor as a laser scan, for any pitch and roll of the camera."""
 
 from __future__ import annotations
 
@@ -12,34 +12,35 @@ from clip2depth_ros.camera.transforms import cross
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.images.frame import NAN, DepthFrame, Floor
 from clip2depth_ros.outputs.edges import EdgeFinder
-from clip2depth_ros.outputs.uncertainty import height_doubt
+from clip2depth_ros.outputs.uncertainty import height_uncertainty
 from clip2depth_ros.settings import ScanSettings
 
-# Columns for one reading, so that none falls between two; rows may be wider apart, for obstacles are tall.
+# Columns per reading, so that each reading has samples; rows can be further apart,
+# because obstacles are tall.
 COLUMNS_PER_READING = 2
 ROW_STEP = 2
 
-# An obstacle shows in at least this many pixels of its direction; a lone pixel is noise.
+# Least number of pixels of an obstacle in one direction; a single pixel is noise.
 PIXELS_PER_OBSTACLE = 2
 
-# Cosine of the steepest view that still has a horizontal direction, about 84 degrees down or up.
+# Least horizontal component of the view's direction, about 84 degrees down or up.
 LEAST_FORWARD = 0.1
 
 
 class LaserScan:
     """Builds scans in the level frame at the camera's position: x forward, y left, z up.
 
-    Readings are evenly spaced over the camera's horizontal field of view, counter-clockwise, and as many for
-    one camera whatever its tilt: SLAM takes a scanner for one that never changes. `angle_min`, `angle_max`,
-    `angle_increment` (radians) hold after `prepare` or `build`; `rotation` (3, 3), of the last build, takes
-    points of the optical frame into the level frame.
+    Readings are evenly spaced over the camera's horizontal field of view, counter-clockwise. Their number
+    depends on the camera, not on its tilt, because SLAM expects a constant scan geometry. `angle_min`,
+    `angle_max`, `angle_increment` (radians) are valid after `prepare` or `build`; `rotation` (3, 3), of the
+    last build, maps points of the optical frame into the level frame.
 
-    A reading is the horizontal distance to the nearest obstacle in its direction, metres; or, as REP 117 has
-    it, +inf where the band was seen to be free as far as max_range; or NaN where nobody knows: the depth is
-    unknown, or the view leaves the band before max_range (a camera that looks down sees floor only). nav2's
-    obstacle layer clears along +inf with `inf_is_valid: true` and leaves NaN alone, as do SLAM Toolbox and
-    AMCL. A camera that looks down never sees its band free to the default range; choose a max_range at which
-    the floor is still in view to have free space cleared.
+    A reading is the horizontal distance to the nearest obstacle in its direction, meters. Following REP 117
+    it is +inf where the band is visibly free up to max_range, and NaN where it is unknown: the depth is
+    unknown, or the view leaves the band before max_range (a camera that looks down sees only floor). nav2's
+    obstacle layer clears along +inf with `inf_is_valid: true` and ignores NaN, as do SLAM Toolbox and AMCL. A
+    camera that looks down never sees its band free up to the default range; choose a max_range at which the
+    floor is still in view, so that free space is cleared.
     """
 
     def __init__(self, settings: ScanSettings = ScanSettings()) -> None:  # noqa: B008 - frozen
@@ -49,7 +50,7 @@ class LaserScan:
         self._prepared: tuple[Camera, ScanSettings] | None = None
 
     def prepare(self, camera: Camera) -> int:
-        """Get ready for a camera; returns the number of readings in its scans."""
+        """Prepare the buffers for a camera; returns the number of readings in its scans."""
         if self._prepared != (camera, self.settings):
             self._make_buffers(camera)
         return self._readings
@@ -57,13 +58,13 @@ class LaserScan:
     def build(self, frame: DepthFrame, floor: Floor, out: np.ndarray | None = None) -> np.ndarray:
         """Fill `out` with the ranges of a frame and return it.
 
-        floor: in the frame's own metres and optical frame. out: (N,) float32 with N = prepare(camera); None
-        makes a new array.
+        floor: in the frame's published meters and optical frame. out: (N,) float32 with N = prepare(camera);
+        None makes a new array.
         Raises Clip2DepthError when the frame has no camera or the camera looks straight down or up.
         """
         if frame.camera is None:
             raise Clip2DepthError(
-                "A scan needs to know the camera: provide camera_info, a camera file or horizontal_fov."
+                "The scan needs a camera: provide camera_info, a camera file or horizontal_fov."
             )
         count = self.prepare(frame.camera)
         if out is None:
@@ -82,14 +83,14 @@ class LaserScan:
             for (x, y, z), buffer in zip(rotation.astype(np.float32), self._axes, strict=True)
         )
         with np.errstate(invalid="ignore", divide="ignore"):
-            # Horizontal length and height of the ray to depth 1, then of the point.
+            # Horizontal length and height of the ray at depth 1, then of the point.
             length = np.hypot(forward, left, out=self._length)
             reach = np.multiply(self._depth, length, out=self._reach)
             rise = np.multiply(self._depth, up, out=self._rise)
             lowest = np.multiply(reach, settings.floor_tolerance, out=self._lowest)
             deviation = frame.std_dev_at(*self._sample)
             if deviation is not None:
-                np.add(lowest, height_doubt(rise, deviation, out=self._doubt), out=lowest)
+                np.add(lowest, height_uncertainty(rise, deviation, out=self._uncertainty), out=lowest)
             lowest += np.float32(settings.min_height - floor.height)
             obstacle = np.greater(rise, lowest, out=self._obstacle)
             obstacle &= rise < settings.max_height - floor.height
@@ -97,7 +98,7 @@ class LaserScan:
             obstacle &= reach <= settings.max_range
             free = np.greater_equal(reach, settings.max_range, out=self._free)
             if free.any():
-                # The ray's height at max_range, for the rays that come so far.
+                # The height at max_range of the rays that reach it.
                 slope = np.divide(up, length, out=self._lowest)
                 free &= slope >= (settings.min_height - floor.height) / settings.max_range
                 free &= slope <= (settings.max_height - floor.height) / settings.max_range
@@ -108,7 +109,8 @@ class LaserScan:
         return out
 
     def _directions(self, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Reading and pixel, as flat indices, of the chosen pixels that lie in a reading's direction."""
+        """Index of the reading and flat index of the pixel,
+        for the chosen pixels within the readings' angles."""
         pixels = np.flatnonzero(chosen)
         forward, left = self._axes[0].ravel()[pixels], self._axes[1].ravel()[pixels]
         angle = np.arctan2(left, forward)
@@ -118,9 +120,9 @@ class LaserScan:
         return angle[inside].astype(np.intp), pixels[inside]
 
     def _nearest(self, obstacle: np.ndarray, out: np.ndarray) -> None:
-        """Write the distance of the nearest obstacle of every direction that has one into `out`."""
+        """Write the distance of the nearest obstacle into the readings of `out` that have one."""
         readings, pixels = self._directions(obstacle)
-        # Sorted by reading, then by distance: one key, whose fraction is the distance.
+        # One sort key: the integer part is the reading, the fraction the distance.
         span = 2 * self.settings.max_range
         keys = np.sort(readings + self._reach.ravel()[pixels] / np.float64(span))
         starts = np.searchsorted(keys, np.arange(self._readings + 1))
@@ -136,14 +138,16 @@ class LaserScan:
         self.angle_increment = span / self._readings
         self.angle_min = first + self.angle_increment / 2
         self.angle_max = self.angle_min + (self._readings - 1) * self.angle_increment
-        # A pixel is 1 / fx rad wide in the middle and narrower at the sides.
+        # A pixel covers 1 / fx rad in the middle and less at the sides.
         step = max(1, int(self.angle_increment * camera.fx / COLUMNS_PER_READING))
         self._sample = ROW_STEP * step, step
         x, y = camera.axes()
         self._x, self._y = x[::step], y[:: ROW_STEP * step, None]
         shape = (self._y.size, self._x.size)
         buffers = [np.empty(shape, np.float32) for _ in range(9)]
-        self._depth, self._length, self._reach, self._rise, self._lowest, self._doubt, *self._axes = buffers
+        self._depth, self._length, self._reach, self._rise, self._lowest, self._uncertainty, *self._axes = (
+            buffers
+        )
         self._obstacle, self._free = np.empty(shape, bool), np.empty(shape, bool)
         reach = max(1, round(settings.edge_reach * camera.width / step))
         self._edges = EdgeFinder(settings.edge_threshold, reach) if settings.edge_threshold else None
@@ -153,14 +157,15 @@ class LaserScan:
 def level_rotation(floor: Floor) -> np.ndarray:
     """(3, 3) float64: the optical frame's axes in the level frame, x forward, y left, z up.
 
-    Forward is where the camera looks, projected onto the floor. Raises Clip2DepthError when that is nowhere.
+    Forward is the optical axis, projected onto the floor. Raises Clip2DepthError when the camera looks
+    straight down or up.
     """
     up = floor.normal / np.linalg.norm(floor.normal)
     forward = np.array([0.0, 0.0, 1.0]) - up[2] * up
     length = np.linalg.norm(forward)
     if not length > LEAST_FORWARD:
         raise Clip2DepthError(
-            "A scan needs a camera that looks forward; by the floor's tilt this one looks straight "
+            "The scan needs a camera that looks forward; by the floor's tilt this one looks straight "
             + ("down." if up[2] < 0 else "up.")
         )
     forward /= length

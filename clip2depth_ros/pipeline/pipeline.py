@@ -201,7 +201,7 @@ class Pipeline:
             return self._input
         picture = self._geometry.letterbox.inner(self._input)
         letterbox = Letterbox(picture.shape[1::-1], size[1], size[0])
-        return letterbox.fit(picture, np.empty((*size, 3), np.uint8))
+        return letterbox.letterbox(picture, np.empty((*size, 3), np.uint8))
 
     def _change_by(
         self, net_depth: np.ndarray, manifest: Manifest, geometry: Geometry
@@ -379,7 +379,7 @@ class Pipeline:
             motion_deviation=self._scale.deviation if known else OWN_DEVIATION,
         )
         np.copyto(depth, stable.depth)
-        facts.motion, facts.flicker = stable.source, stable.flicker
+        facts.motion, facts.flicker = stable.source, stable.scale_jitter
         facts.temporal_error = stable.temporal_error
         facts.reset |= stable.reset not in NO_NEW_RESET
         return stable
@@ -416,8 +416,8 @@ class Pipeline:
             depth,
             geometry.inner_camera,
             frame.stamp,
-            vision=None if stable is None else stable.vision,
-            vision_deviation=NAN if stable is None else stable.vision_deviation,
+            visual_odometry=None if stable is None else stable.visual_odometry,
+            visual_odometry_std_dev=NAN if stable is None else stable.visual_odometry_std_dev,
             corners=None if stable is None else stable.corners,
             odometry=frame.odometry,
             gravity=frame.gravity,

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The ROS room: two nodes and the codec between messages and the pipeline. Only this room imports rclpy."""
+"""The ROS 2 nodes with their inputs, outputs and parameters. Only this package imports rclpy."""

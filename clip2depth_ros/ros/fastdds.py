@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Large messages over Fast DDS: which environment variables give a process our profile. Needs no rclpy.
+"""Large messages over Fast DDS: the environment variables for our profile, and cleanup of shared memory.
 
-The profile (config/fastdds_large_data.xml) works for what a process sends, and must be in its environment
-before rclpy starts. The launch files ask here.
+The profile (config/fastdds_large_data.xml) applies to messages that a process sends, and must be in its
+environment before rclpy starts. The launch files use this module, so it does not import rclpy.
 """
 
 from __future__ import annotations
@@ -19,23 +19,24 @@ from importlib import metadata
 from pathlib import Path
 
 PROFILE = "fastdds_large_data.xml"
-SEGMENT = 70_255_136  # bytes of shared memory that each participant with the profile takes
+SEGMENT = 70_255_136  # bytes of shared memory of each participant with the profile
 OLD, NEW = "FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE"
 CHOSEN_BY_USER = (NEW, OLD, "FASTDDS_BUILTIN_TRANSPORTS")
 _SHARED_MEMORY = Path("/dev/shm")
 
-# The lock file of a participant's segment; Fast DDS 3 calls it fastdds, 2 fastrtps.
+# The lock file of a participant's segment; its prefix is fastdds in Fast DDS 3, fastrtps in 2.
 _LOCK = re.compile(r"(fastdds|fastrtps)_[0-9a-f]{16}_[es]l")
 _PORT = re.compile(r"(fastdds|fastrtps)_port\d+")
 _MAPPED = re.compile(r"/((?:fastdds|fastrtps)_port\d+)( \(deleted\))?$", re.MULTILINE)
 MOST_PORTS = 32
-WATCH_PERIOD = 2.0  # seconds; a look takes a millisecond
-_held: list[int] = []  # descriptors of the locks of dead ports, until this process ends
-_YOUNG = 10.0  # seconds: a lock file may be made just before it is locked
+WATCH_PERIOD = 2.0  # seconds; a check takes a millisecond
+_held: list[int] = []  # descriptors of the locks of dead processes' ports, held until this process ends
+_YOUNG = 10.0  # seconds: a new lock file may not be locked yet
 
 
 def find_profile(environ: Mapping[str, str] = os.environ) -> Path | None:
-    """Our profile in the source tree, an ament prefix or this Python's prefix; None if not installed."""
+    """Path of our profile in the source tree, an ament prefix or this Python's prefix;
+    None if not installed."""
     prefixes = [Path(p) for p in environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep) if p] + [
         Path(sys.prefix)
     ]
@@ -46,15 +47,16 @@ def find_profile(environ: Mapping[str, str] = os.environ) -> Path | None:
 def profile_variable(environ: Mapping[str, str] = os.environ) -> str:
     """The variable that this ROS distribution's Fast DDS reads. It changed with Fast DDS 3, in Kilted.
 
-    Only one is to be set: before Kilted the new one is unknown, and since then the old one brings a warning.
+    Only one may be set: before Kilted the new one has no effect, and since Kilted the old one causes a
+    warning.
     """
     distribution = environ.get("ROS_DISTRO", "")
-    if not distribution:  # ROS from PyPI has no set-up script to say it
+    if not distribution:  # ROS from PyPI has no setup script that sets it
         try:
             return OLD if int(metadata.version("rclpy").split(".")[0]) < 8 else NEW  # Jazzy has 7, Kilted 9
         except (metadata.PackageNotFoundError, ValueError):
             return NEW
-    return OLD if distribution < "kilted" else NEW  # their names follow the alphabet
+    return OLD if distribution < "kilted" else NEW  # distribution names are in alphabetical order
 
 
 def large_message_environment(
@@ -63,8 +65,8 @@ def large_message_environment(
     """Variables to add for a process that sends images or clouds, and why there are none ('' if there are).
 
     Args:
-        environ: the environment that the process would have. What the user has chosen there stays.
-        shared_memory: where Fast DDS takes its shared memory from.
+        environ: the environment of the process. Variables that the user has set are not changed.
+        shared_memory: the folder of Fast DDS's shared memory.
     """
     if chosen := next((name for name in CHOSEN_BY_USER if environ.get(name)), None):
         return {}, f"{chosen} is set already"
@@ -85,11 +87,11 @@ def large_message_environment(
 
 
 def abandoned_segments(shared_memory: Path = _SHARED_MEMORY, *, remove: bool = False) -> tuple[int, int]:
-    """(number, bytes) of shared memory segments of Fast DDS whose process was killed, this user's alone.
+    """(number, bytes) of this user's shared memory segments of Fast DDS whose process was killed.
 
-    A living process, in whatever container, holds the lock of its segment's lock file; the system frees it
-    when the process ends. remove: take them away, as `fastdds shm clean` does. Nobody else ever would, short
-    of a restart.
+    A running process, in any container, holds the lock of its segment's lock file; the system releases it
+    when the process ends. remove: delete the segments, as `fastdds shm clean` does. Otherwise they stay until
+    the computer is restarted.
     """
     count = size = 0
     try:
@@ -98,7 +100,7 @@ def abandoned_segments(shared_memory: Path = _SHARED_MEMORY, *, remove: bool = F
         return 0, 0
     for name in names:
         lock, segment = shared_memory / name, shared_memory / name[:-3]
-        with contextlib.suppress(OSError):  # locked, gone, or somebody else's
+        with contextlib.suppress(OSError):  # locked, deleted, or of another user
             descriptor = os.open(lock, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
             try:
                 status = os.fstat(descriptor)
@@ -118,13 +120,13 @@ def abandoned_segments(shared_memory: Path = _SHARED_MEMORY, *, remove: bool = F
 
 
 def avoid_dead_ports(shared_memory: Path = _SHARED_MEMORY, processes: Path = Path("/proc")) -> list[str]:
-    """Keep this process off the shared memory ports of processes that were killed. Returns their names.
+    """Prevent this process from reusing the shared memory ports of killed processes. Returns their names.
 
-    Fast DDS makes a new port under the number of a dead one. A publisher that has the dead port open does not
-    notice, if its reader was killed while it was reading, and sends into the old memory for good (seen with
-    3.2.3): the new process gets no images until the publisher is restarted. Fast DDS passes over a port whose
-    lock somebody holds. So this process holds the locks of the dead ports until it ends: those that a process
-    still has open, then the youngest, MOST_PORTS together. Fast DDS tries 100 numbers.
+    Fast DDS creates a new port with the number of a dead one. If the reader was killed while it was reading,
+    a publisher that still has the dead port open continues to write to the old memory (seen with 3.2.3): the
+    new process gets no images until the publisher is restarted. Fast DDS skips a port whose lock is held. So
+    this process holds the locks of the dead ports until it ends: first the ports that a process still has
+    open, then the newest, at most MOST_PORTS. Fast DDS tries 100 numbers.
     """
     opened, replaced = _opened_ports(processes)
     dead = []  # (still open somewhere, time, name, descriptor)
@@ -132,7 +134,7 @@ def avoid_dead_ports(shared_memory: Path = _SHARED_MEMORY, processes: Path = Pat
         files = set(os.listdir(shared_memory))
         locks = {name for name in files if _PORT.fullmatch(name) and f"{name}_el" in files}
         for name in sorted(locks | replaced):
-            with contextlib.suppress(OSError):  # locked by a living process, gone, or not to be read
+            with contextlib.suppress(OSError):  # locked by a running process, deleted, or not readable
                 flags = os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
                 descriptor = os.open(shared_memory / f"{name}_el", flags, 0o644)
                 try:
@@ -150,12 +152,12 @@ def avoid_dead_ports(shared_memory: Path = _SHARED_MEMORY, processes: Path = Pat
 
 
 def lost_ports(process: Path = Path("/proc/self")) -> list[str]:
-    """Shared memory ports that this process reads from and that others no longer find, by name.
+    """Names of the shared memory ports that this process reads, but that other processes can no longer open.
 
-    When processes are killed while they open ports, Fast DDS's own lock on a port's name is lost with them,
-    and another process may take a port that was made a moment ago for the dead one's and remove it (seen with
-    3.2.3, once in about fifty kills). From then on this process hears nothing by shared memory, discovery
-    included, and nothing brings the port back.
+    When a process is killed while it opens a port, Fast DDS's own lock of the port's name is lost. Another
+    process may then take a new port for a dead one and remove it (seen with 3.2.3, once in about fifty
+    kills). From then on this process receives nothing by shared memory, discovery included, and the port
+    cannot be restored.
     """
     reads = set()
     with contextlib.suppress(OSError):
@@ -169,13 +171,13 @@ def lost_ports(process: Path = Path("/proc/self")) -> list[str]:
 
 
 class PortWatch:
-    """Looks after this process's own shared memory ports, now and then; see :func:`lost_ports`."""
+    """Checks this process's shared memory ports every WATCH_PERIOD; see :func:`lost_ports`."""
 
     def __init__(self) -> None:
         self._next = 0.0
 
-    def complaint(self) -> str:
-        """What is wrong with them, one sentence; "" if nothing is, and between two looks."""
+    def problem(self) -> str:
+        """The error of the ports, one sentence; "" if there is none, and between two checks."""
         now = time.monotonic()
         if now < self._next:
             return ""
@@ -184,21 +186,21 @@ class PortWatch:
         if not lost:
             return ""
         return (
-            f"Another process has removed the shared memory of this one ({', '.join(lost)}): it gets no "
-            "messages any more and starts again."
+            f"Another process has removed the shared memory of this process ({', '.join(lost)}). It cannot "
+            "receive messages any more and restarts."
         )
 
 
 def _opened_ports(processes: Path) -> tuple[set[str], set[str]]:
-    """Ports that other processes have open, as far as they can be seen, and ports replaced under them."""
+    """Ports that other visible processes have open, and ports that were replaced while they were open."""
     own = str(os.getpid())
     others = [_mapped_ports(path) for path in processes.glob("[0-9]*") if path.name != own]
     return set().union(*(opened for opened, _ in others)), set().union(*(replaced for _, replaced in others))
 
 
 def _mapped_ports(process: Path) -> tuple[set[str], set[str]]:
-    """Ports that a process has open, and those of them whose name is gone, or another one's; both empty where
-    it cannot be seen."""
+    """Ports that a process has open, and those of them that were deleted or replaced; both empty when the
+    process is not visible."""
     opened, replaced = set(), set()
     with contextlib.suppress(OSError):
         for name, gone in _MAPPED.findall((process / "maps").read_text(errors="replace")):
@@ -209,10 +211,10 @@ def _mapped_ports(process: Path) -> tuple[set[str], set[str]]:
 def prepare_shared_memory(
     environ: Mapping[str, str] = os.environ, shared_memory: Path = _SHARED_MEMORY
 ) -> str:
-    """Free the memory of processes that were killed and avoid their ports, before this one takes its own.
+    """Free the shared memory of killed processes and avoid their ports; call it before rclpy starts.
 
-    Returns a warning for the log where too little is free for this process's segment, which makes Fast DDS
-    send by UDP without a word; "" where all is well, or another middleware is in use.
+    Returns a warning when there is too little memory for this process's segment, in which case Fast DDS uses
+    UDP without a message; "" otherwise, or with another middleware.
     """
     middleware = environ.get("RMW_IMPLEMENTATION", "")
     if (middleware and not middleware.startswith("rmw_fastrtps")) or not shared_memory.is_dir():
@@ -225,6 +227,6 @@ def prepare_shared_memory(
     if free >= needed:
         return ""
     return (
-        f"{shared_memory} has only {free / 1e6:.0f} MB free, and this process's share is {needed / 1e6:.0f} "
-        "MB: images and clouds will go by UDP, late or not at all; see `clip2depth doctor`."
+        f"{shared_memory} has only {free / 1e6:.0f} MB free, and this process needs {needed / 1e6:.0f} MB: "
+        "images and clouds will be sent by UDP, with delays or losses; see `clip2depth doctor`."
     )

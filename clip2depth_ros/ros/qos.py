@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""QoS profiles and QoS events, with guards for what not every ROS 2 distribution has."""
+"""QoS profiles and QoS events, with fallbacks for older ROS 2 distributions."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ except ImportError:  # Humble
 
 
 class EventGroup(ReentrantCallbackGroup):
-    """The callback group of publishers' events, which the executor need not wait for while it is `closed`.
+    """The callback group of publishers' events, which the executor does not wait for while it is `closed`.
 
-    They are kept meanwhile. A node's publishers have two dozen events, half of all that rclpy gathers anew
-    before every message.
+    Events are kept meanwhile. A node's publishers have two dozen events, half of all entities that rclpy
+    collects before every message.
     """
 
     def __init__(self) -> None:
@@ -43,7 +43,7 @@ class EventGroup(ReentrantCallbackGroup):
 
 
 def volatile(depth: int, reliability: str = "reliable") -> QoSProfile:
-    """Keep the last `depth` messages, `reliable` or `best_effort`, nothing for late subscribers."""
+    """Keep last `depth` messages, `reliable` or `best_effort`, volatile durability."""
     return QoSProfile(
         history=QoSHistoryPolicy.KEEP_LAST,
         depth=depth,
@@ -59,8 +59,8 @@ def publisher_with_events(
 ) -> Any:
     """Call `create(event_callbacks=...)`.
 
-    `on_incompatible` gets the name of the policy that does not fit. `on_matched` is called when a subscriber
-    comes or goes, where the middleware tells (Jazzy and later do); the caller must not rely on it.
+    `on_incompatible` gets the name of the incompatible policy. `on_matched` is called when a subscriber
+    connects or disconnects, if the middleware reports it (since Jazzy); the caller must not rely on it.
     """
     callbacks: dict[str, Any] = {"incompatible_qos": _with_policy_name(on_incompatible)}
     if on_matched is not None and "matched" in inspect.signature(PublisherEventCallbacks.__init__).parameters:
@@ -72,7 +72,7 @@ def publisher_with_events(
 
 
 def subscription_with_events(create: Callable[..., Any], on_incompatible: Callable[[str], None]) -> Any:
-    """Call `create(event_callbacks=...)`; `on_incompatible` gets the name of the policy that does not fit."""
+    """Call `create(event_callbacks=...)`; `on_incompatible` gets the name of the incompatible policy."""
     try:
         return create(
             event_callbacks=SubscriptionEventCallbacks(incompatible_qos=_with_policy_name(on_incompatible))
@@ -82,7 +82,7 @@ def subscription_with_events(create: Callable[..., Any], on_incompatible: Callab
 
 
 def with_message_info(callback: Callable[[Any, Any], None]) -> Callable[..., None]:
-    """A subscription's callback of message and message_info, which is None where rclpy has none (Humble)."""
+    """Adapts a callback of message and message_info; message_info is None where rclpy has none (Humble)."""
     if hasattr(Subscription, "CallbackType"):
         return callback
     return lambda message: callback(message, None)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a node's process starts, spins and ends: orderly on SIGINT and SIGTERM, with a telling exit code."""
+"""Start, spinning and shutdown of a node's process: clean shutdown on SIGINT and SIGTERM, and exit codes."""
 
 from __future__ import annotations
 
@@ -19,19 +19,20 @@ from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.files.bounded import reason_of
 from clip2depth_ros.ros import watchdog
 from clip2depth_ros.ros.fastdds import PortWatch, prepare_shared_memory
-from clip2depth_ros.ros.starting import AGAIN
+from clip2depth_ros.ros.starting import RESTART
 
-MISTAKE = 2
-# How long a signal may go unnoticed while nothing arrives.
+USAGE_ERROR = 2
+# Longest delay until a signal is handled while no messages arrive, seconds.
 SPIN_PERIOD = 0.2
 
 
 class QuietExecutor(SingleThreadedExecutor):
-    """rclpy's executor of one thread, which does not wake itself.
+    """rclpy's single-threaded executor, without waking itself.
 
-    rclpy's wakes itself twice after every callback, for the sake of other threads' executors, and so makes
-    up a second set of things to wait for, in vain: a third of what waiting costs. What the thread that spins
-    changed in a callback it sees anyway, because it makes up the set anew.
+    rclpy's executor triggers its own guard condition twice after every callback, for other threads'
+    executors. So it builds its wait set once more in vain, which is a third of the cost of waiting. Changes
+    by a callback in the spinning thread take effect anyway, because the wait set is built again after the
+    callback.
     """
 
     def __init__(self, **kwargs: Any) -> None:
@@ -49,13 +50,13 @@ def run_node(
     args: list[str] | None = None,
     finished: Callable[[Any], bool] = lambda _node: False,
 ) -> int:
-    """Make a node, start it, spin until a signal comes or `finished(node)` is true, stop it.
+    """Make a node, start it, spin until a signal arrives or `finished(node)` is true, stop it.
 
-    rclpy's own signal handlers shut the context down at once, under the feet of a thread that is publishing;
-    here the node is stopped first, while it can still publish.
+    rclpy's own signal handlers shut the context down at once, while another thread may be publishing. Here
+    the node is stopped first, while it can still publish.
 
-    Returns the exit code: 0, 2 after a known mistake, which is printed in one line, or AGAIN when only a new
-    process gets messages again. A second signal ends at once.
+    Returns the exit code: 0, USAGE_ERROR after a Clip2DepthError, which is printed in one line, or RESTART
+    when only a new process can receive messages. A second signal ends the process at once.
     """
     node, ports, code = None, PortWatch(), 0
     with ended_by_signals() as ended:
@@ -71,15 +72,15 @@ def run_node(
             while not ended.is_set() and rclpy.ok() and not finished(node):
                 watchdog.alive()
                 executor.spin_once(timeout_sec=SPIN_PERIOD)
-                if complaint := ports.complaint():
-                    node.get_logger().error(complaint)
-                    code = AGAIN
+                if problem := ports.problem():
+                    node.get_logger().error(problem)
+                    code = RESTART
                     break
             executor.shutdown(timeout_sec=1.0)
             return code
         except Clip2DepthError as error:
             print(f"error: {error}", file=sys.stderr)
-            return MISTAKE
+            return USAGE_ERROR
         finally:
             if node is not None:
                 stop(node)
@@ -108,33 +109,33 @@ def ended_by_signals() -> Iterator[threading.Event]:
 
 
 def made(make: Callable[[], Any]) -> Any:
-    """The node that `make` makes. Raises Clip2DepthError where rclpy refuses it."""
+    """The result of `make()`. Raises Clip2DepthError when rclpy cannot create the node."""
     try:
         return make()
-    except rclpy_implementation.RCLError as error:  # such as keys that are missing for this very node
+    except rclpy_implementation.RCLError as error:  # for example, security keys of this node are missing
         raise Clip2DepthError(_why_not(error)) from error
 
 
 def init(args: list[str] | None) -> None:
-    """Start ROS, without its signal handlers. Raises Clip2DepthError with what keeps it from starting."""
+    """Initialize rclpy without its signal handlers. Raises Clip2DepthError with the reason of a failure."""
     try:
         rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
-    except RuntimeError as error:  # what rclpy's errors have in common
+    except RuntimeError as error:  # the base class of rclpy's errors
         raise Clip2DepthError(_why_not(error)) from error
 
 
 def _why_not(error: Exception) -> str:
-    """A sentence about what keeps ROS from starting, with rclpy's own words and what to do."""
+    """Why ROS does not start, with rclpy's message and what to do."""
     reason = reason_of(error)
     if "security libraries" in reason:
         return (
-            "ROS does not start with security: this Fast DDS was built without it, as PyPI's is; take an "
-            "installed ROS (apt), or unset ROS_SECURITY_ENABLE."
+            "ROS does not start with security: this Fast DDS was built without it, as PyPI's is; use ROS "
+            "packages from apt, or unset ROS_SECURITY_ENABLE."
         )
     if "SECURITY" in reason or "security" in reason:
         return (
-            f"ROS does not start with security: {reason}; make this node's keys in the folder that "
-            "ROS_SECURITY_KEYSTORE names (ros2 security create_enclave), or unset ROS_SECURITY_ENABLE."
+            f"ROS does not start with security: {reason}; create this node's keys in the folder "
+            "ROS_SECURITY_KEYSTORE (ros2 security create_enclave), or unset ROS_SECURITY_ENABLE."
         )
     if "logging" in reason:
         return f"ROS cannot write its log: {reason}; set ROS_LOG_DIR to a folder that this user can write to."

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The programs of the nodes. Only what is fast to import is imported before a signal can be answered."""
+"""Entry points of the nodes. Slow imports are done after SIGINT has a handler."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from importlib.util import find_spec
 
 from clip2depth_ros.ros import watchdog
 
-AGAIN = 75
-"""A node's exit code when its process has to begin anew (EX_TEMPFAIL of sysexits.h)."""
-STARTED_AGAIN = "CLIP2DEPTH_STARTED_AGAIN"
-"""Environment variable: when the program began anew, seconds since 1970."""
-LEAST_APART = 60.0
-"""Seconds between two such beginnings; what fails faster is not mended by another one."""
+RESTART = 75
+"""A node's exit code when its process must be restarted (EX_TEMPFAIL of sysexits.h)."""
+RESTARTED_AT = "CLIP2DEPTH_STARTED_AGAIN"
+"""Environment variable: time of the last restart, seconds since 1970."""
+MIN_RESTART_SECONDS = 60.0
+"""Least seconds between two restarts: if the node fails sooner, a restart does not help."""
 
 
 def depth_node() -> int:
@@ -41,15 +41,15 @@ def adapt_node() -> int:
 
 
 def _run(program: str) -> int:
-    """The exit code of the module's main. Where that is AGAIN this process runs the program anew instead."""
+    """Run the module's main and return its exit code; on RESTART, replace this process by a new one."""
     _until_the_node_answers(program)
-    main = import_module(f"clip2depth_ros.ros.{program}").main
+    main = import_module(f"clip2depth_ros.ros.nodes.{program}").main
     watchdog.start()
     code = main()
     watchdog.stop()
     now = time.time()
-    if code == AGAIN and not 0 <= now - float(os.environ.get(STARTED_AGAIN, 0)) < LEAST_APART:
-        os.environ[STARTED_AGAIN] = str(now)
+    if code == RESTART and not 0 <= now - float(os.environ.get(RESTARTED_AT, 0)) < MIN_RESTART_SECONDS:
+        os.environ[RESTARTED_AT] = str(now)
         sys.stdout.flush()
         sys.stderr.flush()
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
@@ -57,9 +57,9 @@ def _run(program: str) -> int:
 
 
 def _until_the_node_answers(program: str) -> None:
-    """Python's own answer to SIGINT is a traceback out of whatever is being imported. Nothing is held yet.
+    """Let SIGINT end the process during the imports, without Python's traceback.
 
-    Ends the program with one sentence where ROS or the messages are missing: pip installs neither on Arm.
+    Exits with a message when rclpy or the messages are missing: pip does not install them on Arm.
     """
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     for module, what in (("rclpy", "ROS 2"), ("clip2depth_ros.msg", "messages of this package")):

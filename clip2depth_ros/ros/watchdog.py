@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ends a process whose main loop does not come round, so that whoever started it can start it again.
+"""Ends a process whose main loop is blocked, so that its supervisor can restart it.
 
-A node that starts while others are killed can get stuck inside Fast DDS's take, with Python's lock held (seen
-with 3.2.3, once in about twenty kills). No thread of Python's can notice that: a timer of the system does.
+A node that starts while other nodes are killed can block inside Fast DDS's take, with the GIL held (seen with
+3.2.3, once in about twenty kills). No Python thread can detect that, so a timer of the operating system is
+used.
 """
 
 from __future__ import annotations
@@ -12,30 +13,30 @@ import faulthandler
 import signal
 
 LIMIT = 30.0
-"""Seconds that the main loop may take to come round: far more than anything it does, even on a full computer.
-A suspended computer's time does not count."""
+"""Longest time of one iteration of the main loop, seconds: far more than it needs, even on a busy computer.
+Time during suspend does not count."""
 
 _started = False
 
 
 def start() -> None:
-    """From now on this process ends LIMIT seconds after its last call of :func:`alive`, by SIGALRM, with the
-    stacks of all threads on stderr. Until the first call it has all the time that it needs to start."""
+    """Arm the watchdog: SIGALRM ends this process LIMIT seconds after the last call of :func:`alive`, with
+    the stacks of all threads on stderr. There is no time limit until the first call."""
     global _started
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    with contextlib.suppress(OSError, RuntimeError, ValueError):  # without stderr it ends without a word
+    with contextlib.suppress(OSError, RuntimeError, ValueError):  # without stderr there is no output
         faulthandler.register(signal.SIGALRM, chain=True)
     _started = True
 
 
 def alive() -> None:
-    """The main loop has come round. Does nothing in a process that did not :func:`start` it."""
+    """Reset the timer; call it in each iteration of the main loop. Does nothing before :func:`start`."""
     if _started:
         signal.setitimer(signal.ITIMER_REAL, LIMIT)
 
 
 def stop() -> None:
-    """The process is left alone again."""
+    """Disarm the watchdog."""
     global _started
     if _started:
         signal.setitimer(signal.ITIMER_REAL, 0)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Metric scale from what a robot knows: arrays in, arrays out."""
+"""Metric scale from camera height, odometry or range sensors, on arrays; no ROS."""
 
 from clip2depth_ros.scale.affine import Affine, AffineEstimator
 from clip2depth_ros.scale.estimator import Scale, ScaleEstimator

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What ranges, the floor and driven distance say about factor and shift of a disparity: least squares."""
+"""Least squares for factor and shift of a disparity, from ranges, from the floor and from driven distance."""
 
 from __future__ import annotations
 
@@ -12,55 +12,55 @@ from clip2depth_ros.camera import Camera
 from clip2depth_ros.scale.stretches import MIN_CORNERS, Stretch
 
 MIN_PAIRS = 20
-"""Ranges that make an opinion about two numbers."""
+"""Pairs of range and disparity that are needed for a fit of two unknowns."""
 KEPT_SECONDS = 2.0
 TRIALS = 60
-"""Lines through two pairs that are tried."""
+"""RANSAC trials: lines through two pairs."""
 FITS = 0.08
-"""Relative difference in depth within which a pair lies on a line."""
+"""Relative difference in depth up to which a pair is an inlier of a line."""
 MIN_FITTING = 0.4
-"""Part of the pairs that must lie on the best one."""
+"""Least share of inliers of the best line."""
 INDEPENDENT = 40.0
-"""Pairs that err each for itself, at most: a network errs by surfaces, not by points."""
+"""Most pairs that count as independent: a network's errors are correlated within a surface."""
 SURFACES = 15.0
-"""Parts of a picture about which a network errs each for itself."""
+"""Parts of an image whose errors count as independent."""
 ROUNDS = 5
-"""Of reweighting."""
+"""Iterations of reweighting."""
 
 FLOOR_GRID = 40
 """Samples of the disparity along the longer side, for the floor."""
 FLOOR_TRIALS = 200
 FLOOR_BAND = 0.03
-"""How far a point of the floor may lie from its plane of disparity, as a part of the disparity's spread."""
+"""Largest distance of a floor point from its plane of disparity, as a fraction of the disparity's spread."""
 FLOOR_SUPPORT = 0.1
-"""Part of the samples that a floor must hold."""
+"""Least share of the samples that must lie on a floor."""
 BELOW = 0.75
-"""What a point below the plane costs it, in points on it."""
-HEIGHT_DEVIATION, TILT_DEVIATION = 0.03, 0.03
-"""Relative, of the camera's height; radians, of the floor against the expected direction."""
+"""Penalty for a point below the plane, in points on the plane."""
+HEIGHT_STD_DEV, TILT_STD_DEV = 0.03, 0.03
+"""Relative, of the camera's height; radians, of the floor's normal relative to the expected one."""
 
 CORNER = 0.2
-"""Deviation of a corner that is followed over a stretch, pixels."""
+"""Standard deviation of a corner that is tracked over a stretch, pixels."""
 WAY = 0.02
-"""And relative to the way that it goes."""
+"""The same, relative to the corner's displacement."""
 TURN = 0.005
-"""Of the motion's rotation in a stretch, radians."""
+"""Standard deviation of the rotation in a stretch, radians."""
 STEP = 0.08
-"""Relative, of the motion's translation."""
+"""Relative standard deviation of the translation in a stretch."""
 NETWORK = np.linspace(0.0, 0.3, 31)
-"""Relative errors of inverse depth among which a network's is sought."""
+"""Candidates for the network's relative error of inverse depth."""
 MOST_ADDED = 0.5
-"""Part of the square of the disparity's spread that may be its errors; a stretch of more tells nothing."""
+"""Largest fraction of the disparity's variance that may be error; a stretch above it is not used."""
 MOST_STRETCHES = 40
 MOTION_MEMORY = 15.0
 """Seconds after which a stretch counts 1/e."""
 STRETCH_GATE = 4.0
-"""Deviations from which a stretch is wrong."""
+"""Standard deviations from which a stretch is an outlier."""
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A least squares of factor and shift: weight @ (factor, shift) = moment."""
+    """Normal equations of factor and shift: weight @ (factor, shift) = moment."""
 
     weight: np.ndarray
     """(2, 2): the inverse covariance."""
@@ -68,7 +68,8 @@ class Line:
     """(2,)."""
 
     def inverse_depth(self, at: np.ndarray) -> float | None:
-        """What it says alone of (disparity, 1); None where it is not sure within 10 %."""
+        """Inverse depth at (disparity, 1) from this line alone;
+        None where its standard deviation exceeds 10 %."""
         if np.linalg.det(self.weight) <= 1e-12 * np.trace(self.weight) ** 2:
             return None
         covariance = np.linalg.inv(self.weight)
@@ -77,50 +78,50 @@ class Line:
 
 
 class Source:
-    """The evidence of one source, fading with time. memory: seconds to 1/e."""
+    """The evidence of one source, which fades over time. memory: seconds to 1/e."""
 
     def __init__(self, memory: float) -> None:
         self._memory = memory
         self.clear()
 
     def clear(self) -> None:
-        """Forget it."""
+        """Forget all evidence."""
         self.weight, self.moment = np.zeros((2, 2)), np.zeros(2)
 
     @property
-    def has_spoken(self) -> bool:
+    def has_evidence(self) -> bool:
         return bool(self.weight.any())
 
     def fade(self, seconds: float) -> None:
-        """Let time pass."""
+        """Fade the evidence by the time that passed."""
         left = math.exp(-seconds / self._memory)
         self.weight *= left
         self.moment *= left
 
     def add(self, line: Line, part: float = 1.0) -> None:
-        """Add evidence, of which this part is new."""
+        """Add evidence; part: the fraction of it that is new."""
         self.weight += part * line.weight
         self.moment += part * line.moment
 
 
 class Stretches:
-    """The evidence of driven stretches, of which some are wrong: a person who walks ahead is no part of the
-    world that the robot drives through, and a wheel slips."""
+    """The evidence of driven stretches. Some are outliers:
+    a person walks ahead of the robot, or a wheel slips."""
 
     def __init__(self) -> None:
         self._lines: list[tuple[float, Line]] = []
 
     def add(self, line: Line, time: float) -> None:
-        """Add what the stretch that ended at `time`, seconds, says."""
+        """Add the evidence of a stretch that ended at `time`, seconds."""
         self._lines = [*self._lines[1 - MOST_STRETCHES :], (time, line)]
 
-    def together(
+    def combine(
         self, weight: np.ndarray, moment: np.ndarray, time: float
     ) -> tuple[np.ndarray, np.ndarray, int, Line]:
-        """All evidence of those that agree, with that of the other sources, (2, 2) and (2,).
+        """Add the evidence of the consistent stretches to that of the other sources, (2, 2) and (2,).
 
-        Returns the sums, how many stretches agree with them, and the stretches' own part. Which of them agree
-        is judged from the one statement, of a stretch or of the other sources, that is nearest to all.
+        Returns the sums, how many stretches agree with them, and the stretches' own part. The start of the
+        robust fit is the one solution, of a stretch or of the other sources, that is nearest to all others.
         """
         nothing = Line(np.zeros((2, 2)), np.zeros(2))
         self._lines = [entry for entry in self._lines if time - entry[0] < 4 * MOTION_MEMORY]
@@ -129,17 +130,17 @@ class Stretches:
         weights = np.stack([line.weight for _, line in self._lines])
         moments = np.stack([line.moment for _, line in self._lines])
         fading = np.exp([(ended - time) / MOTION_MEMORY for ended, _ in self._lines])
-        said = np.linalg.solve(weights, moments[..., None])[..., 0]
-        candidates, votes, all_weights, all_said = said, fading, weights, said
+        solutions = np.linalg.solve(weights, moments[..., None])[..., 0]
+        candidates, votes, all_weights, all_solutions = solutions, fading, weights, solutions
         if np.linalg.det(weight) > 1e-9 * np.trace(weight) ** 2:
             other = np.linalg.solve(weight, moment)[None]
-            candidates = all_said = np.concatenate([said, other])
+            candidates = all_solutions = np.concatenate([solutions, other])
             all_weights = np.concatenate([weights, weight[None]])
             votes = np.append(fading, 1.0)
-        apart = _apart(candidates[:, None] - all_said, all_weights)
+        apart = _distance(candidates[:, None] - all_solutions, all_weights)
         answer = candidates[int(np.argmin(np.minimum(apart, STRETCH_GATE) @ votes))]
         for _ in range(ROUNDS):
-            fits = np.clip(1 - (_apart(answer - said, weights) / STRETCH_GATE) ** 2, 0, None) ** 2
+            fits = np.clip(1 - (_distance(answer - solutions, weights) / STRETCH_GATE) ** 2, 0, None) ** 2
             own = Line(
                 np.einsum("n,nij->ij", fits * fading, weights), np.einsum("n,ni->i", fits * fading, moments)
             )
@@ -150,18 +151,19 @@ class Stretches:
         return total_weight, total_moment, int(np.count_nonzero(fits > 0.5)), own
 
 
-def _apart(differences: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """(...,) how many deviations lie between two statements. differences: (..., n, 2); weights: (n, 2, 2)."""
+def _distance(differences: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """(..., n) distance of two solutions in standard deviations. differences: (..., n,
+    2); weights: (n, 2, 2)."""
     return np.sqrt(np.einsum("...ni,nij,...nj->...n", differences, weights, differences) / 2)
 
 
 def ranges_evidence(
     kept: list[tuple[float, np.ndarray]], pairs: np.ndarray, offset: float, time: float, memory: float
 ) -> tuple[Line | None, str]:
-    """The line through the ranges of the last seconds, and a complaint, "" for none.
+    """The line fitted to the ranges of the last seconds, and why there is none, "" otherwise.
 
-    kept: times and (2, M) inverse ranges and disparities, to which this frame's are added and from which old
-    ones are removed. pairs: (2, M) logarithms of the ranges and of 1 / (disparity + offset).
+    kept: times and (2, M) inverse ranges and disparities; this frame's pairs are added, old ones removed.
+    pairs: (2, M) logarithms of the ranges and of 1 / (disparity + offset).
     """
     kept[:] = [entry for entry in kept if 0 <= time - entry[0] <= KEPT_SECONDS]
     if pairs.shape[1]:
@@ -177,7 +179,7 @@ def ranges_evidence(
     start = _best_line(disparity, inverse, fading, seed=len(inverse))
     if start is None:
         return None, (
-            "The ranges do not fit the picture: no factor and shift bring the network's disparity to them; "
+            "The ranges do not match the image: no factor and shift map the network's disparity to them; "
             "check the pose of the range sensor relative to the camera, and both clocks."
         )
     rows = (
@@ -200,7 +202,7 @@ def ranges_evidence(
 def _best_line(
     disparity: np.ndarray, inverse: np.ndarray, fading: np.ndarray, seed: int
 ) -> np.ndarray | None:
-    """(2,) factor and shift that most pairs agree about; None when too few agree about any."""
+    """(2,) factor and shift with the most inliers; None when no line has enough inliers."""
     rng = np.random.default_rng([41, seed])
     first, second = rng.integers(0, len(inverse), (2, TRIALS))
     run = disparity[second] - disparity[first]
@@ -223,11 +225,12 @@ def _best_line(
 def floor_evidence(
     disparity: np.ndarray, camera: Camera, up: np.ndarray, height: float, tolerance: float
 ) -> Line | None:
-    """What the floor says, for a camera `height` metres above it; None where none is found.
+    """Evidence from the floor, for a camera `height` meters above it; None where no floor is found.
 
-    A plane n.p = -h has the inverse depth -(n.ray) / h: a plane over the picture, and so has its disparity.
-    How steep that is tells the factor, whatever the tilt; where it is zero, the horizon, tells the shift, as
-    well as the tilt is known. up: (3,) expected unit normal. tolerance: radians of the floor's tilt.
+    A plane n.p = -h has the inverse depth -(n.ray) / h, which is linear over the image, and so is its
+    disparity. The slope gives the factor, whatever the tilt. The zero crossing (the horizon) gives the shift,
+    as accurately as the tilt is known. up: (3,) expected unit normal, optical frame. tolerance: radians, of
+    the floor's tilt.
     """
     rows, columns = disparity.shape
     step = max(1, max(rows, columns) // FLOOR_GRID)
@@ -239,7 +242,7 @@ def floor_evidence(
     if len(d) < 36:
         return None
     spread = float(np.subtract(*np.percentile(d, (95, 5))))
-    # Only what lies below the expected horizon can be floor.
+    # Only points below the expected horizon can be floor.
     below = np.flatnonzero(points @ up < -0.05)
     if len(below) < 12 or spread <= 0:
         return None
@@ -256,12 +259,12 @@ def floor_evidence(
         (
             np.array([steep, 0.0]),
             level / height,
-            math.hypot(HEIGHT_DEVIATION * level, TILT_DEVIATION * up[2], crooked),
+            math.hypot(HEIGHT_STD_DEV * level, TILT_STD_DEV * up[2], crooked),
         ),
         (
             np.array([plane[2], 1.0]),
             -up[2] / height,
-            math.hypot(TILT_DEVIATION * level, HEIGHT_DEVIATION * up[2], offset),
+            math.hypot(TILT_STD_DEV * level, HEIGHT_STD_DEV * up[2], offset),
         ),
     ):
         row, value = row * height / deviation, value * height / deviation
@@ -273,7 +276,7 @@ def floor_evidence(
 def _floor_plane(
     d: np.ndarray, points: np.ndarray, below: np.ndarray, up: np.ndarray, band: float, tolerance: float
 ) -> tuple[np.ndarray, tuple[float, float]] | None:
-    """(3,) the plane of disparity over (x, y, 1) that holds most of what is below the horizon, and the
+    """(3,) the plane of disparity over (x, y, 1) with the most points below the horizon, and the standard
     deviations of its slope and of its value at the optical axis."""
     rng = np.random.default_rng(43)
     chosen = below[rng.integers(0, len(below), (FLOOR_TRIALS, 3))]
@@ -282,9 +285,9 @@ def _floor_plane(
     if not usable.any():
         return None
     planes = np.linalg.solve(corners[usable], d[chosen[usable]][..., None])[..., 0]
-    # A wall is a plane of disparity too, one that hardly rises over the picture.
+    # A wall is a plane of disparity too, but with almost no slope over the image.
     least = 4 * band / float(np.ptp(points[below, 1]))
-    planes = planes[_leans_right(planes, up, tolerance, least)]
+    planes = planes[_is_floor_like(planes, up, tolerance, least)]
     if not len(planes):
         return None
     misses = d[below] - planes @ points[below].T
@@ -297,7 +300,7 @@ def _floor_plane(
         plane = np.linalg.lstsq(points[near], d[near], rcond=None)[0]
     if np.count_nonzero(d[below] - points[below] @ plane < -2 * band) > BELOW * len(near):
         return None
-    if not _leans_right(plane[None], up, tolerance, least)[0]:
+    if not _is_floor_like(plane[None], up, tolerance, least)[0]:
         return None
     misses = d[near] - points[near] @ plane
     square = points[near].T @ points[near] * (min(len(near), SURFACES) / len(near))
@@ -306,9 +309,9 @@ def _floor_plane(
     return plane, (math.sqrt(along @ covariance[:2, :2] @ along), math.sqrt(covariance[2, 2]))
 
 
-def _leans_right(planes: np.ndarray, up: np.ndarray, tolerance: float, least: float) -> np.ndarray:
-    """Which planes rise towards the camera's feet, rolled no more than may be against the expected floor,
-    and steeper than `least`."""
+def _is_floor_like(planes: np.ndarray, up: np.ndarray, tolerance: float, least: float) -> np.ndarray:
+    """(n,) bool: planes whose disparity increases downwards, whose roll relative to the expected floor is
+    within the tolerance, and whose slope exceeds `least`."""
     steep = np.hypot(planes[:, 0], planes[:, 1])
     level = math.hypot(up[0], up[1])
     along = -(planes[:, 0] * up[0] + planes[:, 1] * up[1])
@@ -316,7 +319,7 @@ def _leans_right(planes: np.ndarray, up: np.ndarray, tolerance: float, least: fl
 
 
 def motion_evidence(stretch: Stretch, estimate: np.ndarray | None) -> Line | None:
-    """What the corners' way through the image says about factor and shift; None where it is too little.
+    """Evidence from the corners' motion through the image; None where the motion is too small.
 
     estimate: (2,) factor and shift as known so far, or None.
 
@@ -340,7 +343,7 @@ def motion_evidence(stretch: Stretch, estimate: np.ndarray | None) -> Line | Non
         design.append(np.column_stack([through * d, through, turn]))
         target.append(place * z - turned[:, axis])
     design, target = np.concatenate(design), np.concatenate(target)
-    # What is followed far is followed less well.
+    # Tracking is less accurate over a longer displacement.
     way = np.hypot(*(stretch.now[good] - turned[:, :2] / turned[:, 2:]).T)
     followed = np.tile(np.hypot(CORNER / stretch.focal, WAY * way), 2)
     through, disparity = design[:, 1], np.tile(d, 2)
@@ -366,7 +369,7 @@ def motion_evidence(stretch: Stretch, estimate: np.ndarray | None) -> Line | Non
     moment = moment[:2] - rotation @ moment[2:]
     if answer[0] <= 0 or np.linalg.det(small) <= 1e-12 * np.trace(small) ** 2:
         return None
-    # Errors of the disparity make every slope over it too small; what they add to its square is known.
+    # Errors of the regressor (the disparity) bias the slope towards zero; their variance is subtracted.
     added = float(np.sum(weights * (part * network / expected) ** 2)) / answer[0] ** 2
     if added > MOST_ADDED * (small[0, 0] - small[0, 1] ** 2 / small[1, 1]):
         return None
@@ -375,7 +378,7 @@ def motion_evidence(stretch: Stretch, estimate: np.ndarray | None) -> Line | Non
     small = true @ np.linalg.solve(small, true)
     if part > 0:
         small *= min(1.0, SURFACES / len(d))
-    # A stretch of odometry is wrong by a part of itself, and with it both numbers.
+    # Odometry's error is relative to the stretch, and scales factor and shift alike.
     known = answer if estimate is None else estimate
     grown = small @ known
     small = small - np.outer(grown, grown) / (1 / STEP**2 + known @ grown)
@@ -383,8 +386,8 @@ def motion_evidence(stretch: Stretch, estimate: np.ndarray | None) -> Line | Non
 
 
 def _network_error(misses: np.ndarray, followed: np.ndarray, network: np.ndarray) -> float:
-    """The least of NETWORK that explains the misses, where what is followed errs by `followed`, all (n,), and
-    `network` is what a relative error of one would make."""
+    """The smallest value of NETWORK that explains the residuals `misses`. All are (n,): `followed` is the
+    standard deviation of the tracking, `network` the effect of a relative error of 1."""
     expected = np.hypot(followed, NETWORK[:, None] * network)
     enough = np.flatnonzero(1.4826 * np.median(misses / expected, axis=1) <= 1.0)
     return float(NETWORK[enough[0] if enough.size else -1])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The floor in a depth image: a robust plane, sought near the direction that mounting or gravity gives."""
+"""The floor in a depth image: a robust plane fit near the direction that mounting or gravity gives."""
 
 from __future__ import annotations
 
@@ -13,40 +13,45 @@ from clip2depth_ros.images.frame import Floor
 from clip2depth_ros.metrics.medians import median
 
 GRID = 40
-"""Samples along the image's longer side: a floor is a large thing, and 1200 points fit it within 1 %."""
+"""Samples along the image's longer side. A floor is large: 1200 points fit it within 1 %."""
 TILTS = 7
 """Directions tried along each axis of the tolerance."""
 BIN = 0.04
-"""Width of the bins of log height in which points gather."""
+"""Width of the bins of the histogram of log height."""
 BINS = 160
-"""Of them: heights of a factor of 600 between the lowest and the highest."""
+"""Number of bins: a factor of 600 between the lowest and the highest height."""
 LEAN = 0.3
-"""What a plane loses of its points when it leans as far as it may."""
+"""Fraction of its score that a plane at the largest allowed tilt loses."""
 BELOW = 0.75
-"""What a point below a plane costs it, in points on it: nothing lies under a floor, much under a table."""
+"""Penalty for a point below a plane, in points on the plane:
+many points are below a table, none below a floor."""
 MIN_SUPPORT = 0.08
-"""Part of the known points that a floor must hold."""
+"""Least share of the known points that must lie on a floor."""
 MIN_POINTS = 36
 DENSE = 0.36
-"""Part of the points in the double band that must lie in half of it; what only crosses has a quarter."""
+"""Least share of the points in the double band that lie in half the band.
+A surface that crosses the plane has a quarter."""
 BANDS = (0.2, 0.2, 0.15, 0.1)
-"""Of the fit's first rounds: how far from the plane a point may lie, as a part of the plane's height."""
+"""Bands of the fit's first rounds: largest distance of a point from the plane,
+as a fraction of its height."""
 NARROWEST, WIDEST = 0.02, 0.06
-"""Between which the band of the last rounds is fitted to the spread of the points in it."""
+"""Limits of the band of the last rounds, which follows the spread of the points in it."""
 LAST_ROUNDS = 6
 TRUST, LAST_TRUST = 300.0, 10.0
-"""How many points the expected direction weighs as, first and in the last rounds: as long as the band is wide
-the plane would lean into the front of a box that meets the floor."""
-POINT_DEVIATION = 0.05
-"""Of a point's height over a plane that it lies on, as a part of the plane's height."""
+"""Weight of the expected direction, in points, in the first and in the last rounds. It is high while the band
+is wide, because the plane would tilt towards the front of a box that stands on the floor."""
+POINT_STD_DEV = 0.05
+"""Standard deviation of the height of a point of the plane over the plane,
+as a fraction of the plane's height."""
 
 
 class FloorFinder:
     """Finds the floor of one camera's depth images.
 
-    A point p of a plane n.p = -h whose depth is off by a few percent has n.p off by as many percent of h,
-    near or far. So all points of a floor weigh the same once their heights are compared with the plane's, and
-    the fit is linear: with u the expected up and e1, e2 across it, -u.p = h + a (e1.p) + b (e2.p).
+    For a point p of a plane n.p = -h, a relative error of its depth gives the same relative error of n.p, at
+    any distance. So all points of a floor have the same weight when heights are compared relative to the
+    plane's, and the fit is linear: with u the expected up and e1, e2 orthogonal to it, -u.p = h + a (e1.p) +
+    b (e2.p).
 
     tolerance: largest angle between the floor's normal and the expected up, radians.
     """
@@ -60,15 +65,15 @@ class FloorFinder:
         inside = a**2 + b**2 <= math.tan(tolerance) ** 2 * 1.001
         self._tilts = np.stack([a[inside], b[inside]], axis=1)
         """(T, 2): the tangents of the tilts that are tried."""
-        # Between two planes that hold as much the one that leans less is the floor.
+        # Of two planes with as many points, the one with the smaller tilt is the floor.
         lean = np.hypot(*self._tilts.T) / math.tan(tolerance)
         self._prior = (1.0 - LEAN * lean**2)[:, None]
 
     def find(self, depth: np.ndarray, camera: Camera, up: np.ndarray) -> Floor | None:
-        """The floor in `depth` (h, w) float32 of `camera` (rectified, of that size), in its metres.
+        """The floor in `depth`, (h, w) float32 of `camera` (rectified, of that size), in the unit of depth.
 
-        up: (3,) expected unit normal, optical frame. None when no plane of that direction holds enough of
-        what is known, or when much lies below it.
+        up: (3,) expected unit normal, optical frame. None when no plane near that direction has enough
+        points, or when too many points lie below it.
         """
         points = self._sample(depth, camera)
         if len(points) < MIN_POINTS:
@@ -104,7 +109,7 @@ class FloorFinder:
         return both[0], both[1], both[1].view(np.int64)
 
     def _starts(self, heights: np.ndarray, x: np.ndarray, y: np.ndarray) -> list[tuple[float, float, float]]:
-        """(h, a, b) that hold most points over nothing below: of all directions, and of the expected one."""
+        """(h, a, b) with the best score: of all directions, and of the expected one."""
         rest, part, bins = self._buffers(len(heights))
         np.subtract(heights, np.multiply(self._tilts[:, :1], x, out=part), out=rest)
         rest -= np.multiply(self._tilts[:, 1:], y, out=part)
@@ -116,7 +121,7 @@ class FloorFinder:
             np.log(rest, out=rest)
             rest /= BIN
             rest += BINS - 1
-        # what is above the camera falls into bin 0 too
+        # Points above the camera fall into bin 0.
         np.copyto(bins, np.fmax(rest, 0, out=rest), casting="unsafe")
         bins += np.arange(len(bins))[:, None] * BINS
         counts = np.bincount(bins.ravel(), minlength=len(self._tilts) * BINS).reshape(-1, BINS)
@@ -125,7 +130,7 @@ class FloorFinder:
         on[:, 1:] += counts[:, :-1]
         on[:, :-1] += counts[:, 1:]
         total = np.cumsum(counts, axis=1)
-        # Two bins further down nothing should be.
+        # Points two or more bins further down count as below.
         below = total[:, -1:] - total
         below[:, :-2] = below[:, 2:]
         below[:, -2:] = 0
@@ -140,15 +145,15 @@ class FloorFinder:
         return starts
 
     def _fit(self, heights, x, y, start) -> tuple[float, float, float, float, float] | None:
-        """(worth, h, a, b, support) by reweighted least squares from a start; None for what is no floor.
+        """(score, h, a, b, support) by reweighted least squares from a start; None if it is not a floor.
 
-        The direction is held to the expected one. Of two planes the one that holds more points closely and
-        leans less is worth more.
+        The direction is regularized towards the expected one. The score is the number of points near the
+        plane, reduced by the tilt.
         """
         h, a, b = start
         columns = np.stack([np.ones_like(x), x, y], axis=1)
-        # One deviation of the direction is half of the tolerance; the height is free.
-        trust = (POINT_DEVIATION / (math.tan(self.tolerance) / 2)) ** 2
+        # The standard deviation of the direction is half of the tolerance; the height is free.
+        trust = (POINT_STD_DEV / (math.tan(self.tolerance) / 2)) ** 2
         band = WIDEST
         for wide in BANDS + (0.0,) * LAST_ROUNDS:
             residual = np.abs(heights - h - a * x - b * y) / h
@@ -184,7 +189,7 @@ class FloorFinder:
 
 
 def _across(up: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Two unit vectors that make a right angle with `up` and with each other."""
+    """Two unit vectors orthogonal to `up` and to each other."""
     aside = (0.0, 0.0, 1.0) if abs(up[2]) < 0.8 else (1.0, 0.0, 0.0)
     e1 = cross(up, aside)
     e1 /= np.linalg.norm(e1)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One estimate of the scale from whichever sources speak, and the factor that follows it without a jump."""
+"""A filter that combines the evidence of all sources, and the published factor that follows it smoothly."""
 
 from __future__ import annotations
 
@@ -9,182 +9,195 @@ from dataclasses import dataclass
 from clip2depth_ros.images.origins import ScaleOrigin
 from clip2depth_ros.scale.source import Evidence
 
-UNKNOWN = 1.0
-"""Deviation of the log scale before anybody has spoken: a factor of e either way."""
+INITIAL_STD_DEV = 1.0
+"""Standard deviation of the log scale before the first evidence: a factor of e up or down."""
 WANDER = 0.1
-"""How far the true log scale wanders in the long run: what is once known of a camera holds about."""
+"""Limit of the standard deviation that the log scale gains by drift:
+a known scale stays approximately valid."""
 GATE = 3.0
-"""Deviations from which evidence contradicts the estimate."""
-ONE_VOICE = 0.15
-"""Spread of a source's refused evidence below which it says one thing and not noise."""
-SAID_ONCE = 1.0
-"""Seconds for which a contradiction may be a single outlier, of which nothing is said."""
-STATEMENT = 2.0
-"""Seconds over which a source's evidence becomes its statement."""
-UNREST = 4.0
-"""Seconds over which it is measured how much a source's accepted evidence scatters."""
+"""Standard deviations from which evidence contradicts the estimate."""
+CONSISTENT_SPREAD = 0.15
+"""Spread of a source's rejected evidence below which the evidence is consistent."""
+REPORT_SECONDS = 1.0
+"""Seconds of contradiction before a warning: a shorter one may be a single outlier."""
+AVERAGING_SECONDS = 2.0
+"""Seconds over which a source's evidence is averaged."""
+SCATTER_SECONDS = 4.0
+"""Seconds over which the scatter of a source's accepted evidence is averaged."""
 RECENT = 10.0
-"""Seconds for which a statement counts as what the source says now."""
+"""Seconds for which a source's average counts as current."""
 LEAST_DIFFERENCE = 0.1
-"""Relative difference of two sources that is no disagreement, whatever they say of their deviations."""
+"""Relative difference up to which two sources agree, whatever their standard deviations are."""
 
 
 @dataclass(slots=True)
-class _Voice:
-    """What one source has said."""
+class _SourceState:
+    """The recent evidence of one source."""
 
     time: float
     """Of the last evidence, seconds."""
     log_scale: float
-    """Its evidence, averaged over the last seconds."""
+    """Average over the last seconds."""
     deviation: float
-    doubt: float
-    unrest: float = 0.0
-    """Variance of its accepted evidence about the estimate: where the factor changes with the view, there is
-    no single one to be found, and no number of frames makes it surer."""
+    shared_std_dev: float
+    scatter: float = 0.0
+    """Variance of its accepted evidence about the estimate. Where the factor changes with the view, this part
+    of the variance does not decrease with the number of frames."""
     accepted: float = -math.inf
-    """When its evidence was last taken, seconds."""
-    against: float | None = None
-    """Since when every evidence of it was refused, seconds."""
-    refused: float = 0.0
-    """Average of what was refused since then."""
-    spread: float = 0.0
-    """Average distance from it."""
+    """When its evidence was last accepted, seconds."""
+    rejected_since: float | None = None
+    """Since when all of its evidence was rejected, seconds."""
+    rejected_mean: float = 0.0
+    """Average of the evidence that was rejected since then."""
+    rejected_spread: float = 0.0
+    """Average distance from rejected_mean."""
 
 
 class ScaleFilter:
-    """A Kalman filter of one number, the log scale, with a gate, and memory for who said what.
+    """A Kalman filter of the log scale, with a gate and the recent evidence of each source.
 
-    drift: deviation that the log scale gains in a second, growing with the square root of time.
-    log_scale, deviation: the estimate, and how sure it is.
-    source: which source was accepted last. age: seconds since then, NaN for never.
+    drift: standard deviation that the log scale gains in a second; it grows with the square root of time.
+    log_scale, deviation: the estimate and its standard deviation.
+    source: of the last accepted evidence, "" for none yet. age: seconds since then, NaN for never.
     """
 
-    def __init__(self, drift: float, log_scale: float = 0.0, deviation: float = UNKNOWN) -> None:
+    def __init__(self, drift: float, log_scale: float = 0.0, deviation: float = INITIAL_STD_DEV) -> None:
         self.drift = drift
         self.log_scale = log_scale
         self._variance = deviation**2
-        self._lasting = 0.0
+        self._shared_variance = 0.0
         self.source = ScaleOrigin.NONE
         self._time: float | None = None
-        self._believed = math.nan
-        self._voices: dict[ScaleOrigin, _Voice] = {}
-        self.complaint = ""
+        self._accepted = math.nan
+        self._states: dict[ScaleOrigin, _SourceState] = {}
+        self.problem = ""
 
     @property
     def deviation(self) -> float:
-        """Of log_scale. In one place a source errs alike in all frames: all are no surer than one."""
-        return math.sqrt(max(self._variance, self._lasting))
+        """Standard deviation of log_scale. A source's errors in one place are the same in all frames, so
+        averaging over frames does not reduce them."""
+        return math.sqrt(max(self._variance, self._shared_variance))
 
     @property
     def age(self) -> float:
-        return math.nan if self._time is None else self._time - self._believed
+        return math.nan if self._time is None else self._time - self._accepted
 
     def predict(self, time: float) -> None:
-        """Let time pass, seconds; a clock that goes back or leaps is no time."""
+        """Advance to `time`, seconds. When time runs back, the sources' recent evidence is dropped."""
         if self._time is not None:
             passed = time - self._time
             if passed < 0:
-                self._voices.clear()
-                self._believed = time
+                self._states.clear()
+                self._accepted = time
             else:
                 wandered = self._variance + self.drift**2 * passed
                 self._variance = max(self._variance, min(wandered, WANDER**2))
         self._time = time
 
     def start(self, source: ScaleOrigin, log_scale: float, deviation: float) -> None:
-        """Begin with what is known from before."""
+        """Start from a stored estimate."""
         self.source, self.log_scale, self._variance = source, log_scale, deviation**2
 
     def loosen(self, deviation: float) -> None:
-        """Believe the estimate no more than that: something that it rests on has changed."""
+        """Raise the standard deviation of the estimate to at least `deviation`,
+        after a change of its inputs."""
         self._variance = max(self._variance, deviation**2)
-        self._voices.clear()
+        self._states.clear()
 
-    def update(self, source: ScaleOrigin, evidence: Evidence, memory: float, patience: float) -> bool:
-        """Take evidence of this moment, if it fits; True when it was taken.
+    def update(self, source: ScaleOrigin, evidence: Evidence, memory: float, override_time: float) -> bool:
+        """Update the estimate with evidence of this moment, if it passes the gate; True when accepted.
 
-        memory, patience: of the source, seconds (see ScaleSource). `complaint` says why it was not taken, or
-        that the sources disagree; "" when all is well.
+        memory, override_time: of the source, seconds (see ScaleSource). `problem` says why the evidence was
+        rejected, or that the sources disagree; "" otherwise.
         """
-        voice, passed = self._listen(source, evidence)
+        state, passed = self._record(source, evidence)
         innovation = evidence.log_scale - self.log_scale
         fits = abs(innovation) <= GATE * math.sqrt(self._variance + evidence.deviation**2)
         if not fits:
-            fits = self._insists(source, voice, evidence, patience)
+            fits = self._overrides(source, state, evidence, override_time)
             if fits:
-                # It was right all along: as sure as it says now, and nobody else's past word counts.
+                # The source overrides the estimate, so the estimate's variance must cover the difference.
                 self._variance = max(self._variance, innovation**2)
-        self.complaint = self._disagreement(source, voice, fits)
+        self.problem = self._disagreement(source, state, fits)
         if not fits:
             return False
-        # Frames within the source's memory share its error: together they weigh as one evidence.
+        # Frames within the source's memory share its error: together they count as one observation.
         variance = evidence.deviation**2 * max(1.0, memory / passed if passed > 0 else 1.0)
         gain = self._variance / (self._variance + variance)
         self.log_scale += gain * innovation
         self._variance *= 1 - gain
-        if math.isfinite(voice.accepted):
-            # What is left of it after the correction; the first says nothing about scatter.
-            share = 1 - math.exp(-min(passed, UNREST) / UNREST)
-            voice.unrest += share * (((1 - gain) * innovation) ** 2 - voice.unrest)
-        voice.accepted, voice.against = self._time, None
-        recent = (v for v in self._voices.values() if self._time - v.accepted <= RECENT)
-        self._lasting = 1 / math.fsum(1 / (v.deviation**2 + v.doubt**2 + v.unrest) for v in recent)
-        self.source, self._believed = source, self._time
+        if math.isfinite(state.accepted):
+            # The residual after the correction. The first evidence gives no scatter.
+            share = 1 - math.exp(-min(passed, SCATTER_SECONDS) / SCATTER_SECONDS)
+            state.scatter += share * (((1 - gain) * innovation) ** 2 - state.scatter)
+        state.accepted, state.rejected_since = self._time, None
+        recent = (v for v in self._states.values() if self._time - v.accepted <= RECENT)
+        self._shared_variance = 1 / math.fsum(
+            1 / (v.deviation**2 + v.shared_std_dev**2 + v.scatter) for v in recent
+        )
+        self.source, self._accepted = source, self._time
         return True
 
-    def _listen(self, source: ScaleOrigin, evidence: Evidence) -> tuple[_Voice, float]:
-        """The source's voice with this evidence in it, and the time since its last, 0 for the first."""
-        voice = self._voices.get(source)
-        if voice is None or not 0 < self._time - voice.time <= RECENT:
-            self._voices[source] = voice = _Voice(
-                self._time, evidence.log_scale, evidence.deviation, evidence.doubt
+    def _record(self, source: ScaleOrigin, evidence: Evidence) -> tuple[_SourceState, float]:
+        """The source's state with this evidence added,
+        and the seconds since its last one, 0 for the first."""
+        state = self._states.get(source)
+        if state is None or not 0 < self._time - state.time <= RECENT:
+            self._states[source] = state = _SourceState(
+                self._time, evidence.log_scale, evidence.deviation, evidence.shared_std_dev
             )
-            return voice, 0.0
-        passed = self._time - voice.time
-        share = 1 - math.exp(-passed / STATEMENT)
-        voice.log_scale += share * (evidence.log_scale - voice.log_scale)
-        voice.deviation += share * (evidence.deviation - voice.deviation)
-        voice.doubt = evidence.doubt
-        voice.time = self._time
-        return voice, passed
+            return state, 0.0
+        passed = self._time - state.time
+        share = 1 - math.exp(-passed / AVERAGING_SECONDS)
+        state.log_scale += share * (evidence.log_scale - state.log_scale)
+        state.deviation += share * (evidence.deviation - state.deviation)
+        state.shared_std_dev = evidence.shared_std_dev
+        state.time = self._time
+        return state, passed
 
-    def _insists(self, source: ScaleOrigin, voice: _Voice, evidence: Evidence, patience: float) -> bool:
-        """True when the source has contradicted for long, with one voice, and no other source objects."""
-        if voice.against is None:
-            voice.against, voice.refused, voice.spread = self._time, evidence.log_scale, 0.0
+    def _overrides(
+        self, source: ScaleOrigin, state: _SourceState, evidence: Evidence, override_time: float
+    ) -> bool:
+        """True when the source contradicted the estimate consistently for override_time, and no other source
+        supported the estimate in that time."""
+        if state.rejected_since is None:
+            state.rejected_since, state.rejected_mean, state.rejected_spread = (
+                self._time,
+                evidence.log_scale,
+                0.0,
+            )
             return False
-        difference = evidence.log_scale - voice.refused
-        voice.refused += 0.1 * difference
-        voice.spread += 0.1 * (abs(difference) - voice.spread)
-        if voice.spread > ONE_VOICE:
-            voice.against = None
+        difference = evidence.log_scale - state.rejected_mean
+        state.rejected_mean += 0.1 * difference
+        state.rejected_spread += 0.1 * (abs(difference) - state.rejected_spread)
+        if state.rejected_spread > CONSISTENT_SPREAD:
+            state.rejected_since = None
             return False
-        others = (v.accepted for name, v in self._voices.items() if name != source)
-        objected = any(self._time - accepted < patience for accepted in others)
-        return not objected and self._time - voice.against >= patience
+        others = (v.accepted for name, v in self._states.items() if name != source)
+        is_opposed = any(self._time - accepted < override_time for accepted in others)
+        return not is_opposed and self._time - state.rejected_since >= override_time
 
-    def _disagreement(self, source: ScaleOrigin, voice: _Voice, fits: bool) -> str:
-        for name, other in self._voices.items():
+    def _disagreement(self, source: ScaleOrigin, state: _SourceState, fits: bool) -> str:
+        for name, other in self._states.items():
             if name == source or self._time - other.time > RECENT:
                 continue
-            limit = max(LEAST_DIFFERENCE, GATE * math.hypot(voice.deviation, other.deviation))
-            if abs(voice.log_scale - other.log_scale) > limit:
+            limit = max(LEAST_DIFFERENCE, GATE * math.hypot(state.deviation, other.deviation))
+            if abs(state.log_scale - other.log_scale) > limit:
                 return (
-                    f"The sources of scale disagree: {source} says {math.exp(voice.log_scale):.2f}, {name} "
-                    f"says {math.exp(other.log_scale):.2f}, {math.exp(self.log_scale):.2f} is held; check "
-                    "the camera's height, the mounting poses, the wheels' size."
+                    f"The sources of scale disagree: {source} gives {math.exp(state.log_scale):.2f}, {name} "
+                    f"gives {math.exp(other.log_scale):.2f}, {math.exp(self.log_scale):.2f} is used; check "
+                    "the camera's height, the mounting poses and the wheel size."
                 )
-        if fits or voice.against is None or self._time - voice.against < SAID_ONCE:
+        if fits or state.rejected_since is None or self._time - state.rejected_since < REPORT_SECONDS:
             return ""
         return (
-            f"{source.capitalize()} says scale {math.exp(voice.log_scale):.2f} where "
-            f"{math.exp(self.log_scale):.2f} is held; refused until it says so for long."
+            f"{source.capitalize()} gives scale {math.exp(state.log_scale):.2f}, but "
+            f"{math.exp(self.log_scale):.2f} is used; rejected unless it stays consistent."
         )
 
 
 class Follower:
-    """The published factor: it follows the estimate by a limited part a frame.
+    """The published factor: it follows the estimate by a limited step a frame.
 
     step: largest relative change.
     """
@@ -194,11 +207,11 @@ class Follower:
         self.log_scale: float | None = None
 
     def follow(self, log_scale: float) -> float:
-        """The factor of this frame on its way to exp(log_scale); the first goes there at once."""
+        """The factor of this frame, at most one step nearer to exp(log_scale); the first call sets it."""
         if self.log_scale is None:
             self.log_scale = log_scale
         else:
-            # A hair less than the step, so that rounding does not exceed it.
+            # Slightly less than the step, so that rounding does not exceed it.
             up, down = math.log1p(self.step) - 1e-9, math.log1p(-self.step) + 1e-9
             self.log_scale += min(up, max(down, log_scale - self.log_scale))
         return math.exp(self.log_scale)

@@ -11,53 +11,52 @@ from clip2depth_ros.camera import Camera
 from clip2depth_ros.images.origins import ScaleOrigin
 from clip2depth_ros.scale.source import Evidence, ScaleSource, View
 
-DEVIATION = 0.03
-"""Of the height of a floor that fills a fifth of the view; a smaller one tells less."""
+STD_DEV = 0.03
+"""Of the height of a floor that covers FULL_SUPPORT of the view; it increases for a smaller floor."""
 FULL_SUPPORT = 0.2
 SWAY = 0.03
-"""Radians by which a robot leans as it drives, whatever its mounting."""
+"""Radians by which a robot tilts while it drives."""
 LEANING = 4.0
-"""Deviation for each radian that the floor leans from the expected direction: depth that bends it is off by
-about as much in its distance."""
+"""Standard deviation for each radian between the floor's normal and the expected direction: depth that tilts
+the floor has a similar relative error of its distance."""
 GRID = 40
 """Samples along the image's longer side."""
 BAND = 0.1
-"""How far from the found floor a point may lie, as a part of the floor's height."""
+"""Largest distance of a point from the detected floor, as a fraction of the floor's height."""
 STEEPEST = 0.03
-"""Least slope at which a ray meets the floor: what is nearly level meets it too far off to tell anything."""
+"""Least slope of a ray to the floor. A ray that is nearly level meets it too far away to be useful."""
 MIN_POINTS = 36
 BEND = 0.15
-"""Deviation of the log factor's change with log depth: how much a network can bend a floor."""
+"""Standard deviation of the log factor's slope over log depth: how much a network can bend a floor."""
 TILT = 0.015
-"""Deviation of the mounting's pitch, radians, at which the true floor's depth is sought."""
+"""Standard deviation of the mounting's pitch, radians."""
 POINT, ALIKE = 0.05, 20.0
-"""Deviation of one point's log depth, and how many points err alike."""
+"""Standard deviation of one point's log depth, and how many points share one error."""
 ROUNDS = 4
 FRAME = 0.04
-"""Deviation of one frame's fit beside that of the floor's height, from noise that the next frame does not
-have."""
+"""Standard deviation of one frame's fit from noise that is independent between frames."""
 LASTING, PAUSE = 0.5, 1.0
-"""Seconds for which a floor that fills less than FULL_SUPPORT must have been in sight, and for which it may
-be hidden meanwhile: a board of a shelf is taken for a floor in a frame or two."""
+"""Seconds for which a floor below FULL_SUPPORT must be visible before it is used, and for which it may be
+hidden meanwhile: in single frames, a shelf board is taken for a floor."""
 
 
 class HeightSource(ScaleSource):
-    """The camera's height in metres against the floor that was found in the depth.
+    """The known camera height in meters over the height of the floor in the depth.
 
-    Every point of the floor says a factor: how far the true floor is along its ray, over its depth. A network
-    that has near things too near, or bends the floor, says another factor at every distance; so the factors
-    are taken as a function of depth, along with a small error of the mounting's pitch, and the opinion is
-    their mean over the depths of the whole image, of which the floor is mostly the near part.
+    Every point of the floor gives a factor: the distance of the true floor along its ray over its depth. With
+    a network that makes near objects too near, or bends the floor, the factor changes with distance. So the
+    factor is fitted as a function of depth, together with a small error of the mounting's pitch. The evidence
+    is its mean over the depths of the whole image, of which the floor is mostly the near part.
 
-    height: metres, positive.
+    height: meters, positive.
 
-    What is taken for the floor while the floor is hidden, a table or a bed, stays as long as the robot does:
-    hence the patience.
+    override_time is long, because a table or a bed that is taken for the hidden floor stays in view as long
+    as the robot stands still.
     """
 
     name = ScaleOrigin.HEIGHT
     memory = 1.0
-    patience = 15.0
+    override_time = 15.0
 
     def __init__(self, height: float) -> None:
         super().__init__()
@@ -77,17 +76,17 @@ class HeightSource(ScaleSource):
         self._time = view.time
         if view.time - self._since < LASTING and view.floor.support < FULL_SUPPORT:
             return None
-        deviation = DEVIATION * math.sqrt(max(1.0, FULL_SUPPORT / view.floor.support))
+        deviation = STD_DEV * math.sqrt(max(1.0, FULL_SUPPORT / view.floor.support))
         if view.up is not None:
             lean = math.acos(min(1.0, max(-1.0, float(view.floor.normal @ view.up))))
             deviation = math.hypot(deviation, LEANING * max(0.0, lean - SWAY))
-        factor, unsure = self._factor(view)
-        if unsure:
+        factor, fit_std_dev = self._factor(view)
+        if fit_std_dev:
             deviation = math.hypot(deviation, FRAME)
-        return Evidence(factor, deviation, unsure)
+        return Evidence(factor, deviation, fit_std_dev)
 
     def _factor(self, view: View) -> tuple[float, float]:
-        """The log factor over the whole image, and its deviation."""
+        """The mean log factor over the whole image, and its standard deviation."""
         plain = math.log(self.height / view.floor.height), 0.0
         if view.camera != self._camera:
             step = max(1, round(max(view.camera.size) / GRID))
@@ -106,24 +105,26 @@ class HeightSource(ScaleSource):
             return plain
         middle = float(np.log(z).mean())
         rays, down, z = rays[on], down[on], z[on]
-        says = np.log(self.height / (down * z))
-        # Over the true floor's depth, which has no noise that the factors would share.
+        ratios = np.log(self.height / (down * z))
+        # The regressor is the true floor's depth, because its noise is not correlated with the factors.
         far = np.log(self.height / down) - middle - plain[0]
-        # By how much a pitch that is off by a radian changes the true floor's log depth.
+        # Derivative of the true floor's log depth by the pitch, per radian.
         pitched = (np.cross([1.0, 0.0, 0.0], rays) @ up) / down
-        columns = np.stack([np.ones_like(says), far, pitched], axis=1)
+        columns = np.stack([np.ones_like(ratios), far, pitched], axis=1)
         prior = np.diag([0.0, BEND**-2, TILT**-2])
         result = np.zeros(3)
         width = math.inf
         for _ in range(ROUNDS):
-            weight = np.clip(1 - ((says - columns @ result) / width) ** 2, 0, None) ** 2 / (POINT**2 * ALIKE)
+            weight = np.clip(1 - ((ratios - columns @ result) / width) ** 2, 0, None) ** 2 / (
+                POINT**2 * ALIKE
+            )
             normal = (columns * weight[:, None]).T @ columns + prior
             try:
-                result = np.linalg.solve(normal, columns.T @ (weight * says))
+                result = np.linalg.solve(normal, columns.T @ (weight * ratios))
                 variance = float(np.linalg.inv(normal)[0, 0])
             except np.linalg.LinAlgError:
                 return plain
-            width = 4 * max(1.4826 * float(np.median(np.abs(says - columns @ result))), 0.02)
-        # The image's middle is further off by the factor itself.
+            width = 4 * max(1.4826 * float(np.median(np.abs(ratios - columns @ result))), 0.02)
+        # The mean log depth of the image scales with the factor itself.
         factor = (result[0] - result[1] * plain[0]) / (1 - result[1]) if result[1] < 0.5 else result[0]
         return float(factor), math.sqrt(max(variance, 0.0))

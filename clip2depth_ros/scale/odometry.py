@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Scale from driven distance: what odometry says in metres over what vision says in the depth's own."""
+"""Scale from driven distance: odometry's distance over the distance by visual odometry."""
 
 from __future__ import annotations
 
@@ -17,152 +17,157 @@ from clip2depth_ros.scale.parallax import REFERENCE, Parallax, find_parallax
 from clip2depth_ros.scale.source import Evidence, ScaleSource, View, weighted_median
 
 LENGTH, FIRST_LENGTH = 0.2, 0.05
-"""Metres of odometry that make a stretch; the first ones are shorter, to have an opinion soon."""
+"""Length of a stretch in meters of odometry; the first ones are shorter, to have evidence soon."""
 MIN_STEPS, MAX_STEPS = 4, 300
-"""Frames of a stretch: fewer leave each frame's error whole, more let vision drift."""
+"""Frames of a stretch: fewer do not average out a frame's error, more let visual odometry drift."""
 MAX_SECONDS = 4.0
 MAX_TURN = 0.6
-"""Radians of turning in a stretch; turning and driving at once hide each other's errors."""
+"""Radians of turning in a stretch: errors of rotation and translation compensate each other."""
 TURN_MISMATCH, TURN_PART = 0.06, 0.25
-"""How far the two may disagree about a stretch's turning: radians, and a part of the turning itself."""
+"""Largest difference of the two rotations over a stretch: radians, and a fraction of the rotation."""
 COURSE_MISMATCH = 0.5
-"""Angle between the two directions of driving from which they are not about one motion, radians."""
+"""Largest angle between the two directions of driving, radians."""
 JUMP = 0.7
-"""Part of a stretch that no single frame may have driven."""
+"""Largest fraction of a stretch that one frame may cover."""
 MAX_STEP = 5.0
-"""Metres between two frames: nothing that carries a camera drives so."""
+"""Meters between two frames; no robot with a camera drives faster."""
 RECENT = 25
-"""Stretches that make the opinion, 5 m: a wheel that slips for two seconds is a small part of them."""
+"""Stretches that are averaged, 5 m: two seconds of wheel slip are a small part of them."""
 OUTLIER = 3.0
-"""Deviations of the recent stretches from which a new one is a slip or an error."""
+"""Standard deviations of the recent stretches from which a new one is a slip or an error."""
 NEAR = 2.0
-"""Deviations within which stretches agree; the opinion is their mean."""
+"""Standard deviations within which stretches agree; the evidence is their mean."""
 AGREEMENT = 0.05
-"""Least deviation that a stretch is believed to have."""
+"""Least standard deviation of a stretch."""
 SYSTEMATIC = 0.1
-"""Deviation that no number of stretches averages out: parts of the image in which nothing is followed."""
+"""Standard deviation that does not decrease with more stretches:
+parts of the image have no tracked corners."""
 ONE_VIEW = 0.2
-"""Deviation of what one stretch says about the others: a network is wrong by another factor in another view,
-and stretches that follow each other see nearly the same."""
+"""Standard deviation of one stretch with respect to the others: a network's error changes with the view, and
+consecutive stretches see nearly the same."""
 BENT = 0.5
-"""Part of the difference between what near things and the whole image say that counts as deviation: where it
-is large, one factor does not explain all depths."""
+"""Fraction of the difference between the factors of near objects and of the whole image that counts as
+standard deviation: where it is large, one factor does not explain all depths."""
 PROFILED = 5
-"""Stretches from which a change with depth can be told; the first are short."""
+"""Least number of stretches for an estimate of the change with depth; the first are short."""
 UNKNOWN_BEND = 0.3
-"""Deviation of a factor by near things alone."""
+"""Standard deviation of a factor from near objects alone."""
 SHARES = (np.arange(9) + 0.5) / 9
-"""Quantiles that stand for the depths of an image."""
+"""Quantiles that represent the depths of an image."""
 EXTRAPOLATION = 0.5
-"""Most by which a distant depth's translation may differ from the middle's, relative."""
+"""Largest relative difference of the translation at another depth from that at REFERENCE."""
 FIRST = 3
-"""Stretches whose median is the first opinion: with two nobody knows which one slipped."""
-UNSURE = 0.3
-"""Relative deviation of vision's translation over a stretch from which it has no course and no length."""
-BLIND = 2.0
-"""Metres of odometry without vision after which that is said."""
-STEP_DEVIATION = 0.15
-"""Of vision's translation in one frame where vision does not say."""
+"""Stretches before the first evidence: with two it is unknown which one slipped."""
+MAX_STD_DEV = 0.3
+"""Relative standard deviation of visual odometry's translation over a stretch above which
+direction and length are unknown."""
+MAX_UNTRACKED = 2.0
+"""Meters of odometry without visual odometry before a warning."""
+STEP_STD_DEV = 0.15
+"""Of visual odometry's translation in one frame where it is not given."""
 
 
 @dataclass(slots=True)
 class _Stretch:
-    """What one stretch says."""
+    """The result of one stretch."""
 
     ratio: float
-    """Log of odometry's way over vision's, which is that of near things."""
+    """Log of odometry's distance over visual odometry's, which holds for near objects."""
     seen: float
-    """Vision's way, the depth's metres."""
+    """Visual odometry's distance, in the unit of the depth."""
     driven: float
-    """Odometry's, metres."""
+    """Odometry's distance, meters."""
     profile: np.ndarray
-    """(2,) vision's way at REFERENCE and its slope over log depth, the depth's metres; NaN where unknown."""
+    """(2,) visual odometry's distance at REFERENCE and its slope over log depth,
+    in the unit of the depth; NaN where unknown."""
     far: np.ndarray
     """(9,) log (z / REFERENCE) of the image's depths, at SHARES."""
 
 
 class OdometrySource(ScaleSource):
-    """Ratios of odometry to vision over stretches with enough translation.
+    """Ratios of odometry to visual odometry over stretches with enough translation.
 
-    Near things move most in the image, so the way that vision sees is told in the metres of near things, and
-    a network can have those too near and the rest right. Therefore vision's way is taken as a function of
-    depth (see Parallax), and the factor is the mean over the depths of the whole image. Whether near things
-    and the whole agree goes into the deviation.
+    Near objects move most in the image, so visual odometry's distance is in the scale of near objects, and a
+    network can have those too near and the rest right. Therefore the distance is fitted as a function of
+    depth (see Parallax), and the factor is the mean over the depths of the whole image. The difference
+    between near objects and the whole image increases the standard deviation.
 
-    Only translation tells; a stretch of turning alone never ends in an opinion. A stretch is broken off
-    where either side is missing, and refused where odometry jumps and where the two disagree about turning or
-    course. The opinion is the mean of those of the last stretches that agree with their median, each weighing
-    what vision saw of it: a slipping wheel drives on without the world.
+    Only translation gives a scale; a stretch of rotation alone gives no evidence. A stretch is dropped where
+    either side is missing. It is rejected where odometry jumps, and where the two disagree in rotation or
+    direction. The evidence is the mean of the recent stretches that agree with their median, weighted by
+    visual odometry's distance: the wheels of a slipping robot turn while the image does not move.
     """
 
     name = ScaleOrigin.ODOMETRY
     memory = 4.0
-    patience = 2.0
+    override_time = 2.0
 
     def __init__(self) -> None:
         super().__init__()
         self._recent: deque[_Stretch] = deque(maxlen=RECENT)
         self._previous: np.ndarray | None = None
-        self._blind = 0.0
+        self._untracked = 0.0
         self._begin()
 
     def reset(self) -> None:
         self._recent.clear()
-        self._previous, self._blind = None, 0.0
+        self._previous, self._untracked = None, 0.0
         self._begin()
 
     def evidence(self, view: View) -> Evidence | None:
-        self.complaint = ""
+        self.problem = ""
         pose = self._pose(view.odometry)
         previous, self._previous = self._previous, pose
         if pose is None or previous is None:
             self._begin()
             return None
-        if view.vision is None:
-            self._blind_drive(float(np.linalg.norm(pose[:3, 3] - previous[:3, 3])))
+        if view.visual_odometry is None:
+            self._count_untracked(float(np.linalg.norm(pose[:3, 3] - previous[:3, 3])))
             self._begin()
             return None
-        self._blind = 0.0
+        self._untracked = 0.0
         if self._origin is None:
             self._origin = view.time
         step = np.linalg.inv(pose) @ previous
         length = float(np.linalg.norm(step[:3, 3]))
         if length > MAX_STEP:
-            self.complaint = f"Odometry jumps by {length:.2f} m in one frame; that is not driven."
+            self.problem = f"Odometry jumps by {length:.2f} m in one frame; the stretch is rejected."
             self._begin()
             return None
-        seen = float(np.linalg.norm(view.vision[:3, 3]))
-        relative = view.vision_deviation if math.isfinite(view.vision_deviation) else STEP_DEVIATION
+        seen = float(np.linalg.norm(view.visual_odometry[:3, 3]))
+        relative = (
+            view.visual_odometry_std_dev if math.isfinite(view.visual_odometry_std_dev) else STEP_STD_DEV
+        )
         self._odometry = step @ self._odometry
-        self._vision = view.vision @ self._vision
+        self._visual = view.visual_odometry @ self._visual
         self._add_parallax(view)
         self._variance += (relative * seen) ** 2
         self._longest = max(self._longest, length)
         self._steps += 1
-        return self._judge(view)
+        return self._evaluate(view)
 
     def _add_parallax(self, view: View) -> None:
-        """Carry vision's way as a function of depth one frame on."""
+        """Add this frame to visual odometry's translation as a function of depth."""
         parallax: Parallax | None = None
         if view.corners is not None and self._is_profiled:
-            parallax = find_parallax(*view.corners, view.camera.fx, view.vision)
+            parallax = find_parallax(*view.corners, view.camera.fx, view.visual_odometry)
         if parallax is None:
             self._is_profiled = False
             return
         self._middle = parallax.rotation @ self._middle + parallax.middle
         self._slope = parallax.rotation @ self._slope + parallax.slope
 
-    def _blind_drive(self, length: float) -> None:
-        """Note what was driven while vision saw no motion, metres."""
-        self._blind += length
-        if self._blind > BLIND:
-            self.complaint = (
-                f"Odometry drove {self._blind:.1f} m of which vision saw nothing: the view is too dark, too "
+    def _count_untracked(self, length: float) -> None:
+        """Add the distance that was driven without visual odometry, meters."""
+        self._untracked += length
+        if self._untracked > MAX_UNTRACKED:
+            self.problem = (
+                f"Odometry drove {self._untracked:.1f} m without visual odometry: the view is too dark, too "
                 "plain or blurred, or the stabilizer is off."
             )
 
-    def _judge(self, view: View) -> Evidence | None:
-        """The opinion of the stretch when it is complete; begins the next."""
+    def _evaluate(self, view: View) -> Evidence | None:
+        """The evidence after a stretch that is complete; begins the next stretch."""
         driven = float(np.linalg.norm(self._odometry[:3, 3]))
         turned = float(np.linalg.norm(_rotation_vector(self._odometry[:3, :3])))
         wanted = FIRST_LENGTH if len(self._recent) < FIRST else LENGTH
@@ -172,45 +177,45 @@ class OdometrySource(ScaleSource):
                 self._begin()
             return None
         if self._longest > JUMP * driven:
-            self.complaint = f"Odometry jumps by {self._longest:.2f} m in one frame; that is not driven."
+            self.problem = f"Odometry jumps by {self._longest:.2f} m in one frame; the stretch is rejected."
             self._begin()
             return None
         seen, course, mismatch = self._compare(driven, view.depth)
-        # A wheel may spin on the spot; a ratio without end would be no number.
+        # A wheel may spin on the spot: keep the ratio finite.
         seen = max(seen, 1e-3 * driven)
         relative = math.sqrt(self._variance) / seen
         known, spread = self._opinion()
         ratio = math.log(driven / seen)
         way = self._odometry[:3, 3] / driven
         profile = np.array([way @ self._middle, way @ self._slope]) if self._is_profiled else np.full(2, NAN)
-        self.complaint = self._fault(driven, turned, relative, course, mismatch)
+        self.problem = self._rejection(driven, turned, relative, course, mismatch)
         self._begin()
-        # Vision that saw far too little is unsure of it too, and that is what a spinning wheel looks like.
-        if self.complaint or (relative > UNSURE and not ratio > known + math.log(2)):
+        # With a spinning wheel, visual odometry's distance is too short and its relative deviation large.
+        if self.problem or (relative > MAX_STD_DEV and not ratio > known + math.log(2)):
             return None
         outlier = len(self._recent) >= FIRST and abs(ratio - known) > OUTLIER * math.hypot(spread, relative)
         self._recent.append(_Stretch(ratio, seen, driven, profile, _depths(view.depth)))
         if outlier:
-            self.complaint = (
-                f"Odometry and vision part: the last {driven:.2f} m of odometry are "
-                f"{math.exp(ratio - known):.2f} times as long as what vision saw of them; a wheel slips."
+            self.problem = (
+                f"Odometry and visual odometry disagree: the last {driven:.2f} m of odometry are "
+                f"{math.exp(ratio - known):.2f} times as long as in the images; a wheel slips."
             )
         if len(self._recent) < FIRST:
             return None
         median, spread = self._opinion()
-        # The mean of what lies near the median is steadier than the median itself.
+        # The mean of the stretches near the median has a lower variance than the median.
         near = [stretch for stretch in self._recent if abs(stretch.ratio - median) <= NEAR * spread]
         mean = float(np.average([s.ratio for s in near], weights=[s.seen for s in near]))
         deviation = max(spread, relative) / math.sqrt(len(near))
         profiled = [stretch for stretch in near if np.isfinite(stretch.profile).all()]
         if len(profiled) < PROFILED:
             return Evidence(mean, math.hypot(SYSTEMATIC, deviation), UNKNOWN_BEND)
-        whole, unsure = _whole_image(profiled)
+        whole, whole_std_dev = _whole_image(profiled)
         bent, view = BENT * abs(whole - mean), ONE_VIEW / math.sqrt(len(profiled))
-        return Evidence(whole, math.hypot(SYSTEMATIC, deviation), math.hypot(view, unsure, bent))
+        return Evidence(whole, math.hypot(SYSTEMATIC, deviation), math.hypot(view, whole_std_dev, bent))
 
     def _opinion(self) -> tuple[float, float]:
-        """Median and robust deviation of the recent stretches' log ratios."""
+        """Median and robust standard deviation of the recent stretches' log ratios."""
         if not self._recent:
             return NAN, NAN
         ratios, weights = np.array([(stretch.ratio, stretch.seen) for stretch in self._recent]).T
@@ -218,13 +223,14 @@ class OdometrySource(ScaleSource):
         return median, max(AGREEMENT, 1.4826 * weighted_median(np.abs(ratios - median), weights))
 
     def _compare(self, driven: float, depth: np.ndarray) -> tuple[float, float, float]:
-        """How far vision went along odometry's way, in the depth's metres; angles between courses and turns.
+        """Visual odometry's distance along odometry's direction, in the unit of the depth; angle between the
+        two directions and between the two rotations, radians.
 
-        Vision can take a little turning for driving aside, at the depth that it looks at. Where odometry's
-        turn explains why vision's way departs from its own, vision is set right by as much as it explains.
+        Visual odometry can confuse a small rotation with sideways translation at the depth of its corners.
+        Where odometry's rotation explains the sideways difference, visual odometry is corrected by that part.
         """
-        way, seen = self._odometry[:3, 3] / driven, self._vision[:3, 3]
-        turn = _rotation_vector(self._odometry[:3, :3] @ self._vision[:3, :3].T)
+        way, seen = self._odometry[:3, 3] / driven, self._visual[:3, 3]
+        turn = _rotation_vector(self._odometry[:3, :3] @ self._visual[:3, :3].T)
         known = depth[depth > 0]
         reach = 1 / float(np.mean(1 / known)) if known.size else 0.0
         swing = np.cross(turn, [0.0, 0.0, reach])
@@ -237,35 +243,35 @@ class OdometrySource(ScaleSource):
         return along, course, float(np.linalg.norm(turn))
 
     @staticmethod
-    def _fault(driven: float, turned: float, relative: float, course: float, mismatch: float) -> str:
-        """Why the stretch tells nothing, "" if it does."""
-        if relative > UNSURE:
+    def _rejection(driven: float, turned: float, relative: float, course: float, mismatch: float) -> str:
+        """Why the stretch is rejected, "" if it is not."""
+        if relative > MAX_STD_DEV:
             return ""
         if mismatch > TURN_MISMATCH + TURN_PART * turned:
             return (
-                f"Odometry turned by {turned:.2f} rad over {driven:.2f} m, vision disagrees by "
+                f"Odometry turned by {turned:.2f} rad over {driven:.2f} m, visual odometry disagrees by "
                 f"{mismatch:.2f} rad; check the camera's mounting pose and both clocks."
             )
         if course > COURSE_MISMATCH:
             return (
-                f"Odometry drives {course:.2f} rad off the course that vision sees; check the camera's "
-                "mounting pose (yaw first)."
+                f"The directions of odometry and visual odometry differ by {course:.2f} rad; check the "
+                "camera's mounting pose (yaw first)."
             )
         return ""
 
     def _pose(self, odometry: np.ndarray | None) -> np.ndarray | None:
-        """The pose if it is one."""
+        """The pose as float64; None if it is missing or not a rigid pose."""
         if odometry is None:
             return None
         pose = np.asarray(odometry, np.float64)
         if not is_pose(pose):
-            self.complaint = "Odometry is not a pose: a rotation and a place in finite numbers, (4, 4)."
+            self.problem = "Odometry is not a pose: a (4, 4) matrix of a rotation and a position, all finite."
             return None
         return pose
 
     def _begin(self) -> None:
         """Begin a stretch at the current frame."""
-        self._odometry, self._vision = np.eye(4), np.eye(4)
+        self._odometry, self._visual = np.eye(4), np.eye(4)
         self._variance = self._longest = 0.0
         self._steps = 0
         self._middle, self._slope, self._is_profiled = np.zeros(3), np.zeros(3), True
@@ -273,15 +279,15 @@ class OdometrySource(ScaleSource):
 
 
 def _depths(depth: np.ndarray) -> np.ndarray:
-    """(9,) log (z / REFERENCE) of a depth image at SHARES; NaN where nothing is known."""
+    """(9,) log (z / REFERENCE) of a depth image at SHARES; NaN when no depth is known."""
     sample = depth[::8, ::8]
     known = sample[sample > 0]
     return np.log(np.quantile(known, SHARES) / REFERENCE) if known.size else np.full(len(SHARES), NAN)
 
 
 def _whole_image(stretches: list[_Stretch]) -> tuple[float, float]:
-    """The log factor as the mean over the image's depths, and its deviation by leaving out each stretch in
-    turn."""
+    """The mean log factor over the image's depths,
+    and its standard deviation by the jackknife over stretches."""
     profiles = np.array([s.profile for s in stretches])
     driven = np.array([s.driven for s in stretches])
     far = np.nanmean([s.far for s in stretches], axis=0)
@@ -294,8 +300,8 @@ def _whole_image(stretches: list[_Stretch]) -> tuple[float, float]:
     whole, total = profiles.sum(0), driven.sum()
     without = factor(whole - profiles, total - driven)
     count = len(stretches)
-    unsure = math.sqrt((count - 1) / count * float(np.square(without - without.mean()).sum()))
-    return float(factor(whole, np.asarray(total))), unsure
+    whole_std_dev = math.sqrt((count - 1) / count * float(np.square(without - without.mean()).sum()))
+    return float(factor(whole, np.asarray(total))), whole_std_dev
 
 
 def _rotation_vector(rotation: np.ndarray) -> np.ndarray:

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The camera's translation as near and as far things tell it, from corners that were followed and their
-depth."""
+"""The camera's translation as a function of depth, from tracked corners and their depth."""
 
 from __future__ import annotations
 
@@ -10,38 +9,37 @@ import cv2
 import numpy as np
 
 REFERENCE = 1.5
-"""Depth at which the slope counts for nothing, metres."""
+"""Depth at which the slope has no effect, meters."""
 ROUNDS = 3
 MIN_POINTS = 24
 OUTLIER = 3.0
-"""Pixels beyond which a corner says nothing about how far the others miss."""
+"""Residual in pixels above which a corner is left out of the estimate of the spread."""
 RIDGE = 0.01
-"""Weight of a translation that is the same at all depths, as a part of what the corners say about it."""
+"""Regularization towards a translation that is the same at all depths,
+relative to the corners' information."""
 
 
 @dataclass(slots=True)
 class Parallax:
     """A motion between two frames whose translation depends on depth: middle + slope * log(z / REFERENCE).
 
-    Where depth is right up to a factor the slope is zero. A network whose near things are too near and whose
-    far things are too far makes the same motion longer when it is told by far things.
+    Where depth is right up to a factor, the slope is zero. A network whose near objects are too near and
+    whose far objects are too far gives a longer translation for far objects than for near ones.
     """
 
     rotation: np.ndarray
     """(3, 3): of points of the previous optical frame into this one."""
     middle: np.ndarray
-    """(3,), in the depth's metres."""
+    """(3,), in the unit of the depth."""
     slope: np.ndarray
-    """(3,), metres for each unit of log depth."""
+    """(3,), in the unit of the depth for each unit of log depth."""
 
 
 def find_parallax(points: np.ndarray, seen: np.ndarray, focal: float, motion: np.ndarray) -> Parallax | None:
-    """The motion by least squares with Tukey's weights on the reprojection error; None when it is not to be
-    had.
+    """The motion by least squares with Tukey's weights on the reprojection error; None when the fit fails.
 
-    points: (n, 3), previous optical frame, the depth's metres. seen: (n, 2), x / z and y / z of where they
-    are now. focal: pixels. motion: (4, 4), where to begin: the motion whose translation is the same for all
-    of them.
+    points: (n, 3), previous optical frame, in the unit of the depth. seen: (n, 2), x / z and y / z of their
+    current positions. focal: pixels. motion: (4, 4), the initial value, with one translation for all depths.
     """
     if len(points) < MIN_POINTS:
         return None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Scale from true ranges: a lidar's line, a time-of-flight sensor's points, a single range."""
+"""Scale from measured ranges: a lidar scan, the points of a time-of-flight camera, a single range."""
 
 from __future__ import annotations
 
@@ -11,35 +11,37 @@ from clip2depth_ros.images.origins import ScaleOrigin
 from clip2depth_ros.scale.source import Evidence, ScaleSource, View, weighted_median
 
 MIN_RANGE = 0.05
-"""Metres along the optical axis; nearer points are the sensor's own housing."""
+"""Meters along the optical axis; nearer points are on the sensor's own housing."""
 REACH = 0.0125
-"""How far around a point the depth must be of one surface, as a part of the image's width: two sensors
-never agree about where an edge is."""
+"""Radius around a point in which the depth must be of one surface, as a fraction of the image's width: two
+sensors see an edge at different positions."""
 JUMP = 0.15
-"""Relative spread of the depth around a point from which it lies at an edge."""
+"""Relative spread of the depth around a point above which the point is at an edge."""
 ENOUGH = 8
-"""Ratios that make an opinion; fewer are kept for the next frames."""
+"""Least number of ratios for evidence; fewer are kept for the next frames."""
 KEEP = 1.0
-"""Seconds that they are kept."""
+"""Seconds for which ratios are kept."""
 MAX_POINTS = 2000
-"""More of a cloud tell nothing new."""
+"""More points of a cloud add no information."""
 MAX_SPREAD = 0.6
-"""Spread of the log ratios from which the points do not belong to the picture."""
+"""Spread of the log ratios above which the points do not match the image."""
 RELATED, RELATED_SPREAD, RELATED_POINTS = 0.15, 0.12, 25
-"""Least correlation of ranges and depths that belong together; asked where their ratio spreads so, of so
-many. A good network comes to 0.9, a poor one in a strange room to 0.4."""
+"""Least rank correlation of ranges and depths that match; checked where the spread of their ratio exceeds
+RELATED_SPREAD, with RELATED_POINTS points or more. A good network reaches 0.9, a poor one in an unusual room
+0.4."""
 SYSTEMATIC = 0.02
-"""Deviation that no number of points averages out: what flicker is left, and how the picture is composed."""
+"""Standard deviation that does not decrease with more points: the remaining scale jitter,
+and the content of the image."""
 INDEPENDENT = 40
-"""Points that err each for itself, at most: a network errs by surfaces, not by points."""
+"""Most points that count as independent: a network's errors are correlated within a surface."""
 
 
 class RangesSource(ScaleSource):
-    """The median of range over depth, in logarithms, at the pixels where a point of another sensor falls."""
+    """The median log ratio of range over depth, at the pixels onto which range points project."""
 
     name = ScaleOrigin.RANGES
     memory = 0.2
-    patience = 3.0
+    override_time = 3.0
 
     def __init__(self) -> None:
         super().__init__()
@@ -52,7 +54,7 @@ class RangesSource(ScaleSource):
         self._related = None
 
     def evidence(self, view: View) -> Evidence | None:
-        self.complaint = ""
+        self.problem = ""
         self._kept = [kept for kept in self._kept if 0 <= view.time - kept[0] <= KEEP]
         if view.ranges is None:
             return None
@@ -66,26 +68,26 @@ class RangesSource(ScaleSource):
         self._kept.clear()
         ratios = ranges - depths
         median, spread = float(np.median(ratios)), _spread(ratios)
-        if spread > MAX_SPREAD or self._strangers(ranges, depths, spread):
-            self.complaint = (
-                f"The ranges do not fit the picture: range over depth spreads by {spread:.0%}; check the "
+        if spread > MAX_SPREAD or self._is_unrelated(ranges, depths, spread):
+            self.problem = (
+                f"The ranges do not match the image: range over depth spreads by {spread:.0%}; check the "
                 "pose of the range sensor relative to the camera, and both clocks."
             )
             return None
-        # Of what is near the median, the factor of least relative error: weights are depth over range.
+        # The factor of least relative error over the ratios near the median: weights are depth over range.
         near = ratios[np.abs(ratios - median) <= max(2 * spread, 0.02)]
         deviation = math.hypot(SYSTEMATIC, 1.2 * spread / math.sqrt(min(len(near), INDEPENDENT)))
         return Evidence(weighted_median(near, np.exp(-near)), deviation)
 
     def pairs(self, view: View) -> np.ndarray | None:
-        """(2, M) float64 log of range and of depth where both are known; None for points of no use."""
+        """(2, M) float64 log of range and of depth where both are known; None when no point can be used."""
         points = np.asarray(view.ranges, np.float64)
         if points.ndim != 2 or points.shape[1] != 3:
-            self.complaint = f"The ranges must be (N, 3) points of the optical frame, not {points.shape}."
+            self.problem = f"The ranges must be (N, 3) points of the optical frame, not {points.shape}."
             return None
         points = points[np.isfinite(points).all(axis=1)]
         if len(points) < len(view.ranges) and not len(points):
-            self.complaint = "The ranges are not numbers: none of their points is finite."
+            self.problem = "The ranges are not numbers: none of their points is finite."
             return None
         if len(points) > MAX_POINTS:
             points = points[:: -(-len(points) // MAX_POINTS)]
@@ -96,8 +98,8 @@ class RangesSource(ScaleSource):
         seen = (u >= 0) & (u < width) & (v >= 0) & (v < height)
         if not seen.any():
             if len(points):
-                where = "in front of the camera" if not len(before) else "in the picture"
-                self.complaint = (
+                where = "in front of the camera" if not len(before) else "in the image"
+                self.problem = (
                     f"None of the {len(points)} range points lies {where}; check the pose of the range "
                     "sensor relative to the camera."
                 )
@@ -108,10 +110,11 @@ class RangesSource(ScaleSource):
             inside = (around.min(axis=0) > 0) & (around.max(axis=0) <= (1 + JUMP) * around.min(axis=0))
         return np.log(np.stack([before[seen, 2][inside], around[0, inside]]))
 
-    def _strangers(self, ranges: np.ndarray, depths: np.ndarray, spread: float) -> bool:
-        """True when depth told nothing about the ranges lately; logarithms, and the spread of their ratio."""
+    def _is_unrelated(self, ranges: np.ndarray, depths: np.ndarray, spread: float) -> bool:
+        """True when ranges and depths, both logarithms, were not correlated recently.
+        spread: of their ratio."""
         if len(ranges) >= RELATED_POINTS:
-            # Of ranks, so that a few wrong ranges do not count for more than they are.
+            # Correlation of ranks, so that outliers have little influence.
             ranks = np.argsort(np.argsort([ranges, depths], axis=1), axis=1)
             related = float(np.corrcoef(ranks)[0, 1])
             before = related if self._related is None else self._related
@@ -120,7 +123,7 @@ class RangesSource(ScaleSource):
 
     @staticmethod
     def _around(depth: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
-        """(9, M) float64: depth at pixels (u, v), first, and at eight around each."""
+        """(9, M) float64: depth at the pixels (u, v), then at eight pixels around each."""
         height, width = depth.shape
         reach = max(1, round(REACH * width))
         steps = [(0, 0)] + [(x, y) for x in (-reach, 0, reach) for y in (-reach, 0, reach) if x or y]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every source of scale has in common."""
+"""The interface of a scale source."""
 
 from __future__ import annotations
 
@@ -15,70 +15,71 @@ from clip2depth_ros.images.origins import ScaleOrigin
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What a source says about the factor from the depth's metres to the robot's."""
+    """A source's measurement of the factor from the network's depth to meters."""
 
     log_scale: float
     """Natural logarithm of the factor."""
     deviation: float
-    """Standard deviation of log_scale, which is the factor's relative one."""
-    doubt: float = 0.0
-    """Further deviation that all of the source's evidence shares: whether what it saw holds for the whole
-    image. It tells how far the factor is to be trusted, and not which evidence contradicts which."""
+    """Standard deviation of log_scale, which is the relative one of the factor."""
+    shared_std_dev: float = 0.0
+    """Standard deviation that all of the source's evidence shares, because it may not hold for the whole
+    image. It counts in the uncertainty of the factor, but not in the gate."""
 
 
 @dataclass(slots=True)
 class View:
-    """One frame as the sources see it, before any scaling."""
+    """One frame as input of the sources, before scaling."""
 
     depth: np.ndarray
-    """(h, w) float32, the depth's own metres, NaN = unknown."""
+    """(h, w) float32, in the network's unit, NaN = unknown."""
     camera: Camera
     """Of the depth, rectified."""
     time: float
     """Seconds, of the frames' clock."""
-    vision: np.ndarray | None = None
-    """(4, 4): points of the previous frame's optical frame into this one's, in the depth's own metres."""
-    vision_deviation: float = NAN
-    """Relative standard deviation of vision's translation."""
+    visual_odometry: np.ndarray | None = None
+    """(4, 4): points of the previous frame's optical frame into this one's, in the unit of the depth."""
+    visual_odometry_std_dev: float = NAN
+    """Relative standard deviation of its translation."""
     odometry: np.ndarray | None = None
-    """(4, 4): optical frame to odometry's fixed frame, metres."""
+    """(4, 4): optical frame to odometry's fixed frame, meters."""
     ranges: np.ndarray | None = None
-    """(N, 3): points of other sensors in the optical frame, metres."""
+    """(N, 3): points of other sensors in the optical frame, meters."""
     floor: Floor | None = None
-    """The floor as found in depth, in the depth's own metres."""
+    """The floor detected in the depth, in the unit of the depth."""
     up: np.ndarray | None = None
-    """(3,) unit vector: up as mounting or gravity have it, optical frame."""
+    """(3,) unit vector up, from mounting or gravity, optical frame."""
     corners: tuple[np.ndarray, np.ndarray] | None = None
-    """What vision rests on: (n, 3) points of the previous optical frame, in the depth's own metres, and (n,
-    2), x / z and y / z of where they are seen in this one."""
+    """Input of visual odometry: (n, 3) points of the previous optical frame, in the unit of the depth, and
+    (n, 2), x / z and y / z of their positions in this one."""
 
 
 class ScaleSource(ABC):
-    """One thing that a robot knows about size.
+    """A source of evidence about the scale.
 
-    name: as in Scale.source.
-    memory: seconds over which its errors stay the same, so that frames within them are one opinion.
-    patience: seconds for which it must contradict the estimate, alone and with one voice, to be believed.
-    complaint: why the last frame's hint was refused, one sentence; "" when it was not.
+    name: value of Scale.source.
+    memory: seconds over which its errors are correlated, so that frames within them count as one observation.
+    override_time: seconds for which it must contradict the estimate consistently, without support of the
+        estimate by another source, to override the estimate.
+    problem: why the last frame's measurement was rejected, one sentence; "" when it was not.
     """
 
     name: ScaleOrigin
     memory: float
-    patience: float
+    override_time: float
 
     def __init__(self) -> None:
-        self.complaint = ""
+        self.problem = ""
 
     @abstractmethod
     def evidence(self, view: View) -> Evidence | None:
-        """What this frame adds; None when it adds nothing. Called for every frame in its order."""
+        """The evidence of this frame; None without. Called for every frame, in order of time."""
 
-    def reset(self) -> None:  # noqa: B027 - a source that keeps nothing has nothing to forget
-        """Forget what was gathered from earlier frames."""
+    def reset(self) -> None:  # noqa: B027 - a source without state need not override it
+        """Drop the state from earlier frames."""
 
 
 def weighted_median(values: np.ndarray, weights: np.ndarray) -> float:
-    """Where half of the weight lies on either side, between the two values at the middle."""
+    """The weighted median, interpolated between the two middle values."""
     order = np.argsort(values)
     middle = np.cumsum(weights[order]) - weights[order] / 2
     return float(np.interp(weights.sum() / 2, middle, values[order]))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Depth that holds still: motion-compensated fusion in time, causal and without training."""
+"""Temporally consistent depth: motion-compensated fusion over time, causal and without training."""
 
 from clip2depth_ros.settings import StabilizerSettings
 from clip2depth_ros.stabilizer.stabilizer import Stabilizer, Stable

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How the camera moved between two frames, from corners that were followed and their previous depth."""
+"""The camera's motion between two frames, from tracked corners and their previous depth."""
 
 from __future__ import annotations
 
@@ -12,48 +12,48 @@ import numpy as np
 from clip2depth_ros.metrics.medians import median
 
 MIN_POINTS = 24
-"""Fewer points that agree on a motion are not trusted."""
+"""Least number of inliers of a motion."""
 MIN_AGREEING = 0.4
-"""Nor is a motion that a smaller part of all points agrees on."""
-MAX_UNSURE = 0.03
-"""Nor one whose advance is unsure by more than this part of the points' median depth."""
+"""Least share of inliers of a motion."""
+MAX_ADVANCE_STD_DEV = 0.03
+"""Largest standard deviation of the advance, as a fraction of the points' median depth."""
 MAX_SPREAD = 1.5
-"""Nor one that even its own inliers miss by more than this, typically, pixels."""
+"""Largest residual spread of the inliers, pixels."""
 INLIER = 1.0
-"""Pixels that a point may miss its place by and still speak for a hypothesis."""
+"""Largest residual of an inlier of a hypothesis, pixels."""
 HYPOTHESES = 48
 SAMPLE = 4
-"""Points a hypothesis is made of; three would do, one more steadies it."""
-JUDGES = 200
-"""Points, about, that choose between the hypotheses."""
+"""Points in the sample of a hypothesis; three are enough, one more reduces the noise."""
+SCORED_POINTS = 200
+"""Approximate number of points on which the hypotheses are scored."""
 ROUNDS = 6
-"""Steps of Gauss-Newton, at most."""
+"""Most Gauss-Newton steps."""
 CORRELATION = 2.0
-"""Factor on standard deviations: the errors of corners near each other are alike, so they count as fewer."""
+"""Factor on standard deviations, because the errors of nearby corners are correlated."""
 
 
 @dataclass(slots=True)
 class EgoMotion:
-    """A motion of the camera that its images speak for."""
+    """A motion of the camera that was estimated from its images (visual odometry)."""
 
     motion: np.ndarray
-    """(4, 4) float64: points of the previous optical frame into this one, in the depth's metres."""
+    """(4, 4) float64: points of the previous optical frame into this one, in the unit of the depth."""
     deviation: float
-    """Relative standard deviation of the translation's length; infinite where it did not move at all."""
-    unsure: float
-    """Standard deviation of the advance along the optical axis, as a part of the points' median depth."""
+    """Relative standard deviation of the translation's length; infinite for no translation."""
+    advance_std_dev: float
+    """Standard deviation of the translation along the optical axis, relative to the points' median depth."""
     spread: float
-    """Pixels by which the inliers typically miss."""
+    """Robust standard deviation of the inliers' residuals, pixels."""
 
 
 def find_ego_motion(points: np.ndarray, seen: np.ndarray, focal: float) -> EgoMotion | None:
-    """The motion that carries most of the points to where they are seen now; None when none can be trusted.
+    """The motion that maps most points to their current positions; None when no motion is reliable.
 
-    points: (n, 3) float64, previous optical frame, in the depth's metres. seen: (n, 2) float64, x / z and
-    y / z of where they are now. focal: pixels, turns misses into pixels.
+    points: (n, 3) float64, previous optical frame, in the unit of the depth. seen: (n, 2) float64, x / z and
+    y / z of their current positions. focal: pixels, scales residuals to pixels.
 
-    RANSAC over small motions about the turn that the median flow tells, all hypotheses at once and always
-    with the same samples; then Gauss-Newton on the reprojection error with Tukey's weights.
+    RANSAC over small motions around the rotation of the median flow, all hypotheses at once and always with
+    the same samples; then Gauss-Newton on the reprojection error with Tukey's weights.
     """
     if len(points) < MIN_POINTS:
         return None
@@ -61,7 +61,7 @@ def find_ego_motion(points: np.ndarray, seen: np.ndarray, focal: float) -> EgoMo
     for _ in range(ROUNDS):
         jacobian, miss = _linearize(points @ rotation.T + translation, seen, focal)
         length = np.hypot(miss[0], miss[1])
-        # Not the median of all: nearly half of them may belong to something that moves on its own.
+        # Not the median of all: almost half of the points may be on a moving object.
         near = length[length < 3 * INLIER]
         if len(near) < MIN_POINTS:
             return None
@@ -75,17 +75,17 @@ def find_ego_motion(points: np.ndarray, seen: np.ndarray, focal: float) -> EgoMo
         rotation, translation = _moved(rotation, translation, step)
         if np.abs(step).max() < 1e-5:
             break
-    return _judge(points, rotation, translation, normal, weight, spread)
+    return _evaluate(points, rotation, translation, normal, weight, spread)
 
 
 def typical_miss(points: np.ndarray, seen: np.ndarray, focal: float, motion: np.ndarray) -> float:
-    """Median distance, pixels, between where a motion (4, 4) carries the points and where they are seen."""
+    """Median reprojection error of the points with a motion (4, 4), pixels."""
     _, miss = _linearize(points @ motion[:3, :3].T + motion[:3, 3], seen, focal)
     return median(np.hypot(miss[0], miss[1]))
 
 
 def _median_turn(points: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    """(3, 3): the turn about x and y that explains the points' median shift in the image."""
+    """(3, 3): the rotation about x and y that explains the points' median shift in the image."""
     across, down = (median(seen[:, axis] - points[:, axis] / points[:, 2]) for axis in (0, 1))
     return cv2.Rodrigues(np.array([-down, across, 0.0]))[0]
 
@@ -93,17 +93,17 @@ def _median_turn(points: np.ndarray, seen: np.ndarray) -> np.ndarray:
 def _best_hypothesis(
     points: np.ndarray, seen: np.ndarray, focal: float, start: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Rotation and translation of the hypothesis that the points miss least, misses counted up to INLIER."""
+    """Rotation and translation of the hypothesis with the least cost; residuals are truncated at INLIER."""
     jacobian, miss = _linearize(points @ start.T, seen, focal)
     chosen = _samples(len(points))
-    # (6, 2, n) and (2, n) -> one small system a hypothesis.
+    # (6, 2, n) and (2, n) -> one small system per hypothesis.
     rows = jacobian[:, :, chosen].transpose(2, 1, 3, 0).reshape(HYPOTHESES, 2 * SAMPLE, 6)
     right = miss[:, chosen].transpose(1, 0, 2).reshape(HYPOTHESES, 2 * SAMPLE, 1)
     turned = rows.transpose(0, 2, 1)
-    # A sample that says nothing about a direction shall not move along it.
+    # Without this, a sample could move along a direction that it does not constrain.
     ridge = 1e-6 * focal**2 * np.eye(6)
     steps = np.linalg.solve(turned @ rows + ridge, turned @ right)[..., 0]
-    few = slice(None, None, 1 + len(points) // JUDGES)
+    few = slice(None, None, 1 + len(points) // SCORED_POINTS)
     left = jacobian[:, :, few].transpose(1, 2, 0) @ steps.T
     np.subtract(miss[:, few, None], left, out=left)
     square = np.square(left, out=left).sum(0)
@@ -113,14 +113,14 @@ def _best_hypothesis(
 
 @lru_cache(maxsize=512)
 def _samples(points: int) -> np.ndarray:
-    """(HYPOTHESES, SAMPLE): which of so many points each hypothesis is made of; not to be written to."""
+    """(HYPOTHESES, SAMPLE): indices of each hypothesis' points. Cached: do not write to it."""
     return np.random.default_rng(points).integers(0, points, (HYPOTHESES, SAMPLE))
 
 
 def _linearize(moved: np.ndarray, seen: np.ndarray, focal: float) -> tuple[np.ndarray, np.ndarray]:
-    """Misses of points (n, 3) in their new place, (2, n) pixels, and what a small motion changes about them.
+    """Residuals of points (n, 3) in their new position, (2, n) pixels, and their Jacobian, (6, 2, n).
 
-    The second, (6, 2, n), is per metre of translation along and per radian of rotation about x, y and z.
+    The Jacobian is per unit of translation along, and per radian of rotation about, x, y and z.
     """
     inverse = 1 / np.maximum(moved[:, 2], 1e-3)
     x, y = moved[:, 0] * inverse, moved[:, 1] * inverse
@@ -148,12 +148,12 @@ def _normal_equations(
 
 
 def _moved(rotation: np.ndarray, translation: np.ndarray, step: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The motion followed by a small one: (6,) translation and rotation vector."""
+    """The motion composed with a small one: (6,) translation and rotation vector."""
     turn = cv2.Rodrigues(step[3:])[0]
     return turn @ rotation, turn @ translation + step[:3]
 
 
-def _judge(
+def _evaluate(
     points: np.ndarray,
     rotation: np.ndarray,
     translation: np.ndarray,
@@ -161,7 +161,7 @@ def _judge(
     weight: np.ndarray,
     spread: float,
 ) -> EgoMotion | None:
-    """The motion with what speaks for it; None when that is too little."""
+    """The motion with its standard deviations; None when it is not reliable."""
     inliers = np.count_nonzero(weight)
     if inliers < MIN_POINTS or inliers < MIN_AGREEING * len(points) or spread > MAX_SPREAD:
         return None
@@ -169,9 +169,9 @@ def _judge(
         covariance = np.linalg.inv(normal)[:3, :3] * spread**2
     except np.linalg.LinAlgError:
         return None
-    unsure = float(np.sqrt(max(covariance[2, 2], 0.0)) / median(points[weight > 0, 2]))
-    # Written so that NaN is not trusted.
-    if not unsure <= MAX_UNSURE:
+    advance_std_dev = float(np.sqrt(max(covariance[2, 2], 0.0)) / median(points[weight > 0, 2]))
+    # Written so that NaN is rejected.
+    if not advance_std_dev <= MAX_ADVANCE_STD_DEV:
         return None
     length = float(np.linalg.norm(translation))
     deviation = np.inf
@@ -180,4 +180,4 @@ def _judge(
         deviation = CORRELATION * float(np.sqrt(max(along @ covariance @ along, 0.0)) / length)
     motion = np.eye(4)
     motion[:3, :3], motion[:3, 3] = rotation, translation
-    return EgoMotion(motion, deviation, unsure, spread)
+    return EgoMotion(motion, deviation, advance_std_dev, spread)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How the image moved since the previous frame: densely by optical flow, precisely at corners."""
+"""Motion of the image since the previous frame: dense optical flow, and tracked corners."""
 
 from __future__ import annotations
 
@@ -11,72 +11,73 @@ import numpy as np
 from clip2depth_ros.metrics.medians import median
 
 CELL = 12
-"""Side of the square in which at most one corner is followed, pixels of the reduced image."""
+"""Side of the square in which at most one corner is tracked, pixels of the reduced image."""
 MIN_CORNER = 2e-4
-"""Least smaller eigenvalue of a corner's gradient matrix, as cv2.cornerMinEigenVal gives it for 8 bits."""
+"""Threshold of the smaller eigenvalue of a corner's gradient matrix (cv2.cornerMinEigenVal, 8 bits)."""
 CONSISTENT = 1.0
-"""Pixels by which flow there and back may miss its start."""
+"""Largest forward-backward error of the flow, pixels."""
 STRAY = 3.0
-"""Pixels by which a corner may end up away from where the dense flow puts it."""
+"""Largest distance of a tracked corner from its position by the dense flow, pixels."""
 SIMILAR = 5
 """Side of the square over which two images are compared, pixels."""
-# Two images are no neighbours when flow there and back agrees on less than this part of the picture, and
-# the flow's end still differs by more than this many grey levels and this part of the picture's contrast.
-# (Measured: neighbours have 0.4 or more and 0.16 or less, unrelated pictures 0.05 or less and 0.5 or more.)
-CUT_AGREEING, CUT_GREY, CUT_CONTRAST = 0.1, 8.0, 0.35
+# There is a cut between two images when the forward-backward check holds on less than CUT_AGREEING of the
+# image, and the photometric residual exceeds CUT_GRAY gray levels and CUT_CONTRAST of the image's contrast.
+# (Measured: consecutive images have 0.4 or more and 0.16 or less, unrelated images 0.05 or less and 0.5 or
+# more.)
+CUT_AGREEING, CUT_GRAY, CUT_CONTRAST = 0.1, 8.0, 0.35
 
 
 class Flow:
-    """Motion between an image and the one before it, at reduced size.
+    """Motion between an image and the previous one, at reduced size.
 
-    width, height: of the full image. pixels: of the reduced one, at most; a small image stays as it is.
+    width, height: of the full image. pixels: most pixels of the reduced one; a small image is not reduced.
 
-    Of the last two images after step(), all (h, w) of the reduced image's size and in its pixels:
-    `there` (h, w, 2) float32, where every pixel of this frame was in the previous one; `shift`, the same as
-    an offset; `known` bool, pixels where flow there and back agrees; `unlike` uint8, grey levels by which
-    the surroundings of a pixel differ from those of its past place. The arrays belong to this object and
-    hold until the next step.
+    Results of step(), (h, w) of the reduced image's size and in its pixels: `there` (h, w, 2) float32, the
+    position of each pixel in the previous frame; `shift`, the same as an offset; `known` bool, where the
+    forward-backward check holds; `residual` uint8, the photometric residual: the mean difference in gray
+    levels between a pixel's neighborhood and that of its previous position. The arrays belong to this object
+    and are valid until the next step.
     """
 
     def __init__(self, width: int, height: int, pixels: int) -> None:
         shrink = min(1.0, math.sqrt(pixels / (width * height)))
-        # DIS works on a pyramid and refuses images that have no second level.
+        # DIS needs images that are large enough for a second pyramid level.
         self.width, self.height = max(32, round(width * shrink)), max(32, round(height * shrink))
         shape = (self.height, self.width)
         self._dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
-        # A quarter of the reduced size: five times as fast as half of it, and where precision counts, at
-        # corners and where nothing moves by itself, places do not come from this flow.
+        # A quarter of the reduced size is five times as fast as half. Precise positions, at corners and on
+        # the static scene, do not come from this flow.
         self._dis.setFinestScale(2)
         self._dis.setVariationalRefinementIterations(0)
-        # Of 16: more of them cost time and bring nothing.
+        # The default is 16; more iterations take time without a benefit.
         self._dis.setGradientDescentIterations(6)
         self._reduced = np.empty((*shape, 3), np.uint8)
-        self._grey, self._past = np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
+        self._gray, self._past = np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
         self.shift, self._forward = np.zeros((*shape, 2), np.float32), np.zeros((*shape, 2), np.float32)
         self.there, self._eigen = np.empty((*shape, 2), np.float32), np.empty(shape, np.float32)
         half = (-(-self.height // 2), -(-self.width // 2))
         self._half_there, self._back = np.empty((*half, 2), np.float32), np.empty((*half, 2), np.float32)
         self._miss, self._half_known = np.empty(half, np.float32), np.empty(half, np.uint8)
         self.known = np.empty(shape, bool)
-        self.unlike, self._looked = np.empty(shape, np.uint8), np.empty(shape, np.uint8)
+        self.residual, self._looked = np.empty(shape, np.uint8), np.empty(shape, np.uint8)
         self._pixels = np.empty((*shape, 2), np.float32)
         self._pixels[..., 0] = np.arange(self.width)
         self._pixels[..., 1] = np.arange(self.height)[:, None]
 
     def look(self, image: np.ndarray) -> None:
-        """Take the next image, (H, W, 3) uint8 RGB; the one before becomes the past."""
-        self._grey, self._past = self._past, self._grey
-        if image.shape[:2] != self._grey.shape:
+        """Add the next image, (H, W, 3) uint8 RGB."""
+        self._gray, self._past = self._past, self._gray
+        if image.shape[:2] != self._gray.shape:
             size = (self.width, self.height)
             image = cv2.resize(image, size, dst=self._reduced, interpolation=cv2.INTER_AREA)
-        cv2.cvtColor(image, cv2.COLOR_RGB2GRAY, dst=self._grey)
+        cv2.cvtColor(image, cv2.COLOR_RGB2GRAY, dst=self._gray)
 
     def step(self) -> None:
-        """Find the flow between the last two images."""
-        self._dis.calc(self._grey, self._past, self.shift)
-        self._dis.calc(self._past, self._grey, self._forward)
+        """Compute the flow between the last two images."""
+        self._dis.calc(self._gray, self._past, self.shift)
+        self._dis.calc(self._past, self._gray, self._forward)
         cv2.add(self._pixels, self.shift, dst=self.there)
-        # There and back at every other pixel: the flow is no finer.
+        # The check at every other pixel is enough, because the flow is not finer.
         np.copyto(self._half_there, self.there[::2, ::2])
         border = {"borderMode": cv2.BORDER_CONSTANT, "borderValue": (1e3, 1e3)}
         cv2.remap(self._forward, self._half_there, None, cv2.INTER_LINEAR, dst=self._back, **border)
@@ -85,29 +86,30 @@ class Flow:
         np.less(self._miss, CONSISTENT**2, out=self._half_known.view(bool))
         size = (self.width, self.height)
         cv2.resize(self._half_known, size, dst=self.known.view(np.uint8), interpolation=cv2.INTER_NEAREST)
-        self.compare(self.there, self.unlike)
+        self.compare(self.there, self.residual)
 
     def compare(self, places: np.ndarray, out: np.ndarray) -> None:
-        """Fill `out`, (h, w) uint8, with how unlike this image is the previous one at `places`, (h, w, 2)."""
+        """Fill `out`, (h, w) uint8, with the photometric residual to the previous
+        image at `places`, (h, w, 2)."""
         cv2.remap(
             self._past, places, None, cv2.INTER_LINEAR, dst=self._looked, borderMode=cv2.BORDER_REPLICATE
         )
-        cv2.absdiff(self._grey, self._looked, dst=self._looked)
+        cv2.absdiff(self._gray, self._looked, dst=self._looked)
         cv2.blur(self._looked, (SIMILAR, SIMILAR), dst=out)
 
     def is_cut(self) -> bool:
-        """True when the last two images do not show the same scene."""
+        """True when there is a cut between the last two images."""
         if np.count_nonzero(self.known) >= CUT_AGREEING * self.known.size:
             return False
-        unlike = cv2.mean(self.unlike)[0]
-        contrast = float(cv2.meanStdDev(self._grey)[1][0, 0])
-        return unlike > max(CUT_GREY, CUT_CONTRAST * contrast)
+        residual = cv2.mean(self.residual)[0]
+        contrast = float(cv2.meanStdDev(self._gray)[1][0, 0])
+        return residual > max(CUT_GRAY, CUT_CONTRAST * contrast)
 
     def growth(self) -> float:
-        """Factor by which the picture shrank since the previous frame, by the median over pairs of pixels.
+        """Factor by which the image shrank since the previous frame, the median over pairs of pixels.
 
-        Above 1 when things came to look smaller, that is, went away: without rotation about other axes than
-        the optical one it is the factor on their depth.
+        Above 1 when objects became smaller, that is, more distant. Without rotation about other axes than the
+        optical one it is the factor on their depth.
         """
         step_y, step_x = max(1, self.height // 16), max(1, self.width // 16)
         shift, known = self.shift[::step_y, ::step_x], self.known[::step_y, ::step_x]
@@ -123,9 +125,9 @@ class Flow:
         return 1.0 + median(stretches) if stretches.size else 1.0
 
     def corners(self) -> tuple[np.ndarray, np.ndarray]:
-        """Corners of the previous image and where they are in this one, two (n, 2) float32.
+        """Corners of the previous image and their positions in this one, two (n, 2) float32.
 
-        At most one in every square of CELL pixels. They are followed from where the dense flow puts them.
+        At most one in each square of CELL pixels. Tracking starts at the position by the dense flow.
         """
         cv2.cornerMinEigenVal(self._past, 3, dst=self._eigen, ksize=3)
         rows, columns = self.height // CELL, self.width // CELL
@@ -141,7 +143,7 @@ class Flow:
         guess = start + self._forward[y, x]
         found, status, _ = cv2.calcOpticalFlowPyrLK(
             self._past,
-            self._grey,
+            self._gray,
             start,
             guess.copy(),
             winSize=(11, 11),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The errors that a frame's depth has in common, found against what was expected, and how large they are."""
+"""The errors that the pixels of one frame share, relative to the predicted depth, and their variances."""
 
 from __future__ import annotations
 
@@ -13,47 +13,49 @@ from clip2depth_ros.stabilizer.flow import Flow
 from clip2depth_ros.stabilizer.prediction import Prediction
 
 CELLS = 32
-"""Cells across the image in which the smooth error is sought."""
+"""Cells across the image for the smooth error."""
 SMOOTH = 2.0
-"""Cells over which it is smoothed (standard deviation of a Gaussian)."""
+"""Standard deviation of the Gaussian that smooths it, cells."""
 LEAST_WEIGHT = 0.02
-"""Part of a cell's surroundings that is known below which the error found there fades to none."""
+"""Known fraction of a cell's neighborhood below which the smooth error decreases to zero."""
 SAMPLES = 10_000
-"""Pixels, about, from which the errors are found."""
+"""Approximate number of pixels from which the errors are estimated."""
 MIN_SAMPLES = 50
-"""With fewer the frame's errors are not known."""
+"""Least number of known samples for an estimate of the frame's errors."""
 SURE = 2.0
-"""Variance up to which an expected depth bears witness at all, in units of one measurement's,"""
+"""Largest variance of a predicted depth that is used, in units of one measurement's."""
 SURE_PART, SURE_LEAST = 5.0, 0.1
-"""and for the smooth error: this many times the median's, but at least so much."""
+"""The same for the smooth error: this many times the median variance, but at least SURE_LEAST."""
 RECENT = 0.17
-"""Part of one frame in the trend of a cell's error."""
+"""Weight of one frame in the trend of a cell's error."""
 PERSISTENT, PERSISTENT_MOVING = 2.8, 1.7
-"""Standard deviations of a trend beyond which the expected depth is wrong: anywhere, and where the image says
-that something moves."""
-DOUBT = 4.0
-"""Variance, in units of one measurement's, of what was expected where it is wrong without a doubt."""
+"""Standard deviations of a trend above which the predicted depth is wrong: anywhere, and where the image
+shows a moving object."""
+MAX_EXCESS = 4.0
+"""Variance, in units of one measurement's, of a predicted depth that is certainly wrong."""
 USUAL_MEDIAN = 0.455
 """Median over mean of the squares of normal errors."""
-ASTRAY_PART, ASTRAY_REACH = 0.02, 4.0
-"""Something moves by itself near a cell when so much of its surroundings, this many cells wide, is astray."""
+INCONSISTENT_PART, INCONSISTENT_REACH = 0.02, 4.0
+"""There is a moving object near a cell when this fraction of its neighborhood,
+this many cells wide, is inconsistent."""
 LEARNING = 0.03
-"""Part of one frame in what is known about the errors' size."""
+"""Weight of one frame in the estimate of the errors' variances."""
 PRIOR_FRAMES = 3
-"""Frames that the assumption with which one starts counts for."""
+"""Frames as which the initial assumption counts."""
 LEAST = 1e-6
-"""Variance of log depth that no error is below."""
+"""Least variance of log depth of each error."""
 
 
 class FrameErrorFinder:
-    """Finds a frame's scale error and its smooth error, in log depth, and where errors persist.
+    """Estimates a frame's scale error and its smooth error, in log depth, and detects persistent errors.
 
-    A flickering network errs anew in every frame. Errors that go the same way frame after frame mean that
-    the expected depth is wrong: somebody walks towards the camera, or the network changed its mind.
+    The scale jitter of a network is independent between frames. Errors of the same sign in consecutive frames
+    mean that the predicted depth is wrong: a person walks towards the camera, or the network's output
+    changed.
 
-    `scale`, `smooth` and `pixel` are the variances of one measurement's errors, as the frames have shown
-    them so far: the scale's, the smooth field's and what is left in a pixel. `usual_gain` is the median
-    pixel's gain. `found` tells whether the last frame's errors could be found.
+    `scale`, `smooth` and `pixel` are the estimated variances of one measurement's errors: of the scale, of
+    the smooth field and of the remaining error of a pixel. `usual_gain` is the median pixel's gain. `found`
+    tells whether the last frame's errors could be estimated.
     """
 
     def __init__(self, width: int, height: int) -> None:
@@ -63,7 +65,7 @@ class FrameErrorFinder:
         grid = self._cells[::-1]
         self._zero = np.zeros(grid, np.float32)
         self._trend, self._carried = np.zeros(grid, np.float32), np.zeros(grid, np.float32)
-        self._smooth, self._doubt = np.zeros(grid, np.float32), np.zeros(grid, np.float32)
+        self._smooth, self._excess_variance = np.zeros(grid, np.float32), np.zeros(grid, np.float32)
         self._weight, self._moving = np.empty(grid, np.float32), np.empty(grid, np.float32)
         self._places = np.empty((*grid, 2), np.float32)
         samples = (-(-height // self._stride), -(-width // self._stride))
@@ -71,7 +73,8 @@ class FrameErrorFinder:
         self.start(0.1)
 
     def start(self, noise: float) -> None:
-        """Forget; assume that a frame's relative standard deviation is `noise`, of all three errors alike."""
+        """Start again; noise: assumed relative standard deviation of a frame,
+        equal parts of all three errors."""
         self.scale = self.smooth = self.pixel = max(noise**2 / 3, LEAST)
         self.usual_gain = 1.0
         self.found = False
@@ -82,11 +85,11 @@ class FrameErrorFinder:
     def find(
         self, measured: np.ndarray, expected: Prediction, flow: Flow, gate: float
     ) -> tuple[float, np.ndarray, np.ndarray]:
-        """The scale's error, the smooth one, and the variance that persisting errors give the expected depth.
+        """The scale error, the smooth error, and the excess variance of the prediction by persistent errors.
 
-        The last two are (rows, columns) float32 over the picture, in log depth and in units of one
-        measurement's variance; all three are 0 when too little is known of both depths. The arrays belong to
-        this object.
+        The last two are (rows, columns) float32 over the image, in log depth and in units of one
+        measurement's variance; all three are 0 when too few pixels of both depths are known. The arrays
+        belong to this object.
         """
         s = self._stride
         error = np.divide(measured[::s, ::s], expected.depth[::s, ::s], out=self._error)
@@ -98,10 +101,10 @@ class FrameErrorFinder:
             return 0.0, self._zero, self._zero
         scale = median(error[good])
         error -= np.float32(scale)
-        doubt = self._follow_trend(error, good, expected, flow, gate)
+        excess_variance = self._follow_trend(error, good, expected, flow, gate)
 
-        # What changed by itself, or is in doubt, tells nothing of the frame's error.
-        cv2.resize(doubt, error.shape[::-1], dst=self._part, interpolation=cv2.INTER_LINEAR)
+        # Pixels that changed, or whose prediction is uncertain, are not used for the frame's error.
+        cv2.resize(excess_variance, error.shape[::-1], dst=self._part, interpolation=cv2.INTER_LINEAR)
         usual = median(variance[good])
         good &= np.maximum(variance, self._part, out=self._part) < max(SURE_PART * usual, SURE_LEAST)
         good &= np.abs(error) < gate * math.sqrt(2 * (self.smooth + self.pixel))
@@ -109,7 +112,7 @@ class FrameErrorFinder:
         cv2.resize(smooth, error.shape[::-1], dst=self._part, interpolation=cv2.INTER_LINEAR)
         error -= self._part
         self._learn(scale, smooth, error[good], variance[good])
-        return scale, smooth, doubt
+        return scale, smooth, excess_variance
 
     def _cell_means(self, error: np.ndarray, good: np.ndarray, out: np.ndarray) -> np.ndarray:
         """Fill `out` with the smoothed means of the good errors over the cells."""
@@ -122,10 +125,11 @@ class FrameErrorFinder:
     def _follow_trend(
         self, error: np.ndarray, good: np.ndarray, expected: Prediction, flow: Flow, gate: float
     ) -> np.ndarray:
-        """The doubt, (rows, columns) float32, after taking the cells' errors into their trends.
+        """Update the trends with the cells' errors; returns the excess variance, (rows, columns) float32.
 
-        A trend belongs to a thing, so it moves with the image. A network that changes its mind slowly has
-        trends everywhere: with it only those count that are large for it, except where something moves.
+        A trend belongs to an object, so it moves with the image. A network whose output drifts slowly has
+        trends everywhere: only trends that are large compared to the typical one count, except near moving
+        objects.
         """
         limit = np.float32(gate * math.sqrt(self.smooth + self.pixel))
         mean = self._cell_means(np.clip(error, -limit, limit), good, self._smooth)
@@ -138,28 +142,33 @@ class FrameErrorFinder:
         cv2.remap(self._carried, self._places, None, cv2.INTER_LINEAR, dst=trend)
         trend += np.float32(RECENT) * (mean - trend)
         self._trend = trend
-        flickering = self.smooth * RECENT / (2 - RECENT)
-        np.multiply(trend, trend, out=self._doubt)
-        self._typical += LEARNING * (median(self._doubt.ravel()) / USUAL_MEDIAN - self._typical)
-        astray = expected.astray.astype(np.float32)
-        cv2.resize(astray, self._cells, dst=self._moving, interpolation=cv2.INTER_AREA)
-        cv2.GaussianBlur(self._moving, (0, 0), ASTRAY_REACH, dst=self._moving)
-        calm, moving = PERSISTENT**2 * max(flickering, self._typical), PERSISTENT_MOVING**2 * flickering
-        self._doubt /= np.where(self._moving > ASTRAY_PART, np.float32(moving), np.float32(calm))
-        self._doubt -= 1
-        np.clip(self._doubt, 0, 1, out=self._doubt)
-        self._doubt *= np.float32(DOUBT)
-        return self._doubt
+        jitter_variance = self.smooth * RECENT / (2 - RECENT)
+        np.multiply(trend, trend, out=self._excess_variance)
+        self._typical += LEARNING * (median(self._excess_variance.ravel()) / USUAL_MEDIAN - self._typical)
+        inconsistent = expected.inconsistent.astype(np.float32)
+        cv2.resize(inconsistent, self._cells, dst=self._moving, interpolation=cv2.INTER_AREA)
+        cv2.GaussianBlur(self._moving, (0, 0), INCONSISTENT_REACH, dst=self._moving)
+        calm, moving = (
+            PERSISTENT**2 * max(jitter_variance, self._typical),
+            PERSISTENT_MOVING**2 * jitter_variance,
+        )
+        self._excess_variance /= np.where(
+            self._moving > INCONSISTENT_PART, np.float32(moving), np.float32(calm)
+        )
+        self._excess_variance -= 1
+        np.clip(self._excess_variance, 0, 1, out=self._excess_variance)
+        self._excess_variance *= np.float32(MAX_EXCESS)
+        return self._excess_variance
 
     def _learn(self, scale: float, smooth: np.ndarray, left: np.ndarray, variance: np.ndarray) -> None:
-        """Take the frame's errors into account in what is known about their size."""
+        """Update the variances with the frame's errors."""
         if not left.size:
             return
         usual = median(variance)
         self.usual_gain = usual / (1 + usual)
         self._frames += 1
         part = max(LEARNING, 1 / self._frames)
-        # An innovation's variance is the measurement's and the expectation's.
+        # An innovation's variance is the sum of the measurement's and the prediction's.
         share = 1 / (1 + float(np.mean(variance)))
         pixel = (1.4826 * median(np.abs(left))) ** 2
         self.scale += part * (max(scale**2 / (1 + usual), LEAST) - self.scale)

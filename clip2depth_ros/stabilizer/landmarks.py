@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Corners that were followed become points with depth, where the depth around them can be relied on."""
+"""Points with depth from tracked corners, where the depth around the corner is reliable."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ import numpy as np
 from clip2depth_ros.camera import Camera
 
 REACH = 2
-"""Pixels of depth around a corner that are looked at."""
+"""Radius of the neighborhood of a corner, pixels of depth."""
 FLAT = 1.1
-"""Factor by which depth may differ in there. Corners like to lie on the edge of something near, and which of
-the two depths is theirs is a toss."""
+"""Largest ratio of depths in this neighborhood. Corners are often on the edge of a near object, where it is
+unknown which of the two depths is theirs."""
 SURE = 1.5
-"""Variance that a corner's depth may have, in units of one measurement's."""
+"""Largest variance of a corner's depth, in units of one measurement's."""
 
 
 def landmarks(
     before: np.ndarray, now: np.ndarray, camera: Camera, depth: np.ndarray, variance: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Points of the previous frame and where they are seen in this one.
+    """Points of the previous frame and their positions in this one.
 
     before, now: (n, 2) float32, a corner's pixel in the previous image and in this one; camera: of these.
     depth, variance: (h, w) float32 of the previous frame, finite everywhere, of any size; variance in units
     of one measurement's.
-    Returns (m, 3) float64, points in the previous optical frame, metres of the depth, and (m, 2) float64,
-    x / z and y / z in this one; only those whose depth can be relied on.
+    Returns (m, 3) float64, points in the previous optical frame, in the unit of the depth, and (m, 2)
+    float64, x / z and y / z in this one; only points with a reliable depth.
     """
     height, width = depth.shape
     across, down = width / camera.width, height / camera.height
-    # A depth of a few pixels is looked at as far as it reaches.
+    # In a depth of a few pixels, the neighborhood is smaller.
     reach_x, reach_y = min(REACH, (width - 1) // 2), min(REACH, (height - 1) // 2)
     x = np.rint((before[:, 0] + 0.5) * across - 0.5).astype(np.intp).clip(reach_x, width - 1 - reach_x)
     y = np.rint((before[:, 1] + 0.5) * down - 0.5).astype(np.intp).clip(reach_y, height - 1 - reach_y)

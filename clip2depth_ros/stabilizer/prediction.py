@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The past carried into the present: where every pixel was, and what depth it should have now."""
+"""Prediction of the current depth from the previous one, by the camera's motion or by optical flow."""
 
 from __future__ import annotations
 
@@ -9,30 +9,31 @@ import numpy as np
 from clip2depth_ros.camera import Camera
 from clip2depth_ros.stabilizer.flow import Flow, square_length
 
-ASTRAY, ASTRAY_PART = 1.0, 0.1
-"""Flow speaks against the camera's motion where they differ by more than this many pixels of the reduced
-image and this part of the flow."""
-UNLIKE, UNLIKE_PART = 4, 1.5
-"""And where the image looks less like the place that the motion leads to by this many grey levels and this
-factor: flow alone errs too often where there is little texture."""
+INCONSISTENT, INCONSISTENT_PART = 1.0, 0.1
+"""The flow is inconsistent with the camera's motion where they differ by more than INCONSISTENT pixels of the
+reduced image and INCONSISTENT_PART of the flow,"""
+RESIDUAL, RESIDUAL_PART = 4, 1.5
+"""and where the photometric residual of the motion's position exceeds that of the flow's by RESIDUAL gray
+levels and a factor of RESIDUAL_PART. The second condition is needed because flow is unreliable without
+texture."""
 NEAREST, FARTHEST = 1e-2, 1e6
-"""Metres; expected depth is no less and no more, or what nobody measures would grow beyond all numbers."""
+"""Limits of the predicted depth, meters. Without them the depth of unmeasured pixels could overflow."""
 UNKNOWN = 1e4
-"""Variance of what is not known, in units of one measurement's."""
+"""Variance of an unknown depth, in units of one measurement's."""
 
 
 class Prediction:
-    """Looks the past up.
+    """Warps the previous depth into the current frame.
 
-    Where the camera's motion is known and the image does not speak against it, a pixel's past place follows
-    from the motion and the depth just measured, which is far more precise than flow. Where the image does
-    speak against it something moves by itself, or was hidden, and there is no past. Without a motion the
-    past place follows from the flow, where that is consistent.
+    Where the camera's motion is known and consistent with the images, a pixel's previous position follows
+    from the motion and the measured depth, which is much more precise than flow. Where it is inconsistent, an
+    object moved or was occluded, and the pixel has no past. Without a motion, the previous position follows
+    from the flow where the forward-backward check holds.
 
-    After carry(): `depth` (h, w) float32, the expected depth, finite and positive everywhere; `variance`
-    (h, w) float32, what is left of the past's, UNKNOWN where there is no past; `astray` (flow's h, w) uint8,
-    1 where the image speaks against the past place. The arrays belong to this object and hold until the
-    next carry().
+    Results of carry(): `depth` (h, w) float32, the predicted depth, finite and positive everywhere;
+    `variance` (h, w) float32, UNKNOWN where there is no past; `inconsistent` (flow's h, w) uint8, 1 where the
+    previous position is inconsistent with the images. The arrays belong to this object and are valid until
+    the next carry().
     """
 
     def __init__(self, width: int, height: int, flow: Flow) -> None:
@@ -44,10 +45,10 @@ class Prediction:
         self._inverse = np.empty(small, np.float32)
         self._x, self._y, self._z = (np.empty(small, np.float32) for _ in range(3))
         self._places, self._apart = np.empty((*small, 2), np.float32), np.empty((*small, 2), np.float32)
-        self._unlike, self._limit = np.empty(small, np.uint8), np.empty(small, np.uint8)
-        self.astray, self._unseen = np.empty(small, np.uint8), np.empty(small, np.uint8)
+        self._residual, self._limit = np.empty(small, np.uint8), np.empty(small, np.uint8)
+        self.inconsistent, self._unseen = np.empty(small, np.uint8), np.empty(small, np.uint8)
         self._all_places = np.empty((*shape, 2), np.float32) if self._enlarges else self._places
-        self._all_astray = np.empty(shape, np.uint8) if self._enlarges else self.astray
+        self._all_inconsistent = np.empty(shape, np.uint8) if self._enlarges else self.inconsistent
         self._factor = np.empty(small, np.float32)
         self._all_factor = np.empty(shape, np.float32) if self._enlarges else self._factor
         self.depth, self.variance = np.empty(shape, np.float32), np.empty(shape, np.float32)
@@ -62,20 +63,20 @@ class Prediction:
         camera: Camera | None,
         motion: np.ndarray | None,
     ) -> None:
-        """Fill the arrays.
+        """Compute the prediction.
 
         depth, variance: (h, w) float32 of the previous frame, finite everywhere. measured: (h, w) float32,
-        this frame's depth, NaN = unknown. camera: of all these. motion: (4, 4), the previous optical frame's
-        points into this one, or None.
+        this frame's depth, NaN = unknown. camera: of all these. motion: (4, 4), points of the previous
+        optical frame into this one, or None.
         """
         flow = self._flow
         if motion is None:
             np.copyto(self._places, flow.there)
-            np.logical_not(flow.known, out=self.astray.view(bool))
+            np.logical_not(flow.known, out=self.inconsistent.view(bool))
         else:
             small_camera = self.reduced(camera)
             self._find_places(measured, small_camera, motion)
-            self._find_astray()
+            self._find_inconsistent()
             self._find_factor(small_camera, motion)
         if self._enlarges:
             self._enlarge()
@@ -83,7 +84,7 @@ class Prediction:
         places = self._all_places
         cv2.remap(depth, places, None, cv2.INTER_LINEAR, dst=self.depth, borderValue=1.0, **border)
         cv2.remap(variance, places, None, cv2.INTER_LINEAR, dst=self.variance, borderValue=UNKNOWN, **border)
-        np.copyto(self.variance, UNKNOWN, where=self._all_astray.view(bool))
+        np.copyto(self.variance, UNKNOWN, where=self._all_inconsistent.view(bool))
         if motion is None:
             self.depth *= np.float32(flow.growth())
         else:
@@ -99,7 +100,8 @@ class Prediction:
         return self._reduced
 
     def _find_places(self, measured: np.ndarray, camera: Camera, motion: np.ndarray) -> None:
-        """Fill self._places with where every pixel of the reduced image was; NaN where depth is unknown."""
+        """Fill self._places with the previous positions of the reduced image's pixels;
+        NaN for unknown depth."""
         back = np.linalg.inv(motion)
         turn = (back[:3, :3] @ np.linalg.inv(camera.matrix)).astype(np.float32)
         inverse = self._inverse
@@ -109,7 +111,7 @@ class Prediction:
             np.reciprocal(inverse, out=inverse)
         else:
             np.reciprocal(measured, out=inverse)
-        # The point on a pixel's ray at its depth, moved back, over its depth.
+        # The point of a pixel, moved back, divided by its depth.
         for axis, out in enumerate((self._x, self._y, self._z)):
             np.multiply(inverse, np.float32(back[axis, 3]), out=out)
             out += turn[axis, 0] * self._columns
@@ -125,9 +127,9 @@ class Prediction:
         y += np.float32(camera.cy)
         cv2.merge((x, y), dst=self._places)
 
-    def _find_astray(self) -> None:
-        """Fill self.astray with 1 where the image speaks against self._places; put the flow's where these
-        are unknown."""
+    def _find_inconsistent(self) -> None:
+        """Fill self.inconsistent with 1 where self._places is inconsistent with the images; where it is
+        unknown, replace it by the flow's position."""
         flow, apart, difference, tolerance = self._flow, self._apart, self._x, self._y
         np.not_equal(self._x, self._x, out=self._unseen.view(bool))
         cv2.copyTo(flow.there, self._unseen, self._places)
@@ -135,22 +137,24 @@ class Prediction:
         square_length(apart, difference)
         np.copyto(apart, flow.shift)
         square_length(apart, tolerance)
-        tolerance *= np.float32(ASTRAY_PART**2)
-        tolerance += np.float32(ASTRAY**2)
-        flow.compare(self._places, self._unlike)
-        cv2.convertScaleAbs(flow.unlike, dst=self._limit, alpha=UNLIKE_PART, beta=UNLIKE)
-        astray = self.astray.view(bool)
-        np.greater(difference, tolerance, out=astray)
-        np.greater(self._unlike, self._limit, out=self._limit.view(bool))
-        astray &= self._limit.view(bool)
+        tolerance *= np.float32(INCONSISTENT_PART**2)
+        tolerance += np.float32(INCONSISTENT**2)
+        flow.compare(self._places, self._residual)
+        cv2.convertScaleAbs(flow.residual, dst=self._limit, alpha=RESIDUAL_PART, beta=RESIDUAL)
+        inconsistent = self.inconsistent.view(bool)
+        np.greater(difference, tolerance, out=inconsistent)
+        np.greater(self._residual, self._limit, out=self._limit.view(bool))
+        inconsistent &= self._limit.view(bool)
 
     def _find_factor(self, camera: Camera, motion: np.ndarray) -> None:
-        """Fill self._factor: what a point's depth is multiplied by before the motion's advance is added."""
+        """Fill self._factor, by which a point's depth is multiplied before the
+        motion's translation is added."""
         ahead = motion[2, :3] @ np.linalg.inv(camera.matrix)
         cv2.transform(self._places, ahead.astype(np.float32)[None], dst=self._factor)
 
     def _enlarge(self) -> None:
-        """From the reduced image to the depth's size: places, in its pixels, factor, and what is astray."""
+        """Resize positions (to the depth's pixels),
+        factor and mask from the reduced image to the depth's size."""
         flow, places = self._flow, self._places
         across, down = self._size[0] / flow.width, self._size[1] / flow.height
         # (u + 0.5) * s - 0.5
@@ -158,4 +162,4 @@ class Prediction:
         cv2.transform(places, to_depth, dst=places)
         cv2.resize(places, self._size, dst=self._all_places, interpolation=cv2.INTER_LINEAR)
         cv2.resize(self._factor, self._size, dst=self._all_factor, interpolation=cv2.INTER_LINEAR)
-        cv2.resize(self.astray, self._size, dst=self._all_astray, interpolation=cv2.INTER_NEAREST)
+        cv2.resize(self.inconsistent, self._size, dst=self._all_inconsistent, interpolation=cv2.INTER_NEAREST)

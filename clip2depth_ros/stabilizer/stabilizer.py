@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Depth that holds still: flow, ego-motion, prediction and filter in order, and when to start afresh."""
+"""The stabilizer: flow, ego-motion, prediction and filter in order, and when to start again."""
 
 from __future__ import annotations
 
@@ -20,54 +20,55 @@ from clip2depth_ros.stabilizer.prediction import Prediction
 
 NAN = float("nan")
 UNGUIDED = 0.01
-"""Relative standard deviation of a frame's expected depth when nobody knows how the camera moved."""
+"""Relative standard deviation of a frame's predicted depth when the camera's motion is unknown."""
 UNCONFIRMED = 0.007
-"""And when odometry alone does. Without any a drive past plain walls kept a wrong scale, 4 % in its error;
-with 0.01 another drive lost 2 %."""
-FAR_OFF, FAR_OFF_PART = 3.0, 4.0
-"""A motion from outside is not believed when it misses the corners by this many pixels, and by this many
-times as much as a trusted motion of vision's own."""
+"""The same when the motion is known from odometry only. With 0, a drive past plain walls kept a wrong scale,
+4 % in its error; with 0.01 another drive lost 2 %."""
+MAX_MISS, MAX_MISS_PART = 3.0, 4.0
+"""An external motion is rejected when its residual at the corners exceeds MAX_MISS pixels, and MAX_MISS_PART
+times that of visual odometry."""
 SURE_MOTION = 0.02
-"""Relative deviation of a motion from outside up to which it is better than vision's own. Vision's is in the
-metres of this very depth: with odometry's metres instead, `mini`'s error on two drives was 2 % and 4 %
-larger."""
+"""Relative standard deviation of an external motion up to which it is preferred to visual odometry. Visual
+odometry is in the unit of this depth: with odometry's meters instead, `mini`'s error on two drives was 2 %
+and 4 % larger."""
 UNGUIDED_PART = 0.5
-"""And the part of the picture's growth, which is then all that tells of an approach, that may be wrong."""
+"""Relative standard deviation of the image's growth, from which the advance is estimated without a motion."""
 
 
 @dataclass(slots=True)
 class Stable:
-    """One frame's stable depth. The arrays belong to the stabilizer and hold until its next update."""
+    """One frame's stabilized depth. The arrays belong to the stabilizer and are
+    valid until its next update."""
 
     depth: np.ndarray
-    """(h, w) float32, metres, NaN = unknown."""
+    """(h, w) float32, meters, NaN = unknown."""
     deviation: np.ndarray
-    """(h, w) float32: relative standard deviation of depth, NaN = unknown. It tells what flickers, not what
-    a network always gets wrong."""
+    """(h, w) float32: relative standard deviation of depth, NaN = unknown. It covers variation over time, not
+    the systematic error of a network."""
     motion: np.ndarray | None
-    """(4, 4) float64, points of the previous optical frame into this one, in the depth's metres: what the
-    past was carried by; None when no motion was trusted."""
-    vision: np.ndarray | None
-    """The same as vision alone tells it; None when it is not trustworthy."""
-    vision_deviation: float
-    """Relative standard deviation of the length of vision's translation; NaN without one."""
+    """(4, 4) float64, points of the previous optical frame into this one, in the unit of the depth: the
+    motion of the prediction; None when no motion was reliable."""
+    visual_odometry: np.ndarray | None
+    """The same from visual odometry alone; None when it is not reliable."""
+    visual_odometry_std_dev: float
+    """Relative standard deviation of the length of its translation; NaN without visual odometry."""
     source: MotionSource
-    """Where `motion` comes from."""
-    flicker: float
-    """The frame's scale over the expected one; NaN without a past."""
+    """Source of `motion`."""
+    scale_jitter: float
+    """The frame's scale over the predicted one; NaN without a past."""
     temporal_error: float
-    """Median |log stable depth - log expected depth|; NaN without a past."""
+    """Median |log stable depth - log predicted depth|; NaN without a past."""
     corners: tuple[np.ndarray, np.ndarray] | None
-    """What vision rests on, None without it: (n, 3) float64 points of the previous optical frame, in the
-    depth's metres, and (n, 2) float64, x / z and y / z of where they are seen in this one."""
+    """Input of visual odometry, None without it: (n, 3) float64 points of the previous optical frame, in the
+    unit of the depth, and (n, 2) float64, x / z and y / z of their positions in this one."""
     reset: ResetReason
-    """Why the past was forgotten before this frame; NONE when it was not."""
+    """Why the past was dropped before this frame; NONE when it was not."""
 
 
 class Stabilizer:
-    """Steadies the depth of one stream of frames, one thread, past frames only.
+    """Stabilizes the depth of one stream of frames, from past frames only. Not thread-safe.
 
-    `settings` may be replaced at any time; they hold from the next frame on.
+    `settings` may be replaced at any time; they take effect with the next frame.
     """
 
     def __init__(self, settings: StabilizerSettings = StabilizerSettings()) -> None:  # noqa: B008 - frozen
@@ -78,7 +79,7 @@ class Stabilizer:
         self._asked = False
 
     def reset(self) -> None:
-        """Forget the past before the next frame."""
+        """Drop the past before the next frame."""
         self._asked = True
 
     def update(
@@ -91,17 +92,17 @@ class Stabilizer:
         motion: np.ndarray | None = None,
         motion_deviation: float = 0.0,
     ) -> Stable:
-        """The stable depth of the next frame.
+        """The stabilized depth of the next frame.
 
-        depth: (h, w) float32, metres; NaN, infinite or not positive = unknown, and unknown in the result.
-        image: (h, w, 3) uint8 RGB, the same pixels. camera: theirs, rectified, or None when nobody knows it:
-        then nothing is known of its motion. stamp: nanoseconds.
-        motion: (4, 4), points of the previous update's optical frame into this one, in the depth's metres,
-        from outside; it takes the place of what vision tells. It is left out when it is no rigid motion, or
-        when a trusted vision sees that it cannot be.
-        motion_deviation: relative, of its translation in the depth's metres; where it is above SURE_MOTION, a
-        trusted vision is preferred.
-        Raises Clip2DepthError when the sizes do not fit each other or the camera is not rectified.
+        depth: (h, w) float32, meters; NaN, infinite or not positive = unknown, and unknown in the result.
+        image: (h, w, 3) uint8 RGB, the same pixels. camera: of both, rectified, or None for unknown: then
+        there is no motion estimate. stamp: nanoseconds.
+        motion: (4, 4), external: points of the previous update's optical frame into this one, in the unit of
+        the depth; it replaces visual odometry. It is rejected when it is not a rigid motion, or when a
+        reliable visual odometry contradicts it.
+        motion_deviation: relative standard deviation of its translation; above SURE_MOTION, a reliable visual
+        odometry is preferred.
+        Raises Clip2DepthError when the sizes differ or the camera is not rectified.
         """
         _check(depth, image, camera)
         why = self._find_reason(depth.shape, camera, stamp)
@@ -119,19 +120,23 @@ class Stabilizer:
             if why:
                 self._filter.start(depth, self.settings)
                 return self._stable(None, None, None, MotionSource.NONE, why)
-            vision, corners, motion = self._find_motions(camera, motion)
-            if motion is not None and (vision is None or motion_deviation <= SURE_MOTION):
+            visual_odometry, corners, motion = self._find_motions(camera, motion)
+            if motion is not None and (visual_odometry is None or motion_deviation <= SURE_MOTION):
                 used, source = motion, MotionSource.ODOMETRY
-                unsure = UNCONFIRMED if vision is None else 0.0
-            elif vision is not None:
-                used, source, unsure = vision.motion, MotionSource.VISUAL_ODOMETRY, vision.unsure
+                advance_std_dev = UNCONFIRMED if visual_odometry is None else 0.0
+            elif visual_odometry is not None:
+                used, source, advance_std_dev = (
+                    visual_odometry.motion,
+                    MotionSource.VISUAL_ODOMETRY,
+                    visual_odometry.advance_std_dev,
+                )
             else:
                 used, source = None, MotionSource.NONE
-                unsure = UNGUIDED + UNGUIDED_PART * abs(self._flow.growth() - 1)
+                advance_std_dev = UNGUIDED + UNGUIDED_PART * abs(self._flow.growth() - 1)
             kept = self._filter.kept_depth, self._filter.kept_variance
             self._prediction.carry(*kept, depth, camera, used)
-            self._filter.update(self._prediction, depth, self._flow, seconds, unsure, self.settings)
-        return self._stable(used, vision, corners, source, ResetReason.NONE)
+            self._filter.update(self._prediction, depth, self._flow, seconds, advance_std_dev, self.settings)
+        return self._stable(used, visual_odometry, corners, source, ResetReason.NONE)
 
     def _find_reason(self, shape: tuple, camera: Camera | None, stamp: int) -> ResetReason:
         """Why this frame has no past; NONE when it has one."""
@@ -158,28 +163,27 @@ class Stabilizer:
     def _find_motions(
         self, camera: Camera | None, motion: np.ndarray | None
     ) -> tuple[EgoMotion | None, tuple[np.ndarray, np.ndarray] | None, np.ndarray | None]:
-        """What vision tells of the camera's motion, by which corners, and the motion from outside if it can
-        be believed."""
+        """Visual odometry, its corners, and the external motion unless it is rejected."""
         if camera is None:
             return None, None, None
         before, now = self._flow.corners()
         small = self._prediction.reduced(camera)
         points, seen = landmarks(before, now, small, self._filter.kept_depth, self._filter.kept_variance)
-        vision = find_ego_motion(points, seen, small.fx)
-        corners = None if vision is None else (points, seen)
+        visual_odometry = find_ego_motion(points, seen, small.fx)
+        corners = None if visual_odometry is None else (points, seen)
         if motion is None or not is_pose(motion):
-            return vision, corners, None
+            return visual_odometry, corners, None
         motion = np.asarray(motion, np.float64)
-        if vision is not None:
+        if visual_odometry is not None:
             miss = typical_miss(points, seen, small.fx, motion)
-            if miss > max(FAR_OFF, FAR_OFF_PART * vision.spread):
-                return vision, corners, None
-        return vision, corners, motion
+            if miss > max(MAX_MISS, MAX_MISS_PART * visual_odometry.spread):
+                return visual_odometry, corners, None
+        return visual_odometry, corners, motion
 
     def _stable(
         self,
         used: np.ndarray | None,
-        vision: EgoMotion | None,
+        visual_odometry: EgoMotion | None,
         corners: tuple[np.ndarray, np.ndarray] | None,
         source: MotionSource,
         why: ResetReason,
@@ -189,10 +193,10 @@ class Stabilizer:
             depth=result.depth,
             deviation=result.deviation,
             motion=used,
-            vision=vision.motion if vision else None,
-            vision_deviation=vision.deviation if vision else NAN,
+            visual_odometry=visual_odometry.motion if visual_odometry else None,
+            visual_odometry_std_dev=visual_odometry.deviation if visual_odometry else NAN,
             source=source,
-            flicker=result.flicker,
+            scale_jitter=result.scale_jitter,
             temporal_error=result.temporal_error,
             corners=corners,
             reset=why,

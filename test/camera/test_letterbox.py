@@ -12,7 +12,7 @@ net_sizes = st.sampled_from([(224, 224), (352, 352), (256, 192), (64, 48)])
 
 
 def plane(camera: Camera, slope_x: float, slope_y: float, inverse: float) -> np.ndarray:
-    """(H, W) float32, metres: 1 / depth is linear over a plane's image."""
+    """(H, W) float32, meters: 1 / depth is linear over a plane's image."""
     x, y = camera.axes()
     return (1 / (inverse + slope_x * x + slope_y * y[:, None])).astype(np.float32)
 
@@ -41,9 +41,9 @@ def test_there_and_back_is_the_identity(width, height, net, slope_x, slope_y, in
     assume(min(box.inner_width, box.inner_height) >= 8)
     inner = plane(box.camera(camera), slope_x, slope_y, inverse)
     assume(inner.min() > 0 and inner.max() < 20)
-    depth = box.unfit(inner, np.empty((height, width), np.float32))
+    depth = box.restore(inner, np.empty((height, width), np.float32))
     truth = plane(camera, slope_x, slope_y, inverse)
-    # The outermost half pixel of the network has no neighbour to interpolate with.
+    # The outermost half pixel of the network has no neighbor to interpolate with.
     margin_x = int(np.ceil(0.5 / box.scale[0])) + 1
     margin_y = int(np.ceil(0.5 / box.scale[1])) + 1
     inside = (slice(margin_y, -margin_y), slice(margin_x, -margin_x))
@@ -56,7 +56,7 @@ def test_image_lands_where_its_camera_says():
     image = np.zeros((200, 400, 3), np.uint8)
     image[112:129, 292:309] = 255  # around pixel (300, 120)
     box = Letterbox((400, 200), 100, 100, border=(0, 0, 0))
-    bright = box.fit(image, np.empty((100, 100, 3), np.uint8))[..., 0].astype(float)
+    bright = box.letterbox(image, np.empty((100, 100, 3), np.uint8))[..., 0].astype(float)
     v, u = np.indices(bright.shape)
     centre = np.array([(u * bright).sum(), (v * bright).sum()]) / bright.sum()
     net = box.camera(camera)
@@ -66,27 +66,27 @@ def test_image_lands_where_its_camera_says():
 
 def test_border_is_written_and_never_comes_back():
     box = Letterbox((60, 20), 30, 30, border=(1, 2, 3))
-    fitted = box.fit(np.full((20, 60, 3), 200, np.uint8), np.zeros((30, 30, 3), np.uint8))
+    fitted = box.letterbox(np.full((20, 60, 3), 200, np.uint8), np.zeros((30, 30, 3), np.uint8))
     np.testing.assert_array_equal(fitted[0, 0], [1, 2, 3])
     np.testing.assert_array_equal(fitted[29, 29], [1, 2, 3])
     np.testing.assert_array_equal(box.inner(fitted), 200)
     depth = np.full((30, 30), 99.0, np.float32)
     box.inner(depth)[:] = 2.0
-    assert (box.unfit(depth, np.empty((20, 60), np.float32)) == 2.0).all()
+    assert (box.restore(depth, np.empty((20, 60), np.float32)) == 2.0).all()
 
 
 def test_a_jump_is_not_smeared():
     box = Letterbox((64, 64), 16, 16)
     inner = np.full((16, 16), 1.0, np.float32)
     inner[:, 8:] = 4.0
-    depth = box.unfit(inner, np.empty((64, 64), np.float32))
+    depth = box.restore(inner, np.empty((64, 64), np.float32))
     assert set(np.unique(depth)) == {1.0, 4.0}
     np.testing.assert_array_equal(depth[:, 31], 1.0)
     np.testing.assert_array_equal(depth[:, 32], 4.0)
 
 
 def test_a_floor_is_no_staircase_up_to_the_horizon():
-    """Far away its rows differ by more than any jump is wide, and still they are one plane."""
+    """Far away its rows differ by more than the edge threshold, but they are one plane."""
     camera = Camera.from_fov(320, 240, 1.1)
     box = Letterbox((320, 240), 80, 60)
     floor = plane(box.camera(camera), 0.0, 3.0, -0.3)
@@ -94,9 +94,9 @@ def test_a_floor_is_no_staircase_up_to_the_horizon():
     rows = floor[:, 0]
     far = np.flatnonzero(np.isfinite(rows))[0]
     assert rows[far + 2] / rows[far + 3] > 1.15
-    depth = box.unfit(floor, np.empty((240, 320), np.float32))
+    depth = box.restore(floor, np.empty((240, 320), np.float32))
     truth = plane(camera, 0.0, 3.0, -0.3)
-    # From the third row on, whose neighbours are all floor, to the last, which has none below it.
+    # From the third row on, whose neighbors are all floor, to the last, which has none below it.
     inside = slice(4 * (far + 3), -4)
     np.testing.assert_allclose(depth[inside, 4:-4], truth[inside, 4:-4], rtol=2e-3)
 
@@ -105,7 +105,7 @@ def test_unknown_stays_unknown_and_does_not_spread():
     box = Letterbox((64, 64), 16, 16)
     inner = np.full((16, 16), 2.0, np.float32)
     inner[5, 7] = np.nan
-    depth = box.unfit(inner, np.empty((64, 64), np.float32))
+    depth = box.restore(inner, np.empty((64, 64), np.float32))
     unknown = np.zeros((64, 64), bool)
     unknown[20:24, 28:32] = True
     np.testing.assert_array_equal(np.isnan(depth), unknown)
@@ -117,14 +117,14 @@ def test_takes_read_only_and_strided_images():
     strided = wide[:, :64]
     strided.flags.writeable = False
     box = Letterbox((64, 48), 32, 32)
-    out = box.fit(strided, np.empty((32, 32, 3), np.uint8))
-    np.testing.assert_array_equal(out, box.fit(strided.copy(), np.empty_like(out)))
+    out = box.letterbox(strided, np.empty((32, 32, 3), np.uint8))
+    np.testing.assert_array_equal(out, box.letterbox(strided.copy(), np.empty_like(out)))
 
 
 def test_wrong_sizes_are_refused():
     box = Letterbox((64, 48), 32, 32)
     with pytest.raises(Clip2DepthError, match="the image is 48x64, expected 64x48"):
-        box.fit(np.zeros((64, 48, 3), np.uint8), np.empty((32, 32, 3), np.uint8))
+        box.letterbox(np.zeros((64, 48, 3), np.uint8), np.empty((32, 32, 3), np.uint8))
     with pytest.raises(Clip2DepthError, match="camera is 32x24"):
         box.camera(Camera.from_fov(32, 24, 1.0))
     with pytest.raises(Clip2DepthError, match="cannot fit"):

@@ -26,7 +26,7 @@ def distorted_pixel(camera: Camera, point: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("model", "coefficients"), MODELS)
-def test_what_the_lens_bent_is_straight_again(model, coefficients):
+def test_distorted_lines_become_straight(model, coefficients):
     """A dot drawn where the lens would put it lands, rectified, where the pinhole camera puts it."""
     camera = Camera(320, 240, 250, 252, 158, 122, coefficients, model)
     rectifier = Rectifier(camera)
@@ -42,7 +42,7 @@ def test_what_the_lens_bent_is_straight_again(model, coefficients):
         np.testing.assert_allclose(centre, expected, atol=0.35)
 
 
-def test_the_projection_decides_what_the_rectified_image_shows():
+def test_the_projection_determines_the_rectified_image():
     """A calibration may ask for a rectified image of other intrinsics, so that more of the view fits in."""
     camera = Camera(320, 240, 250, 250, 160, 120, (-0.2, 0, 0, 0, 0), projection=(180, 190, 150, 110))
     rectifier = Rectifier(camera)
@@ -57,7 +57,7 @@ def test_the_projection_decides_what_the_rectified_image_shows():
     np.testing.assert_allclose(centre, [180 * 0.4 + 150, 190 * 0.3 + 110], atol=0.7)
 
 
-def test_what_the_camera_never_saw_is_marked():
+def test_pixels_without_a_source_are_marked():
     # Pincushion: the rectified image's border looks beyond the source image's.
     rectifier = Rectifier(Camera(320, 240, 250, 250, 160, 120, (0.6, 0, 0, 0, 0)))
     assert rectifier.outside is not None
@@ -79,13 +79,13 @@ def test_rectification_turns_the_view():
 
 def test_image_and_camera_of_different_sizes():
     rectifier = Rectifier(Camera(320, 240, 250, 250, 160, 120, (0.1, 0, 0, 0, 0)))
-    with pytest.raises(Clip2DepthError, match="do not belong together"):
+    with pytest.raises(Clip2DepthError, match="does not match"):
         rectifier.rectify(np.zeros((100, 100, 3), np.uint8), np.empty((240, 320, 3), np.uint8))
 
 
 @pytest.mark.parametrize(("model", "coefficients"), MODELS)
-def test_depth_moves_with_the_image_and_is_never_between_two(model, coefficients):
-    """The same picture as image and as depth stays the same picture, and keeps to its two values."""
+def test_depth_moves_with_the_image_and_is_not_interpolated(model, coefficients):
+    """An image and a depth image of the same two-valued pattern stay the same pattern with two values."""
     camera = Camera(320, 240, 250, 252, 158, 122, coefficients, model)
     rectifier = Rectifier(camera)
     depth = np.full((240, 320), 2.0, np.float32)
@@ -99,7 +99,7 @@ def test_depth_moves_with_the_image_and_is_never_between_two(model, coefficients
     assert np.mean((rectified > 3) != (looks > 150), where=inside) < 0.002, "not even by half a pixel"
 
 
-def test_depth_is_along_the_turned_axis():
+def test_depth_is_along_the_rectified_axis():
     """A wall ahead of a camera that rectification turns by 5 degrees is slanted in the turned frame."""
     angle = np.radians(5)
     turn = np.array([[np.cos(angle), 0, -np.sin(angle)], [0, 1, 0], [np.sin(angle), 0, np.cos(angle)]])

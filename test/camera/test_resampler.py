@@ -39,7 +39,7 @@ def in_two_steps(image: np.ndarray, rectifier: Rectifier | None) -> np.ndarray:
     if rectifier is not None:
         image = rectifier.rectify(image, np.empty_like(image))
     box = Letterbox(image.shape[1::-1], *NET)
-    return box.inner(box.fit(image, np.empty((NET[1], NET[0], 3), np.uint8))).astype(np.int16)
+    return box.inner(box.letterbox(image, np.empty((NET[1], NET[0], 3), np.uint8))).astype(np.int16)
 
 
 def in_one(image: np.ndarray, rectifier: Rectifier | None, shrink: int = 1, size=None) -> np.ndarray:
@@ -58,13 +58,13 @@ def in_one(image: np.ndarray, rectifier: Rectifier | None, shrink: int = 1, size
         ((3840, 2160), True),
     ],
 )
-def test_one_resampling_is_the_two_steps(size, lens):
+def test_one_resampling_equals_the_two_steps(size, lens):
     image = textured(*size)
     rectifier = Rectifier(camera_of(*size)) if lens else None
     expected, got = in_two_steps(image, rectifier), in_one(image, rectifier)
     difference = np.abs(got - expected)
     assert difference.mean() < 1.2 and np.percentile(difference, 99) <= 10
-    # The picture is not darker or brighter either: halving rounds up by an eighth of a level each time.
+    # The image is not darker or brighter either: halving rounds up by an eighth of a level each time.
     assert abs((got - expected).mean()) < 0.5
     if size[0] > 1000:
         # What does not average is an order of magnitude away.
@@ -100,8 +100,8 @@ def test_stripes_too_fine_for_the_network_become_gray(size, period):
 
 @given(st.integers(900, 2000), st.integers(900, 2000))
 @settings(max_examples=10)
-def test_an_image_that_a_decoder_shrank_is_the_same_image(width, height):
-    """Whatever remains of a size that cannot be divided so: nothing moves."""
+def test_an_image_that_was_shrunk_by_the_decoder_gives_the_same_result(width, height):
+    """Sizes that are not divisible by the factor do not shift the image."""
     smooth = cv2.resize(textured(48, 48), (width, height), interpolation=cv2.INTER_CUBIC)
     size, shrink = (width, height), 2
     columns, rows = shrunk_size(size, shrink)
@@ -114,7 +114,7 @@ def test_an_image_that_a_decoder_shrank_is_the_same_image(width, height):
         assert np.abs(got - expected).mean() < 0.6
 
 
-def test_a_dot_lands_where_the_camera_projects_it():
+def test_a_dot_is_where_the_camera_projects_it():
     camera = camera_of(1919, 1079)
     rectifier = Rectifier(camera)
     box = Letterbox(camera.size, *NET)
@@ -133,7 +133,7 @@ def test_a_dot_lands_where_the_camera_projects_it():
         np.testing.assert_allclose(center, expected, atol=0.1)
 
 
-def test_an_image_of_another_size_is_refused():
+def test_an_image_of_another_size_is_rejected():
     resampler = Resampler((640, 480), (213, 160))
     out = np.empty((160, 213, 3), np.uint8)
     with pytest.raises(Clip2DepthError, match="is 640x400, expected 640x480"):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rotations and poses as ROS writes them, and what lies between two of them."""
+"""Rotations and poses in ROS's conventions, and their interpolation."""
 
 from __future__ import annotations
 
@@ -73,10 +73,10 @@ def test_slerp_turns_at_an_even_rate_on_the_shorter_way(first, second, part):
     np.testing.assert_allclose(between, rotation_of(about_z(first + part * way)), atol=1e-6)
 
 
-def test_quaternions_are_made_unit_ones_or_refused():
+def test_quaternions_are_normalized_or_rejected():
     np.testing.assert_allclose(unit_quaternion(0, 0, 3, 4), [0, 0, 0.6, 0.8])
     for wrong in ((0, 0, 0, 0), (0, 0, 0, math.nan), (math.inf, 0, 0, 1)):
-        with pytest.raises(Clip2DepthError, match="is no rotation"):
+        with pytest.raises(Clip2DepthError, match="is not a rotation"):
             unit_quaternion(*wrong)
 
 
@@ -87,7 +87,7 @@ def test_an_inverse_undoes_a_pose(roll, pitch, yaw):
 
 
 @given(ANGLES, st.floats(0, 1))
-def test_between_two_poses_the_way_is_straight_and_the_turn_even(angle, part):
+def test_interpolation_of_poses_is_linear_and_by_slerp(angle, part):
     first = (np.array([1.0, 0, 0]), quaternion_of(np.eye(3)))
     second = (np.array([1.0, 4, -2]), quaternion_of(pose_matrix(0, 0, 0, 0, 0, angle)[:3, :3]))
     between = matrix_of(*pose_between(first, second, part))
@@ -114,7 +114,7 @@ def test_a_pose_is_a_rotation_and_a_place_in_finite_numbers():
 @pytest.mark.parametrize(
     "angles", [(0.1, -0.4, 2.9), (-3.0, 1.2, -1.0), (0.0, QUARTER, 0.7), (0.0, -QUARTER, -2.0)]
 )
-def test_the_angles_of_a_rotation_make_it_again(angles):
+def test_the_angles_of_a_rotation_reproduce_it(angles):
     rotation = pose_matrix(0, 0, 0, *angles)[:3, :3]
     np.testing.assert_allclose(pose_matrix(0, 0, 0, *roll_pitch_yaw(rotation))[:3, :3], rotation, atol=1e-9)
     turned = rotation @ pose_matrix(0, 0, 0, 0.3, 0, 0)[:3, :3]

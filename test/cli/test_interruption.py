@@ -125,12 +125,12 @@ def test_a_video_that_does_not_fit_on_the_disk_is_reported(tmp_path):
 import resource, signal, sys
 import numpy as np
 from clip2depth_ros.errors import Clip2DepthError
-from clip2depth_ros.images.visualization import Film
+from clip2depth_ros.images.visualization import VideoWriter
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, resource.RLIM_INFINITY))
 rng = np.random.default_rng(0)
 try:
-    with Film(sys.argv[1], 10) as film:
+    with VideoWriter(sys.argv[1], 10) as film:
         for _ in range(60):
             film.write(rng.integers(0, 255, (240, 320, 3), np.uint8))
 except Clip2DepthError as error:

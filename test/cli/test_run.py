@@ -9,7 +9,7 @@ import pytest
 from clip2depth_ros.bundle import open_bundle
 from clip2depth_ros.camera import Camera
 from clip2depth_ros.cli import main
-from clip2depth_ros.images.depth_images import Millimetres
+from clip2depth_ros.images.depth_images import Millimeters
 from clip2depth_ros.io.results import COLUMNS, ERRORS
 
 
@@ -230,7 +230,7 @@ def test_invalid_sizes(room, tmp_path, tiny_bundle, capsys, size):
 
 def test_millimeters():
     depth = np.array([[0.0004, 0.0006, 1.2345, 65.535, 65.536, 70.0, np.nan, np.inf, -1.0]], np.float32)
-    np.testing.assert_array_equal(Millimetres().of(depth), [[0, 1, 1234, 65535, 0, 0, 0, 0, 0]])
+    np.testing.assert_array_equal(Millimeters().of(depth), [[0, 1, 1234, 65535, 0, 0, 0, 0, 0]])
 
 
 @pytest.mark.parametrize("name", ["kitchen", "hall", "desk", "nyu", "kitti"])

@@ -12,7 +12,7 @@ import pytest
 from clip2depth_ros.demo.live import Tally, Topics
 from clip2depth_ros.demo.recording import Recorder
 from clip2depth_ros.demo.report import draw, matches, summary, table, video_rate
-from clip2depth_ros.images.visualization import colour_depth
+from clip2depth_ros.images.visualization import color_depth
 
 TOPICS = Topics()
 SECOND = 10**9
@@ -114,7 +114,7 @@ def test_video_sheet_and_summary(tmp_path, wire):
     # Three columns of 320: the node's depth in the middle, the truth to the right, in the same colors.
     for column, scale in ((1, SCALE), (2, 1.0)):
         patch = last[40:200, column * 322 + 95 : column * 322 + 98].mean(axis=(0, 1))
-        expected = colour_depth(np.float32([[2.1 * scale]]))[0, 0].astype(int)
+        expected = color_depth(np.float32([[2.1 * scale]]))[0, 0].astype(int)
         assert np.abs(patch - expected).max() < 40
     sheet = cv2.imread(str(tmp_path / "sheet.jpg"))
     assert sheet.shape[1] > 2 * 960 and sheet.shape[0] > 4 * 300

@@ -56,7 +56,7 @@ def test_an_image_goes_up_and_depth_comes_down(buffers):
 def test_a_large_image_becomes_the_network_s_and_comes_back(buffers, size):
     letterbox = Letterbox(size, 64, 48, border=(1, 200, 77))
     large = buffers.large_image(letterbox)
-    expected = letterbox.fit(noise(*size), np.empty((48, 64, 3), np.uint8)).astype(int)
+    expected = letterbox.letterbox(noise(*size), np.empty((48, 64, 3), np.uint8)).astype(int)
     np.copyto(large.image, noise(*size))
     buffers.image[:] = 200
     run(buffers, buffers.upload, large.upload)  # over another image, its border included

@@ -101,7 +101,7 @@ SIZES = [(320, 240), (640, 480), (1280, 720), (1920, 1080), (1242, 375), (480, 6
 def test_it_gives_the_letterbox_s_image(kernel, size):
     letterbox = Letterbox(size, 224, 160)
     image = image_of(size)
-    expected = letterbox.fit(image, np.empty((160, 224, 3), np.uint8))
+    expected = letterbox.letterbox(image, np.empty((160, 224, 3), np.uint8))
     difference = np.abs(kernel(letterbox, image).astype(int) - expected)
     assert difference.max() <= 1
     # a grey level is rounding, not another place: noise shifted by a pixel is far off
@@ -112,7 +112,7 @@ def test_it_gives_the_letterbox_s_image(kernel, size):
 def test_any_size_into_any_input(kernel, size, net):
     letterbox = Letterbox(size, *net, border=(3, 250, 90))
     image = image_of(size, 3)
-    expected = letterbox.fit(image, np.empty((net[1], net[0], 3), np.uint8))
+    expected = letterbox.letterbox(image, np.empty((net[1], net[0], 3), np.uint8))
     assert np.abs(kernel(letterbox, image).astype(int) - expected).max() <= 1
 
 
@@ -189,7 +189,7 @@ def test_opencv_does_it_the_same_way_with_any_number_of_threads():
         for threads in (1, 2):
             cv2.setNumThreads(threads)
             out = np.empty((160, 224, 3), np.uint8)
-            images.append(Letterbox((640, 480), 224, 160).fit(image_of((640, 480)), out))
+            images.append(Letterbox((640, 480), 224, 160).letterbox(image_of((640, 480)), out))
         np.testing.assert_array_equal(*images)
     finally:
         cv2.setNumThreads(before)

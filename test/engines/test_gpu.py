@@ -129,7 +129,7 @@ def test_images_are_resized_on_the_gpu(request, gpu, bundle, name):
             expected = np.empty((manifest.input_height, manifest.input_width, 3), np.uint8)
             depth = engine.infer(image).copy()
             fitted = engine.network_input.copy()
-            assert np.abs(letterbox.fit(image, expected).astype(int) - fitted).max() <= 1
+            assert np.abs(letterbox.letterbox(image, expected).astype(int) - fitted).max() <= 1
             np.testing.assert_allclose(depth, engine.infer(fitted), rtol=1e-3)
 
 

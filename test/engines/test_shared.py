@@ -39,7 +39,7 @@ class OneBuffer(Engine):
         if image.shape[1::-1] == self.prepared:
             width, height = self.manifest.input_width, self.manifest.input_height
             self.network_input = np.empty((height, width, 3), np.uint8)
-            image = Letterbox(self.prepared, width, height).fit(image, self.network_input)
+            image = Letterbox(self.prepared, width, height).letterbox(image, self.network_input)
         self.inside += 1
         assert self.inside == 1, "one at a time"
         assert not self.closed
@@ -378,7 +378,7 @@ def test_the_tensorrt_engine_serves_two_sizes(fake_tensorrt, tiny_bundle):
                 np.testing.assert_array_equal(handle.infer(image), plain.infer(image))
                 np.testing.assert_array_equal(handle.network_input, plain.network_input)
             else:
-                Letterbox(size, manifest.input_width, manifest.input_height).fit(image, fitted)
+                Letterbox(size, manifest.input_width, manifest.input_height).letterbox(image, fitted)
                 np.testing.assert_array_equal(handle.infer(fitted), plain.infer(fitted))
     for engine in (plain, *handles):
         engine.close()

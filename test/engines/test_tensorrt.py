@@ -154,7 +154,7 @@ def test_images_are_resized_on_the_gpu_and_come_back_small(fake_tensorrt, convol
             engine.prepare(size)  # the same for another camera of that size
             assert trt.driver.calls == [] and engine.prepared == size
             image = np.random.default_rng(1).integers(0, 256, (size[1], size[0], 3), np.uint8)
-            expected = Letterbox(size, 64, 48).fit(image, np.empty((48, 64, 3), np.uint8))
+            expected = Letterbox(size, 64, 48).letterbox(image, np.empty((48, 64, 3), np.uint8))
             trt.driver.launches.clear()
             depth = engine.infer(image)
             assert trt.driver.launches == ["graph"]

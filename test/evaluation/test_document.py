@@ -13,7 +13,7 @@ from clip2depth_ros.evaluation.document import (
     write_html,
     write_markdown,
 )
-from clip2depth_ros.images.visualization import save_picture
+from clip2depth_ros.images.visualization import save_image
 
 BLOCKS = [
     Heading("A <b> & c", 1),
@@ -36,7 +36,7 @@ def test_markdown_has_its_pictures_beside_it(tmp_path):
 
 
 def test_html_stands_by_itself(tmp_path):
-    picture = save_picture(tmp_path / "a.png", np.zeros((4, 4, 3), np.uint8))
+    picture = save_image(tmp_path / "a.png", np.zeros((4, 4, 3), np.uint8))
     write_html(tmp_path / "report.html", [*BLOCKS, Picture("a.png", picture.read_bytes(), "b")])
     text = (tmp_path / "report.html").read_text()
     assert "<title>A &lt;b&gt; &amp; c</title>" in text and "a&lt;b" in text

@@ -9,7 +9,7 @@ from clip2depth_ros.metrics.benchmark_rules import RULES
 
 
 def judge(depth, truth):
-    return RULES["none"].judge(np.asarray(depth, np.float32), np.asarray(truth, np.float32))
+    return RULES["none"].evaluate(np.asarray(depth, np.float32), np.asarray(truth, np.float32))
 
 
 def test_every_image_counts_the_same_whatever_its_pixels():

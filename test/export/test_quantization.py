@@ -13,7 +13,7 @@ from clip2depth_ros.cli import main
 from clip2depth_ros.commands._shared.calibration_options import calibration_images
 from clip2depth_ros.engines import open_engine, self_check
 from clip2depth_ros.errors import Clip2DepthError
-from clip2depth_ros.images.visualization import save_picture
+from clip2depth_ros.images.visualization import save_image
 
 onnx = pytest.importorskip("onnx", reason="the graph is read with onnx")
 from onnx import helper, numpy_helper
@@ -130,7 +130,7 @@ def test_unsuitable_images_are_rejected(make_bundle, noise, tmp_path):
 def test_the_command_can_write_into_the_bundles_own_folder(with_nncf, make_bundle, noise, tmp_path, capsys):
     bundle = make_bundle(convolution=True)
     for number, image in enumerate(noise):
-        save_picture(tmp_path / "seen" / f"{number}.png", image)
+        save_image(tmp_path / "seen" / f"{number}.png", image)
     arguments = ["--bundle", str(bundle.path), "--output", str(bundle.path), "--int8"]
     assert main(["export", *arguments, "--calibration", str(tmp_path / "seen")]) == 0
     written = open_bundle(bundle.path)
@@ -153,7 +153,7 @@ def test_without_nncf_one_sentence(tiny_bundle, monkeypatch, tmp_path, capsys):
 
 def test_calibration_images_of_a_folder(tiny_bundle, noise, tmp_path):
     for number, image in enumerate(noise):
-        save_picture(tmp_path / f"{number:02}.png", np.repeat(image, 2, axis=1))
+        save_image(tmp_path / f"{number:02}.png", np.repeat(image, 2, axis=1))
     manifest, spec, name = tiny_bundle.manifest, str(tmp_path), tmp_path.name
     drawn = calibration_images(manifest, [spec], count=20)[name]
     assert len(drawn) == 20 and {image.shape for image in drawn} == {(48, 64, 3)}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bounded reading: what is too long, missing or no file at all is refused with a sentence that names it."""
+"""Bounded reading: a file that is too long, missing or not regular is rejected and named."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_a_file_up_to_the_limit_is_read(tmp_path):
         assert read_bounded(str(file), 100) == b"x" * size
 
 
-def test_a_longer_file_is_refused_without_being_read(tmp_path):
+def test_a_longer_file_is_rejected_without_being_read(tmp_path):
     file = tmp_path / "file"
     with file.open("wb") as sparse:
         sparse.truncate(2**40)
@@ -32,7 +32,7 @@ def test_a_longer_file_is_refused_without_being_read(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["", "nothing", "folder", "zero", "pipe", "loop", "nul\0"])
-def test_what_is_no_file_is_refused_and_named(tmp_path, name):
+def test_a_path_that_is_not_a_file_is_rejected_and_named(tmp_path, name):
     (tmp_path / "folder").mkdir()
     (tmp_path / "zero").symlink_to("/dev/zero")
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
@@ -55,12 +55,12 @@ def test_a_file_without_a_stated_size_is_read():
         (KeyError("\x1b[31m" + "x" * 9000), r"file cannot be read: '\\x1b\[31mx*\.\.\."),
     ],
 )
-def test_whatever_a_reader_raises_is_one_sentence_that_names_the_file(tmp_path, raised, words):
+def test_any_exception_of_a_reader_becomes_one_sentence(tmp_path, raised, words):
     with pytest.raises(Clip2DepthError, match=words) as refusal, reading(tmp_path / "file"):
         raise raised
     assert str(refusal.value).isprintable() and len(str(refusal.value)) < 500
 
 
-def test_our_own_sentences_pass_through(tmp_path):
+def test_our_own_errors_pass_through(tmp_path):
     with pytest.raises(Clip2DepthError, match=r"^as it is$"), reading(tmp_path / "file"):
         raise Clip2DepthError("as it is")

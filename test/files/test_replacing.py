@@ -53,7 +53,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
-def test_files_of_killed_writers_go_and_those_of_living_ones_stay(tmp_path):
+def test_files_of_killed_writers_are_removed_and_others_kept(tmp_path):
     path = tmp_path / "model.onnx"
     foreign = tmp_path / ".other.json.abc.part.json"
     foreign.write_text("")
@@ -80,7 +80,7 @@ def run_on_full_disk(code: str, *arguments: str) -> subprocess.CompletedProcess:
     return subprocess.run(command, capture_output=True, text=True, timeout=60)
 
 
-def test_no_room_is_one_sentence_and_keeps_the_old_file(tmp_path):
+def test_a_full_disk_gives_one_sentence_and_keeps_the_old_file(tmp_path):
     path = tmp_path / "big"
     path.write_text("old")
     code = """
@@ -97,7 +97,7 @@ def test_no_room_is_one_sentence_and_keeps_the_old_file(tmp_path):
     assert path.read_text() == "old" and os.listdir(tmp_path) == ["big"]
 
 
-def test_reserved_room_is_there_when_the_disk_is_full(tmp_path):
+def test_reserved_space_is_available_on_a_full_disk(tmp_path):
     """A small file system where there may be one, filled up after the reservation."""
     mounted = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(tmp_path)], capture_output=True

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a frame says of itself."""
+"""Properties of a depth frame."""
 
 from __future__ import annotations
 

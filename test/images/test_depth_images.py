@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Depth images of messages: metres, NaN unknown, in either byte order, with or without padding."""
+"""Depth images of messages: meters, NaN unknown, in either byte order, with or without padding."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def message_of(encoding: str, padding: int = 0, big_endian: bool = False, left_o
 @pytest.mark.parametrize("encoding", ["32FC1", "16UC1", "mono16"])
 @pytest.mark.parametrize("big_endian", [False, True])
 @pytest.mark.parametrize(("padding", "left_out"), [(0, 0), (5, 0), (5, 5), (4, 2)])
-def test_metres(encoding, big_endian, padding, left_out):
+def test_meters(encoding, big_endian, padding, left_out):
     np.testing.assert_allclose(
         read_depth(message_of(encoding, padding, big_endian, left_out)), METRES, rtol=1e-6
     )
@@ -44,7 +44,7 @@ def test_metres(encoding, big_endian, padding, left_out):
     [dict(data=b""), dict(data=bytes(23)), dict(data=bytes(25)), dict(step=11), dict(width=2**32 - 1)]
     + [dict(height=0), dict(height=2**32 - 1), dict(width=0), dict(step=2**32 - 1)],
 )
-def test_a_malformed_message_is_refused(changes):
+def test_a_malformed_message_is_rejected(changes):
     message = message_of("32FC1")
     vars(message).update(changes)
     with pytest.raises(Clip2DepthError, match="cut off or filled wrongly"):

@@ -19,7 +19,7 @@ ROOMY = Path(__file__).parent  # a folder on a disk with more than two segments 
 SPACE = "{http://www.eprosima.com}"
 
 
-def test_the_profile_keeps_udp_and_gives_shared_memory_for_images_and_clouds():
+def test_the_profile_keeps_udp_and_enlarges_shared_memory():
     root = ElementTree.parse(ROOT / "config" / fastdds.PROFILE).getroot()
     transports = {
         node.find(f"{SPACE}transport_id").text: node for node in root.iter(f"{SPACE}transport_descriptor")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The fast median is numpy's, to the last bit."""
+"""The fast median is bit-identical to numpy's."""
 
 import math
 
@@ -11,7 +11,7 @@ from clip2depth_ros.metrics.medians import median
 
 @pytest.mark.parametrize("kind", [np.float32, np.float64])
 @pytest.mark.parametrize("size", [1, 2, 3, 24, 151, 8500])
-def test_it_is_numpys(size, kind):
+def test_it_equals_numpy(size, kind):
     rng = np.random.default_rng(size)
     for values in (rng.standard_normal(size), rng.integers(0, 3, size), np.full(size, 0.1)):
         values = values.astype(kind)
@@ -21,7 +21,7 @@ def test_it_is_numpys(size, kind):
 
 
 @pytest.mark.parametrize("size", [1, 2, 9, 1000])
-def test_infinity_is_a_number_and_nan_is_none(size):
+def test_infinity_is_valid_and_nan_gives_nan(size):
     values = np.arange(size, dtype=np.float32)
     values[-1] = math.inf
     assert median(values) == float(np.median(values))

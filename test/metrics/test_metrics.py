@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""TAE, OPW and rTC: small cases by hand, a second implementation in plain loops, and what must not matter."""
+"""TAE, OPW and rTC: small cases by hand, a second implementation in plain loops, and invariances."""
 
 import itertools
 import math
@@ -88,14 +88,14 @@ def test_tae_of_a_still_camera_by_hand():
 
 
 def test_tae_of_an_advance_by_hand():
-    """A wall at 2 m, the camera half a metre nearer: the right depth is 1.5 m, and depth that stays at 2 m is
+    """A wall at 2 m, the camera half a meter nearer: the right depth is 1.5 m, and depth that stays at 2 m is
     wrong by 0.5 / 2 against the moved 1.5 m, and by 0.5 / 2 on the way back, where 2 m becomes 2.5 m."""
     wall, nearer = np.full((3, 5), 2.0), np.full((3, 5), 1.5)
     assert tae(wall, nearer, CAMERA, STILL, moved(z=0.5)) == pytest.approx(0.0, abs=1e-12)
     assert tae(wall, wall, CAMERA, STILL, moved(z=0.5)) == pytest.approx((0.5 / 2 + 0.5 / 2) / 2)
 
 
-def test_the_nearest_point_hides_what_is_behind_it():
+def test_the_nearest_point_occludes_others():
     """The camera moves right by 0.2 m: at 1 m that is two pixels to the left, at 2 m one."""
     depth = np.full((3, 5), np.nan)
     depth[1, 2], depth[1, 3] = 2.0, 1.0  # both fall on column 1
@@ -107,7 +107,7 @@ def test_the_nearest_point_hides_what_is_behind_it():
     assert reproject(swapped, CAMERA, np.linalg.inv(moved(x=0.1)))[1, 1] == pytest.approx(1.0)
 
 
-def test_points_beside_and_behind_the_camera_fall_nowhere():
+def test_points_outside_and_behind_the_camera_are_left_out():
     depth = np.full((3, 5), 1.0)
     assert np.isnan(reproject(depth, CAMERA, np.linalg.inv(moved(z=1.0)))).all()
     assert np.isnan(reproject(depth, CAMERA, np.linalg.inv(moved(turn=math.pi)))).all()
@@ -127,7 +127,7 @@ def test_tae_equals_plain_loops():
         assert ours > 0.05
 
 
-def test_what_must_not_matter_to_tae():
+def test_invariances_of_tae():
     """The order of the two frames, the world's own frame, and the unit of length."""
     rng = np.random.default_rng(6)
     camera = Camera.from_fov(32, 24, 1.2)
@@ -167,8 +167,8 @@ def test_opw_looks_up_along_the_flow_between_pixels():
     assert rtc(a, b, match, ratio=5.001 / 3.0) == 1.0 and rtc(a, b, match, ratio=4.999 / 3.0) == 0.0
 
 
-def test_matches_of_a_shifted_picture():
-    """Three pixels to the right: found there, and what left the picture is not trusted."""
+def test_matches_of_a_shifted_image():
+    """Three pixels to the right: found there, and what left the image is not trusted."""
     image = blobs(60, 80)
     match = Matcher().match(image[:, 8:72], image[:, 5:69])
     found = match.place[..., 0] - np.arange(64)
@@ -180,7 +180,7 @@ def test_matches_of_a_shifted_picture():
     assert opw(ramp[:, 8:72], carried, match) < 0.003 < 0.03 < opw(ramp[:, 8:72], stuck, match)
 
 
-def test_another_picture_is_no_match():
+def test_another_image_gives_no_match():
     match = Matcher().match(blobs(60, 80, 1), blobs(60, 80, 2))
     assert match.trusted.mean() < 0.1
 
@@ -192,7 +192,7 @@ def test_pairs_of_a_sequence():
     assert math.isnan(sequence_tae([np.ones((3, 5))], CAMERA, [STILL]))
 
 
-def test_one_by_one_is_the_same_as_all_at_once():
+def test_incremental_and_batch_results_are_equal():
     rng = np.random.default_rng(7)
     camera = Camera.from_fov(32, 24, 1.2)
     depths = list(rng.uniform(1.0, 3.0, (20, 24, 32)).astype(np.float32))
@@ -228,7 +228,7 @@ def test_frames_without_pose_image_or_past_are_left_out():
     assert set(TemporalErrors((1,), flow=False).mean()) == {"tae"}
 
 
-def test_what_does_not_belong_together_is_refused():
+def test_inputs_that_do_not_match_are_rejected():
     with pytest.raises(Clip2DepthError, match="one size"):
         tae(np.ones((3, 5)), np.ones((5, 3)), CAMERA, STILL, STILL)
     with pytest.raises(Clip2DepthError, match="its camera 5x3"):
@@ -244,7 +244,7 @@ def test_what_does_not_belong_together_is_refused():
 
 
 @pytest.mark.slow
-def test_yardsticks_of_measured_depth(rgbd):
+def test_reference_values_of_measured_depth(rgbd):
     """What these frames' own description says of a Kinect's depth: 0.84 % at every eighth frame, 8.7 % with
     poses that say that the camera stood still, and 0.55 % on consecutive frames at 320x240."""
     with open_source(rgbd / "kitchen", every=8) as source:

@@ -20,13 +20,13 @@ def plane(slope_x: float, slope_y: float, inverse: float) -> np.ndarray:
 
 @given(st.floats(-1, 1), st.floats(-1, 1), st.floats(0.1, 2), st.integers(1, 4))
 @settings(max_examples=50)
-def test_no_plane_is_an_edge_however_slanted(slope_x, slope_y, inverse, reach):
+def test_a_slanted_plane_has_no_edge(slope_x, slope_y, inverse, reach):
     depth = plane(slope_x, slope_y, inverse)
     assume(depth.min() > 0.1 and depth.max() < 100)
     assert not EdgeFinder(0.08, reach).find(depth).any()
 
 
-def test_a_floor_up_to_the_horizon_is_no_edge():
+def test_a_floor_up_to_the_horizon_has_no_edge():
     """The first difference between its rows is far beyond the threshold, and still it is one plane."""
     _, y = CAMERA.axes()
     depth = np.full((120, 160), np.nan, np.float32)
@@ -37,7 +37,7 @@ def test_a_floor_up_to_the_horizon_is_no_edge():
 
 @given(st.floats(0.3, 5), st.floats(1.1, 10), st.integers(1, 3))
 @settings(max_examples=30)
-def test_both_sides_of_a_jump_are_edges_and_nothing_else(near, factor, reach):
+def test_only_both_sides_of_a_jump_are_edges(near, factor, reach):
     depth = np.full((40, 60), near, np.float32)
     depth[:, 30:] = near * factor
     mask = EdgeFinder(0.08, reach).find(depth)
@@ -47,7 +47,7 @@ def test_both_sides_of_a_jump_are_edges_and_nothing_else(near, factor, reach):
     np.testing.assert_array_equal(EdgeFinder(0.08, reach).find(np.ascontiguousarray(depth.T)), mask.T)
 
 
-def test_a_jump_below_the_threshold_stays():
+def test_a_jump_below_the_threshold_is_not_an_edge():
     depth = np.full((40, 60), 2.0, np.float32)
     depth[:, 30:] = 2.1
     assert not EdgeFinder(0.08).find(depth).any()
@@ -65,7 +65,7 @@ def test_what_is_smeared_between_two_surfaces_is_cut(width):
     assert between.any() and mask[between].all()
 
 
-def test_a_networks_gentle_waves_are_no_edge():
+def test_smooth_waves_are_not_edges():
     """Waves of 6 %, crest to trough, as decoders leave them, bend by twice that and still are one surface."""
     wave = 1 + 0.03 * np.sin(np.arange(160) * 2 * np.pi / 6)
     depth = (plane(0.3, 0.2, 0.6) * wave).astype(np.float32)
@@ -75,13 +75,13 @@ def test_a_networks_gentle_waves_are_no_edge():
     assert mask[:, 79:81].all() and not mask[:, :70].any() and not mask[:, 90:].any()
 
 
-def test_unknown_depth_is_no_edge_and_makes_none():
+def test_unknown_depth_gives_no_edges():
     depth = np.full((40, 60), 2.0, np.float32)
     depth[10:20, 10:20] = np.nan
     assert not EdgeFinder(0.08, 2).find(depth).any()
 
 
-def test_answers_do_not_depend_on_the_frame_before():
+def test_results_do_not_depend_on_the_previous_frame():
     finder = EdgeFinder(0.08)
     jump = np.full((40, 60), 1.0, np.float32)
     jump[:, 30:] = 3.0
@@ -92,14 +92,14 @@ def test_answers_do_not_depend_on_the_frame_before():
 
 
 @pytest.mark.parametrize(("threshold", "reach"), [(0.0, 1), (1.0, 1), (0.1, 0)])
-def test_impossible_settings(threshold, reach):
+def test_invalid_settings_are_rejected(threshold, reach):
     with pytest.raises(Clip2DepthError, match="edge"):
         EdgeFinder(threshold, reach)
 
 
 @given(st.floats(0.3, 5), st.floats(1.3, 10), st.integers(2, 4), st.integers(1, 12))
 @settings(max_examples=40)
-def test_smeared_is_only_what_lies_between(near, factor, reach, width):
+def test_only_pixels_between_two_surfaces_are_smeared(near, factor, reach, width):
     """A sharp jump smears nothing, however thin the near thing is; a ramp's middle is smeared."""
     depth = np.full((60, 80), near * factor, np.float32)
     depth[20:50, 40 : 40 + width] = near

@@ -53,12 +53,12 @@ def test_the_camera_projects_the_cloud_onto_its_own_pixels(stride):
     np.testing.assert_array_equal(z.astype(np.float32), depth[::stride, ::stride])
 
 
-def test_the_colour_is_the_pixels_and_no_alpha():
+def test_the_color_is_the_pixels_without_alpha():
     frame = frame_of(np.full((120, 160), 2.0))
     cloud = PointCloud(PointsSettings(3)).build(frame)
     red, green, blue = (frame.image[::3, ::3, i].astype(np.uint32) for i in range(3))
     np.testing.assert_array_equal(cloud.view(np.uint32)[..., 3], red << 16 | green << 8 | blue)
-    # A colour with the alpha bits set would be NaN as a float, and readers drop NaN points.
+    # A color with the alpha bits set would be NaN as a float, and readers drop NaN points.
     assert np.isfinite(cloud[..., 3]).all()
 
 
@@ -85,7 +85,7 @@ def test_points_out_of_range_are_unknown():
 
 
 def test_no_ghost_points_at_a_depth_edge():
-    """Between a box and the wall behind it the network gives depths that nothing has."""
+    """Between a box and the wall behind it, the network gives depths at which there is no surface."""
     depth = np.full((120, 160), 4.0, np.float32)
     depth[40:100, 60:100] = 1.5
     ramp = np.linspace(1.5, 4.0, 5)[1:-1]
@@ -101,8 +101,8 @@ def test_no_ghost_points_at_a_depth_edge():
     assert not cut[50:90, 70:90].any() and not cut[:, 115:].any()
 
 
-def test_thin_things_stay():
-    """A chair's leg is narrower than the reach of an edge, and no less of an obstacle."""
+def test_thin_objects_are_kept():
+    """A chair's leg is narrower than the reach of an edge, but still an obstacle."""
     depth = np.full((120, 160), 4.0, np.float32)
     depth[30:110, 80:82] = 1.5
     cut = np.isnan(PointCloud(PointsSettings(1, edge_reach=0.03)).build(frame_of(depth))[..., 2])
@@ -126,7 +126,7 @@ def test_a_new_camera_gives_new_rays():
     np.testing.assert_allclose(after[..., 0] * 2, before[..., 0], rtol=1e-5, atol=1e-6)
 
 
-def test_mistakes():
+def test_wrong_arguments_are_rejected():
     depth = np.full((120, 160), 2.0)
     with pytest.raises(Clip2DepthError, match="camera_info, a camera file or horizontal_fov"):
         PointCloud().build(frame_of(depth, None))
@@ -137,7 +137,7 @@ def test_mistakes():
             PointCloud(PointsSettings(**options))
 
 
-def test_a_floor_that_short_depth_lifts_is_left_out():
+def test_a_floor_that_short_depth_raises_is_left_out():
     """Depth too short by a quarter: the floor under a camera 0.6 m high seems to be 0.15 m high."""
     floor = Floor.from_mounting(0.6, pitch=0.3)
     depth = plane(floor.normal, -0.6)
@@ -158,10 +158,10 @@ def test_a_floor_that_short_depth_lifts_is_left_out():
     assert np.isnan(lifted[~on_box]).all()
     tall = on_box & (short * (CAMERA.rays() @ floor.normal) + 0.45 > 0.15)
     assert tall.sum() > 500 and np.isfinite(lifted[tall]).all()
-    # Where the mounting is not known, nothing seems lifted, and the floor stays.
+    # Without a known mounting, the floor is not compared, and its points are kept.
     stays = heights(found=found, expected=found)
     assert np.isfinite(stays[~np.isnan(depth)]).mean() > 0.9
-    # A floor point whose own depth is in doubt is no obstacle either.
+    # A floor point with a large standard deviation is not an obstacle either.
     noisy = depth.copy()
     noisy[110:, 20:40] *= 0.6
     limits = FloorLimits(floor, floor, 0.1, 0.03)

@@ -15,7 +15,7 @@ from clip2depth_ros.outputs import LaserScan, ScanSettings
 CAMERA = Camera.from_fov(160, 120, 1.2)
 HEIGHT = 0.5
 
-# Boxes of the analytic room, (from, to) in metres: x forward, y left, z up, the camera above the origin.
+# Boxes of the analytic room, (from, to) in meters: x forward, y left, z up, the camera above the origin.
 POST = ((2.0, 0.4, 0.0), (2.05, 0.45, 1.5))
 CHEST = ((1.5, -0.9, 0.0), (2.5, -0.5, 0.4))
 RUG = ((0.8, -0.3, 0.0), (1.6, 0.3, 0.04))
@@ -89,7 +89,7 @@ def test_a_furnished_room_at_any_tilt(pitch, roll):
 
 @given(st.floats(-0.35, 0.2), st.floats(-0.2, 0.2), st.floats(0.05, 3.0))
 @settings(max_examples=40)
-def test_the_mountings_floor_is_the_plane_that_it_says(pitch, roll, height):
+def test_the_floor_from_the_mounting_is_correct(pitch, roll, height):
     floor = Floor.from_mounting(height, pitch, roll)
     assert (floor.pitch, floor.roll) == pytest.approx((pitch, roll), abs=1e-9)
     up = body_from_optical(pitch, roll).T @ (0, 0, 1)
@@ -109,7 +109,7 @@ def level_of(pitch: float, roll: float) -> np.ndarray:
     return turn @ rotation
 
 
-def test_the_number_of_readings_follows_the_camera_alone():
+def test_the_number_of_readings_depends_on_the_camera_only():
     scan = LaserScan()
     count = scan.prepare(CAMERA)
     for pitch, roll in ((0.0, 0.0), (0.3, 0.1), (-0.2, -0.1)):
@@ -132,7 +132,7 @@ def test_left_is_positive():
 
 
 def test_free_unknown_and_too_far():
-    """+inf only where the band was seen to be free as far as the range; NaN where nobody knows."""
+    """+inf only where the band is visibly free up to the range; NaN where it is unknown."""
     floor = Floor.from_mounting(HEIGHT)
     depth = depth_of([], 0.0, 0.0)
     near_sighted = LaserScan(ScanSettings(max_range=3.0))
@@ -145,7 +145,7 @@ def test_free_unknown_and_too_far():
     assert np.isnan(LaserScan().build(frame_of(np.full_like(depth, np.nan)), floor)).all()
 
 
-def test_a_camera_that_sees_floor_only_does_not_know_what_stands_beyond():
+def test_readings_beyond_the_visible_floor_are_unknown():
     pitch = 0.9
     depth = depth_of([], pitch, 0.0)
     ranges = LaserScan().build(frame_of(depth), Floor.from_mounting(HEIGHT, pitch))
@@ -163,7 +163,7 @@ def test_nearer_than_min_range_is_the_robot_itself():
 
 
 @pytest.mark.parametrize("error", [-0.02, 0.02])
-def test_a_floor_that_was_found_a_little_wrong_is_no_obstacle(error):
+def test_a_small_error_of_the_floor_gives_no_obstacle(error):
     """Its tilt by what floor_tolerance allows; its points by what the depth's own deviation says."""
     depth = depth_of([], 0.2, 0.0)
     scan = LaserScan(ScanSettings(max_range=20.0))
@@ -180,7 +180,7 @@ def test_a_floor_that_was_found_a_little_wrong_is_no_obstacle(error):
     assert np.nanmin(scan.build(frame_of(short, std_dev=doubtful), floor)) > 2.5
 
 
-def test_noise_and_smeared_edges_make_no_obstacles():
+def test_noise_and_smeared_edges_give_no_obstacles():
     """A lone speckle, and a network's ramp from a post to the wall behind it."""
     depth = depth_of([], 0.0, 0.0)
     depth[50, 40] = 1.0
@@ -196,7 +196,7 @@ def test_noise_and_smeared_edges_make_no_obstacles():
     assert ((uncut > 1.5 * 1.3) & (uncut < 3.5)).any()
 
 
-def test_a_thin_post_stays():
+def test_a_thin_post_is_kept():
     """Thinner than the reach within which edges are cut."""
     depth = depth_of([((2.0, 0.0, 0.0), (2.03, 0.03, 1.5))], 0.0, 0.0)
     assert 1 <= (depth[60] < 3).sum() <= 2
@@ -230,12 +230,12 @@ def test_fills_the_buffer_and_follows_its_settings():
         ({"edge_threshold": 1.0}, "edge_threshold' is 1.0, but must lie in 0 to 0.99"),
     ],
 )
-def test_settings_that_make_no_sense(changes, message):
+def test_invalid_settings_are_rejected(changes, message):
     with pytest.raises(Clip2DepthError, match=message):
         ScanSettings(**changes)
 
 
-def test_mistakes():
+def test_wrong_arguments_are_rejected():
     depth = depth_of([], 0.0, 0.0)
     with pytest.raises(Clip2DepthError, match="camera_info, a camera file or horizontal_fov"):
         LaserScan().build(frame_of(depth, None), Floor.from_mounting(HEIGHT))

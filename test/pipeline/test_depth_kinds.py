@@ -164,7 +164,7 @@ def test_ranges_of_another_place_are_said(exact_engine, room):
         result = pipeline.process(frame)
         said += result.facts.warnings
     assert result.facts.no_metres
-    assert any("do not fit the picture" in text for text in said)
+    assert any("do not match the image" in text for text in said)
     assert len(said) < 4
 
 

@@ -137,7 +137,7 @@ def test_depth_is_that_of_the_two_steps(engine, size, distortion):
     depth = pipeline.process(Frame(image, 0, "camera", camera)).depth.copy()
     geometry = pipeline._geometry
     seen = np.empty((engine.manifest.input_height, engine.manifest.input_width, 3), np.uint8)
-    geometry.letterbox.fit(geometry.rectify(image), seen)
+    geometry.letterbox.letterbox(geometry.rectify(image), seen)
     metres = engine.infer(seen) * np.float32(geometry.focal_scale)
     expected = geometry.restore(metres, np.empty_like(depth))
     off = np.abs(np.log(depth / expected))

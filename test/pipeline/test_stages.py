@@ -53,11 +53,11 @@ class FakeStabilizer:
             depth=depth + 1,
             deviation=deviation,
             motion=None,
-            vision=pose_at(0.1),
-            vision_deviation=0.2,
+            visual_odometry=pose_at(0.1),
+            visual_odometry_std_dev=0.2,
             corners=(np.zeros((0, 3)), np.zeros((0, 2))),
             source="vision",
-            flicker=1.05,
+            scale_jitter=1.05,
             temporal_error=0.01,
             reset=self.reason,
         )
@@ -113,8 +113,8 @@ def test_what_the_stages_get_and_give(faked):
     np.testing.assert_array_equal(told.depth, depth[24:72])
     asked = estimator.calls[0]
     np.testing.assert_array_equal(asked.depth, depth[24:72] + 1)
-    assert asked.camera == told.camera and asked.stamp == told.stamp and asked.vision_deviation == 0.2
-    np.testing.assert_array_equal(asked.vision, pose_at(0.1))
+    assert asked.camera == told.camera and asked.stamp == told.stamp and asked.visual_odometry_std_dev == 0.2
+    np.testing.assert_array_equal(asked.visual_odometry, pose_at(0.1))
     np.testing.assert_array_equal(asked.odometry, pose_at(0))
     assert asked.ranges is ranges and asked.gravity is gravity
 
@@ -215,7 +215,7 @@ def test_switching_while_running(faked):
     pipeline.configure(PipelineSettings(StabilizerSettings(enabled=False), ScaleSettings(height=1.0)))
     result = pipeline.process(frame_of(2))
     assert result.depth[0, 0] == pytest.approx(4.0) and result.std_dev is None
-    assert result.facts.motion == "" and estimator.calls[-1].vision is None
+    assert result.facts.motion == "" and estimator.calls[-1].visual_odometry is None
     pipeline.configure(PipelineSettings(None, None))
     result = pipeline.process(frame_of(3))
     assert result.depth[0, 0] == pytest.approx(2.0) and estimator.closed == 1

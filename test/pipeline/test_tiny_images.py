@@ -79,7 +79,7 @@ def test_a_flat_wall_stays_flat(size):
     for net in ((64, 48), (16, 16)):
         box = Letterbox(size, *net)
         depth = np.full(net[::-1], 2.5, np.float32)
-        np.testing.assert_allclose(box.unfit(depth, np.empty(size[::-1], np.float32)), 2.5, rtol=1e-6)
+        np.testing.assert_allclose(box.restore(depth, np.empty(size[::-1], np.float32)), 2.5, rtol=1e-6)
 
 
 @pytest.mark.parametrize("net", [(1, 1), (2, 2), (1, 8), (8, 1), (2, 9)])
@@ -88,7 +88,7 @@ def test_an_unknown_pixel_of_a_narrow_network_stays_unknown(net):
     box = Letterbox((8 * width, 8 * height), width, height)
     depth = np.full((height, width), 2.5, np.float32)
     depth[0, 0] = np.nan
-    out = box.unfit(depth, np.empty((8 * height, 8 * width), np.float32))
+    out = box.restore(depth, np.empty((8 * height, 8 * width), np.float32))
     np.testing.assert_array_equal(np.isnan(out), np.isnan(depth).repeat(8, 0).repeat(8, 1))
 
 

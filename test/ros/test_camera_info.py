@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""CameraInfo to Camera: by the standard's rules, and by what drivers do instead."""
+"""CameraInfo to Camera: by the standard, and for drivers that deviate from it."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where camera and sensors are: tf, parameters, and both in disagreement."""
+"""Poses of camera and sensors from tf, from parameters, and when both disagree."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def angles(mounting):
     return [getattr(mounting, name) for name in ("x", "y", "z", "roll", "pitch", "yaw")]
 
 
-def test_tf_takes_the_place_of_parameters_that_are_not_set(tf):
+def test_tf_replaces_parameters_that_are_not_set(tf):
     given = Given()
     put_robot(given.tree)
     assert angles(given.mounting()) == pytest.approx(angles(MOUNTED))
@@ -94,7 +94,7 @@ def test_odometry_s_frame_and_a_sensor_s_are_found_on_tf(tf):
     assert np.array_equal(given.extrinsics.camera_in(OPTICAL, OPTICAL, T0, ""), np.eye(4))
 
 
-def test_parameters_that_are_set_count_and_disagreement_is_said(tf):
+def test_set_parameters_are_used_and_disagreement_is_reported(tf):
     given = Given(mounting=MOUNTED)
     put_robot(given.tree)
     assert given.extrinsics.settings_at(T0, OPTICAL) is given.settings and not given.log.lines
@@ -108,21 +108,21 @@ def test_parameters_that_are_set_count_and_disagreement_is_said(tf):
     )
 
 
-def test_source_parameters_never_asks_tf(tf):
+def test_source_parameters_does_not_use_tf(tf):
     given = Given(mounting=MountingSettings(source="parameters"))
     assert not tf.TransformListener.made
     assert given.extrinsics.settings_at(T0, OPTICAL) is given.settings
     assert given.extrinsics.facts() == {"mounting": "by the parameters"}
 
 
-def test_without_tf2_ros_parameters_stand_in(no_tf):
+def test_without_tf2_ros_parameters_are_used(no_tf):
     given = Given()
     assert given.extrinsics.settings_at(T0, OPTICAL) is given.settings and not given.log.lines
     np.testing.assert_array_equal(
         given.extrinsics.camera_in("base_link", OPTICAL, T0, ""), optical_in_base(MountingSettings())
     )
     assert "tf2_ros is not installed" in given.extrinsics.facts()["mounting"]
-    with pytest.raises(Clip2DepthError, match="nothing says where the camera is"):
+    with pytest.raises(Clip2DepthError, match="the camera's pose in it is unknown"):
         given.extrinsics.camera_in("wheels", OPTICAL, T0, "The odometry")
     with pytest.raises(Clip2DepthError, match=r"ranges\.frame_id"):
         given.extrinsics.sensor_in_optical("ranges", "sonar", OPTICAL, T0)
@@ -157,7 +157,7 @@ def test_a_camera_on_a_pan_tilt_head(tf):
         given.extrinsics._tree.pose("base_link", OPTICAL, last + LATEST + 1)
 
 
-def test_a_transform_that_is_no_pose_is_not_used(tf):
+def test_a_transform_that_is_not_a_pose_is_not_used(tf):
     given = Given()
     given.tree.put("base_link", OPTICAL, pose_matrix(math.nan, 0, 0, 0, 0, 0))
     assert given.extrinsics.settings_at(T0, OPTICAL) is given.settings

@@ -128,7 +128,7 @@ def test_a_field_of_view_may_stand_in_for_camera_info(scene):
     made.graph.tester.destroy_publisher(made.camera.info)
     made.connect()
     made.send_until(lambda: made.level()[0] == DiagnosticStatus.ERROR, "an error level", info=False)
-    assert "nobody publishes it" in made.level()[1] and "horizontal_fov" in made.level()[1]
+    assert "it has no publisher" in made.level()[1] and "horizontal_fov" in made.level()[1]
     assert made.node.set_parameters([Parameter("horizontal_fov", value=1.2)])[0].successful
     made.works("depth with horizontal_fov", info=False)
     made.send_until(lambda: made.level()[0] == DiagnosticStatus.WARN, "a warning", info=False)
@@ -294,7 +294,7 @@ def test_a_wrong_topic_is_told_with_the_right_ones(graph, make_depth_node, fake_
     told = graph.listen(DiagnosticArray, "/diagnostics", queue=10)
     graph.wait(lambda: told and told[-1].status[0].level == DiagnosticStatus.ERROR, "an error level")
     reason = told[-1].status[0].message
-    assert "nobody publishes /image" in reason and "/front/image" in reason
+    assert "/image has no publisher" in reason and "/front/image" in reason
     assert "/clip2depth" not in reason
 
 

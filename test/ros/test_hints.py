@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Odometry, IMU and ranges: what they tell of an image's time, and what is said when they cannot."""
+"""Aiding measurements: odometry, IMU and ranges at an image's time, and their warnings."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sensor_msgs.msg import Imu, LaserScan, PointCloud2, PointField, Range
 
 from clip2depth_ros.camera.transforms import pose_matrix, quaternion_of, rotation_of
 from clip2depth_ros.ros.inputs import aiding_input
-from clip2depth_ros.ros.inputs.aiding_measurements import SensorHints
+from clip2depth_ros.ros.inputs.aiding_measurements import AidingMeasurements
 from clip2depth_ros.ros.inputs.extrinsics import Extrinsics
 from clip2depth_ros.ros.inputs.imu_input import ImuInput
 from clip2depth_ros.ros.inputs.mounting import optical_in_base
@@ -48,7 +48,7 @@ SETTINGS = DepthSettings(
 
 
 class FakeNode:
-    """What an input asks of a node."""
+    """The part of a node that an input uses."""
 
     def __init__(self):
         self.publishers = []
@@ -61,7 +61,7 @@ class FakeNode:
 
 
 class Given:
-    """An input with what surrounds it; messages are handed to it as its subscription would."""
+    """An input with its surroundings; messages are passed to it like by its subscription."""
 
     def __init__(self, kind, topic, settings=SETTINGS):
         self.settings = settings
@@ -83,7 +83,7 @@ class Given:
 
 @pytest.fixture
 def clock(monkeypatch):
-    """The monotonic clock, which stands until a test moves it."""
+    """The monotonic clock, which advances only when a test sets it."""
     now = [100.0]
     monkeypatch.setattr(aiding_input.time, "monotonic", lambda: now[0])
     return now
@@ -117,7 +117,7 @@ def drive(given, start=0, end=1000, step=50, speed=1.0):
     given.at(end - 1)  # the first question after a beginning has no answer
 
 
-def test_between_two_poses_it_is_where_it_must_have_been(odometry):
+def test_poses_are_interpolated(odometry):
     odometry.send(moved(0, x=1.0, yaw=0.0))
     odometry.send(moved(100, x=1.2, yaw=0.4))
     odometry.at(0)
@@ -128,7 +128,7 @@ def test_between_two_poses_it_is_where_it_must_have_been(odometry):
     )
 
 
-def test_the_mounting_may_change_while_running(odometry):
+def test_the_mounting_can_change_while_running(odometry):
     drive(odometry)
     odometry.change(mounting=MountingSettings(y=1.0))
     np.testing.assert_allclose(odometry.at(500)[:3, 3], [0.5, 1.0, 0.0], atol=1e-9)
@@ -144,7 +144,7 @@ def test_a_little_beyond_the_last_pose_the_motion_goes_on_and_no_farther(odometr
 
 def test_two_poses_in_a_hurry_are_no_speed(odometry):
     odometry.change(mounting=MountingSettings())
-    for t, x in ((0, 0.0), (50, 0.0), (50.5, 0.001)):  # a millimetre of noise in half a millisecond
+    for t, x in ((0, 0.0), (50, 0.0), (50.5, 0.001)):  # a millimeter of noise in half a millisecond
         odometry.send(moved(t, x=x))
     odometry.at(50)
     assert odometry.at(100)[0, 3] < 0.003
@@ -188,12 +188,12 @@ def test_odometry_of_the_camera_itself_needs_no_mounting(odometry):
     np.testing.assert_allclose(odometry.at(25), pose_matrix(1, 0, 0, 0, 0, 0), atol=1e-9)
 
 
-def test_odometry_of_an_unknown_frame_is_not_used_and_said_once(odometry):
+def test_odometry_in_an_unknown_frame_is_not_used_and_reported_once(odometry):
     for t in range(0, 500, 50):
         odometry.send(moved(t, child="base_footprint"))
         assert odometry.at(t) is None
     (line,) = odometry.log.lines
-    assert "of the frame 'base_footprint'" in line and "mounting.base_frame" in line
+    assert "in the frame 'base_footprint'" in line and "mounting.base_frame" in line
     assert "odometry frame" in odometry.notices.states
     odometry.change(mounting=MountingSettings(base_frame="base_footprint"))
     assert odometry.at(440) is not None
@@ -222,19 +222,19 @@ def test_a_pose_that_is_none_costs_itself_only(odometry, broken):
 # What all inputs have in common
 
 
-def test_messages_without_a_stamp_are_refused(odometry):
+def test_messages_without_a_stamp_are_rejected(odometry):
     odometry.send(Odometry())
     assert "has no time stamp" in odometry.log.lines[0]
 
 
-def test_a_message_that_was_overtaken_is_left_out(odometry):
+def test_a_message_that_arrives_out_of_order_is_left_out(odometry):
     drive(odometry)
     odometry.send(moved(975, x=99.0))
     assert not odometry.log.lines
     assert odometry.at(975)[0, 3] < 2.0
 
 
-def test_time_that_jumps_back_forgets_what_was(odometry):
+def test_time_that_jumps_back_drops_messages(odometry):
     drive(odometry, 60_000, 61_000)
     odometry.send(moved(0, x=1.0))
     odometry.send(moved(50, x=1.0))
@@ -243,7 +243,7 @@ def test_time_that_jumps_back_forgets_what_was(odometry):
     assert not odometry.log.lines, "a bag that begins anew is no jump"
 
 
-def test_stamps_of_another_clock_are_told_once_and_not_used(odometry, clock):
+def test_stamps_of_another_clock_are_reported_once_and_not_used(odometry, clock):
     for _ in range(40):
         clock[0] += 0.1
         odometry.send(moved((clock[0] - 100) * 1e3))
@@ -254,7 +254,7 @@ def test_stamps_of_another_clock_are_told_once_and_not_used(odometry, clock):
     assert not odometry.notices.states
 
 
-def test_one_topic_of_a_bag_may_begin_anew_before_the_other(odometry, clock):
+def test_one_topic_of_a_bag_can_restart_before_the_other(odometry, clock):
     drive(odometry, 60_000, 61_000)
     for t in range(0, 900, 30):
         clock[0] += 0.03
@@ -262,7 +262,7 @@ def test_one_topic_of_a_bag_may_begin_anew_before_the_other(odometry, clock):
     assert not odometry.log.lines
 
 
-def test_silence_is_told_with_its_reason(odometry, clock):
+def test_silence_is_reported_with_its_reason(odometry, clock):
     odometry.input._last_arrival = clock[0]
     clock[0] += 4.9
     odometry.input.watch()
@@ -270,7 +270,7 @@ def test_silence_is_told_with_its_reason(odometry, clock):
     clock[0] += 0.2
     for _ in range(5):
         odometry.input.watch()
-    assert odometry.log.lines == ["No odometry for 5 s: nobody publishes /odom. It is not used meanwhile."]
+    assert odometry.log.lines == ["No odometry for 5 s: /odom has no publisher. It is not used meanwhile."]
     odometry.send(moved(0))
     odometry.input.watch()
     assert not odometry.notices.states
@@ -299,7 +299,7 @@ def tilted(milliseconds, rotation=None, acceleration=None, rate=(0.0, 0.0, 0.0),
     return message
 
 
-def test_down_by_orientation_whatever_the_heading(imu):
+def test_down_from_orientation_for_any_heading(imu):
     for number, yaw in enumerate((0.0, 1.0, 3.0)):
         imu.send(tilted(10 * number, pose_matrix(0, 0, 0, 0.0, 0.2, yaw)[:3, :3]))
         down = imu.at(10 * number)
@@ -307,13 +307,13 @@ def test_down_by_orientation_whatever_the_heading(imu):
         np.testing.assert_allclose(down, [0, math.cos(0.3), math.sin(0.3)], atol=1e-9)
 
 
-def test_down_by_acceleration_at_rest(imu):
+def test_down_from_acceleration_at_rest(imu):
     for t in range(0, 2000, 10):
         imu.send(tilted(t, acceleration=(0, 0, 9.81)))
     np.testing.assert_allclose(imu.at(2000), [0, math.cos(0.1), math.sin(0.1)], atol=1e-6)
 
 
-def test_bumps_and_braking_hardly_tilt_it(imu):
+def test_bumps_and_braking_hardly_tilt_gravity(imu):
     rng = np.random.default_rng(2)
     for t in range(0, 6000, 10):
         braking = -3.0 if 3000 < t < 3500 else 0.0
@@ -324,7 +324,7 @@ def test_bumps_and_braking_hardly_tilt_it(imu):
     assert error < 2
 
 
-def test_the_gyroscope_turns_it_along(imu):
+def test_the_gyroscope_rotates_gravity(imu):
     roll = 0.0
     for t in range(0, 1000, 10):
         roll = 0.5 * math.sin(t * 1e-3 * 4)
@@ -335,7 +335,7 @@ def test_the_gyroscope_turns_it_along(imu):
     np.testing.assert_allclose(imu.at(1000), expected, atol=0.03)
 
 
-def test_an_imu_in_its_own_frame_needs_to_be_told(imu):
+def test_an_imu_in_its_own_frame_needs_a_pose(imu):
     imu.send(tilted(0, np.eye(3), frame="imu_link"))
     assert imu.at(0) is None
     assert "imu.frame_id" in imu.log.lines[0]
@@ -345,7 +345,7 @@ def test_an_imu_in_its_own_frame_needs_to_be_told(imu):
     np.testing.assert_allclose(imu.at(10), [0, math.cos(0.1), math.sin(0.1)], atol=1e-9)
 
 
-def test_free_fall_and_nonsense_tell_nothing(imu):
+def test_free_fall_and_invalid_values_give_nothing(imu):
     imu.send(tilted(0, acceleration=(0, 0, 0.5)))
     assert imu.at(0) is None
     imu.send(tilted(10, acceleration=(NAN, 0, 9.81)))
@@ -376,7 +376,7 @@ def scan(milliseconds, ranges=(1.0, 2.0, 3.0), frame="laser"):
     return stamped(message, milliseconds, frame)
 
 
-def test_a_scan_lands_where_the_camera_sees_it(clock):
+def test_a_scan_is_transformed_into_the_optical_frame(clock):
     given = ranges_of("laser_scan", x=0.2, z=0.1)
     given.change(mounting=MountingSettings(x=0.2, z=0.3))
     given.send(scan(0, ranges=(NAN, 2.0, INF)))
@@ -385,7 +385,7 @@ def test_a_scan_lands_where_the_camera_sees_it(clock):
     assert points.dtype == np.float32
 
 
-def test_a_scan_counts_once(clock):
+def test_a_scan_is_used_once(clock):
     given = ranges_of("laser_scan")
     for t in range(0, 400, 100):
         given.send(scan(t, ranges=(t + 1000.0,) * 3))
@@ -410,7 +410,7 @@ def test_a_scan_of_another_time_is_not_used(clock, apart):
     assert len(given.at(1000 + apart)) == 3
 
 
-def test_a_scan_in_a_wrong_frame_is_not_used_and_told_once(clock):
+def test_a_scan_in_a_wrong_frame_is_not_used_and_reported_once(clock):
     given = ranges_of("laser_scan", frame_id="front_laser")
     for t in range(0, 300, 33):
         given.send(scan(t, frame="rear_laser"))
@@ -437,7 +437,7 @@ def test_a_time_of_flight_sensor_and_a_cloud(clock):
     np.testing.assert_allclose(given.at(0), [[0, 0, 2]])
 
 
-def test_a_cloud_that_is_none_is_said_with_its_count(clock):
+def test_invalid_clouds_are_reported_with_their_count(clock):
     given = ranges_of("point_cloud", frame_id="")
     for t in range(0, 1000, 10):
         given.send(stamped(PointCloud2(height=1, width=2), t, OPTICAL))
@@ -448,17 +448,17 @@ def test_a_cloud_that_is_none_is_said_with_its_count(clock):
 # All of them
 
 
-def test_only_what_is_configured_is_asked():
+def test_only_configured_inputs_are_subscribed():
     node, notices = FakeNode(), Notices(Log())
-    none = SensorHints(node, DepthSettings, notices)
+    none = AidingMeasurements(node, DepthSettings, notices)
     assert none.inputs == {} and none.at(T0, OPTICAL) == {}
-    every = SensorHints(node, lambda: SETTINGS, notices)
+    every = AidingMeasurements(node, lambda: SETTINGS, notices)
     assert every.at(T0, OPTICAL) == {"odometry": None, "gravity": None, "ranges": None}
     assert every.facts()["odometry"] == "0 messages on /odom"
 
 
-def test_images_that_begin_anew_make_all_of_them_forget():
-    every = SensorHints(FakeNode(), lambda: SETTINGS, Notices(Log()))
+def test_images_that_jump_back_clear_all_inputs():
+    every = AidingMeasurements(FakeNode(), lambda: SETTINGS, Notices(Log()))
     every.inputs["gravity"]._on_message(tilted(0, np.eye(3)))
     assert every.at(T0, OPTICAL)["gravity"] is not None
     assert every.at(T0 - 10 * MS, OPTICAL)["gravity"] is None

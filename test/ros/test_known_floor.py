@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where scan and points have the floor from."""
+"""The floor for scan and points."""
 
 from dataclasses import replace
 
@@ -19,7 +19,7 @@ def frame(stamp: int, floor: Floor | None) -> DepthFrame:
     return DepthFrame(depth, np.zeros((4, 4, 3), np.uint8), None, stamp, "camera", FrameFacts(floor=floor))
 
 
-def test_a_floor_that_went_out_of_sight_counts_for_a_moment():
+def test_the_last_floor_is_used_for_two_seconds():
     known, settings = KnownFloor(), DepthSettings()
     known.see(frame(T0, None), settings, None)
     assert known.floor is None and known.limits(settings) is None
@@ -34,7 +34,7 @@ def test_a_floor_that_went_out_of_sight_counts_for_a_moment():
     assert known.floor is None
 
 
-def test_what_receivers_take_for_the_floor_is_the_mountings():
+def test_the_expected_floor_is_from_the_mounting():
     known, settings = KnownFloor(), DepthSettings()
     known.see(frame(T0, FOUND), settings, None)
     assert known.limits(settings).expected is FOUND
@@ -47,7 +47,7 @@ def test_what_receivers_take_for_the_floor_is_the_mountings():
     assert (limits.expected.pitch, limits.expected.roll) == pytest.approx((0.1, 0.05))
 
 
-def test_without_a_floor_in_sight_height_and_gravity_say_where_it_is():
+def test_without_a_visible_floor_height_and_gravity_give_it():
     settings = DepthSettings()
     settings = replace(settings, scale=replace(settings.scale, height=0.6))
     known = KnownFloor()

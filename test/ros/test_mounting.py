@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the camera sits on the robot."""
+"""The camera's pose on the robot."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from clip2depth_ros.ros.parameters.robot_settings import MountingSettings
 QUARTER = math.pi / 2
 
 
-def test_a_mounted_camera_sees_where_it_looks():
+def test_a_mounted_camera_has_the_right_optical_axis():
     mounted = optical_in_base(MountingSettings(x=0.2, y=0.1, z=0.5))
     np.testing.assert_allclose(mounted @ [1, 2, 3, 1], [3.2, -0.9, -1.5, 1])  # right, below, ahead
     to_the_left = optical_in_base(MountingSettings(yaw=QUARTER))
@@ -28,7 +28,7 @@ def gravity_of_mounting(mounting):
 
 
 @pytest.mark.parametrize(("roll", "pitch"), [(0, 0), (0.2, 0), (0, 0.3), (-0.1, -0.4)])
-def test_down_by_the_mounting_agrees_with_the_floor_by_the_mounting(roll, pitch):
+def test_gravity_and_floor_from_the_mounting_agree(roll, pitch):
     down = gravity_of_mounting(MountingSettings(roll=roll, pitch=pitch, yaw=0.7))
     np.testing.assert_allclose(down, -Floor.from_mounting(1.0, pitch, roll).normal, atol=1e-9)
 

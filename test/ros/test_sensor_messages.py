@@ -41,8 +41,8 @@ def test_a_pose_has_its_quaternion_made_a_unit_one():
     ("where", "name", "value", "words"),
     [
         ("position", "x", NAN, "position is not finite"),
-        ("orientation", "w", NAN, "is no rotation"),
-        ("orientation", "w", 0.0, "is no rotation"),
+        ("orientation", "w", NAN, "is not a rotation"),
+        ("orientation", "w", 0.0, "is not a rotation"),
     ],
 )
 def test_a_pose_that_is_none_is_refused(where, name, value, words):

@@ -19,7 +19,7 @@ from clip2depth_ros.ros.fastdds import (
     large_message_environment,
     prepare_shared_memory,
 )
-from clip2depth_ros.ros.starting import AGAIN
+from clip2depth_ros.ros.starting import RESTART
 
 SHARED_MEMORY = Path("/dev/shm")
 
@@ -55,7 +55,7 @@ def large_segments() -> set[str]:
     }
 
 
-def test_a_killed_process_is_cleaned_up_after_and_a_living_one_is_not(monkeypatch):
+def test_memory_of_a_killed_process_is_removed_and_of_a_running_one_kept(monkeypatch):
     before = large_segments()
     killed, living = start_node(), start_node()
     try:
@@ -97,7 +97,7 @@ def own_ports(pid: int) -> set[str]:
     return {name for name in locked_ports(pid) if f"/{name}\n" in maps}
 
 
-def test_a_new_process_keeps_off_the_ports_of_a_killed_one():
+def test_a_new_process_avoids_the_ports_of_a_killed_one():
     first = start_node()
     third = None
     try:
@@ -123,7 +123,7 @@ def test_a_new_process_keeps_off_the_ports_of_a_killed_one():
 PROGRAM = "from clip2depth_ros.ros.starting import *; raise SystemExit(depth_node())"
 
 
-def test_a_node_whose_port_was_removed_starts_again(tmp_path):
+def test_a_node_whose_port_was_removed_restarts(tmp_path):
     """What another process does to it once in about fifty kills."""
     log = tmp_path / "log.txt"
     with open(log, "wb") as output:
@@ -143,12 +143,12 @@ def test_a_node_whose_port_was_removed_starts_again(tmp_path):
             pytest.skip("this Fast DDS holds no locks of shared memory ports")
         (SHARED_MEMORY / ports[0]).unlink()
         text = wait("Ready: ", 2)
-        assert f"removed the shared memory of this one ({ports[0]})" in text and "Traceback" not in text
+        assert f"removed the shared memory of this process ({ports[0]})" in text and "Traceback" not in text
         again = own_ports(node.pid)
         assert again and all((SHARED_MEMORY / name).exists() for name in again)
         # Once a minute at most; then whoever started it decides.
         (SHARED_MEMORY / min(again)).unlink()
-        assert node.wait(60) == AGAIN
+        assert node.wait(60) == RESTART
     finally:
         node.kill()
         node.wait()
@@ -191,7 +191,7 @@ def test_ports_that_are_still_open_somewhere_come_first(tmp_path, monkeypatch):
             os.close(descriptor)
 
 
-def test_links_and_young_files_stay(tmp_path):
+def test_links_and_new_files_are_kept(tmp_path):
     name = "fastdds_0123456789abcdef"
     (tmp_path / name).write_bytes(b"x" * 100)
     (tmp_path / f"{name}_el").touch()
@@ -206,7 +206,7 @@ def test_links_and_young_files_stay(tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["fastdds_1123456789abcdef_el", "precious"]
 
 
-def test_too_little_memory_is_told(tmp_path, monkeypatch):
+def test_too_little_memory_is_reported(tmp_path, monkeypatch):
     monkeypatch.setattr(fastdds.shutil, "disk_usage", lambda _: fastdds.shutil._ntuple_diskusage(0, 0, 5e6))
     environment = {fastdds.NEW: f"/somewhere/{fastdds.PROFILE}"}
     assert "has only 5 MB free" in prepare_shared_memory(environment, tmp_path)
@@ -228,7 +228,7 @@ def run_depth_node(**variables: str) -> subprocess.CompletedProcess:
     )
 
 
-def test_security_without_keys_says_what_is_missing(tmp_path):
+def test_security_without_keys_reports_what_is_missing(tmp_path):
     ended = run_depth_node(
         ROS_SECURITY_ENABLE="true",
         ROS_SECURITY_STRATEGY="Enforce",
@@ -239,7 +239,7 @@ def test_security_without_keys_says_what_is_missing(tmp_path):
     assert str(tmp_path / "keys") in ended.stderr and "arguments" not in ended.stderr
 
 
-def test_a_middleware_without_security_is_told_from_missing_keys(tmp_path):
+def test_a_middleware_without_security_is_distinguished_from_missing_keys(tmp_path):
     (tmp_path / "enclaves/clip2depth").mkdir(parents=True)
     ended = run_depth_node(ROS_SECURITY_ENABLE="true", ROS_SECURITY_KEYSTORE=str(tmp_path))
     assert "Traceback" not in ended.stderr
@@ -248,7 +248,7 @@ def test_a_middleware_without_security_is_told_from_missing_keys(tmp_path):
     assert ended.returncode == 2 and "ros2 security" not in ended.stderr
 
 
-def test_a_log_that_cannot_be_written_is_told():
+def test_a_log_that_cannot_be_written_is_reported():
     ended = run_depth_node(ROS_LOG_DIR="/proc/nowhere")
     assert ended.returncode == 2 and "Traceback" not in ended.stderr
     assert "ROS cannot write its log" in ended.stderr and "/proc/nowhere" in ended.stderr
@@ -258,7 +258,7 @@ def test_a_log_that_cannot_be_written_is_told():
 IMPORTING = "from clip2depth_ros.ros.starting import *; print(1, flush=True); depth_node()"
 
 
-def test_an_interrupt_during_the_imports_is_no_traceback():
+def test_an_interrupt_during_the_imports_prints_no_traceback():
     for delay in (0.2, 0.4, 0.8):
         node = subprocess.Popen(
             [

@@ -267,7 +267,7 @@ def test_a_restart_remembers_the_scale(scene, tmp_path):
 
 def test_odometry_that_does_not_come_is_missed(scene, graph):
     made = scene("room", odometry__topic="odom", image__timeout=0.3)
-    made.send_until(lambda: any("nobody publishes /odom" in text for text in made.warnings()), "a warning")
+    made.send_until(lambda: any("/odom has no publisher" in text for text in made.warnings()), "a warning")
     publisher = graph.tester.create_publisher(Odometry, "/odom", 10)
 
     def drive():
@@ -279,7 +279,7 @@ def test_odometry_that_does_not_come_is_missed(scene, graph):
         lambda: "odometry silence" not in made.node._notices.states, "odometry", before_each=drive
     )
     made.more(3, before_each=drive)
-    assert made.node._hints.inputs["odometry"].received > 0
+    assert made.node._aiding.inputs["odometry"].received > 0
 
 
 def test_a_scale_that_nobody_tells_is_missed(scene):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A process whose main loop is stuck ends, with the stacks on stderr; one that works lives on."""
+"""A process whose main loop is blocked ends, with the stacks on stderr; a running one continues."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def main():
 
     return run_node(make, lambda node: None, lambda node: None, [])
 
-sys.modules["clip2depth_ros.ros.watched"] = types.SimpleNamespace(main=main)
+sys.modules["clip2depth_ros.ros.nodes.watched"] = types.SimpleNamespace(main=main)
 raise SystemExit(starting._run("watched"))
 """
 HOLDS_PYTHONS_LOCK = "ctypes.PyDLL(None).usleep(1 << 30)"
@@ -51,14 +51,14 @@ def started(work: str) -> subprocess.Popen:
     )
 
 
-def test_a_stuck_main_loop_ends_the_process_and_says_where():
+def test_a_blocked_main_loop_ends_the_process_with_stacks():
     process = started(HOLDS_PYTHONS_LOCK)
     out, errors = process.communicate(timeout=60)
     assert process.returncode == -signal.SIGALRM, errors
     assert out == "working\n" and "in work" in errors and "spin_once" in errors, errors
 
 
-def test_one_that_comes_round_lives_until_it_is_told_to_end():
+def test_a_running_main_loop_is_not_ended():
     process = started("pass")
     assert process.stdout.readline() == "working\n", process.communicate()[1]
     time.sleep(3.0)

@@ -17,7 +17,7 @@ from clip2depth_ros.scale import Scale, ScaleEstimator, ScaleSettings, sample_ra
 
 CAMERA = Camera.from_fov(112, 84, 1.2)
 ROOM = (9.0, 7.0, 2.7)
-BOXES = (  # what stands in the room: lowest and highest corner, metres
+BOXES = (  # what stands in the room: lowest and highest corner, meters
     ((3.8, 0.3, 0.0), (5.2, 1.1, 0.75)),
     ((0.0, 2.5, 0.0), (0.5, 4.5, 2.0)),
     ((6.5, 6.0, 0.0), (8.5, 7.0, 0.5)),
@@ -73,11 +73,11 @@ def _seen(pose: bytes, boxes) -> np.ndarray:
 
 @dataclass
 class Step:
-    """One frame of a drive: the truth, and what the robot is told."""
+    """One frame of a drive: ground truth and aiding measurements."""
 
     time: float
     depth: np.ndarray
-    """The true one."""
+    """Ground truth."""
     pose: np.ndarray
     """Optical frame to world."""
     hints: dict
@@ -128,11 +128,11 @@ class Robot:
             depth = _seen(pose.tobytes(), self.boxes).copy()
             hints = {"odometry": odometry, "ranges": self.ranges(depth, index)}
             if index:
-                hints["vision"] = np.linalg.inv(step)
+                hints["visual_odometry"] = np.linalg.inv(step)
             yield Step(time, depth, pose, hints)
 
     def ranges(self, depth: np.ndarray, index: int) -> np.ndarray:
-        """Sixty returns, of which six are wrong."""
+        """Sixty returns, six of them outliers."""
         points = sample_ranges(depth, CAMERA, 60, (self.seed, index))
         rng = np.random.default_rng([5, self.seed, index])
         points[:6] *= rng.uniform(0.2, 3.0, (6, 1)).astype(np.float32)
@@ -140,7 +140,7 @@ class Robot:
 
 
 class Flicker:
-    """What is left of a network's flicker after the stabilizer: scale 1.5 %, smooth fields of 4 %."""
+    """The scale jitter that remains after the stabilizer: scale 1.5 %, smooth fields of 4 %."""
 
     def __init__(self, seed: int = 0) -> None:
         self.rng = np.random.default_rng([7, seed])
@@ -150,7 +150,7 @@ class Flicker:
         return (depth * np.exp(field + 0.015 * self.rng.standard_normal())).astype(np.float32)
 
     def of_motion(self, motion: np.ndarray) -> np.ndarray:
-        """Vision's motion with 10 % of noise in its translation, and a little in its rotation."""
+        """Visual odometry with 10 % of noise in its translation, and little in its rotation."""
         noisy = motion.copy()
         length = np.linalg.norm(motion[:3, 3])
         noisy[:3, 3] += 0.1 * length * self.rng.standard_normal(3) / math.sqrt(3)
@@ -182,7 +182,7 @@ def drive(
 ) -> list[Scale]:
     """What the estimator says along a drive whose depth is `factor` times too large.
 
-    use: names of the hints that it is given, with blanks between. change(step) may alter a step's truth.
+    use: names of the aiding measurements, separated by blanks. change(step) may alter a step's truth.
     sway: radians by which the mounting's pitch comes and goes, as tf tells of a camera that moves.
     """
     estimator, flicker, answers = ScaleEstimator(settings), Flicker(robot.seed), []
@@ -193,11 +193,11 @@ def drive(
         if sway:
             estimator.settings = replace(settings, pitch=settings.pitch + sway * math.sin(9.0 * step.time))
         hints = {name: step.hints.get(name) for name in use.split()}
-        if hints.get("vision") is not None:
-            hints["corners"] = corners_of(*last, hints["vision"], rng)
-            hints["vision"] = flicker.of_motion(hints["vision"])
-            hints["vision"][:3, 3] *= factor
-            hints["vision_deviation"] = 0.1
+        if hints.get("visual_odometry") is not None:
+            hints["corners"] = corners_of(*last, hints["visual_odometry"], rng)
+            hints["visual_odometry"] = flicker.of_motion(hints["visual_odometry"])
+            hints["visual_odometry"][:3, 3] *= factor
+            hints["visual_odometry_std_dev"] = 0.1
         depth = flicker.on(step.depth * factor)
         last = depth, step.depth
         answers.append(estimator.update(depth, CAMERA, round(step.time * 1e9), **hints))
@@ -213,10 +213,10 @@ def assert_no_jump(values: list[float]) -> None:
 
 SETTINGS = {
     "height": (ScaleSettings(height=0.6, pitch=0.1), ""),
-    "odometry": (ScaleSettings(odometry=True), "vision odometry"),
+    "odometry": (ScaleSettings(odometry=True), "visual_odometry odometry"),
     "ranges": (ScaleSettings(ranges=True), "ranges"),
 }
-"""What each source alone takes: settings of a Robot as it comes, and the hints it is given."""
+"""For each source alone: the settings, and the aiding measurements it needs."""
 
 
 class World:

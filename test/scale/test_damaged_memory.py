@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Scale memories that are damaged, shared by processes, or whose folder holds traps."""
+"""Scale memories that are damaged, shared by processes, or in a folder with links and devices."""
 
 import json
 import os
@@ -28,21 +28,21 @@ GOOD = {"scale": 1.5, "deviation": 0.1}
     ],
     ids=range(9),
 )
-def test_damage_costs_the_memory_not_the_node(tmp_path, text):
+def test_a_damaged_memory_does_not_stop_the_estimator(tmp_path, text):
     path = tmp_path / "scale.json"
     path.write_bytes(text.encode() if isinstance(text, str) else text)
     memory = ScaleMemory(path)
     assert memory.recall("a") is None
-    assert str(path) in memory.complaint()
+    assert str(path) in memory.problem()
     assert memory.keep("b", 1.5, 0.1)
     assert json.loads(path.read_text())["cameras"]["b"] == GOOD
 
 
-def test_a_device_is_no_memory(tmp_path):
+def test_a_device_is_rejected(tmp_path):
     path = tmp_path / "scale.json"
     path.symlink_to("/dev/zero")
     memory = ScaleMemory(path)
-    assert memory.recall("a") is None and "not a regular file" in memory.complaint()
+    assert memory.recall("a") is None and "not a regular file" in memory.problem()
 
 
 def test_links_are_not_followed(tmp_path):
@@ -60,11 +60,11 @@ import sys
 from clip2depth_ros.scale.memory import ScaleMemory
 memory = ScaleMemory(sys.argv[1])
 for number in range(25):
-    assert memory.keep(f"{sys.argv[2]} {number}", 1.5, 0.1), memory.complaint()
+    assert memory.keep(f"{sys.argv[2]} {number}", 1.5, 0.1), memory.problem()
 """
 
 
-def test_processes_that_share_a_memory_lose_nothing(tmp_path):
+def test_processes_that_share_a_memory_lose_no_entry(tmp_path):
     path = tmp_path / "scale.json"
     writers = [subprocess.Popen([sys.executable, "-c", WRITER, str(path), name]) for name in "abc"]
     assert [writer.wait(120) for writer in writers] == [0, 0, 0]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What driven distance says of factor and shift is as near to the truth as it claims."""
+"""The error of factor and shift from driven distance matches its standard deviation."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ METRES = np.array([1.5, 2.5, 5.0])
 
 
 def _stretch(rng: np.random.Generator, error: float) -> Stretch:
-    """A quarter of a metre through 20 surfaces, about each of which the network errs in its own way."""
+    """A quarter of a meter through 20 surfaces, each with an independent error of the network."""
     surfaces = rng.uniform(1.5, 5.0, 20)
     which = rng.integers(0, 20, 90)
     metres = surfaces[which]
@@ -29,7 +29,7 @@ def _stretch(rng: np.random.Generator, error: float) -> Stretch:
 
 
 @pytest.mark.parametrize("error", [0.0, 0.1])
-def test_the_error_is_within_two_deviations(error):
+def test_the_error_is_within_two_standard_deviations(error):
     misses, ratios = [], []
     at = np.stack([(1 / METRES - SHIFT) / FACTOR, np.ones(3)], axis=1)
     for seed in range(12):
@@ -38,7 +38,7 @@ def test_the_error_is_within_two_deviations(error):
             line = motion_evidence(_stretch(rng, error), None)
             if line is not None:
                 stretches.add(line, index * 0.5)
-        weight, moment, *_ = stretches.together(np.zeros((2, 2)), np.zeros(2), 4.0)
+        weight, moment, *_ = stretches.combine(np.zeros((2, 2)), np.zeros(2), 4.0)
         found = at @ np.linalg.solve(weight, moment) * METRES - 1
         stated = np.sqrt(np.einsum("ni,ij,nj->n", at, np.linalg.inv(weight), at)) * METRES
         misses.append(found)

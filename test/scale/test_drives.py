@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Drives with depth that is wrong by a factor: each source alone finds it in time and holds it."""
+"""Drives with depth that is wrong by a factor: each source alone finds the factor in time and holds it."""
 
 import re
 
@@ -27,13 +27,13 @@ def test_each_source_alone_finds_the_factor_and_holds_it(world, source, factor):
     reached = 3.0 if source != "odometry" else 2.0 + 3.0
     assert errors(answers, factor)[round(reached * robot.fps) :].max() < 0.03
     assert {answer.source for answer in answers[-30:]} == {source}
-    # No source that sees a part of the image is surer than that part is of the whole.
+    # A source that sees only a part of the image has a larger standard deviation.
     assert answers[-1].deviation < {"odometry": 1.15 * SYSTEMATIC, "height": 0.09, "ranges": 0.05}[source]
     assert not [warning for answer in answers for warning in answer.warnings]
 
 
 @pytest.mark.slow
-def test_a_camera_that_moves_on_its_robot_keeps_what_odometry_told(world):
+def test_a_camera_that_moves_on_its_robot_keeps_odometrys_evidence(world):
     """tf gives another mounting with every image then, and evidence must outlive that."""
     answers = world.drive(world.Robot(seconds=7.0), 0.4, *world.SETTINGS["odometry"], sway=0.05)
     assert errors(answers, 0.4)[75:].max() < 0.03 and answers[-1].source == "odometry"
@@ -78,7 +78,7 @@ def test_a_wheel_that_slips_for_two_seconds_changes_nothing(world, slip):
 
 
 @pytest.mark.slow
-def test_odometry_that_jumps_changes_nothing_and_is_said(world):
+def test_odometry_that_jumps_changes_nothing_and_is_reported(world):
     def jump(step):
         if step.time > 6.0:
             step.hints["odometry"] = step.hints["odometry"].copy()
@@ -90,18 +90,20 @@ def test_odometry_that_jumps_changes_nothing_and_is_said(world):
 
 
 @pytest.mark.slow
-def test_all_together_agree_and_are_surer(world):
+def test_all_sources_together_agree_with_a_smaller_std_dev(world):
     settings = ScaleSettings(height=0.6, pitch=0.1, odometry=True, ranges=True)
-    answers = world.drive(world.Robot(seconds=8.0), 0.4, settings, "vision odometry ranges")
+    answers = world.drive(world.Robot(seconds=8.0), 0.4, settings, "visual_odometry odometry ranges")
     assert errors(answers, 0.4).max() < 0.03
     assert not [warning for answer in answers for warning in answer.warnings]
     assert answers[-1].deviation < 0.03
 
 
 @pytest.mark.slow
-def test_a_wrong_height_is_a_disagreement(world):
+def test_a_wrong_height_is_reported_as_a_disagreement(world):
     settings = ScaleSettings(height=0.9, pitch=0.1, ranges=True)
     answers = world.drive(world.Robot(seconds=8.0), 1.0, settings, "ranges")
     assert errors(answers, 1.0).max() < 0.03
     said = [warning for answer in answers for warning in answer.warnings]
-    assert len(said) == 1 and re.match(r"The sources of scale disagree: \w+ says 1\.\d\d, \w+ says", said[0])
+    assert len(said) == 1 and re.match(
+        r"The sources of scale disagree: \w+ gives 1\.\d\d, \w+ gives", said[0]
+    )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Depth and hints in, the factor and the floor out; bad hints change nothing and are said."""
+"""The scale estimator: factor and floor from depth and aiding measurements; bad measurements are reported."""
 
 import dataclasses
 import json
@@ -49,7 +49,7 @@ def test_without_sources_the_factor_stays_and_the_floor_is_found(world, room):
     assert last.floor.pitch == pytest.approx(0.1, abs=0.02)
 
 
-def test_the_floor_is_in_scaled_metres(world, room):
+def test_the_floor_is_in_scaled_meters(world, room):
     settings = ScaleSettings(height=0.6, pitch=0.1)
     last = run(world, ScaleEstimator(settings), (room * 2.0).astype(np.float32), 30)[-1]
     assert last.value == pytest.approx(0.5, rel=0.02) and last.source == "height"
@@ -57,7 +57,7 @@ def test_the_floor_is_in_scaled_metres(world, room):
     assert last.deviation < 0.09 and last.age == 0.0
 
 
-def test_gravity_goes_before_the_mounting(world):
+def test_gravity_has_priority_over_the_mounting(world):
     pose = world.camera_pose(2.0, 3.0, 0.6, 0.2, 0.5, 0.3)
     depth = world.ray_cast(world.CAMERA, pose)
     assert run(world, ScaleEstimator(ScaleSettings()), depth, 1)[0].floor is None
@@ -65,16 +65,18 @@ def test_gravity_goes_before_the_mounting(world):
     assert (floor.pitch, floor.roll) == pytest.approx((0.5, 0.3), abs=0.02)
 
 
-def test_the_first_evidence_is_published_at_once_when_nothing_was_before(world, room):
+def test_the_first_evidence_is_published_at_once(world, room):
     depth = (room * 2.5).astype(np.float32)
     answers = run(world, ScaleEstimator(ScaleSettings(ranges=True)), depth, 5, ranges=points(world, room))
     assert answers[0].value == pytest.approx(0.4, rel=0.03)
-    # But not when it comes later: what was published must not jump.
+    # Later evidence must not cause a jump of the published factor.
     estimator = ScaleEstimator(ScaleSettings(ranges=True))
     before = run(world, estimator, depth, 3)
     after = run(world, estimator, depth, 60, start=0.2, ranges=points(world, room))
     world.assert_no_jump([answer.value for answer in before + after])
-    assert after[0].deviation > 0.5 > after[-1].deviation  # on its way it is known to be off
+    assert (
+        after[0].deviation > 0.5 > after[-1].deviation
+    )  # while the factor moves, the difference is included
     assert after[-1].value == pytest.approx(0.4, rel=0.01)
 
 
@@ -86,10 +88,12 @@ BAD = {
 
 
 @pytest.mark.parametrize(("name", "hint"), [(name, hint) for name, hints in BAD.items() for hint in hints])
-def test_bad_hints_are_said_and_change_nothing(world, room, name, hint):
+def test_bad_measurements_are_reported_and_change_nothing(world, room, name, hint):
     estimator = ScaleEstimator(ScaleSettings(height=0.6, pitch=0.1, odometry=True, ranges=True))
-    good = run(world, estimator, room, 30, ranges=points(world, room), odometry=np.eye(4), vision=np.eye(4))
-    hints = {"vision": np.eye(4), name: hint}
+    good = run(
+        world, estimator, room, 30, ranges=points(world, room), odometry=np.eye(4), visual_odometry=np.eye(4)
+    )
+    hints = {"visual_odometry": np.eye(4), name: hint}
     bad = run(world, estimator, room, 30, start=2.0, **hints)
     assert [abs(answer.value / good[-1].value - 1) < 0.01 for answer in bad] == [True] * 30
     said = [warning for answer in bad for warning in answer.warnings]
@@ -102,7 +106,7 @@ def test_a_warning_is_repeated_only_after_a_while(world, room):
     assert sum(map(len, said)) == 2 and said[0] and said[150]
 
 
-def test_a_scan_in_a_wrong_frame_moves_nothing(world, room):
+def test_a_scan_in_a_wrong_frame_changes_nothing(world, room):
     estimator = ScaleEstimator(ScaleSettings(ranges=True))
     turn = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]], np.float32)
     answers = run(world, estimator, room, 60, ranges=lambda i: points(world, room)(i) @ turn.T)
@@ -110,7 +114,7 @@ def test_a_scan_in_a_wrong_frame_moves_nothing(world, room):
     assert "check the pose of the range sensor" in answers[0].warnings[0]
 
 
-def test_frozen_it_holds_and_afterwards_goes_on(world, room):
+def test_freeze_holds_the_factor_until_it_is_off(world, room):
     depth = (room * 1.5).astype(np.float32)
     estimator = ScaleEstimator(ScaleSettings(ranges=True, freeze=True))
     assert {a.value for a in run(world, estimator, depth, 30, ranges=points(world, room))} == {1.0}
@@ -120,7 +124,7 @@ def test_frozen_it_holds_and_afterwards_goes_on(world, room):
     assert answers[-1].value == pytest.approx(1 / 1.5, rel=0.01)
 
 
-def test_another_height_takes_effect_while_running(world, room):
+def test_a_changed_height_takes_effect_while_running(world, room):
     estimator = ScaleEstimator(ScaleSettings(height=0.6, pitch=0.1))
     first = run(world, estimator, room, 30)
     estimator.settings = dataclasses.replace(estimator.settings, height=0.9)
@@ -130,7 +134,7 @@ def test_another_height_takes_effect_while_running(world, room):
     assert second[-1].value == pytest.approx(1.5, rel=0.02)
 
 
-def test_reset_forgets(world, room):
+def test_reset_drops_the_evidence(world, room):
     estimator = ScaleEstimator(ScaleSettings(height=0.6, pitch=0.1, initial=1.7))
     run(world, estimator, room, 30)
     estimator.reset()
@@ -141,25 +145,25 @@ def test_reset_forgets(world, room):
 
 def test_time_that_runs_back_keeps_the_factor(world, room):
     estimator = ScaleEstimator(ScaleSettings(height=0.9, pitch=0.1, odometry=True))
-    first = run(world, estimator, room, 60, start=50.0, odometry=np.eye(4), vision=np.eye(4))
-    second = run(world, estimator, room, 60, start=0.0, odometry=np.eye(4), vision=np.eye(4))
+    first = run(world, estimator, room, 60, start=50.0, odometry=np.eye(4), visual_odometry=np.eye(4))
+    second = run(world, estimator, room, 60, start=0.0, odometry=np.eye(4), visual_odometry=np.eye(4))
     world.assert_no_jump([answer.value for answer in first + second])
     assert second[0].value == pytest.approx(1.5, rel=0.02)
 
 
-def test_without_a_camera_the_factor_is_held_and_that_is_said(world, room):
+def test_without_a_camera_the_factor_is_held_with_a_warning(world, room):
     estimator = ScaleEstimator(ScaleSettings(height=0.6))
     answer = estimator.update(room, None, 0)
-    assert (answer.value, answer.floor) == (1.0, None) and "know the camera" in answer.warnings[0]
+    assert (answer.value, answer.floor) == (1.0, None) and "needs a camera" in answer.warnings[0]
     assert ScaleEstimator(ScaleSettings()).update(room, None, 0).warnings == ()
 
 
-def test_a_camera_of_another_size_is_a_mistake(room):
+def test_a_camera_of_another_size_is_rejected(room):
     with pytest.raises(Clip2DepthError, match="scale needs the camera of the depth"):
         ScaleEstimator(ScaleSettings()).update(room, Camera.from_fov(320, 240, 1.2), 0)
 
 
-def test_a_restart_begins_where_the_last_run_ended(world, room, tmp_path):
+def test_a_restart_begins_at_the_stored_factor(world, room, tmp_path):
     settings = ScaleSettings(height=0.9, pitch=0.1, memory=str(tmp_path / "scale.json"), name="mini/left")
     first = ScaleEstimator(settings)
     run(world, first, room, 60)
@@ -171,7 +175,7 @@ def test_a_restart_begins_where_the_last_run_ended(world, room, tmp_path):
     assert answer.deviation == pytest.approx(0.1, rel=0.01) and answer.warnings == ()
     other = ScaleEstimator(dataclasses.replace(settings, name="mini/right"))
     assert run(world, other, empty, 1)[0].value == 1.0
-    # What nobody spoke for is not written.
+    # A factor without evidence is not written.
     other.close()
     assert len(json.loads((tmp_path / "scale.json").read_text())["cameras"]) == 1
 
@@ -184,7 +188,7 @@ def test_names_and_cameras_keep_their_own_factors(world, room, tmp_path):
     estimator.settings = dataclasses.replace(settings, name="right", height=0.6)
     right = run(world, estimator, room, 60, start=5.0)
     assert right[0].value == pytest.approx(1.0, rel=0.02)
-    # A camera that the file does not know does not begin with another one's factor.
+    # A camera that is not in the file does not start with another camera's factor.
     half = Camera.from_fov(56, 42, 1.2)
     small = np.full((42, 56), np.nan, np.float32)
     answer = estimator.update(small, half, 10_000_000_000)
@@ -199,7 +203,7 @@ def test_names_and_cameras_keep_their_own_factors(world, room, tmp_path):
     }
 
 
-def test_the_file_is_written_now_and_then_while_running(world, room, tmp_path):
+def test_the_file_is_written_periodically(world, room, tmp_path):
     path = tmp_path / "scale.json"
     estimator = ScaleEstimator(ScaleSettings(height=0.9, pitch=0.1, memory=str(path)))
     run(world, estimator, room, 59, rate=1.0)
@@ -218,7 +222,7 @@ def test_a_damaged_file_is_one_warning(world, room, tmp_path):
     assert len(said) == 1 and "damaged" in said[0]
 
 
-def test_another_camera_is_another_factor(world, room):
+def test_another_camera_has_another_factor(world, room):
     estimator = ScaleEstimator(ScaleSettings(height=0.9, pitch=0.1))
     run(world, estimator, room, 30)
     half = Camera.from_fov(80, 60, 1.2)
@@ -230,7 +234,11 @@ def test_it_takes_about_a_millisecond(world, room):
     import time
 
     estimator = ScaleEstimator(ScaleSettings(height=0.6, pitch=0.1, odometry=True, ranges=True))
-    hints = {"vision": np.eye(4), "odometry": np.eye(4), "ranges": sample_ranges(room, world.CAMERA, 360, 0)}
+    hints = {
+        "visual_odometry": np.eye(4),
+        "odometry": np.eye(4),
+        "ranges": sample_ranges(room, world.CAMERA, 360, 0),
+    }
     fastest = math.inf
     for index in range(50):
         started = time.perf_counter()
@@ -242,31 +250,31 @@ def test_it_takes_about_a_millisecond(world, room):
 class Insistent(ScaleSource):
     """Gives the same evidence for every frame."""
 
-    name, memory, patience = "insistent", 1.0, 2.0
+    name, memory, override_time = "insistent", 1.0, 2.0
 
-    def __init__(self, factor: float, deviation: float, doubt: float = 0.0) -> None:
+    def __init__(self, factor: float, deviation: float, shared_std_dev: float = 0.0) -> None:
         super().__init__()
-        self._evidence = Evidence(math.log(factor), deviation, doubt)
+        self._evidence = Evidence(math.log(factor), deviation, shared_std_dev)
 
     def evidence(self, view):
         return self._evidence
 
 
 @pytest.mark.parametrize(
-    ("factor", "deviation", "doubt", "low", "high"),
+    ("factor", "deviation", "shared_std_dev", "low", "high"),
     [
-        (1.2, 0.1, 0.2, 1.0, 1.03),  # the network's own metres explain it
+        (1.2, 0.1, 0.2, 1.0, 1.03),  # the network's metric prior explains it
         (1.2, 0.01, 0.0, 1.18, 1.2),
         (2.5, 0.1, 0.1, 2.45, 2.5),
         (0.4, 0.03, 0.05, 0.4, 0.405),
     ],
 )
-def test_evidence_is_weighed_against_the_networks_own_metres(
-    world, room, factor, deviation, doubt, low, high
+def test_evidence_is_combined_with_the_networks_metric_prior(
+    world, room, factor, deviation, shared_std_dev, low, high
 ):
     estimator = ScaleEstimator(ScaleSettings())
-    estimator._sources = [Insistent(factor, deviation, doubt)]
+    estimator._sources = [Insistent(factor, deviation, shared_std_dev)]
     last = run(world, estimator, room, 60)[-1]
     assert low <= last.value <= high + 1e-6
-    # Frames of one source share its doubt: no number of them makes it surer than the network's own metres.
-    assert last.deviation >= 0.9 * min(0.035, math.hypot(deviation, doubt))
+    # Frames of one source share an error: more frames do not reduce the standard deviation below it.
+    assert last.deviation >= 0.9 * min(0.035, math.hypot(deviation, shared_std_dev))

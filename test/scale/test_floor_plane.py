@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The floor that was built is the floor that is found, and nothing else is."""
+"""The floor finder finds the simulated floor, and no other plane."""
 
 import math
 
@@ -45,7 +45,7 @@ def test_recovers_any_floor_near_the_expected_direction(
 
 @settings(max_examples=40)
 @given(height=st.floats(0.2, 2.0), factor=st.floats(0.1, 10.0))
-def test_height_is_in_the_depths_own_metres(world, height, factor):
+def test_height_is_in_the_unit_of_the_depth(world, height, factor):
     pose = world.camera_pose(1.0, 1.5, height, 0.6, 0.15, 0.0)
     depth = world.ray_cast(world.CAMERA, pose)
     one = FloorFinder().find(depth, world.CAMERA, pose[2, :3])
@@ -55,7 +55,7 @@ def test_height_is_in_the_depths_own_metres(world, height, factor):
     assert 0 < one.support < 1
 
 
-def test_signs_are_those_of_rep_103(world):
+def test_signs_follow_rep_103(world):
     """About y of the body a positive turn looks down; about x it brings the right side down."""
     down = world.camera_pose(4.0, 3.0, 1.0, 0.0, 0.2, 0.0)
     assert down[2, 2] < 0  # the optical axis points to the floor
@@ -68,7 +68,7 @@ def test_signs_are_those_of_rep_103(world):
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_a_networks_flicker_moves_it_little(world, seed):
+def test_scale_jitter_changes_the_floor_little(world, seed):
     pose = world.camera_pose(2.0, 3.0, 0.6, 0.2, 0.1, 0.0)
     rng = np.random.default_rng(seed)
     field = cv2.resize(0.08 * rng.standard_normal((6, 8)), world.CAMERA.size, interpolation=cv2.INTER_CUBIC)
@@ -77,7 +77,7 @@ def test_a_networks_flicker_moves_it_little(world, seed):
     assert floor.height == pytest.approx(0.6, rel=0.06)
 
 
-def test_the_floor_is_what_lies_lowest_not_what_is_largest(world):
+def test_the_floor_is_the_lowest_plane_not_the_largest(world):
     pose = world.camera_pose(1.0, 3.5, 1.2, 0.0, 0.45, 0.0)
     table = (((2.15, 1.0, 0.0), (5.5, 6.0, 0.75)),)
     depth = world.ray_cast(world.CAMERA, pose, table)
@@ -87,7 +87,7 @@ def test_the_floor_is_what_lies_lowest_not_what_is_largest(world):
 
 
 @pytest.mark.parametrize("what", ["wall", "ceiling", "unknown", "nearly unknown", "noise", "infinite"])
-def test_no_floor_in_sight_is_none(world, what):
+def test_no_visible_floor_gives_none(world, what):
     camera, up = world.CAMERA, Floor.from_mounting(1.0, 0.0, 0.0).normal
     depth = np.full((camera.height, camera.width), 2.0, np.float32)
     if what == "ceiling":
@@ -105,14 +105,14 @@ def test_no_floor_in_sight_is_none(world, what):
     assert FloorFinder().find(depth, camera, up) is None
 
 
-def test_another_direction_is_not_taken(world):
+def test_a_plane_of_another_direction_is_rejected(world):
     pose = world.camera_pose(4.0, 3.0, 1.0, 0.0, 0.5, 0.0)
     depth = plane_depth(world.CAMERA, pose[2, :3], 1.0)
     assert FloorFinder(0.2).find(depth, world.CAMERA, Floor.from_mounting(1.0, 0.0, 0.0).normal) is None
     assert FloorFinder(0.7).find(depth, world.CAMERA, Floor.from_mounting(1.0, 0.0, 0.0).normal) is not None
 
 
-def test_depth_may_be_a_view_of_a_larger_array(world):
+def test_depth_can_be_a_view_of_a_larger_array(world):
     pose = world.camera_pose(4.0, 3.0, 1.0, 0.0, 0.3, 0.0)
     wide = np.full((100, 150), np.nan, np.float32)
     wide[10:94, 20:132] = world.ray_cast(world.CAMERA, pose)

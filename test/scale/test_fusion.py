@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One estimate from all that speak: steady, sure as it may be, and not to be talked round in a moment."""
+"""The scale filter: combination of sources, std dev, robustness against short contradictions."""
 
 import math
 
@@ -9,23 +9,23 @@ import pytest
 from clip2depth_ros.scale import Evidence, Follower, ScaleFilter
 
 
-def say(scale_filter, source, values, start=0.0, rate=15.0, deviation=0.03, memory=0.5, patience=5.0):
-    """Let a source say factors, one a frame; what was complained of."""
-    complaints = []
+def say(scale_filter, source, values, start=0.0, rate=15.0, deviation=0.03, memory=0.5, override_time=5.0):
+    """Give a source's factors to the filter, one per frame; returns the reported problems."""
+    problems = []
     for index, value in enumerate(values):
         scale_filter.predict(start + index / rate)
-        scale_filter.update(source, Evidence(math.log(value), deviation), memory, patience)
-        if scale_filter.complaint:
-            complaints.append(scale_filter.complaint)
-    return complaints
+        scale_filter.update(source, Evidence(math.log(value), deviation), memory, override_time)
+        if scale_filter.problem:
+            problems.append(scale_filter.problem)
+    return problems
 
 
-def test_nobody_has_spoken():
+def test_state_before_the_first_evidence():
     scale_filter = ScaleFilter(0.03)
     assert scale_filter.source == "" and math.isnan(scale_filter.age) and scale_filter.log_scale == 0.0
 
 
-def test_the_first_word_is_taken_at_once():
+def test_the_first_evidence_is_used_at_once():
     scale_filter = ScaleFilter(0.03)
     say(scale_filter, "ranges", [2.5])
     assert math.exp(scale_filter.log_scale) == pytest.approx(2.5, rel=0.01)
@@ -33,11 +33,11 @@ def test_the_first_word_is_taken_at_once():
     assert scale_filter.deviation == pytest.approx(0.03, rel=0.01)
 
 
-def test_frames_within_a_sources_memory_are_one_opinion():
+def test_frames_within_a_sources_memory_count_as_one():
     often, seldom = ScaleFilter(0.001), ScaleFilter(0.001)
     say(often, "height", [1.5] * 150, rate=30.0)
     say(seldom, "height", [1.5] * 11, rate=2.0)
-    # Equally sure of it, both give in to a second of another opinion by as much.
+    # With equal standard deviations, both follow one second of another factor equally.
     say(often, "height", [1.6] * 30, start=5.0, rate=30.0)
     say(seldom, "height", [1.6] * 2, start=5.5, rate=2.0)
     moved = [scale_filter.log_scale - math.log(1.5) for scale_filter in (often, seldom)]
@@ -55,49 +55,51 @@ def test_a_short_contradiction_changes_nothing():
     scale_filter = ScaleFilter(0.03)
     say(scale_filter, "height", [1.0] * 60)
     before = scale_filter.log_scale
-    complaints = say(scale_filter, "height", [1.9] * 60, start=4.0)
+    problems = say(scale_filter, "height", [1.9] * 60, start=4.0)
     assert scale_filter.log_scale == before
-    assert complaints and "Height says scale" in complaints[0] and "1.00 is held" in complaints[0]
+    assert problems and "Height gives scale" in problems[0] and "1.00 is used" in problems[0]
     assert say(scale_filter, "height", [1.0] * 60, start=8.0) == []
 
 
-def test_one_voice_for_long_is_believed():
+def test_consistent_contradiction_overrides_the_estimate():
     scale_filter = ScaleFilter(0.03)
     say(scale_filter, "ranges", [1.0] * 60)
-    say(scale_filter, "ranges", [1.9] * 90, start=4.0, patience=5.0)
+    say(scale_filter, "ranges", [1.9] * 90, start=4.0, override_time=5.0)
     assert math.exp(scale_filter.log_scale) == pytest.approx(1.9, rel=0.03)
 
 
-def test_many_voices_are_not_believed():
+def test_inconsistent_contradiction_is_rejected():
     scale_filter, rng = ScaleFilter(0.03), np.random.default_rng(1)
     say(scale_filter, "ranges", [1.0] * 60)
-    say(scale_filter, "ranges", rng.uniform(2.0, 6.0, 300), start=4.0, patience=2.0)
+    say(scale_filter, "ranges", rng.uniform(2.0, 6.0, 300), start=4.0, override_time=2.0)
     assert math.exp(scale_filter.log_scale) == pytest.approx(1.0, rel=0.1)
 
 
-def test_sources_that_disagree_are_said_and_the_first_holds():
-    scale_filter, complaints = ScaleFilter(0.03), []
+def test_disagreeing_sources_are_reported_and_the_first_is_kept():
+    scale_filter, problems = ScaleFilter(0.03), []
     for index in range(600):
         time = index / 15
-        complaints += say(scale_filter, "odometry", [1.0], start=time)
-        complaints += say(scale_filter, "height", [1.5], start=time)
+        problems += say(scale_filter, "odometry", [1.0], start=time)
+        problems += say(scale_filter, "height", [1.5], start=time)
     assert math.exp(scale_filter.log_scale) == pytest.approx(1.0, rel=0.02)
-    said = [complaint for complaint in complaints if "disagree" in complaint]
-    assert "height says 1.50" in said[-1] and "odometry says 1.00" in said[-1] and "1.00 is held" in said[-1]
+    said = [problem for problem in problems if "disagree" in problem]
+    assert (
+        "height gives 1.50" in said[-1] and "odometry gives 1.00" in said[-1] and "1.00 is used" in said[-1]
+    )
 
 
-def test_sources_that_agree_are_quiet_and_surer_together():
+def test_agreeing_sources_reduce_the_std_dev():
     alone, together = ScaleFilter(0.03), ScaleFilter(0.03)
-    complaints = []
+    problems = []
     for index in range(150):
         say(alone, "odometry", [1.2], start=index / 15)
-        complaints += say(together, "odometry", [1.2], start=index / 15)
-        complaints += say(together, "height", [1.22], start=index / 15)
-    assert not complaints and together.deviation < alone.deviation
+        problems += say(together, "odometry", [1.2], start=index / 15)
+        problems += say(together, "height", [1.22], start=index / 15)
+    assert not problems and together.deviation < alone.deviation
     assert 1.2 < math.exp(together.log_scale) < 1.22
 
 
-def test_many_frames_of_one_source_are_no_surer_than_it_is():
+def test_many_frames_do_not_reduce_the_shared_std_dev():
     """A floor that the network bends is bent in every frame."""
     scale_filter = ScaleFilter(0.03)
     say(scale_filter, "height", [1.2] * 600, deviation=0.3)
@@ -106,7 +108,7 @@ def test_many_frames_of_one_source_are_no_surer_than_it_is():
     assert 0.015 < scale_filter.deviation <= 0.02
 
 
-def test_silence_makes_unsure_but_not_without_end():
+def test_the_std_dev_grows_without_evidence_up_to_a_limit():
     scale_filter = ScaleFilter(0.03)
     say(scale_filter, "ranges", [1.4] * 60)
     sure = scale_filter.deviation
@@ -117,7 +119,7 @@ def test_silence_makes_unsure_but_not_without_end():
     assert math.exp(scale_filter.log_scale) == pytest.approx(1.4, rel=0.01)
 
 
-def test_a_clock_that_goes_back_does_no_harm():
+def test_time_that_runs_back_is_tolerated():
     scale_filter = ScaleFilter(0.03)
     say(scale_filter, "ranges", [1.4] * 60, start=1000.0)
     say(scale_filter, "ranges", [1.4] * 60, start=0.0)
@@ -126,7 +128,7 @@ def test_a_clock_that_goes_back_does_no_harm():
 
 
 @pytest.mark.parametrize("aim", [0.4, 2.5])
-def test_the_factor_goes_in_steps(aim):
+def test_the_factor_follows_in_limited_steps(aim):
     follower = Follower(0.02)
     factors = [follower.follow(0.0)] + [follower.follow(math.log(aim)) for _ in range(60)]
     steps = np.abs(np.array(factors[1:]) / factors[:-1] - 1)
@@ -135,5 +137,5 @@ def test_the_factor_goes_in_steps(aim):
     assert factors[45] == pytest.approx(aim, rel=0.03)
 
 
-def test_the_first_factor_is_free():
+def test_the_first_factor_is_not_limited():
     assert Follower(0.02).follow(math.log(2.5)) == pytest.approx(2.5)

@@ -20,11 +20,11 @@ def test_the_factor_is_the_ratio_of_the_heights(world):
     assert evidence.deviation == pytest.approx(0.03)
 
 
-def test_no_floor_no_word(world):
+def test_no_floor_gives_no_evidence(world):
     assert HeightSource(0.6).evidence(view(world, None)) is None
 
 
-def test_a_small_floor_is_believed_less(world):
+def test_a_small_floor_has_a_larger_std_dev(world):
     up = np.array([0.0, -1.0, 0.0])
     source = HeightSource(0.6)
     source.evidence(view(world, Floor(up, 1.5, 0.06)))
@@ -33,8 +33,8 @@ def test_a_small_floor_is_believed_less(world):
     assert small.deviation > 1.5 * large.deviation
 
 
-def test_a_small_floor_seen_for_a_moment_is_no_floor(world):
-    """A shelf's board is taken for one now and then."""
+def test_a_small_floor_that_is_seen_briefly_is_not_used(world):
+    """In single frames, a shelf board is taken for the floor."""
     source, board = HeightSource(0.6), Floor(np.array([0.0, -1.0, 0.0]), 0.2, 0.1)
     assert source.evidence(view(world, board, 0.0)) is None
     assert source.evidence(view(world, board, 0.4)) is None
@@ -42,7 +42,7 @@ def test_a_small_floor_seen_for_a_moment_is_no_floor(world):
     assert source.evidence(view(world, board, 3.6)) is not None
 
 
-def test_a_floor_that_leans_is_believed_less(world):
+def test_a_tilted_floor_has_a_larger_std_dev(world):
     floor = Floor.from_mounting(1.5, 0.1, 0.0)
     deviations = []
     for pitch in (0.1, 0.11, 0.2):
@@ -54,8 +54,8 @@ def test_a_floor_that_leans_is_believed_less(world):
 
 
 @pytest.mark.parametrize("factor", [0.4, 1.0, 2.5])
-def test_a_bent_floor_is_followed_to_the_depths_of_the_whole_image(world, factor):
-    """Near floor too near, as networks have it: what lies at the image's distances decides."""
+def test_a_bent_floor_is_extrapolated_to_the_whole_image(world, factor):
+    """The near floor is too near: the depths of the whole image determine the factor."""
     pose = world.camera_pose(2.0, 3.0, 0.6, 0.2, 0.1, 0.0)
     true = world.ray_cast(world.CAMERA, pose)
     depth = world.bend(true) * np.float32(factor)
@@ -65,4 +65,4 @@ def test_a_bent_floor_is_followed_to_the_depths_of_the_whole_image(world, factor
     whole = float(np.log(true / depth).mean())
     plane = math.log(0.6 / floor.height)
     assert abs(evidence.log_scale - whole) < 0.7 * abs(plane - whole)
-    assert abs(evidence.log_scale - whole) < 2 * math.hypot(evidence.deviation, evidence.doubt)
+    assert abs(evidence.log_scale - whole) < 2 * math.hypot(evidence.deviation, evidence.shared_std_dev)

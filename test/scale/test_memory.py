@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is known survives a restart; what is damaged is said once and harms nothing."""
+"""Factors survive a restart; damaged files are reported once and do no harm."""
 
 import json
 import os
@@ -10,10 +10,10 @@ from clip2depth_ros.camera import Camera
 from clip2depth_ros.scale import ScaleMemory
 
 
-def test_a_restart_remembers_each_camera(tmp_path):
+def test_factors_are_stored_per_camera(tmp_path):
     path = tmp_path / "deep" / "scale.json"
     memory = ScaleMemory(path)
-    assert memory.recall("left") is None and memory.complaint() == ""
+    assert memory.recall("left") is None and memory.problem() == ""
     assert memory.keep("left", 1.234, 0.03) and memory.keep("right", 0.5, 0.01)
     again = ScaleMemory(path)
     assert again.recall("left") == (1.234, 0.03)
@@ -45,16 +45,16 @@ def test_the_key_is_name_size_and_intrinsics():
 @pytest.mark.parametrize(
     "content", ["", "{", "[]", "null", '{"format": 2, "cameras": {}}', '{"a": 1}', "\x00\xff"]
 )
-def test_a_damaged_file_is_said_once_and_kept_aside(tmp_path, content):
+def test_a_damaged_file_is_reported_once_and_renamed(tmp_path, content):
     path = tmp_path / "scale.json"
     path.write_text(content)
     memory = ScaleMemory(path)
     assert memory.recall("left") is None and memory.recall("left") is None
-    complaint = memory.complaint()
-    assert str(path) in complaint and "damaged" in complaint and memory.complaint() == ""
+    problem = memory.problem()
+    assert str(path) in problem and "damaged" in problem and memory.problem() == ""
     assert memory.keep("left", 2.0, 0.1) and memory.recall("left") == (2.0, 0.1)
     assert (tmp_path / "scale.json.damaged").read_text() == content
-    assert memory.complaint() == ""
+    assert memory.problem() == ""
 
 
 @pytest.mark.parametrize(
@@ -65,13 +65,13 @@ def test_an_unusable_factor_is_not_used(tmp_path, entry):
     path = tmp_path / "scale.json"
     path.write_text(json.dumps({"format": 1, "cameras": {"left": entry}}))
     memory = ScaleMemory(path)
-    assert memory.recall("left") is None and "no usable factor for 'left'" in memory.complaint()
+    assert memory.recall("left") is None and "no usable factor for 'left'" in memory.problem()
 
 
-def test_a_place_that_cannot_be_written_is_said_once(tmp_path):
+def test_a_path_that_cannot_be_written_is_reported_once(tmp_path):
     (tmp_path / "file").write_text("")
     memory = ScaleMemory(tmp_path / "file" / "scale.json")
     assert not memory.keep("left", 1.0, 0.1)
-    assert memory.complaint()
+    assert memory.problem()
     assert not memory.keep("left", 1.0, 0.1)
-    assert memory.complaint() == ""
+    assert memory.problem() == ""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A true height and true odometry do not make the shipped network's own depth worse."""
+"""A correct height and correct odometry do not increase the error of the shipped network's depth."""
 
 from importlib.util import find_spec
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Other sensors' points tell the scale; wrong ones, strange ones and ones at edges do not."""
+"""Scale from range sensors; outliers, unrelated points and points at edges are rejected."""
 
 import math
 
@@ -16,18 +16,18 @@ def room(world) -> np.ndarray:
 
 def ask(world, depth, points, source=None, time=0.0):
     source = source or RangesSource()
-    return source.evidence(View(depth, world.CAMERA, time, ranges=points)), source.complaint
+    return source.evidence(View(depth, world.CAMERA, time, ranges=points)), source.problem
 
 
 @pytest.mark.parametrize("factor", [0.4, 1.0, 2.5])
 def test_the_factor_is_range_over_depth(world, room, factor):
     points = sample_ranges(room, world.CAMERA, 60, 1)
-    evidence, complaint = ask(world, (room * factor).astype(np.float32), points)
+    evidence, problem = ask(world, (room * factor).astype(np.float32), points)
     assert math.exp(evidence.log_scale) * factor == pytest.approx(1.0, abs=0.005)
-    assert complaint == "" and evidence.deviation < 0.03
+    assert problem == "" and evidence.deviation < 0.03
 
 
-def test_one_in_ten_may_be_wrong(world, room):
+def test_ten_percent_outliers_are_tolerated(world, room):
     rng = np.random.default_rng(3)
     for seed in range(20):
         points = sample_ranges(room, world.CAMERA, 60, seed)
@@ -47,13 +47,13 @@ def test_nan_and_infinite_ranges_are_left_out(world, room):
     [
         (np.full((30, 3), np.nan, np.float32), "none of their points is finite"),
         (np.array([[0.0, 0.1, -2.0]] * 30, np.float32), "lies in front of the camera"),
-        (np.array([[9.0, 0.1, 1.0]] * 30, np.float32), "lies in the picture"),
+        (np.array([[9.0, 0.1, 1.0]] * 30, np.float32), "lies in the image"),
         (np.zeros((5, 2), np.float32), "must be (N, 3) points"),
     ],
 )
-def test_points_of_no_use_are_said(world, room, points, word):
-    evidence, complaint = ask(world, room, points)
-    assert evidence is None and word in complaint and complaint.endswith(".")
+def test_unusable_points_are_reported(world, room, points, word):
+    evidence, problem = ask(world, room, points)
+    assert evidence is None and word in problem and problem.endswith(".")
 
 
 @pytest.mark.parametrize(
@@ -62,23 +62,23 @@ def test_points_of_no_use_are_said(world, room, points, word):
         np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]]),  # body axes given as optical ones
         np.array([[0.0, -1.0, 0.0], [0.0, 0.0, -1.0], [1.0, 0.0, 0.0]]),  # optical axes turned once more
         np.diag([-1.0, 1.0, -1.0]),  # the sensor looks back
-        np.diag([-1.0, -1.0, 1.0]),  # and stands on its head
+        np.diag([-1.0, -1.0, 1.0]),  # and is upside down
     ],
 )
-def test_a_scan_in_a_wrong_frame_is_said_and_tells_nothing(world, room, turn):
+def test_a_scan_in_a_wrong_frame_is_reported_and_rejected(world, room, turn):
     source = RangesSource()
     for index in range(10):
         points = sample_ranges(room, world.CAMERA, 60, index) @ turn.T.astype(np.float32)
-        evidence, complaint = ask(world, room, points, source, index / 15)
-        assert evidence is None and "check the pose of the range sensor" in complaint
+        evidence, problem = ask(world, room, points, source, index / 15)
+        assert evidence is None and "check the pose of the range sensor" in problem
 
 
-def test_no_points_are_no_fault(world, room):
+def test_no_points_are_not_an_error(world, room):
     assert ask(world, room, None) == (None, "")
     assert ask(world, room, np.empty((0, 3), np.float32)) == (None, "")
 
 
-def test_points_at_depth_edges_are_not_asked(world):
+def test_points_at_depth_edges_are_not_used(world):
     """A box before a wall, whose edge depth has a pixel beside where the lidar sees it."""
     depth = np.full((84, 112), 4.0, np.float32)
     depth[:, :56] = 1.0
@@ -88,14 +88,14 @@ def test_points_at_depth_edges_are_not_asked(world):
     assert ask(world, depth, points) == (None, "")
 
 
-def test_a_single_range_speaks_when_it_has_said_enough(world, room):
+def test_single_ranges_are_collected_over_frames(world, room):
     source, answers = RangesSource(), []
     for index in range(16):
         points = sample_ranges(room, world.CAMERA, 400, index)[:1]
         answers.append(ask(world, room, points, source, index * 0.05)[0])
     spoken = [answer for answer in answers if answer is not None]
     assert 1 <= len(spoken) <= 2 and abs(spoken[0].log_scale) < 0.01
-    # Old ones are not put together with new ones.
+    # Old ranges are not combined with new ones.
     source, late = RangesSource(), None
     for index in range(16):
         points = sample_ranges(room, world.CAMERA, 400, index)[:1]
@@ -103,7 +103,7 @@ def test_a_single_range_speaks_when_it_has_said_enough(world, room):
     assert late is None
 
 
-def test_a_large_cloud_is_thinned(world, room):
+def test_a_large_cloud_is_subsampled(world, room):
     rows, columns = np.indices(room.shape)
     camera = world.CAMERA
     cloud = np.stack([(columns - camera.cx) / camera.fx, (rows - camera.cy) / camera.fy, room * 0 + 1], -1)

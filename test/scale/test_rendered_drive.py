@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A rendered drive through the real stabilizer: what the analytic drives assume about it holds."""
+"""A rendered drive through the real stabilizer, to check the assumptions of the analytic drives."""
 
 from importlib.util import find_spec
 
@@ -40,8 +40,8 @@ def test_each_source_finds_the_factor_behind_the_stabilizer(world):
                 stable.depth,
                 frame.camera,
                 frame.stamp,
-                vision=stable.vision,
-                vision_deviation=stable.vision_deviation,
+                visual_odometry=stable.visual_odometry,
+                visual_odometry_std_dev=stable.visual_odometry_std_dev,
                 corners=stable.corners,
                 odometry=wheels,
                 ranges=sample_ranges(frame.depth, frame.camera, 60, (1, index)),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A sparse sensor made from a true depth."""
+"""A sparse range sensor simulated from ground truth depth."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.scale import sample_ranges
 
 
-def test_points_lie_where_the_depth_says(world):
+def test_points_match_the_depth(world):
     depth = world.ray_cast(world.CAMERA, world.camera_pose(2.0, 3.0, 0.6, 0.2, 0.1, 0.0))
     depth[:28] = np.nan
     depth[28:35] = 0
@@ -22,7 +22,7 @@ def test_points_lie_where_the_depth_says(world):
     assert len({(a, b) for a, b in zip(u, v, strict=True)}) == 200
 
 
-def test_the_seed_names_the_points(world):
+def test_the_seed_determines_the_points(world):
     depth = np.full((84, 112), 2.0, np.float32)
     one, same, other = (sample_ranges(depth, world.CAMERA, 60, (3, index)) for index in (7, 7, 8))
     np.testing.assert_array_equal(one, same)
@@ -36,7 +36,7 @@ def test_there_are_no_more_than_are_known(world):
     assert sample_ranges(depth, world.CAMERA, 60, 0).shape == (1, 3)
 
 
-def test_mistakes_are_said(world):
+def test_wrong_arguments_are_rejected(world):
     depth = np.full((84, 112), 2.0, np.float32)
     with pytest.raises(Clip2DepthError, match="at least 1"):
         sample_ranges(depth, world.CAMERA, 0, 0)

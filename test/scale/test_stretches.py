@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Corners that are followed over a stretch of driving, in rendered worlds of planes."""
+"""Corners tracked over a driven stretch, in rendered worlds of planes."""
 
 import cv2
 import numpy as np
@@ -11,7 +11,7 @@ from clip2depth_ros.scale.stretches import WINDOW, Parallax, Stretch
 
 CAMERA = Camera.from_fov(224, 168, 1.2)
 FLOOR, BOXES = 0.5, 2.0
-"""Metres: of the floor below the camera, and at the start to the fronts of the boxes ahead."""
+"""Meters: of the floor below the camera, and at the start to the fronts of the boxes ahead."""
 FACTOR, SHIFT = 0.4, -0.05
 
 
@@ -23,7 +23,7 @@ def _texture(number: int) -> np.ndarray:
 
 
 def _look(forward: float, wall: float, boxes: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Image and depth after `forward` metres: a floor, a wall, boxes that hide parts of both."""
+    """Image and depth after `forward` meters: a floor, a wall, boxes that hide parts of both."""
     x, y = np.moveaxis(CAMERA.rays()[..., :2].astype(np.float64), 2, 0)
     near, far = BOXES - forward, wall - forward
     with np.errstate(divide="ignore"):
@@ -58,7 +58,7 @@ def _metres_ahead(stretch: Stretch) -> np.ndarray:
     return 1 / (FACTOR * stretch.disparity + SHIFT)
 
 
-def test_a_stretch_tells_factor_and_shift():
+def test_a_stretch_gives_factor_and_shift():
     line = motion_evidence(_drive(6.0, True), None)
     factor, shift = np.linalg.solve(line.weight, line.moment)
     for metres in (1.0, 2.0, 6.0):
@@ -66,8 +66,8 @@ def test_a_stretch_tells_factor_and_shift():
         assert found * metres == pytest.approx(1.0, abs=0.03)
 
 
-def test_no_window_that_is_followed_holds_an_edge():
-    # What lies beside an edge is seen to move with it: the far would look nearer, the near farther.
+def test_no_tracked_window_contains_an_edge():
+    # Points next to an edge appear to move with it: the far would look nearer, the near farther.
     stretch = _drive(6.0, True)
     _, depth = _look(0.0, 6.0, True)
     column, row = np.rint(stretch.before * [CAMERA.fx, CAMERA.fy] + [CAMERA.cx, CAMERA.cy]).astype(int).T
@@ -78,7 +78,7 @@ def test_no_window_that_is_followed_holds_an_edge():
     assert np.ptp(_metres_ahead(stretch)) > 3.0
 
 
-def test_the_place_that_is_followed_moves_as_its_disparity_says():
+def test_the_tracked_point_moves_according_to_its_disparity():
     # The corner itself does not: its window grows as the camera comes nearer.
     stretch = _drive(1.0, False)
     ahead = _metres_ahead(stretch)

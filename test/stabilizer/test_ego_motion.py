@@ -36,7 +36,7 @@ def test_finds_the_motion(turn, shift):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_things_that_move_by_themselves_do_not_carry_it_away(seed):
+def test_moving_objects_are_outliers(seed):
     rng = np.random.default_rng(seed)
     points, seen, motion = scene(rng, turn=(0.0, 0.03, 0.0), shift=(0.0, 0.0, -0.06))
     seen[:120] += np.array([4.0, 1.0]) / FOCAL
@@ -45,17 +45,17 @@ def test_things_that_move_by_themselves_do_not_carry_it_away(seed):
     np.testing.assert_allclose(found.motion, motion, atol=3e-3)
 
 
-def test_the_deviation_is_of_the_errors_size():
+def test_the_std_dev_matches_the_error():
     errors = []
     for seed in range(40):
         points, seen, _ = scene(np.random.default_rng(seed), shift=(0.0, 0.0, -0.05), noise=0.5)
         found = find_ego_motion(points, seen, FOCAL)
         length = np.linalg.norm(found.motion[:3, 3])
         errors.append((length - 0.05) / (found.deviation * length))
-    assert 0.2 < np.std(errors) < 1.5  # twice too careful, on purpose: see CORRELATION
+    assert 0.2 < np.std(errors) < 1.5  # a deliberate factor of two: see CORRELATION
 
 
-def test_says_when_there_is_nothing_to_trust():
+def test_unreliable_motions_are_rejected():
     rng = np.random.default_rng(2)
     points, seen, _ = scene(rng)
     assert find_ego_motion(points[:0], seen[:0], FOCAL) is None

@@ -40,7 +40,7 @@ def test_growth_is_the_factor_on_depth(advance):
     assert flow_between(before, after).growth() == pytest.approx(np.median(closer / depth), abs=0.01)
 
 
-def test_a_cut_is_no_motion():
+def test_a_cut_is_not_taken_for_motion():
     image = view()[0]
     other = np.ascontiguousarray(view((4.0, 3.0, 0.0), (0.0, 0.0, 1.0))[0])
     assert flow_between(image, other).is_cut()

@@ -25,7 +25,7 @@ def carried(before, after, measured, moved, pixels=100_000, variance=0.1):
 
 @pytest.mark.parametrize("position, turn", MOVES)
 @pytest.mark.parametrize("size", [(160, 120), (320, 240)])
-def test_depth_itself_changes_with_the_motion(position, turn, size):
+def test_depth_changes_with_the_motion(position, turn, size):
     camera = CAMERA.scaled(*size)
     before, after = view(camera=camera), view(position, turn, camera)
     found = carried(before, after, after[1], motion(before[2], after[2]), pixels=19_200)
@@ -36,7 +36,7 @@ def test_depth_itself_changes_with_the_motion(position, turn, size):
     assert np.median(np.abs(np.log(before[1] / after[1]))) > 5e-3, "it did change"
 
 
-def test_noise_of_the_measurement_hardly_moves_the_place():
+def test_measurement_noise_hardly_changes_the_position():
     before, after = view(), view(*MOVES[1])
     noisy = after[1] * np.float32(1.1)
     found = carried(before, after, noisy, motion(before[2], after[2]))
@@ -44,7 +44,7 @@ def test_noise_of_the_measurement_hardly_moves_the_place():
     assert np.median(error) < 2e-3
 
 
-def test_without_a_motion_flow_and_growth_serve():
+def test_without_a_motion_flow_and_growth_are_used():
     before, after = view(), view((0.0, 0.0, 0.1))
     found = carried(before, after, after[1], None)
     known = found.variance < 1
@@ -52,7 +52,7 @@ def test_without_a_motion_flow_and_growth_serve():
     assert np.median(np.abs(np.log(found.depth / after[1]))[known]) < 0.01
 
 
-def test_what_moves_by_itself_has_no_past():
+def test_moving_objects_have_no_past():
     camera = CAMERA.scaled(320, 240)
     before, after = view(camera=camera), view((0.02, 0.0, 0.0), camera=camera)
     thing = view((1.0, 1.0, 0.5), camera=camera)[0][60:180, 120:220]
@@ -72,8 +72,8 @@ def test_unknown_depth_stays_finite_and_outside_there_is_no_past():
 
 
 @pytest.mark.parametrize("growth", [1e10, -1e10, np.inf, np.nan])
-def test_what_nobody_measures_stays_within_numbers(growth):
-    """Without a motion, the depth that is carried along is multiplied in every frame."""
+def test_unmeasured_depth_stays_finite(growth):
+    """Without a motion, unmeasured depth is multiplied by the growth in every frame."""
     before, after = view(), view((0.0, 0.0, 0.1))
     height, width = before[1].shape
     flow = Flow(width, height, 100_000)
@@ -92,7 +92,7 @@ def test_what_nobody_measures_stays_within_numbers(growth):
 
 
 @pytest.mark.parametrize("place", [1e30, -1e30, 1e9, -1e9])
-def test_a_motion_of_any_length_leaves_numbers(place):
+def test_any_length_of_motion_gives_finite_depth(place):
     before, after = view(), view((0.0, 0.0, 0.1))
     moved = np.eye(4)
     moved[:3, 3] = place

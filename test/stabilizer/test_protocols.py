@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The stabilizer on whole sequences, held to the bounds that it was built for; see benchmark/temporal.py."""
+"""The stabilizer on whole sequences, against its target values; see benchmark/temporal.py."""
 
 from importlib.util import find_spec
 
@@ -19,7 +19,7 @@ def simulator():
         pytest.skip("MuJoCo is not installed (the sim extra)")
 
 
-def test_flicker_on_measured_depth(rgbd):
+def test_scale_jitter_on_measured_depth(rgbd):
     """Protocol A: TAE from 10 % to 0.8 %, and more accurate than what it was given."""
     sequence = flickered(rgbd / "kitchen")
     raw, average, own = (run(method, sequence).depths for method in (RAW, AVERAGE, OWN))
@@ -29,7 +29,7 @@ def test_flicker_on_measured_depth(rgbd):
     assert measures.abs_rel(own, sequence) < 0.03 < measures.abs_rel(average, sequence)
 
 
-def test_the_bundle_s_own_depth(rgbd):
+def test_depth_of_the_bundle(rgbd):
     """Protocol B: a third of raw's TAE at no loss of accuracy."""
     sequence = predicted(rgbd / "kitchen", "mini", frames=60)
     raw, own = (run(method, sequence).depths for method in (RAW, OWN))
@@ -67,6 +67,6 @@ def test_a_still_camera_converges_and_stays(simulator):
     )
     assert (np.diff(deviation[:30]) < 1e-3).all() and deviation[30] < 0.3 * deviation[0]
     assert error[50:].mean() < 0.4 * error[0]
-    # It stays: neither the deviation nor the depth wanders off again.
+    # Neither the standard deviation nor the depth drifts afterwards.
     assert deviation[50:].max() < 1.1 * deviation[50]
     assert change[50:].mean() < 0.005 < 0.03 < change[0]

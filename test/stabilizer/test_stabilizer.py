@@ -14,7 +14,7 @@ FRAME = 33_333_333
 
 
 def feed(stabilizer, views, *, seed=0, flicker=True, start=0, **options):
-    """Updates with the views' depth, flickering; copies of depth and deviation beside the results."""
+    """Updates with the views' depth and scale jitter; copies depth and deviation of the results."""
     rng, results = np.random.default_rng(seed), []
     for index, (image, depth, _) in enumerate(views):
         measured = flickering(depth, rng) if flicker else depth
@@ -32,16 +32,21 @@ def error(stable, depth):
     return float(np.nanmedian(np.abs(np.log(stable.depth / depth))))
 
 
-def test_the_first_frame_comes_out_as_it_is():
+def test_the_first_frame_is_unchanged():
     image, depth, _ = view()
     stable = Stabilizer().update(depth, image, CAMERA, 0)
     np.testing.assert_array_equal(stable.depth, depth)
     np.testing.assert_allclose(stable.deviation, StabilizerSettings().noise, rtol=1e-5)
-    assert (stable.reset, stable.source, stable.motion, stable.vision) == ("first frame", "none", None, None)
-    assert np.isnan([stable.flicker, stable.temporal_error, stable.vision_deviation]).all()
+    assert (stable.reset, stable.source, stable.motion, stable.visual_odometry) == (
+        "first frame",
+        "none",
+        None,
+        None,
+    )
+    assert np.isnan([stable.scale_jitter, stable.temporal_error, stable.visual_odometry_std_dev]).all()
 
 
-def test_flicker_goes_and_the_motion_is_found():
+def test_scale_jitter_is_removed_and_the_motion_is_found():
     views = drive()
     results = feed(Stabilizer(), views)
     rng = np.random.default_rng(0)
@@ -52,24 +57,24 @@ def test_flicker_goes_and_the_motion_is_found():
     assert {s.source for s in results[1:]} == {"vision"}
     assert np.mean([s.temporal_error for s in results[10:]]) < 0.01
     assert np.nanmedian(results[-1].deviation) < 0.4 * np.nanmedian(results[1].deviation)
-    # Metres of the depth, whose scale it got from the first frames.
+    # Meters of the depth, whose scale it got from the first frames.
     driven = motion(views[5][2], views[-1][2])
-    seen = np.linalg.multi_dot([s.vision for s in results[:5:-1]])
+    seen = np.linalg.multi_dot([s.visual_odometry for s in results[:5:-1]])
     scale = np.median(results[-1].depth / views[-1][1])
     assert np.linalg.norm(seen[:3, 3]) == pytest.approx(scale * np.linalg.norm(driven[:3, 3]), rel=0.05)
     np.testing.assert_allclose(seen[:3, :3], driven[:3, :3], atol=0.01)
 
 
 @pytest.mark.parametrize("factor", [0.02, 1.0, 40.0])
-def test_metres_may_be_of_any_size(factor):
-    """A drone's hundred metres or a desk's tenth: nothing but ratios matters."""
+def test_depth_can_have_any_scale(factor):
+    """A drone's hundred meters or a desk's tenth: only ratios matter."""
     views = [(image, depth * np.float32(factor), pose) for image, depth, pose in drive(12)]
     results = feed(Stabilizer(), views)
     assert {s.source for s in results[1:]} == {"vision"}
     assert error(results[-1], views[-1][1]) < 0.05
 
 
-def test_deviation_is_of_the_errors_size():
+def test_the_std_dev_matches_the_error():
     views = drive(40)
     results = feed(Stabilizer(), views)
     for index in (5, 15, 39):
@@ -77,7 +82,7 @@ def test_deviation_is_of_the_errors_size():
         assert 0.3 < np.sqrt(np.mean(np.square(off))) < 2.0
 
 
-def test_a_motion_from_outside_is_used_and_a_false_one_is_not():
+def test_an_external_motion_is_used_unless_it_is_wrong():
     views = drive(8)
     stabilizer, rng = Stabilizer(), np.random.default_rng(0)
     for index, (image, depth, pose) in enumerate(views):
@@ -92,12 +97,12 @@ def test_a_motion_from_outside_is_used_and_a_false_one_is_not():
         assert stable.source == ("none" if index == 0 else "vision" if index in (4, 5, 6) else "odometry")
         if stable.source == "odometry":
             np.testing.assert_array_equal(stable.motion, outside)
-            assert stable.vision is not None, "vision is told beside it"
+            assert stable.visual_odometry is not None, "visual odometry is given too"
     assert error(stable, depth) < 0.1
 
 
 @pytest.mark.parametrize("why", ["asked", "size", "camera", "time ran back", "gap", "cut"])
-def test_the_past_is_forgotten(why):
+def test_the_past_is_dropped(why):
     views = drive(6)
     stabilizer = Stabilizer()
     feed(stabilizer, views)
@@ -124,7 +129,7 @@ def test_the_past_is_forgotten(why):
     assert stabilizer.update(depth, image, camera, stamp + FRAME).reset == ""
 
 
-def test_settings_hold_from_the_next_frame_on():
+def test_settings_take_effect_with_the_next_frame():
     views = [view()] * 40
     calm, nervous = Stabilizer(), Stabilizer()
     feed(calm, views[:20])
@@ -140,20 +145,20 @@ def test_settings_hold_from_the_next_frame_on():
     assert nervous.update(measured, image, CAMERA, 21 * FRAME).reset == "flow_pixels"
 
 
-def test_a_still_camera_converges_and_a_lasting_change_is_believed():
+def test_a_still_camera_converges_and_a_lasting_change_is_accepted():
     image, depth, _ = view()
     stabilizer = Stabilizer()
     results = feed(stabilizer, [(image, depth, None)] * 90)
     deviation = [float(np.median(s.deviation)) for s in results]
     assert deviation[60] < 0.35 * deviation[0] and max(deviation[60:]) < 1.2 * deviation[60]
     assert np.mean([s.temporal_error for s in results[60:]]) < 0.01
-    # From now on the network sees everything nearer by a quarter: said at once, believed within a second.
+    # From now on the network's depth is shorter by a quarter: detected at once, accepted within a second.
     changed = feed(stabilizer, [(image, depth * np.float32(0.75), None)] * 40, seed=1, start=90 * FRAME)
     assert max(float(np.median(s.deviation)) for s in changed[3:10]) > 1.5 * deviation[-1]
     assert error(changed[-1], depth * 0.75) < 0.05
 
 
-def test_a_thing_that_appears_is_there_at_once():
+def test_an_object_that_appears_is_visible_at_once():
     image, depth, _ = view()
     stabilizer, rng = Stabilizer(), np.random.default_rng(3)
     feed(stabilizer, [(image, depth, None)] * 20)
@@ -166,7 +171,7 @@ def test_a_thing_that_appears_is_there_at_once():
     assert np.median(np.abs(np.log(stable.depth[:, :40] / depth[:, :40]))) < 0.05, "the rest stays"
 
 
-def test_unknown_stays_contained():
+def test_unknown_depth_does_not_spread():
     views = [(image, depth.copy(), pose) for image, depth, pose in drive(20)]
     rng = np.random.default_rng(4)
     holes = []
@@ -208,7 +213,7 @@ def half_turn(count):
 
 @pytest.mark.parametrize("views", [black, grey, noise, nothing_known, half_turn])
 @pytest.mark.filterwarnings("error")
-def test_odd_frames_neither_crash_nor_pretend(views):
+def test_odd_frames_do_not_crash_and_give_no_false_motion(views):
     stabilizer = Stabilizer()
     feed(stabilizer, drive(5), flicker=True)
     results = feed(stabilizer, views(8), start=5 * FRAME)
@@ -224,22 +229,22 @@ def test_odd_frames_neither_crash_nor_pretend(views):
     assert error(after[-1], drive(5)[-1][1]) < 0.15, "and all is well afterwards"
 
 
-def test_blank_walls_without_corners_are_held_still_all_the_same():
+def test_blank_walls_without_corners_are_stabilized():
     views = grey(40)
     results = feed(Stabilizer(), views)
     assert error(results[-1], views[0][1]) < 0.04
     assert np.mean([s.temporal_error for s in results[20:]]) < 0.02
 
 
-def test_without_a_camera_there_is_no_ego_motion_but_steadiness():
+def test_without_a_camera_depth_is_stabilized_without_ego_motion():
     stabilizer, rng = Stabilizer(), np.random.default_rng(0)
     for index, (image, depth, _) in enumerate(drive(20)):
         stable = stabilizer.update(flickering(depth, rng), image, None, index * FRAME, motion=np.eye(4))
-        assert (stable.source, stable.motion, stable.vision) == ("none", None, None)
+        assert (stable.source, stable.motion, stable.visual_odometry) == ("none", None, None)
     assert stable.temporal_error < 0.03 and error(stable, depth) < 0.06
 
 
-def test_views_of_larger_arrays_and_read_only_images_will_do():
+def test_views_of_larger_arrays_and_read_only_images_work():
     image, depth, _ = view()
     large_image, large_depth = np.zeros((140, 180, 3), np.uint8), np.full((140, 180), np.nan, np.float32)
     large_image[10:130, 10:170], large_depth[10:130, 10:170] = image, depth
@@ -252,7 +257,7 @@ def test_views_of_larger_arrays_and_read_only_images_will_do():
         np.testing.assert_array_equal(inner.depth, whole.depth)
 
 
-def test_what_does_not_fit_is_refused():
+def test_inputs_that_do_not_match_are_rejected():
     image, depth, _ = view()
     with pytest.raises(Clip2DepthError, match="float32"):
         Stabilizer().update(depth.astype(np.float64), image, CAMERA, 0)
@@ -265,7 +270,7 @@ def test_what_does_not_fit_is_refused():
         Stabilizer().update(depth, image, distorted, 0)
 
 
-def test_nothing_large_is_allocated_per_frame_and_memory_stays_flat():
+def test_no_large_allocation_per_frame_and_constant_memory():
     camera = CAMERA.scaled(640, 480)
     image, depth, _ = view(camera=camera)
     stabilizer = Stabilizer()
@@ -287,7 +292,7 @@ def test_nothing_large_is_allocated_per_frame_and_memory_stays_flat():
     assert kept[-1] - kept[5] < 20_000
 
 
-def test_frames_repeat_exactly():
+def test_results_are_reproducible():
     views = drive(6)
     one, two = feed(Stabilizer(), views), feed(Stabilizer(), views)
     cv2.setRNGSeed(3)

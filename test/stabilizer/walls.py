@@ -21,7 +21,7 @@ WALLS = (
     (np.array([-1.0, 0.0, 0.0]), 7.0),
 )
 GRAIN = 60.0
-"""Texture pixels a metre."""
+"""Texture pixels a meter."""
 
 
 def view(position=(0.0, 0.0, 0.0), turn=(0.0, 0.0, 0.0), camera: Camera = CAMERA):

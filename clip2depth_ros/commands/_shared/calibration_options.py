@@ -75,6 +75,6 @@ def _drawn(spec: str, size: tuple[int, int], count: int) -> list[np.ndarray]:
                 continue
             shape = frame.image.shape
             fitted = np.empty((size[1], size[0], 3), np.uint8)
-            Letterbox((shape[1], shape[0]), *size).fit(frame.image, fitted)
+            Letterbox((shape[1], shape[0]), *size).letterbox(frame.image, fitted)
             images[place:] = [fitted, *images[place + 1 :]]
     return images

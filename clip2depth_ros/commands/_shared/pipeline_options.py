@@ -14,7 +14,7 @@ from clip2depth_ros.engines import Engine
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.images.frame import Frame
 from clip2depth_ros.io import KINDS, Source, open_source
-from clip2depth_ros.metrics.ground_truth import Truth
+from clip2depth_ros.metrics.ground_truth import GroundTruth
 from clip2depth_ros.pipeline import Pipeline
 from clip2depth_ros.scale import sample_ranges
 from clip2depth_ros.settings import ScaleSettings, StabilizerSettings, option
@@ -118,7 +118,7 @@ def frames_of(args: argparse.Namespace, source: Source) -> Iterator[Frame]:
 
 def with_ranges(args: argparse.Namespace, frames: Iterable[Frame]) -> Iterator[Frame]:
     """The frames, with sparse ranges if they are requested."""
-    truth = Truth()
+    truth = GroundTruth()
     for index, frame in enumerate(frames):
         if args.scale_ranges and frame.depth is not None and frame.camera is not None:
             depth, camera = truth.rectified(frame), frame.camera.undistorted()

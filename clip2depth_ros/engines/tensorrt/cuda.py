@@ -219,7 +219,7 @@ class FrameBuffers:
                 "Images are resized on the CPU because resizing on the GPU failed (%s).", first_line(error)
             )
             return None
-        expected = letterbox.fit(noise, np.empty_like(self.image)).astype(np.int16)
+        expected = letterbox.letterbox(noise, np.empty_like(self.image)).astype(np.int16)
         off = int(np.abs(expected - self.image).max())
         if off > RESIZE_TOLERANCE:
             log.warning("Images are resized on the CPU because the GPU is off by up to %d gray levels.", off)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every topic that tells of the robot has in common: subscribed, watched, and never trusted blindly."""
+"""The base class of the aiding inputs: subscription, timeout and check of the clocks."""
 
 from __future__ import annotations
 
@@ -18,38 +18,40 @@ from clip2depth_ros.ros.outputs.throttled_log import Notices
 from clip2depth_ros.ros.parameters.depth_settings import DepthSettings
 from clip2depth_ros.ros.qos import volatile
 
-# A message this much older than the one before says that time jumped back (a bag began anew); one that is
-# only a little older was overtaken on its way.
+# A message that is older than the previous one by more than this means that time jumped back (a bag was
+# restarted); one that is slightly older was delivered out of order. Nanoseconds.
 BACKWARDS = 500_000_000
 
-# Stamps farther apart than this belong to different clocks: no sensor and no network is that slow.
+# Stamps that differ by more than this come from different clocks:
+# no sensor or network is so slow. Nanoseconds.
 OTHER_CLOCK = 2_000_000_000
 
-# How long after a message its stamps are compared with the images' clock, and how long they must be apart
-# until it is said: when a bag begins anew, one topic is the first. Seconds.
+# For how long after a message its stamp is compared with the images' stamps, and how long they must differ
+# before a warning: when a bag is restarted, one topic is the first. Seconds.
 FRESH = 1.0
 
 
-class HintInput(ABC):
-    """One topic beside the camera's. What it tells of an image's time is an array, or None for nothing.
+class AidingInput(ABC):
+    """One topic of aiding measurements. The measurement at an image's time is an array, or None.
 
-    `open`, `close` and `watch` belong to the executor's thread, `at` to the working thread, `clear` to any.
-    A subclass keeps what messages say (:meth:`_take`) and finds what held at a time (:meth:`_find`).
+    `open`, `close` and `watch` must be called from the executor's thread, `at` from the worker thread,
+    `clear` from any. A subclass stores messages (:meth:`_take`) and gives the measurement at a time
+    (:meth:`_find`).
 
     Args:
         node: an rclpy node.
-        topic: as the parameter names it; it is resolved and remapped as every topic is.
+        topic: the value of the parameter; it is resolved and remapped like any topic.
         settings: gives the current settings.
-        notices: where missing and unusable things are said.
-        extrinsics: where the sensor and the camera are on the robot.
+        notices: the throttled log.
+        extrinsics: the poses of the sensor and the camera on the robot.
     """
 
     what: str
-    """What the log calls it, such as "odometry"."""
+    """Name in the log, such as "odometry"."""
     message_type: type
     """The message's class."""
 
-    # Messages that the middleware keeps: as many as may come while the executor is busy.
+    # Depth of the subscription's queue: enough while the executor is busy.
     QUEUE = 10
 
     def __init__(
@@ -73,17 +75,17 @@ class HintInput(ABC):
         self._apart_since: float | None = None
 
     def open(self) -> None:
-        """Subscribe: Best Effort, which matches every publisher."""
+        """Subscribe with Best Effort, which is compatible with every publisher."""
         self._last_arrival = time.monotonic()
         try:
             self._subscription = self._node.create_subscription(
                 self.message_type, self.topic, self._on_message, volatile(self.QUEUE, "best_effort")
             )
-        except RuntimeError as error:  # for one, the topic has another type in this very process
+        except RuntimeError as error:  # for example, the topic has another type in this process
             self._notices.count(f"{self.what} subscribe", f"Cannot subscribe to {self.topic}: {error}.")
 
     def close(self) -> None:
-        """Unsubscribe and forget."""
+        """Unsubscribe and drop all messages."""
         if self._subscription is not None:
             self._node.destroy_subscription(self._subscription)
         self._subscription = None
@@ -92,13 +94,14 @@ class HintInput(ABC):
             self._notices.clear(f"{self.what} {state}")
 
     def clear(self) -> None:
-        """Forget what messages said: time jumped, or the past shall be forgotten."""
+        """Drop all messages, after a jump of time or a reset."""
         with self._lock:
             self._newest = None
             self._forget()
 
     def at(self, stamp: int, camera_frame: str) -> np.ndarray | None:
-        """What held at an image's stamp (nanoseconds), in the image's optical frame."""
+        """The measurement at an image's stamp (nanoseconds),
+        in the image's optical frame; None if unknown."""
         with self._lock:
             newest = self._newest
             try:
@@ -114,7 +117,7 @@ class HintInput(ABC):
         return found
 
     def watch(self) -> None:
-        """Say when nothing comes. Call it a few times a second while open."""
+        """Warn when no messages arrive. Call it a few times a second while open."""
         timeout = self._settings().image.timeout
         if time.monotonic() - self._last_arrival > timeout:
             self._notices.say(
@@ -125,20 +128,21 @@ class HintInput(ABC):
             self._notices.clear(f"{self.what} silence")
 
     def reaches(self, stamp: int) -> bool:
-        """Whether a message of that time, nanoseconds, or later has come."""
+        """Whether a message of that time, nanoseconds, or later has arrived."""
         return self._newest is not None and self._newest >= stamp
 
     @abstractmethod
     def _take(self, message: Any, stamp: int) -> None:
-        """Keep what a message says. Raises Clip2DepthError with the fault of one that cannot be used."""
+        """Store a message. Raises Clip2DepthError with the reason when it cannot be used."""
 
     @abstractmethod
     def _find(self, stamp: int, camera_frame: str) -> np.ndarray | None:
-        """What held at `stamp`, None if nothing is known. Raises Clip2DepthError if the frames don't fit."""
+        """The measurement at `stamp`, None if unknown.
+        Raises Clip2DepthError when the frame_id is unknown."""
 
     @abstractmethod
     def _forget(self) -> None:
-        """Drop everything that was kept."""
+        """Drop all stored messages."""
 
     def _on_message(self, message: Any) -> None:
         self.received += 1
@@ -168,19 +172,19 @@ class HintInput(ABC):
             return
         if self._apart_since is None:
             self._apart_since = now
-        # Said with the first difference, which need not stay the same.
+        # The message contains the first difference, which may change.
         if now - self._apart_since > FRESH and key not in self._notices.states:
             self._notices.say(
                 key,
                 f"The stamps on {self.topic} are {abs(newest - stamp) * 1e-9:.1f} s "
                 f"{'ahead of' if newest > stamp else 'behind'} the images', so its {self.what} is not used: "
-                "their clocks are not in step, or only one of them plays from a recording.",
+                "the clocks are not synchronized, or only one of them plays from a recording.",
             )
 
     def _silence_reason(self) -> str:
         publishers = self._node.get_publishers_info_by_topic(self.topic)
         if not publishers:
-            return f"nobody publishes {self.topic}"
+            return f"{self.topic} has no publisher"
         wanted = f"{self.message_type.__module__.split('.')[0]}/msg/{self.message_type.__name__}"
         types = sorted({publisher.topic_type for publisher in publishers} - {wanted})
         if types:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The camera's two topics: subscribed only while wanted, paired, and missed aloud."""
+"""The camera's two topics: image and camera_info, paired, with warnings when they are missing."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from clip2depth_ros.ros.outputs.throttled_log import Notices
 from clip2depth_ros.ros.parameters.depth_settings import DepthSettings
 from clip2depth_ros.ros.qos import subscription_with_events, volatile, with_message_info
 
-# How long an image waits for its camera_info, seconds. A newer image ends the wait.
+# How long an image waits for its camera_info, which may arrive later, seconds. A newer image ends the wait.
 CAMERA_INFO_TIMEOUT = 0.5
 
 
 def image_topic(node: Any, transport: str) -> str:
-    """The full name of the topic that images come on, by image_transport's naming."""
+    """The full name of the image topic, by the naming of image_transport."""
     if transport == "raw":
         return node.resolve_topic_name("image")
     if node.resolve_topic_name("image/compressed") != node.resolve_topic_name(
@@ -36,7 +36,7 @@ def image_topic(node: Any, transport: str) -> str:
 
 
 def camera_info_topic(node: Any, settings: DepthSettings, image: str) -> str:
-    """The full name of camera_info: by parameter, by remapping, or beside the image (image_transport)."""
+    """The full name of camera_info: by parameter, by remapping, or next to the image (image_transport)."""
     if settings.camera_info_topic:
         return node.resolve_topic_name(settings.camera_info_topic)
     remapped = node.resolve_topic_name("camera_info")
@@ -49,39 +49,41 @@ def _base_topic(image: str, settings: DepthSettings) -> str:
     return image.removesuffix("/compressed") if settings.image_transport == "compressed" else image
 
 
-# Images come this much before their turn, seconds; a camera's timing is not even.
+# Images may arrive this much early, seconds, because of a camera's jitter.
 JITTER = 0.005
 
 
 class RateLimit:
-    """Which of the images that come are taken, so that there are at most so many a second, evenly spaced."""
+    """Selects evenly spaced images, so that a rate is not exceeded."""
 
     def __init__(self) -> None:
         self._due = 0.0
 
     def admits(self, now: float, rate: float) -> bool:
-        """Whether an image that comes at `now` (seconds, monotonic) is taken. rate: Hz; 0 = every image."""
+        """Whether to take an image that arrives at `now` (seconds, monotonic). rate: Hz; 0 = every image."""
         if rate <= 0:
             return True
         if now < self._due - JITTER:
             return False
-        # On the grid of the rate, so that 30 Hz give 20 of 20 asked for; a pause is not made up for.
+        # Due times are on a fixed grid, so that 30 Hz give 20 Hz when 20 Hz are requested;
+        # a pause restarts the grid.
         self._due = (self._due if now - self._due < 1 / rate else now) + 1 / rate
         return True
 
 
 class CameraInput:
-    """Subscribes to the camera and leaves the newest image in `mailbox`.
+    """Subscribes to the camera and puts the newest image into `mailbox`.
 
-    `open`, `close` and `watch` belong to the executor's thread, `camera_for` to the working thread.
+    `open`, `close` and `watch` must be called from the executor's thread, `camera_for` from the worker
+    thread.
 
     Args:
         node: an rclpy node.
         settings: gives the current settings.
-        notices: where missing things are said.
-        turn: the working thread's, see Mailbox.
-        allowed: gives the most images a second at a moment (s, monotonic), beside image.max_rate; 0: all.
-        on_image: called when an image arrives.
+        notices: the throttled log.
+        turn: of the worker thread, see Mailbox.
+        allowed: gives a rate limit in Hz at a time (s, monotonic), in addition to image.max_rate; 0: no
+        limit. on_image: called when an image arrives.
     """
 
     def __init__(
@@ -123,13 +125,13 @@ class CameraInput:
         return self._image_subscription is not None
 
     def open(self) -> None:
-        """Subscribe to image and camera_info. If that fails it is said, and may be tried again."""
+        """Subscribe to image and camera_info. A failure is logged; `open` may be called again."""
         self._guarded(self._subscribe)
 
     def _guarded(self, subscribe: Callable[[], None]) -> None:
         try:
             subscribe()
-        except RuntimeError as error:  # for one, the topic has another type in this very process
+        except RuntimeError as error:  # for example, the topic has another type in this process
             self.close()
             self._notices.count("subscribe", f"Cannot subscribe to {self.image_topic}: {error}.")
 
@@ -147,7 +149,7 @@ class CameraInput:
                 volatile(1, self._asked("best_effort")),
                 **events,
             ),
-            lambda policy: self._say_incompatible(self.info_topic, policy),
+            lambda policy: self._warn_incompatible(self.info_topic, policy),
         )
         self._subscribe_to_images()
 
@@ -160,19 +162,19 @@ class CameraInput:
                 volatile(self._settings().image.queue, self.reliability),
                 **events,
             ),
-            lambda policy: self._say_incompatible(self.image_topic, policy),
+            lambda policy: self._warn_incompatible(self.image_topic, policy),
         )
 
     def _asked(self, automatic: str) -> str:
-        """The parameter image.reliability, or `automatic` where it leaves that open."""
+        """The parameter image.reliability, or `automatic` if it is auto."""
         asked = self._settings().image.reliability
         return automatic if asked == "auto" else asked
 
     def _wanted_reliability(self) -> str:
-        """What fits the publishers of the images that are there now.
+        """The reliability that is compatible with the current publishers of the images.
 
-        Large Best Effort images are lost where the camera's process has Fast DDS's default of shared memory,
-        so Reliable is asked for wherever every publisher offers it.
+        Large Best Effort images are lost when the camera's process uses Fast DDS's default shared memory
+        size, so Reliable is requested if every publisher offers it.
         """
         publishers = self._node.get_publishers_info_by_topic(self.image_topic)
         if not publishers:
@@ -181,7 +183,7 @@ class CameraInput:
         return self._asked("reliable" if reliable else "best_effort")
 
     def _follow_publishers(self) -> None:
-        """Subscribe anew when other publishers came and another reliability fits them."""
+        """Subscribe again when the publishers changed and need another reliability."""
         wanted = self._wanted_reliability()
         if wanted != self.reliability:
             self.reliability = wanted
@@ -191,7 +193,7 @@ class CameraInput:
             self._guarded(self._subscribe_to_images)
 
     def close(self) -> None:
-        """Unsubscribe; the image that waits is dropped, and the camera_info forgotten."""
+        """Unsubscribe; drop the waiting image and the camera_info."""
         for subscription in (self._image_subscription, self._info_subscription):
             if subscription is not None:
                 self._node.destroy_subscription(subscription)
@@ -214,7 +216,7 @@ class CameraInput:
             self.mailbox.skip()
 
     def _count_lost(self, message_info: Any) -> None:
-        """Count gaps in each publisher's sequence numbers, where the middleware gives them (since Iron)."""
+        """Count gaps in each publisher's sequence numbers, if the middleware provides them (since Iron)."""
         if not isinstance(message_info, dict):
             return
         sequence = message_info.get("publication_sequence_number")
@@ -222,17 +224,17 @@ class CameraInput:
             return
         publisher = str(message_info.get("publisher_gid"))
         gap = sequence - self._sequences.get(publisher, sequence)
-        if 1 < gap < 1000:  # more is another publisher, where publishers cannot be told apart
+        if 1 < gap < 1000:  # a larger gap is another publisher, if publishers cannot be distinguished
             self.lost += gap - 1
         self._sequences[publisher] = sequence
 
     def watch(self) -> None:
-        """Follow the publishers, and say what is missing. Call it a few times a second while open."""
+        """Check the publishers, and warn about missing messages. Call it a few times a second while open."""
         self._follow_publishers()
         now = time.monotonic()
         timeout = self._settings().image.timeout
         if now - self._last_image > timeout:
-            if now - self._silence_told > timeout:  # the reason may become another one
+            if now - self._silence_told > timeout:  # the reason may have changed
                 self._silence_told = now
                 self._notices.say("silence", f"No image for {timeout:g} s: {self._silence_reason()}.")
             return
@@ -241,24 +243,24 @@ class CameraInput:
         if self.mailbox.info is not None:
             self._notices.clear("camera_info")
         elif self._first_image is not None and now - self._first_image > timeout:
-            self._say_no_camera_info()
+            self._warn_no_camera_info()
 
     def camera_for(self, width: int, height: int) -> Camera | None:
-        """The camera of an image of that size, waiting a little for a camera_info that comes after its image.
+        """The camera of an image of that size; waits up to CAMERA_INFO_TIMEOUT for its camera_info.
 
-        None if the image must be dropped, because no camera_info came or a newer image did. Raises
-        Clip2DepthError if camera_info and image don't belong together.
+        None if the image must be dropped, because there is no camera_info or a newer image arrived. Raises
+        Clip2DepthError if camera_info does not match the image.
         """
-        info = self.mailbox.wait_for_info(lambda info: self._fits(info, width, height), self._patience())
+        info = self.mailbox.wait_for_info(lambda info: self._fits(info, width, height), self._info_timeout())
         if info is None:
             info = self.mailbox.info
         field_of_view = self._settings().horizontal_fov
-        if field_of_view > 0 and (self._may_stand_in() if info is None else not is_calibrated(info)):
+        if field_of_view > 0 and (self._uses_field_of_view() if info is None else not is_calibrated(info)):
             return Camera.from_fov(width, height, field_of_view)
         return None if info is None else self._camera_of(info, width, height)
 
     def _fits(self, info: Any, width: int, height: int) -> bool:
-        """True if it is no use to wait for a better camera_info."""
+        """True if there is no reason to wait for another camera_info."""
         if not is_calibrated(info):
             return True
         try:
@@ -268,7 +270,7 @@ class CameraInput:
         return True
 
     def _camera_of(self, info: Any, width: int, height: int) -> Camera:
-        """camera_from_info, once for as long as all but the header stays the same."""
+        """camera_from_info, cached while all fields except the header are the same."""
         roi = info.roi
         key = (
             (width, height, info.width, info.height, info.binning_x, info.binning_y, info.distortion_model),
@@ -279,12 +281,12 @@ class CameraInput:
             self._camera = key, camera_from_info(info, width, height, rectified=self.rectified)
         return self._camera[1]
 
-    def _patience(self) -> float:
-        """No wait for a camera_info that nobody publishes when the field of view is known anyway."""
-        return 0.0 if self._may_stand_in() else CAMERA_INFO_TIMEOUT
+    def _info_timeout(self) -> float:
+        """Seconds to wait for a camera_info; 0 when horizontal_fov is used instead."""
+        return 0.0 if self._uses_field_of_view() else CAMERA_INFO_TIMEOUT
 
-    def _may_stand_in(self) -> bool:
-        """True when horizontal_fov may be used although a camera_info could still come."""
+    def _uses_field_of_view(self) -> bool:
+        """True when horizontal_fov may be used although a camera_info could still arrive."""
         if self._settings().horizontal_fov <= 0 or self.mailbox.info is not None:
             return False
         return (
@@ -292,28 +294,31 @@ class CameraInput:
             or time.monotonic() - self._opened > 2 * CAMERA_INFO_TIMEOUT
         )
 
-    def _say_no_camera_info(self) -> None:
+    def _warn_no_camera_info(self) -> None:
         field_of_view = self._settings().horizontal_fov
         publishers = self._node.count_publishers(self.info_topic)
-        reason = "nobody publishes it" if publishers == 0 else f"{publishers} publish it, but nothing arrives"
+        reason = (
+            "it has no publisher"
+            if publishers == 0
+            else f"it has {publishers} publisher(s), but nothing arrives"
+        )
         consequence = (
-            f"the camera counts as an ideal pinhole of horizontal_fov {field_of_view:g} rad"
+            f"an ideal pinhole camera of horizontal_fov {field_of_view:g} rad is assumed"
             if field_of_view > 0
             else "no depth is computed; remap camera_info, or set camera_info_topic or horizontal_fov"
         )
-        self._notices.say(
-            "camera_info", f"Images come without camera_info on {self.info_topic} ({reason}): {consequence}."
-        )
+        text = f"Images arrive without camera_info on {self.info_topic} ({reason}): {consequence}."
+        self._notices.say("camera_info", text)
 
-    def _say_incompatible(self, topic: str, policy: str) -> None:
+    def _warn_incompatible(self, topic: str, policy: str) -> None:
         self._notices.say(
             f"qos {topic}",
-            f"A publisher of {topic} offers a {policy} QoS that does not fit what this node asks for, so "
-            "nothing comes from it: set image.reliability to best_effort, or change the publisher's QoS.",
+            f"A publisher of {topic} offers a {policy} QoS that is incompatible with this node's request, so "
+            "its messages do not arrive: set image.reliability to best_effort, or change the publisher.",
         )
 
     def _silence_reason(self) -> str:
-        """Why nothing comes, as far as the ROS graph tells."""
+        """Why nothing arrives, according to the ROS graph."""
         wanted = f"sensor_msgs/msg/{self._type.__name__}"
         publishers = self._node.get_publishers_info_by_topic(self.image_topic)
         if not publishers:
@@ -324,7 +329,7 @@ class CameraInput:
                 if wanted in types and not name.startswith(own) and self._node.count_publishers(name) > 0
             ]
             known = f"; {wanted} is published on {', '.join(others)}: remap image" if others else ""
-            return f"nobody publishes {self.image_topic}{known}"
+            return f"{self.image_topic} has no publisher{known}"
         types = sorted({publisher.topic_type for publisher in publishers} - {wanted})
         if types:
             return (
@@ -335,7 +340,7 @@ class CameraInput:
             sorted({publisher.qos_profile.reliability.name.lower() for publisher in publishers})
         )
         return (
-            f"{self.image_topic} has {len(publishers)} publisher(s) offering {offered} (this node asks for "
-            f"{self.reliability}), but nothing arrives: the camera stands still, or the images are lost on "
-            "the way (the camera's process needs the Fast DDS profile config/fastdds_large_data.xml)"
+            f"{self.image_topic} has {len(publishers)} publisher(s) offering {offered} (this node requests "
+            f"{self.reliability}), but nothing arrives: the camera has stopped, or the images are lost in "
+            "transport (the camera's process needs the Fast DDS profile config/fastdds_large_data.xml)"
         )

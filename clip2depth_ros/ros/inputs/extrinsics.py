@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where camera and sensors are on the robot: by tf where it is there, by parameters where they are set."""
+"""Poses of camera and sensors on the robot, from tf or from parameters."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from clip2depth_ros.ros.inputs.mounting import in_base, optical_in_base
 from clip2depth_ros.ros.outputs.throttled_log import Notices
 from clip2depth_ros.ros.parameters.robot_settings import MountingSettings
 
-# A transform that moves is often published a little later than the image. The newest one stands in if it is
-# at most this much older, a period of 10 Hz and the delay; nanoseconds.
+# A dynamic transform is often published slightly later than the image. The newest one is used if it is at
+# most this much older, one period of 10 Hz plus the delay; nanoseconds.
 LATEST = 150_000_000
 
 # Parameters and tf that differ by more than this contradict each other: meters, radians.
 APART = (0.05, 0.05)
 
-# A mounting by tf that moved by less is the one before, so that nothing downstream is set anew.
+# A mounting by tf that moved by less counts as unchanged, so that settings are not replaced downstream.
 SAME = 1e-4
 
 _POSE = ("x", "y", "z", "roll", "pitch", "yaw")
@@ -44,7 +44,7 @@ _UNSET = MountingSettings()
 class TfTree:
     """tf2_ros's buffer, filled from /tf and /tf_static by the node's executor.
 
-    Raises Clip2DepthError where tf2_ros is not installed: PyPI's ROS lacks it, every other has it.
+    Raises Clip2DepthError if tf2_ros is not installed: it is missing in PyPI's ROS only.
     """
 
     def __init__(self, node: Any) -> None:
@@ -62,7 +62,7 @@ class TfTree:
     def pose(self, target: str, source: str, stamp: int) -> np.ndarray:
         """(4, 4) float64, meters: points of `source` in the frame `target`, at `stamp` (nanoseconds).
 
-        Raises Clip2DepthError with tf's reason where that is not known.
+        Raises Clip2DepthError with tf's reason if it is unknown.
         """
         try:
             found = self._buffer.lookup_transform(target, source, Time(nanoseconds=stamp))
@@ -76,7 +76,7 @@ class TfTree:
             unit_quaternion(turn.x, turn.y, turn.z, turn.w),
         )
         if not is_pose(pose):
-            raise Clip2DepthError("tf gives a transform that is no pose")
+            raise Clip2DepthError("tf gives a transform that is not a pose")
         return pose
 
     def _latest(self, target: str, source: str, stamp: int, reason: Exception) -> Any:
@@ -93,17 +93,17 @@ class TfTree:
 class Extrinsics:
     """Poses between camera, robot and sensors, by the parameter mounting.source.
 
-    tf          by tf alone; what tf does not know is unknown
-    parameters  by the parameters alone
-    auto        by the parameters that are set; where they are not, by tf, where it is there
+    tf          from tf only; without a transform the pose is unknown
+    parameters  from the parameters only
+    auto        from the parameters if they are set, otherwise from tf if it is available
 
-    Where both are there and contradict each other, that is said. `open` and `close` belong to the executor's
-    thread, the others to the working thread.
+    A contradiction between both is logged. `open` and `close` must be called from the executor's thread, the
+    other methods from the worker thread.
 
     Args:
         node: an rclpy node.
         settings: gives the current settings.
-        notices: where disagreement and missing transforms are said.
+        notices: the throttled log.
     """
 
     def __init__(self, node: Any, settings: Callable[[], Any], notices: Notices) -> None:
@@ -115,7 +115,7 @@ class Extrinsics:
         self._made: tuple[Any, MountingSettings, Any] | None = None
 
     def open(self) -> None:
-        """Subscribe to tf, unless the parameters alone count or tf2_ros is missing."""
+        """Subscribe to tf, unless mounting.source is parameters or tf2_ros is missing."""
         if self._source == "parameters" or self._tree is not None:
             return
         try:
@@ -126,7 +126,7 @@ class Extrinsics:
                 self._notices.say("tf tree", f"mounting.source is tf, but {error}; set it to parameters.")
 
     def close(self) -> None:
-        """Unsubscribe and forget."""
+        """Unsubscribe and drop the cached poses."""
         if self._tree is not None:
             self._tree.close()
         self._tree = self._made = self._pose = None
@@ -134,10 +134,10 @@ class Extrinsics:
             self._notices.clear(key)
 
     def settings_at(self, stamp: int, camera_frame: str) -> Any:
-        """The settings with the camera's mounting as it was at an image's stamp (nanoseconds).
+        """The settings with the camera's mounting at an image's stamp (nanoseconds).
 
-        Where mounting.source is tf and tf does not know the camera, scale.height is 0: a height without a
-        pitch would be wrong.
+        If mounting.source is tf and there is no transform, scale.height is 0, because a height needs the
+        pitch.
         """
         settings = self._settings()
         mounting = settings.mounting
@@ -147,7 +147,7 @@ class Extrinsics:
                 if mounting.source == "tf":
                     self._notices.say(
                         "mounting",
-                        f"tf does not know where '{printable(camera_frame)}' is on '{mounting.base_frame}' "
+                        f"tf has no transform from '{printable(camera_frame)}' to '{mounting.base_frame}' "
                         f"({reason}); height and odometry are not used.",
                     )
                     return self._replaced(settings, mounting, replace(settings.scale, height=0.0))
@@ -161,7 +161,7 @@ class Extrinsics:
     def camera_in(self, frame: str, camera_frame: str, stamp: int, what: str) -> np.ndarray:
         """(4, 4): points of the camera's optical frame in a frame of the robot, meters.
 
-        what: whose frame it is, for the message. Raises Clip2DepthError where nothing says it.
+        what: owner of the frame, for the message. Raises Clip2DepthError if the pose is unknown.
         """
         mounting = self._settings().mounting
         if frame and frame == camera_frame:
@@ -176,17 +176,16 @@ class Extrinsics:
             return optical_in_base(mounting)
         frame = printable(frame)
         raise Clip2DepthError(
-            f"{what} is of the frame '{frame}', and nothing says where the camera is on it ({reason}), so it "
-            f"is not used: publish it on tf, or set the parameter mounting.base_frame to '{frame}', and the "
-            "camera's pose on it beside it."
+            f"{what} is in the frame '{frame}', and the camera's pose in it is unknown ({reason}), so it is "
+            f"not used: publish the transform on tf, or set the parameter mounting.base_frame to '{frame}' "
+            "and the camera's pose in it."
         )
 
     def sensor_in_optical(self, sensor: str, frame: str, camera_frame: str, stamp: int) -> np.ndarray:
         """(4, 4): points of a message of a sensor ("imu", "ranges") in the camera's optical frame, meters.
 
-        A message may come in the camera's own optical frame, in the sensor's configured frame, whose pose in
-        the base frame is configured too, or in any frame that tf knows. Raises Clip2DepthError for another
-        frame: nothing says where it is.
+        A message may be in the camera's optical frame, in the sensor's configured frame, whose pose in the
+        base frame is configured too, or in any frame on tf. Raises Clip2DepthError for any other frame.
         """
         settings = self._settings()
         configured, mounting = getattr(settings, sensor), settings.mounting
@@ -205,13 +204,13 @@ class Extrinsics:
         if mounting.source != "tf" and frame and frame == mounting.base_frame:
             return inverse_pose(optical_in_base(mounting))
         raise Clip2DepthError(
-            f"Messages on {configured.topic} are in the frame '{printable(frame)}', and nothing says where "
-            f"that is ({reason}), so they are not used: publish it on tf, or set the parameter "
-            f"{sensor}.frame_id to it, and its pose in '{mounting.base_frame}' beside it."
+            f"Messages on {configured.topic} are in the frame '{printable(frame)}', whose pose is unknown "
+            f"({reason}), so they are not used: publish the transform on tf, or set the parameter "
+            f"{sensor}.frame_id to this frame, and its pose in '{mounting.base_frame}'."
         )
 
     def facts(self) -> dict[str, Any]:
-        """For the diagnostics: what says where the camera is."""
+        """For the diagnostics: the source of the camera's pose."""
         if self._source == "parameters":
             return {"mounting": "by the parameters"}
         if self._tree is None:
@@ -223,20 +222,20 @@ class Extrinsics:
         return self._settings().mounting.source
 
     def _by_tf(self, target: str, source: str, stamp: int) -> tuple[np.ndarray | None, str]:
-        """Pose, or None and the reason."""
+        """(4, 4) pose, or None and the reason."""
         if self._source == "parameters":
             return None, "mounting.source is parameters"
         if self._tree is None:
             return None, self._why_no_tf
         if not (target and source):
-            return None, "a frame without a name"
+            return None, "the frame has no name"
         try:
             return self._tree.pose(target.lstrip("/"), source.lstrip("/"), stamp), ""
         except Clip2DepthError as error:
             return None, printable(str(error), 200).rstrip(".")
 
     def _as_parameters(self, mounting: MountingSettings, pose: np.ndarray) -> MountingSettings:
-        """The mounting with the camera's pose; the same object while that stays the same."""
+        """The mounting with the camera's pose; the same object while the pose is unchanged."""
         same = self._pose is not None and np.abs(self._pose - pose).max() < SAME
         if not same or self._mounting is None or self._mounting.base_frame != mounting.base_frame:
             body = pose @ inverse_pose(OPTICAL_IN_BODY)
@@ -261,7 +260,7 @@ class Extrinsics:
         frame: str,
         turn_only: bool = False,
     ) -> None:
-        """Say where parameters and tf contradict each other; the parameters count."""
+        """Warn when parameters and tf contradict each other; the parameters are used."""
         distance = 0.0 if turn_only else float(np.linalg.norm(by_parameters[:3, 3] - by_tf[:3, 3]))
         angle = angle_between(by_parameters[:3, :3], by_tf[:3, :3])
         if distance <= APART[0] and angle <= APART[1]:
@@ -270,12 +269,12 @@ class Extrinsics:
         self._notices.say(
             key,
             f"The parameters {names} and tf disagree about the pose in '{printable(frame)}' by "
-            f"{distance:.2f} m and {math.degrees(angle):.0f} degrees; the parameters count. Correct one of "
-            "them, or set mounting.source.",
+            f"{distance:.2f} m and {math.degrees(angle):.0f} degrees; the parameters are used. Correct one "
+            "of them, or set mounting.source.",
         )
 
 
 def _prefers_tf(mounting: MountingSettings) -> bool:
-    """Whether tf says where the camera is, if it knows: where it shall, or where no parameter does."""
+    """Whether tf has priority: mounting.source is tf, or it is auto and no parameter is set."""
     is_set = any(getattr(mounting, name) != getattr(_UNSET, name) for name in _POSE)
     return mounting.source == "tf" or (mounting.source == "auto" and not is_set)

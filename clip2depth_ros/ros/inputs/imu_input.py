@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""sensor_msgs/Imu: which way is down at an image's time, in the camera's optical frame."""
+"""sensor_msgs/Imu: the gravity direction at an image's time, in the camera's optical frame."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from sensor_msgs.msg import Imu
 
 from clip2depth_ros.camera.transforms import rotation_of, unit_quaternion
 from clip2depth_ros.errors import Clip2DepthError
-from clip2depth_ros.ros.inputs.aiding_input import HintInput
+from clip2depth_ros.ros.inputs.aiding_input import AidingInput
 
 STANDARD_GRAVITY = 9.80665
 
-# Seconds over which accelerations are averaged: a robot's own last shorter.
+# Seconds over which accelerations are averaged: a robot's own accelerations are shorter.
 AVERAGING = 1.0
 
-# An acceleration that differs from gravity's by more than this part is the robot's own, and tells nothing.
+# Relative difference from standard gravity above which an acceleration is the robot's own, and is not used.
 OWN_ACCELERATION = 0.15
 
-# How far from the image's stamp a direction may be, and the longest pause that the average outlives;
-# nanoseconds.
+# Largest difference of a direction's stamp from the image's,
+# and the longest gap that does not reset the average; nanoseconds.
 NEAR = 100_000_000
 LONGEST_PAUSE = 500_000_000
 
 
-class ImuInput(HintInput):
-    """Gives (3,) float64 unit vector: down, in the optical frame.
+class ImuInput(AidingInput):
+    """Gives (3,) float64 unit vector: the gravity direction (down), in the optical frame.
 
-    From the IMU's own orientation where it has one; else from its acceleration, averaged, while the gyroscope
-    turns the average along.
+    It is computed from the IMU's orientation if there is one. Otherwise from its acceleration: an average,
+    which is rotated by the gyroscope's rates.
     """
 
     what = "imu"
@@ -56,14 +56,14 @@ class ImuInput(HintInput):
 
     @staticmethod
     def _down_of_orientation(message: Any) -> np.ndarray | None:
-        """Down in the IMU's frame; None for an IMU that says (-1) or shows (0) that it has no orientation."""
+        """Down in the IMU's frame; None without orientation (covariance -1, or a quaternion of zeros)."""
         turn = message.orientation
         if message.orientation_covariance[0] == -1.0 or not any((turn.x, turn.y, turn.z, turn.w)):
             return None
         return -rotation_of(unit_quaternion(turn.x, turn.y, turn.z, turn.w))[2]
 
     def _down_of_acceleration(self, message: Any, stamp: int) -> np.ndarray | None:
-        """The averaged direction, None while there is none. At rest an accelerometer measures upwards."""
+        """The averaged direction, None while there is none. At rest, an accelerometer's vector points up."""
         if message.linear_acceleration_covariance[0] == -1.0:
             raise Clip2DepthError("it has neither an orientation nor an acceleration")
         a, w = message.linear_acceleration, message.angular_velocity

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the floor is: as it was found in the depth, remembered for a moment, or by the camera's mounting."""
+"""The floor for scan and cloud: detected in the depth, or from the camera's mounting."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from clip2depth_ros.images.frame import DepthFrame, Floor
 from clip2depth_ros.outputs import FloorLimits
 from clip2depth_ros.ros.parameters.depth_settings import DepthSettings
 
-# How long a floor that went out of sight still counts: longer than a person takes to walk by, and too short
-# for a camera that is tilted by its robot to have moved far. Nanoseconds.
+# How long a floor is used after it was last detected: longer than a person takes to walk by, and too short
+# for a large motion of a camera that the robot tilts. Nanoseconds.
 FLOOR_MEMORY = 2_000_000_000
 
 
 class KnownFloor:
     """The floor for the outputs of one camera.
 
-    floor: in the published meters, None while nobody knows it. out_of_sight: none was found for so long that
-    the last one is forgotten. Both are of the last frame that `see` was given.
+    floor: in the published meters, None while unknown. out_of_sight: no floor was detected for FLOOR_MEMORY,
+    and the last one was dropped. Both are of the last frame that was given to `see`.
     """
 
     def __init__(self) -> None:
@@ -28,10 +28,10 @@ class KnownFloor:
         self._stamp = 0
 
     def see(self, frame: DepthFrame, settings: DepthSettings, gravity: np.ndarray | None) -> None:
-        """Take up a frame.
+        """Update the floor with a frame.
 
-        gravity: (3,) unit vector, down in the optical frame, or None. Without a floor in sight for a while,
-        the camera's height and gravity or mounting say where it is.
+        gravity: (3,) unit vector, down in the optical frame, or None. After FLOOR_MEMORY without a detected
+        floor, the floor is computed from the camera's height and gravity or mounting.
         """
         first = not 0 < self._stamp <= frame.stamp  # or time jumped back
         if first or frame.facts.floor is not None:
@@ -42,7 +42,7 @@ class KnownFloor:
         self.floor = self._found or _floor_by_height(settings, gravity)
 
     def limits(self, settings: DepthSettings) -> FloorLimits | None:
-        """What points must not belong to and seem to stand on; None while no floor is known."""
+        """The detected and the expected floor for the point cloud; None while no floor is known."""
         if self.floor is None:
             return None
         mounting = settings.mounting

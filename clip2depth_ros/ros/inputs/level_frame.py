@@ -26,9 +26,9 @@ def level_frame_id(configured: str, camera_frame: str) -> str:
 
 
 class LevelFrame:
-    """Publishes how the level frame is turned against the camera.
+    """Publishes the rotation between the level frame and the camera's optical frame on /tf.
 
-    Without tf2_msgs it says once what to do, and publishes nothing.
+    Without tf2_msgs it logs what to do once, and publishes nothing.
     """
 
     def __init__(self, node: Any, notices: Notices) -> None:
@@ -41,7 +41,7 @@ class LevelFrame:
             self._message = TFMessage(transforms=[self._transform])
 
     def destroy(self) -> None:
-        """Withdraw from /tf."""
+        """Destroy the publisher."""
         if self._publisher is not None:
             self._node.destroy_publisher(self._publisher)
         self._publisher = None
@@ -53,7 +53,7 @@ class LevelFrame:
                 "tf",
                 f"tf2_msgs is not installed, so the scan's frame '{printable(level_frame)}' is not on /tf: "
                 "install ros-$ROS_DISTRO-tf2-msgs, or set scan.publish_tf to false and let another node "
-                "announce it.",
+                "publish it.",
             )
             return
         filled_header(self._transform.header, stamp, camera_frame)

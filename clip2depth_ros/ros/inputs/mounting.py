@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the sensors are on the robot, by the parameters."""
+"""Poses of the sensors on the robot, from the parameters."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from clip2depth_ros.ros.parameters.robot_settings import MountingSettings
 
 
 def optical_in_base(mounting: MountingSettings) -> np.ndarray:
-    """(4, 4): points of the camera's optical frame in the robot's base frame, metres."""
+    """(4, 4): points of the camera's optical frame in the robot's base frame, meters."""
     return in_base(mounting) @ OPTICAL_IN_BODY
 
 
 def in_base(part: Any) -> np.ndarray:
-    """(4, 4): points of the frame of camera body, IMU (turned only) or range sensor in the base frame."""
+    """(4, 4): points of the frame of camera body, IMU (rotation only) or range sensor in the base frame."""
     position = [getattr(part, axis, 0.0) for axis in "xyz"]
     return pose_matrix(*position, part.roll, part.pitch, part.yaw)

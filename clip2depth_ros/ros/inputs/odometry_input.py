@@ -12,7 +12,7 @@ from nav_msgs.msg import Odometry
 from clip2depth_ros.camera.trajectory import pose_at
 from clip2depth_ros.camera.transforms import matrix_of
 from clip2depth_ros.io.messages.sensors import odometry_pose
-from clip2depth_ros.ros.inputs.aiding_input import HintInput
+from clip2depth_ros.ros.inputs.aiding_input import AidingInput
 
 # Poses are kept for this long, nanoseconds, for images that arrive late.
 MEMORY = 10_000_000_000
@@ -31,7 +31,7 @@ JUMP_FACTOR = 3.0
 JUMP_SPEED = 2.0
 
 
-class OdometryInput(HintInput):
+class OdometryInput(AidingInput):
     """Gives (4, 4) float64: points of the optical frame in odometry's fixed frame, meters.
 
     Poses are interpolated (see pose_at). The camera's mounting is applied to the pose of the message's

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""LaserScan, PointCloud2 or Range: true distances near an image's time, in the camera's optical frame."""
+"""LaserScan, PointCloud2 or Range: measured points near an image's time, in the camera's optical frame."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from sensor_msgs.msg import LaserScan, PointCloud2, Range
 
 from clip2depth_ros.io.messages.sensors import cloud_points, range_points, scan_points
-from clip2depth_ros.ros.inputs.aiding_input import HintInput
+from clip2depth_ros.ros.inputs.aiding_input import AidingInput
 
 KINDS = {
     "laser_scan": (LaserScan, scan_points),
@@ -19,10 +19,10 @@ KINDS = {
 }
 
 
-class RangesInput(HintInput):
-    """Gives (N, 3) float32, metres: points before the camera, in the optical frame.
+class RangesInput(AidingInput):
+    """Gives (N, 3) float32, meters: points in front of the camera, in the optical frame.
 
-    Every message is used for one image only, or a slow sensor's word would count again and again.
+    Each message is used for one image only, so that a slow sensor's points do not count several times.
     """
 
     what = "ranges"

@@ -28,7 +28,7 @@ from clip2depth_ros.errors import Clip2DepthError, printable
 from clip2depth_ros.images.frame import Frame
 from clip2depth_ros.io.messages.images import ImageCodec, nanoseconds
 from clip2depth_ros.pipeline import Pipeline
-from clip2depth_ros.ros.inputs.aiding_measurements import SensorHints
+from clip2depth_ros.ros.inputs.aiding_measurements import AidingMeasurements
 from clip2depth_ros.ros.inputs.camera_input import CameraInput
 from clip2depth_ros.ros.nodes.bundle_swap import BundleSwap, Successor
 from clip2depth_ros.ros.nodes.managed_node import ManagedNode
@@ -100,7 +100,7 @@ class DepthNode(ManagedNode):
         self._diagnostics_timer: Any = None
         self._reset_service: Any = None
         self._input: CameraInput | None = None
-        self._hints: SensorHints | None = None
+        self._aiding: AidingMeasurements | None = None
         self._watch_timer: Any = None
         self._jump: Any = None
         self._worker: threading.Thread | None = None
@@ -220,7 +220,7 @@ class DepthNode(ManagedNode):
             self._allowed_rate,
             lambda: self._let_events_wait(True),
         )
-        self._hints = SensorHints(self, lambda: self.settings, self._notices)
+        self._aiding = AidingMeasurements(self, lambda: self.settings, self._notices)
         self._steering.ask_new_start()
         self._worker = threading.Thread(target=self._work, name="clip2depth", daemon=True)
         self._worker.start()
@@ -236,9 +236,9 @@ class DepthNode(ManagedNode):
         if self._worker is not None:
             self._worker.join()
         self._take_up_successor()  # if the thread ended before it did so
-        if self._hints is not None:
-            self._hints.close()
-        self._watch_timer = self._input = self._hints = self._worker = None
+        if self._aiding is not None:
+            self._aiding.close()
+        self._watch_timer = self._input = self._aiding = self._worker = None
 
     # The executor's thread.
 
@@ -314,16 +314,16 @@ class DepthNode(ManagedNode):
         if self._outputs.has_listeners() != self._input.is_open:
             if self._input.is_open:
                 self._input.close()
-                self._hints.close()
+                self._aiding.close()
                 self._trust.restart()
             else:
                 self._steering.ask_new_start()
                 self._trust.restart()
-                self._hints.open()
+                self._aiding.open()
                 self._input.open()
         if self._input.is_open:
             self._input.watch()
-            self._hints.watch()
+            self._aiding.watch()
 
     def _let_events_wait(self, wait: bool) -> None:
         """While images flow, events of the publishers wait for the next `_watch`."""
@@ -336,8 +336,8 @@ class DepthNode(ManagedNode):
 
     def _on_time_jump(self) -> None:
         self._steering.ask_new_start()
-        if self._hints is not None:
-            self._hints.clear()
+        if self._aiding is not None:
+            self._aiding.clear()
 
     def _on_reset(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         self._steering.ask_reset()
@@ -357,7 +357,7 @@ class DepthNode(ManagedNode):
         limit = self._load.rate if self.settings.load.max_cpu else 0.0
         if source is not None:
             rates = self._rates.read(source.mailbox.counts)
-            facts |= camera_facts(source, rates) | self._load.facts(limit) | self._hints.facts()
+            facts |= camera_facts(source, rates) | self._load.facts(limit) | self._aiding.facts()
             facts |= self._trust.summary() if source.is_open else {}
         level, message = level_and_reason(
             active=source is not None,
@@ -431,14 +431,14 @@ class DepthNode(ManagedNode):
         if camera is None or not self._outputs.has_listeners():
             return "dropped"
         stamp, frame_id = nanoseconds(message.header.stamp), message.header.frame_id
-        settings = self._hints.extrinsics.settings_at(stamp, frame_id)
+        settings = self._aiding.extrinsics.settings_at(stamp, frame_id)
         name = f"{self._bundle.name}/{printable(frame_id)}"
         reset = self._steering.steer(self._pipeline, settings, name)
-        hints = self._hints.at(stamp, frame_id)
-        frame = self._pipeline.process(Frame(image, stamp, frame_id, camera, shrink=shrink, **hints))
+        aiding = self._aiding.at(stamp, frame_id)
+        frame = self._pipeline.process(Frame(image, stamp, frame_id, camera, shrink=shrink, **aiding))
         frame.facts.reset |= reset
         self._trust.see(frame.facts, settings)
-        latency, publish_time = self._outputs.publish(frame, settings, hints.get("gravity"))
+        latency, publish_time = self._outputs.publish(frame, settings, aiding.get("gravity"))
         self._rates.add(latency)
         self._load.count(self.get_fully_qualified_name())
         counts = source.mailbox.counts

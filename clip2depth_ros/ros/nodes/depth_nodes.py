@@ -28,8 +28,8 @@ from clip2depth_ros.ros.fastdds import PortWatch, prepare_shared_memory
 from clip2depth_ros.ros.nodes.depth_node import DepthNode, start, stop
 from clip2depth_ros.ros.nodes.node_engine import leave_choice_to_ros
 from clip2depth_ros.ros.outputs.load import LoadBudget
-from clip2depth_ros.ros.spinning import MISTAKE, SPIN_PERIOD, QuietExecutor, ended_by_signals, init, made
-from clip2depth_ros.ros.starting import AGAIN
+from clip2depth_ros.ros.spinning import SPIN_PERIOD, USAGE_ERROR, QuietExecutor, ended_by_signals, init, made
+from clip2depth_ros.ros.starting import RESTART
 
 
 class CameraThread(threading.Thread):
@@ -133,7 +133,7 @@ def main(arguments: list[str] | None = None, pool: EnginePool | None = None) -> 
     """Run depth_nodes until it is interrupted, or until every camera has failed.
 
     arguments: of the program, default: sys.argv. pool: replaces the one that opens real engines. Returns the
-    exit code: 0, 2 after a user's mistake, which is printed, or AGAIN when only a new process gets messages.
+    exit code: 0, 2 after a user's mistake, which is printed, or RESTART when only a new process gets messages.
     """
     leave_choice_to_ros()
     arguments = sys.argv[1:] if arguments is None else arguments
@@ -154,13 +154,13 @@ def main(arguments: list[str] | None = None, pool: EnginePool | None = None) -> 
                 watchdog.alive()
                 if all(thread.failed for thread in threads):
                     raise Clip2DepthError("No camera has an engine; see the errors above.")
-                if complaint := ports.complaint():
-                    nodes[0].get_logger().error(complaint)
-                    code = AGAIN
+                if problem := ports.problem():
+                    nodes[0].get_logger().error(problem)
+                    code = RESTART
                     break
         except Clip2DepthError as error:
             print(f"error: {error}", file=sys.stderr)
-            code = MISTAKE
+            code = USAGE_ERROR
         finally:
             ended.set()
             for thread in threads:

@@ -13,7 +13,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2, Poi
 
 from clip2depth_ros.camera import Camera
 from clip2depth_ros.camera.transforms import quaternion_of
-from clip2depth_ros.images.depth_images import Millimetres
+from clip2depth_ros.images.depth_images import Millimeters
 from clip2depth_ros.images.frame import DepthFrame
 from clip2depth_ros.io.messages.camera_info import fill_camera_info
 from clip2depth_ros.io.messages.images import set_stamp
@@ -39,7 +39,7 @@ class DepthMessage:
 
     def __init__(self) -> None:
         self.message = Image()
-        self._millimetres = Millimetres()
+        self._millimetres = Millimeters()
 
     def fill(self, depth: np.ndarray, encoding: str, stamp: int, frame_id: str) -> Image:
         """Write depth, (H, W) float32 in meters with NaN = unknown.

@@ -229,7 +229,7 @@ def test_what_is_missing_or_wrong_is_named(tmp_path):
         (b"", "of 12 bytes cannot be read: it is empty"),
         (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\x75\x30\0\0\x75\x30\x10\0\0\0\0" + bytes(60), "30000x30000"),
         (cv2.imencode(".png", np.ones((4, 4), np.uint16))[1].tobytes()[:-9], "cut off"),
-        (cv2.imencode(".png", np.ones((4, 4), np.uint8))[1].tobytes(), "no 16-bit gray"),
+        (cv2.imencode(".png", np.ones((4, 4), np.uint8))[1].tobytes(), "not a 16-bit gray"),
     ],
     ids=["empty", "large", "cut off", "8 bits"],
 )

@@ -5,7 +5,7 @@ import numpy as np
 
 from clip2depth_ros.camera import Camera
 from clip2depth_ros.images.frame import DepthFrame, Frame
-from clip2depth_ros.metrics.ground_truth import Truth
+from clip2depth_ros.metrics.ground_truth import GroundTruth
 
 PLAIN = Camera.from_fov(64, 48, 1.2)
 BENT = Camera(64, 48, PLAIN.fx, PLAIN.fy, PLAIN.cx, PLAIN.cy, (-0.3, 0.05, 0.0, 0.0, 0.0))
@@ -21,45 +21,47 @@ def result(height=48, width=64):
     )
 
 
-def test_truth_of_a_plain_camera_is_taken_as_it_is():
+def test_ground_truth_of_an_undistorted_camera_is_unchanged():
     depth = np.random.default_rng(0).uniform(1, 5, (48, 64)).astype(np.float32)
-    assert Truth().of(frame(PLAIN, depth), result()) is depth
-    assert Truth().of(frame(None, depth), result()) is depth
-    assert Truth().of(frame(PLAIN, None), result()) is None
+    assert GroundTruth().of(frame(PLAIN, depth), result()) is depth
+    assert GroundTruth().of(frame(None, depth), result()) is depth
+    assert GroundTruth().of(frame(PLAIN, None), result()) is None
 
 
-def test_another_size_takes_the_nearest_value():
+def test_resizing_takes_the_nearest_value():
     depth = np.arange(48 * 64, dtype=np.float32).reshape(48, 64)
-    small = Truth().of(frame(PLAIN, depth), result(24, 32))
+    small = GroundTruth().of(frame(PLAIN, depth), result(24, 32))
     assert small.shape == (24, 32) and np.isin(small, depth).all()
 
 
-def test_truth_is_rectified_like_the_image():
+def test_ground_truth_is_rectified_like_the_image():
     """A distorting lens moves a mark near the corner; the truth's mark goes where the image's goes."""
     depth = np.full((48, 64), 2.0, np.float32)
     depth[6:9, 8:11] = 5.0
-    truth = Truth().of(frame(BENT, depth), result())
+    truth = GroundTruth().of(frame(BENT, depth), result())
     rows, columns = np.nonzero(truth == 5.0)
     assert rows.size and rows.mean() < 6 and columns.mean() < 8  # a barrel's corner moves outwards
     middle = truth[20:28, 28:36]
     np.testing.assert_array_equal(middle, 2.0)
 
 
-def test_truth_of_another_size_than_the_camera_is_rectified_too():
+def test_ground_truth_of_another_size_is_rectified():
     """Twice as fine, it says the same of every pixel: the lens bends it all the same."""
     depth = np.full((48, 64), 2.0, np.float32)
     depth[6:9, 8:11] = 5.0
     fine = depth.repeat(2, 0).repeat(2, 1)
     np.testing.assert_array_equal(
-        Truth().of(frame(BENT, fine), result()), Truth().of(frame(BENT, depth), result())
+        GroundTruth().of(frame(BENT, fine), result()), GroundTruth().of(frame(BENT, depth), result())
     )
-    assert Truth().rectified(frame(BENT, fine)).shape == (48, 64)
+    assert GroundTruth().rectified(frame(BENT, fine)).shape == (48, 64)
 
 
-def test_a_camera_that_changes_is_followed():
+def test_a_new_camera_gets_a_new_rectifier():
     depth = np.random.default_rng(0).uniform(1, 5, (48, 64)).astype(np.float32)
     stronger = replace(BENT, distortion=(-0.6, 0.05, 0.0, 0.0, 0.0))
-    truth = Truth()
+    truth = GroundTruth()
     truth.rectified(frame(stronger, depth))
-    np.testing.assert_array_equal(truth.rectified(frame(BENT, depth)), Truth().rectified(frame(BENT, depth)))
+    np.testing.assert_array_equal(
+        truth.rectified(frame(BENT, depth)), GroundTruth().rectified(frame(BENT, depth))
+    )
     assert truth.rectified(frame(PLAIN, depth)) is depth

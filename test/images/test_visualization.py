@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Colours that mean metres, panels, sheets and films."""
+"""Metric colors, panels, contact sheets and videos."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.images.visualization import (
     UNKNOWN,
-    Film,
-    colour_depth,
+    VideoWriter,
+    color_depth,
     legend,
-    save_picture,
+    save_image,
     sheet,
     side_by_side,
     text_strip,
@@ -25,23 +25,23 @@ metres = st.floats(0.01, 200.0)
 
 
 def colour(depth: float, **options) -> np.ndarray:
-    return colour_depth(np.float32([[depth]]), **options)[0, 0]
+    return color_depth(np.float32([[depth]]), **options)[0, 0]
 
 
 @given(metres, st.lists(metres, min_size=1, max_size=8))
-def test_a_depth_has_one_colour_whatever_is_around_it(depth, others):
-    among = colour_depth(np.float32([[*others, depth]]))[0, -1]
+def test_the_color_depends_on_the_depth_only(depth, others):
+    among = color_depth(np.float32([[*others, depth]]))[0, -1]
     assert np.array_equal(among, colour(depth))
 
 
 @given(st.floats(0.4, 10.0), st.floats(0.4, 10.0))
-def test_clearly_different_depths_in_range_have_different_colours(a, b):
+def test_clearly_different_depths_in_range_have_different_colors(a, b):
     if abs(np.log(a / b)) > np.log(25) / 60:
         assert not np.array_equal(colour(a), colour(b))
 
 
 @given(metres)
-def test_outside_the_range_the_ends_colour_is_kept(depth):
+def test_depths_outside_the_range_have_the_limits_color(depth):
     clipped = float(np.clip(depth, 1.0, 4.0))
     assert np.array_equal(colour(depth, near=1.0, far=4.0), colour(clipped, near=1.0, far=4.0))
 
@@ -53,34 +53,34 @@ def test_near_is_warm_and_far_is_cold():
 
 
 @pytest.mark.parametrize("unknown", [np.nan, np.inf, -np.inf, 0.0, -1.0])
-def test_unknown_depth_is_grey(unknown):
+def test_unknown_depth_is_gray(unknown):
     assert tuple(colour(unknown)) == UNKNOWN
 
 
 @given(metres)
-def test_no_known_depth_is_grey(depth):
+def test_no_known_depth_is_gray(depth):
     assert tuple(colour(depth)) != UNKNOWN
 
 
-def test_colours_go_into_a_given_buffer():
+def test_colors_are_written_into_a_given_buffer():
     depth = np.random.default_rng(0).uniform(0.3, 12, (5, 7)).astype(np.float32)
     out = np.empty((5, 7, 3), np.uint8)
-    assert colour_depth(depth, out=out) is out
-    assert np.array_equal(out, colour_depth(depth))
+    assert color_depth(depth, out=out) is out
+    assert np.array_equal(out, color_depth(depth))
 
 
 @pytest.mark.parametrize(("near", "far"), [(0.0, 1.0), (2.0, 2.0), (3.0, 1.0), (1.0, np.inf), (np.nan, 1.0)])
-def test_an_impossible_range_is_refused(near, far):
+def test_an_impossible_range_is_rejected(near, far):
     with pytest.raises(Clip2DepthError, match="near"):
-        colour_depth(np.ones((2, 2), np.float32), near, far)
+        color_depth(np.ones((2, 2), np.float32), near, far)
 
 
-def test_a_depth_of_three_axes_is_refused():
+def test_a_depth_with_three_axes_is_rejected():
     with pytest.raises(Clip2DepthError, match="two axes"):
-        colour_depth(np.ones((2, 2, 3), np.float32))
+        color_depth(np.ones((2, 2, 3), np.float32))
 
 
-def test_the_legend_shows_the_colours_of_its_range():
+def test_the_legend_shows_the_colors_of_its_range():
     picture = legend(400, 0.5, 8.0)
     assert picture.shape == (26, 400, 3)
     bar = picture[6]
@@ -98,7 +98,7 @@ def test_text_fits_its_strip(width, text):
     assert text_strip(text, width).shape == (26, width, 3)
 
 
-def test_a_panel_holds_its_pictures_at_one_height():
+def test_a_panel_shows_its_images_at_one_height():
     image = np.full((48, 64, 3), 200, np.uint8)
     depth = np.full((24, 32), 2.0, np.float32)
     panel = side_by_side([("image", image), ("depth", depth)], caption="a caption")
@@ -114,14 +114,14 @@ def test_an_enlarged_depth_keeps_its_unknown_pixels_hard():
     assert {tuple(c) for c in shown.reshape(-1, 3)} == {UNKNOWN, tuple(colour(2.0))}
 
 
-def test_an_empty_panel_or_sheet_is_refused():
+def test_an_empty_panel_or_sheet_is_rejected():
     with pytest.raises(Clip2DepthError):
         side_by_side([])
     with pytest.raises(Clip2DepthError):
         sheet([])
 
 
-def test_a_sheet_places_pictures_row_by_row():
+def test_a_sheet_places_images_row_by_row():
     pictures = [np.full((10, 20, 3), 50 + i, np.uint8) for i in range(5)]
     grid = sheet(pictures, columns=2, gap=4)
     assert grid.shape == (38, 44, 3)
@@ -131,25 +131,25 @@ def test_a_sheet_places_pictures_row_by_row():
 
 
 @pytest.mark.parametrize("ending", [".png", ".jpg"])
-def test_a_saved_picture_reads_back_in_its_own_colours(tmp_path, ending):
+def test_a_saved_image_reads_back_in_its_own_colors(tmp_path, ending):
     picture = np.full((16, 24, 3), (200, 40, 10), np.uint8)
-    path = save_picture(tmp_path / "deeper" / f"picture{ending}", picture)
+    path = save_image(tmp_path / "deeper" / f"picture{ending}", picture)
     back = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
     assert np.abs(back.astype(int) - picture.astype(int)).max() <= 4
 
 
-def test_a_picture_that_cannot_be_written_is_one_sentence(tmp_path):
+def test_an_image_that_cannot_be_written_gives_one_sentence(tmp_path):
     (tmp_path / "file").write_text("not a folder")
-    with pytest.raises(Clip2DepthError, match=r"cannot be written: .*file is no folder"):
-        save_picture(tmp_path / "file" / "picture.png", np.zeros((4, 4, 3), np.uint8))
+    with pytest.raises(Clip2DepthError, match=r"cannot be written: .*file is not a folder"):
+        save_image(tmp_path / "file" / "picture.png", np.zeros((4, 4, 3), np.uint8))
     with pytest.raises(Clip2DepthError, match=r"\.jpg or \.png"):
-        save_picture(tmp_path / "picture.gif", np.zeros((4, 4, 3), np.uint8))
+        save_image(tmp_path / "picture.gif", np.zeros((4, 4, 3), np.uint8))
 
 
 @pytest.mark.parametrize("ending", [".webm", ".mp4", ".avi"])
-def test_a_film_reads_back(tmp_path, ending, capfd):
+def test_a_video_reads_back(tmp_path, ending, capfd):
     path = tmp_path / f"film{ending}"
-    with Film(path, fps=12.5) as film:
+    with VideoWriter(path, fps=12.5) as film:
         for i in range(6):
             film.write(np.full((47, 63, 3), (30 * i, 10, 200 - 30 * i), np.uint8))  # odd sides
         film.write(np.full((200, 80, 3), 250, np.uint8))  # another size
@@ -164,23 +164,23 @@ def test_a_film_reads_back(tmp_path, ending, capfd):
     for i in range(6):
         expected = (30 * i, 10, 200 - 30 * i)
         assert np.abs(frames[i][10:30, 10:50].astype(int).mean(axis=(0, 1)) - expected).max() < 16
-    assert "tag" not in capfd.readouterr().err  # FFmpeg's line about the codec is not for people
+    assert "tag" not in capfd.readouterr().err  # FFmpeg's line about the codec is suppressed
 
 
-def test_a_film_of_an_unknown_kind_is_refused(tmp_path):
+def test_a_video_of_an_unknown_kind_is_rejected(tmp_path):
     with pytest.raises(Clip2DepthError, match=r"\.webm"):
-        Film(tmp_path / "film.mkv", 10)
+        VideoWriter(tmp_path / "film.mkv", 10)
     with pytest.raises(Clip2DepthError, match="frame rate"):
-        Film(tmp_path / "film.webm", 0)
+        VideoWriter(tmp_path / "film.webm", 0)
 
 
-def test_a_film_that_cannot_be_written_is_one_sentence(tmp_path):
+def test_a_video_that_cannot_be_written_gives_one_sentence(tmp_path):
     (tmp_path / "film.webm").mkdir()
     with pytest.raises(Clip2DepthError, match=r"film\.webm cannot be written: it is a folder"):
-        Film(tmp_path / "film.webm", 10).write(np.zeros((16, 16, 3), np.uint8))
+        VideoWriter(tmp_path / "film.webm", 10).write(np.zeros((16, 16, 3), np.uint8))
 
 
-def test_a_film_without_pictures_leaves_no_file(tmp_path):
-    with Film(tmp_path / "film.webm", 10):
+def test_a_video_without_images_leaves_no_file(tmp_path):
+    with VideoWriter(tmp_path / "film.webm", 10):
         pass
     assert not (tmp_path / "film.webm").exists()

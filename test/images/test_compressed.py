@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Compressed pictures are judged by their header, in milliseconds and without memory."""
+"""Compressed images are checked by their header, in milliseconds and without large allocations."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def tiff(width: int, height: int, size: int = 1000, **tags: int) -> bytes:
 
 GIF = b"GIF89a" + struct.pack("<HHBBB", 60000, 60000, 0, 0, 0) + b",".ljust(800, b"\1")
 
-# What is refused, and the words that say why.
+# Rejected images, and a part of the message.
 REFUSED = {
     "jpeg of 30000x30000": (jpeg(30000, 30000), "it says it is 30000x30000 pixels"),
     "jpeg of 16000x16000": (jpeg(16000, 16000), "it says it is 16000x16000 pixels"),
@@ -94,9 +94,9 @@ REFUSED = {
     "png of 5000x5000 in 10 bytes": (png(5000, 5000, 8, 2, bytes(10)), "too short"),
     "png with a long part": (
         png(64, 64, 8, 0, bytes(10)).replace(b"\0\0\0\nIDAT", b"\x80\0\0\nIDAT"),
-        "one of its parts says it is 2147483658 bytes long",
+        "one of its parts states 2147483658 bytes",
     ),
-    "png cut off": (coded(".png", picture()).tobytes()[:-20], "it ends before that"),
+    "png cut off": (coded(".png", picture()).tobytes()[:-20], "beyond the end of the image"),
     "png of another color": (png(64, 64, 8, 5, b""), "header is damaged"),
     "png of many parts": (png(8, 8, 8, 0, b"")[:33] + b"\0\0\0\0tEXt\0\0\0\0" * 70000, "parts"),
     "animated png": (png(64, 64, 8, 0, b"").replace(b"IDAT", b"acTL"), "animation"),
@@ -118,17 +118,17 @@ REFUSED = {
     "tiff without a size": (tiff(0, 0), "0x0"),
     "tiff of fax lines": (tiff(64, 64, t259=4), "compression"),
     "tiff whose tags lie elsewhere": (b"II*\0" + struct.pack("<I", 2**32 - 1), "it is cut off"),
-    "gif": (GIF, "no JPEG, PNG, WebP, BMP, PNM or TIFF"),
-    "openexr": (b"v/1\1" + bytes(50), "no JPEG"),
-    "jpeg 2000": (b"\0\0\0\x0cjP  \r\n\x87\n" + bytes(50), "no JPEG"),
-    "hdr": (b"#?RADIANCE\nFORMAT=32-bit_rle_rgbe\n\n-Y 60000 +X 60000\n", "no JPEG"),
-    "text": (b"not a picture", "no JPEG"),
+    "gif": (GIF, "not a JPEG, PNG, WebP, BMP, PNM or TIFF"),
+    "openexr": (b"v/1\1" + bytes(50), "not a JPEG"),
+    "jpeg 2000": (b"\0\0\0\x0cjP  \r\n\x87\n" + bytes(50), "not a JPEG"),
+    "hdr": (b"#?RADIANCE\nFORMAT=32-bit_rle_rgbe\n\n-Y 60000 +X 60000\n", "not a JPEG"),
+    "text": (b"not a picture", "not a JPEG"),
     "nothing": (b"", "empty"),
 }
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_is_no_cameras_picture_is_refused_from_its_header(name):
+def test_unsupported_images_are_rejected_from_their_header(name):
     data, words = REFUSED[name]
     before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
     for decode in (decode_rgb, decode_depth):
@@ -139,7 +139,7 @@ def test_what_is_no_cameras_picture_is_refused_from_its_header(name):
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 20_000
 
 
-def test_a_jpeg_of_too_many_scans_is_refused():
+def test_a_jpeg_with_too_many_scans_is_rejected():
     data = coded(".jpg", picture(), cv2.IMWRITE_JPEG_PROGRESSIVE, 1).tobytes()
     first, end = data.index(b"\xff\xda"), len(data) - 2
     assert decode_rgb(np.frombuffer(data, np.uint8)).shape == (40, 50, 3)
@@ -179,7 +179,7 @@ def test_compressed_tiff_is_read(compression):
 
 
 @pytest.mark.parametrize("options", [(), (cv2.IMWRITE_JPEG_PROGRESSIVE, 1, cv2.IMWRITE_JPEG_OPTIMIZE, 1)])
-def test_the_emptiest_picture_of_a_large_camera_is_read(options):
+def test_a_highly_compressed_large_image_is_read(options):
     """The shortest JPEG and PNG that an encoder makes of 8K video: a covered lens."""
     black = np.zeros((4320, 7680), np.uint8)
     for suffix in (".jpg", ".png"):
@@ -187,7 +187,7 @@ def test_the_emptiest_picture_of_a_large_camera_is_read(options):
         assert decode_rgb(data).shape == (4320, 7680, 3)
 
 
-def test_the_limits_hold_what_cameras_make():
+def test_images_of_cameras_are_within_the_limits():
     assert MAX_PIXELS >= 7680 * 4320 and MAX_FILE > 6 * MAX_PIXELS
     for size in ((7680, 4320), (8192, 4096), (5472, 3648), (16000, 2000)):
         assert stated_size(np.frombuffer(webp(*size), np.uint8)) == size
@@ -197,7 +197,7 @@ def test_depth_is_sixteen_bits_of_gray():
     depth = np.arange(12, dtype=np.uint16).reshape(3, 4) * 5000
     np.testing.assert_array_equal(decode_depth(coded(".png", depth)), depth)
     for other in (picture(), picture()[..., 0]):
-        with pytest.raises(Clip2DepthError, match="no 16-bit gray"):
+        with pytest.raises(Clip2DepthError, match="not a 16-bit gray"):
             decode_depth(coded(".png", other))
 
 
@@ -207,7 +207,7 @@ def test_depth_is_sixteen_bits_of_gray():
     changes=st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255)), min_size=1, max_size=6),
     cut=st.integers(0, 3000),
 )
-def test_damage_costs_one_sentence(suffix, changes, cut):
+def test_a_damaged_image_gives_one_sentence(suffix, changes, cut):
     data = bytearray(coded(suffix, picture()).tobytes())
     for place, value in changes:
         data[place % len(data)] = value
@@ -222,8 +222,8 @@ def test_damage_costs_one_sentence(suffix, changes, cut):
 
 
 @pytest.mark.slow
-def test_damaged_headers_take_no_memory():
-    """Thousands of damaged pictures in a process of 1 GB of address space beyond its own: none fails it."""
+def test_damaged_headers_allocate_no_memory():
+    """Thousands of damaged images in a process of 1 GB of address space beyond its own: none fails it."""
     script = """
 import resource, numpy as np, cv2
 from pathlib import Path
@@ -252,7 +252,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - start)
 
 @pytest.mark.parametrize("shrink", [2, 4, 8])
 @pytest.mark.parametrize("size", [(640, 480), (321, 243)])
-def test_a_jpeg_decoded_smaller_is_its_pixels_means(size, shrink):
+def test_a_jpeg_decoded_smaller_holds_means_of_pixels(size, shrink):
     width, height = size
     rng = np.random.default_rng(0)
     picture = cv2.resize(rng.integers(0, 256, (12, 16, 3), np.uint8), size, interpolation=cv2.INTER_CUBIC)
