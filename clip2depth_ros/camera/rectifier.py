@@ -48,7 +48,7 @@ class Rectifier:
         return tuple(np.ascontiguousarray(m[::step, ::step]) for m in self._maps)
 
     def rectify(self, image: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
-        """Fill `out` (H, W, 3) uint8, or a new array, with the rectified image; pixels without a source are black."""
+        """Fill `out` (H, W, 3) uint8, or a new array, with the rectified image, black without a source."""
         if image.shape[:2] != (self.source.height, self.source.width):
             raise Clip2DepthError(
                 f"The image is {image.shape[1]}x{image.shape[0]}, its camera "

@@ -133,7 +133,7 @@ def main(arguments: list[str] | None = None, pool: EnginePool | None = None) -> 
     """Run depth_nodes until it is interrupted, or until every camera has failed.
 
     arguments: of the program, default: sys.argv. pool: replaces the one that opens real engines. Returns the
-    exit code: 0, 2 after a user's mistake, which is printed, or RESTART when only a new process gets messages.
+    exit code: 0, 2 after a user's mistake, which is printed, or RESTART if a new process is needed.
     """
     leave_choice_to_ros()
     arguments = sys.argv[1:] if arguments is None else arguments
