@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from pathlib import Path
 
 import numpy as np
@@ -117,8 +118,8 @@ def read_depth_png(path: Path, units_per_meter: float) -> np.ndarray:
 
     Raises Clip2DepthError, which names the file, where it is missing or cannot be read.
     """
-    if not path.is_file():
-        raise Clip2DepthError(f"The depth image {path} is missing.")
+    if not os.path.isfile(path):  # unlike Path.is_file, False for a name that the system rejects
+        raise Clip2DepthError(f"The depth image {printable(path, 200)} is missing.")
     raw = read_depth(path)
     depth = raw.astype(np.float32)
     depth *= np.float32(1.0 / units_per_meter)

@@ -198,7 +198,7 @@ def test_the_pipeline_gives_the_same_depth_wherever_images_are_resized(
     def depths(engine):
         pipeline = Pipeline(engine)
         frames = [Frame(image, stamp, "camera") for stamp, image in enumerate(images)]
-        return [(r.depth.copy(), r.deviation.copy()) for r in map(pipeline.process, frames)]
+        return [(r.depth.copy(), r.std_dev.copy()) for r in map(pipeline.process, frames)]
 
     with open_engine(convolved_bundle, "tensorrt", precision="fp32") as engine:
         trt.driver.launches.clear()

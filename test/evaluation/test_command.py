@@ -135,7 +135,7 @@ def test_without_matplotlib_the_report_says_how_to_get_plots(room, tmp_path, tin
         (["--config", "none.yaml"], "no configuration none.yaml"),
         (["--config", str(Path(__file__))], "cannot be read"),
         (["--data", "rgbd", "--root", ".", "--set", "every"], "--set takes NAME=VALUE, not 'every'"),
-        (["--data", "rgbd", "--root", ".", "--set", "colour=red"], "takes no 'colour'"),
+        (["--data", "rgbd", "--root", ".", "--set", "colour=red"], "has no entry 'colour'"),
         (["--data", "rgbd", "--root", ".", "--scale-ranges", "9"], "a recording as --input"),
         (["--data", "rgbd", "--root", ".", "--every", "0"], "must be at least 1"),
     ],

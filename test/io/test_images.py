@@ -277,7 +277,7 @@ def test_a_damaged_depth_image_is_said_and_costs_its_truth(rgbd_folder, caplog):
     with caplog.at_level(logging.WARNING):
         frames = list(open_source(rgbd_folder))
     assert frames[0].depth is not None and frames[1].depth is None and frames[2].depth is None
-    assert "depth/000001.png cannot be read" in caplog.text and "no 16-bit gray" in caplog.text
+    assert "depth/000001.png cannot be read" in caplog.text and "not a 16-bit gray image" in caplog.text
 
 
 def test_a_picture_that_is_too_large_costs_its_own_frame(rgbd_folder, caplog):

@@ -57,12 +57,12 @@ def test_a_recipe_names_it_with_the_arguments_of_its_constructor(walls, tmp_path
     assert (data.name, len(data)) == (f"walls of {tmp_path}", 4)
     assert [frame.depth[0, 0] for frame in data] == [3.0] * 4
     for wrong, message in (
-        ({"hight": 1}, "of kind walls takes no 'hight'; it takes root, walls, split, distance"),
-        ({"walls": "four"}, "walls of a data set of kind walls must be a whole number"),
+        ({"hight": 1}, "of kind walls has no entry 'hight': known ones are root, walls, split, distance"),
+        ({"walls": "four"}, "A data set of kind walls: walls must be a whole number"),
     ):
         with pytest.raises(Clip2DepthError, match=message):
             open_data_set(walls | wrong)
-    with pytest.raises(Clip2DepthError, match="of kind walls needs 'walls'"):
+    with pytest.raises(Clip2DepthError, match="of kind walls lacks 'walls'"):
         open_data_set({"kind": "walls", "root": str(tmp_path)})
 
 
