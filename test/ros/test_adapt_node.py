@@ -25,7 +25,7 @@ from rclpy.parameter import Parameter
 from std_srvs.srv import Trigger
 
 from clip2depth_ros.bundle import Bundle
-from clip2depth_ros.camera import Camera
+from clip2depth_ros.camera import Camera, Rectifier
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.io import open_source
 from clip2depth_ros.keyframes import KeyframeStore
@@ -170,7 +170,6 @@ def test_a_drive_is_kept_standing_and_turning_are_not(graph, robot, make_adapt_n
 
 
 def test_images_are_kept_rectified(graph, robot, make_adapt_node, monkeypatch):
-    from clip2depth_ros.ros.nodes import adapt_node
 
     distorted = Camera(64, 48, 60.0, 60.0, 31.5, 23.5, distortion=(-0.2, 0.05, 0.0, 0.0, 0.0))
     node = make_adapt_node()
@@ -181,7 +180,7 @@ def test_images_are_kept_rectified(graph, robot, make_adapt_node, monkeypatch):
     assert node._store.camera == distorted.undistorted() and node._store.camera.is_rectified
     number = next(iter(node._store.frames))
     kept = cv2.imread(str(node._store.folder / f"rgb/{number:06d}.jpg"))[:, :, ::-1]
-    expected = adapt_node.Rectifier(distorted).rectify(TEXTURE, np.empty_like(TEXTURE))
+    expected = Rectifier(distorted).rectify(TEXTURE, np.empty_like(TEXTURE))
     # JPEG halves the colour's resolution
     assert np.abs(kept.astype(int) - expected).mean() < 0.6 * np.abs(kept.astype(int) - TEXTURE).mean()
 
