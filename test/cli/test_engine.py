@@ -142,7 +142,7 @@ BUILD = (
 
 @pytest.mark.parametrize("on_terminal", [True, False])
 def test_every_step_of_a_build_has_its_line(monkeypatch, on_terminal):
-    """A step's line on a terminal ends with its last text; elsewhere, text that follows at once is left out."""
+    """On a terminal a line ends with its last text; elsewhere, text that follows at once is left out."""
     screen = Screen(on_terminal)
     monkeypatch.setattr(sys, "stderr", screen)
     with BuildLine() as line:
