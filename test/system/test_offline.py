@@ -145,7 +145,7 @@ assert import_nncf().quantize
 def node_modules() -> list[str]:
     """The modules that the nodes' programs import, by starting.py."""
     program = (ROOT / "clip2depth_ros/ros/starting.py").read_text(encoding="utf-8")
-    found = [f"clip2depth_ros.ros.{name}" for name in re.findall(r'_run\("(\w+)"\)', program)]
+    found = [f"clip2depth_ros.ros.nodes.{name}" for name in re.findall(r'_run\("(\w+)"\)', program)]
     assert "clip2depth_ros.ros.nodes.depth_node" in found
     return sorted(found)
 
