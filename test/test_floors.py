@@ -115,7 +115,7 @@ def test_nothing_imports_from_the_same_or_a_higher_floor(file):
         if other in (own, ""):
             continue
         assert other in FLOORS, f"{file} imports {module}, a package without a floor"
-        assert FLOORS[other] < FLOORS[own], f"{file} (floor {own}) imports {module} from the same or a higher floor"
+        assert FLOORS[other] < FLOORS[own], f"{file} imports {module} from the same or a higher floor"
 
 
 @pytest.mark.parametrize("file", [f for f in sources() if not f.startswith("ros/")])
