@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Evaluate a network's depth with the metrics of a benchmark: tables, plots and images.
 
-Either with the whole pipeline, on any input of `clip2depth run` with true depth, or image by image on a
+Either with the whole pipeline, on any input of `clip2depth run` with ground truth, or image by image on a
 training data set. Or a CLIP alone, by caption retrieval.
 """
 
