@@ -5,11 +5,9 @@
     python benchmark/stabilizer.py [--rgbd FOLDER] [--frames N]
 
 ego-motion   estimated over true length of the camera's path, in stretches of STRETCH meters (the rest counts
-from
-             half a stretch on), and the number of frames with a trusted estimate
-honesty      |log depth - log truth| over the reported standard deviation: median over pixels and frames, and
-root
-             mean square clipped at 10; a calibrated normal error has 0.67 and 1
+             from half a stretch on), and the number of frames with a trusted estimate
+honesty      |log depth - log ground truth| over the reported standard deviation: median over pixels and
+             frames, and root mean square clipped at 10; a calibrated normal error has 0.67 and 1
 time         per frame on one core, median, of this thread only, and the best of five runs of every frame
 memory       of the process after a number of frames, MB
 

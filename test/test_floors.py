@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who may import whom: the floors of the design, read from the sources without running them."""
+"""Which package may import which: the floors of the design, read from the sources without running them."""
 
 import ast
 import subprocess
@@ -11,8 +11,8 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "clip2depth_ros"
 NAME = "clip2depth_ros"
 
-# Ground first. A module may import from its own floor's room and from every floor below; rooms of one floor
-# may not import each other, but for those that are named together.
+# From bottom to top. A module may import from its own package and from packages of lower floors; packages of
+# the same floor may not import each other.
 FLOORS = {
     "errors": -1,
     "settings": 0,
@@ -42,7 +42,7 @@ FLOORS = {
     "commands": 12,
     "cli": 13,
     "__main__": 14,
-    "": 15,  # the package itself: its version, which everybody may read, and the API on top of all
+    "": 15,  # clip2depth_ros itself: the API, and the version, which every module may read
 }
 
 ROS_MODULES = {
@@ -59,10 +59,10 @@ ROS_MODULES = {
     "cv_bridge",
 }
 TORCH_MODULES = {"torch", "torchvision", "open_clip", "safetensors", "timm", "accelerate", "tensorboard"}
-TORCH_ROOMS = ("network/", "training/", "adaptation/", "export/exporter.py", "engines/pytorch.py")
+TORCH_PACKAGES = ("network/", "training/", "adaptation/", "export/exporter.py", "engines/pytorch.py")
 
-# Lazily, inside a function, a command may import PyTorch to say that it is missing.
-TORCH_INSIDE_FUNCTIONS = ("commands/train.py", "commands/export.py", "commands/adapt.py")
+# It imports PyTorch inside a function, so that it starts without PyTorch and can report that it is missing.
+TORCH_INSIDE_FUNCTIONS = ("commands/adapt.py",)
 
 
 def sources() -> list[str]:
@@ -82,7 +82,7 @@ def imports(file: str, *, module_level: bool = False) -> set[str]:
             if node.level:
                 parts = [NAME, *Path(file).parent.parts]
                 module = ".".join(parts[: len(parts) - node.level + 1] + ([module] if module else []))
-            # `from package import room` imports the room.
+            # `from clip2depth_ros import package` imports the package.
             found.update(
                 f"{module}.{alias.name}" if (PACKAGE.parent / module.replace(".", "/")).is_dir() else module
                 for alias in node.names
@@ -97,25 +97,25 @@ def imports(file: str, *, module_level: bool = False) -> set[str]:
     return found
 
 
-def room_of(module: str) -> str:
-    """The room of clip2depth_ros.room.file, "" for the package itself."""
-    room = module.removeprefix(NAME).lstrip(".").split(".")[0]
-    return room if room in FLOORS or (PACKAGE / room).exists() or (PACKAGE / f"{room}.py").exists() else ""
+def package_of(module: str) -> str:
+    """The package of clip2depth_ros.package.file, "" for clip2depth_ros itself."""
+    name = module.removeprefix(NAME).lstrip(".").split(".")[0]
+    return name if name in FLOORS or (PACKAGE / name).exists() or (PACKAGE / f"{name}.py").exists() else ""
 
 
 @pytest.mark.parametrize("file", sources())
-def test_nothing_imports_from_a_floor_above(file):
+def test_nothing_imports_from_the_same_or_a_higher_floor(file):
     own = Path(file).parts[0].removesuffix(".py")
     own = "" if own == "__init__" else own
-    assert own in FLOORS, f"{file}: give this room its floor in {Path(__file__).name}"
+    assert own in FLOORS, f"{file}: give this package its floor in {Path(__file__).name}"
     for module in imports(file):
         if module.split(".")[0] != NAME or module.startswith((f"{NAME}.msg", f"{NAME}.srv")):
             continue
-        other = room_of(module)
+        other = package_of(module)
         if other in (own, ""):
             continue
-        assert other in FLOORS, f"{file} imports {module}, a room without a floor"
-        assert FLOORS[other] < FLOORS[own], f"{file} (floor {own}) imports {module} from above or beside it"
+        assert other in FLOORS, f"{file} imports {module}, a package without a floor"
+        assert FLOORS[other] < FLOORS[own], f"{file} imports {module} from the same or a higher floor"
 
 
 @pytest.mark.parametrize("file", [f for f in sources() if not f.startswith("ros/")])
@@ -125,13 +125,13 @@ def test_only_ros_imports_ros(file):
         assert not module.startswith(f"{NAME}.msg"), f"{file} imports our messages; only ros/ may"
 
 
-@pytest.mark.parametrize("file", [f for f in sources() if not f.startswith(TORCH_ROOMS)])
+@pytest.mark.parametrize("file", [f for f in sources() if not f.startswith(TORCH_PACKAGES)])
 def test_only_training_and_export_import_pytorch(file):
     for module in imports(file, module_level=file in TORCH_INSIDE_FUNCTIONS):
         assert module.split(".")[0] not in TORCH_MODULES, f"{file} imports {module}"
 
 
-@pytest.mark.parametrize("file", [f for f in sources() if not f.startswith(TORCH_ROOMS)])
+@pytest.mark.parametrize("file", [f for f in sources() if not f.startswith(TORCH_PACKAGES)])
 def test_no_module_of_the_run_path_brings_pytorch_along(file):
     """Directly or through what it imports at module level."""
     seen: set[str] = set()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`clip2depth adapt`: train a bundle on a recording of a place, from images and odometry, without true depth.
+"""`clip2depth adapt`: train a bundle on a recording of a place: images and odometry, no ground truth.
 
 Exit code 0: a bundle was written. 3: rejected, with the reason on stderr; no bundle is written. A run that
 was killed continues when it is started again with the same arguments.
@@ -27,7 +27,7 @@ from clip2depth_ros.io import Source, open_source
 from clip2depth_ros.settings import ScaleSettings, option
 from clip2depth_ros.system.progress import progress
 
-HELP = "train a bundle on a recording of a place, without true depth"
+HELP = "train a bundle on a recording of a place, without ground-truth depth"
 REFUSED = 3
 
 

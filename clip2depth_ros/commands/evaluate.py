@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Evaluate a network's depth with the metrics of a benchmark: tables, plots and images.
 
-Either with the whole pipeline, on any input of `clip2depth run` with true depth, or image by image on a
+Either with the whole pipeline, on any input of `clip2depth run` with ground truth, or image by image on a
 training data set. Or a CLIP alone, by caption retrieval.
 """
 
@@ -54,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--median-scaling",
         action="store_true",
-        help="scale each image by the median of truth / depth first; marked in every output",
+        help="scale each image by the median of ground truth / depth first; marked in every output",
     )
     parser.add_argument(
         "--no-temporal", action="store_true", help="skip TAE, OPW and rTC, which take most of the time"
@@ -174,6 +174,6 @@ def _settings(args: argparse.Namespace) -> dict[str, str]:
     return {
         "stabilizer": "on" if on else "off: each image by itself",
         "flip averaging": "yes" if args.flip else "no",
-        "median scaling": "yes" if args.median_scaling else "no: metres as the network says them",
+        "median scaling": "yes" if args.median_scaling else "no: meters as the network gives them",
         "scale": "; ".join(mark for mark in _marks(args) if mark.startswith("scale")) or "the network's own",
     }

@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--video",
         action="store_true",
-        help="also write film.mp4: image, the network's depth, the stabilized depth, true depth",
+        help="also write film.mp4: image, the network's depth, the stabilized depth, ground-truth depth",
     )
 
 

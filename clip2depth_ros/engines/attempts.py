@@ -17,7 +17,7 @@ class Outcome(Enum):
     REJECTED = "rejected"
     """The engine is installed, but it did not open, failed, or computed a wrong depth."""
     INACCURATE = "inaccurate"
-    """The engine passed the check of a precision that nobody asked for, but it is less accurate than fp32."""
+    """The engine passed the check in a precision that was not requested, but is less accurate than fp32."""
     SHARED = "shared"
     """Another camera of this process had opened the engine before."""
     SWAPPED = "swapped"

@@ -78,7 +78,7 @@ class Engine(ABC):
 
         Afterwards `prepared` is this size if the engine can do it. It is None if the engine cannot: then
         `infer` needs images that were resized to the network's input before, as engines on the CPU always do.
-        Preparing the same size again costs nothing. A size that was prepared before is forgotten.
+        Preparing the same size again costs nothing. A size that was prepared before is no longer prepared.
         """
 
     @abstractmethod

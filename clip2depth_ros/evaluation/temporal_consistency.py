@@ -18,7 +18,7 @@ LEAST_SHARED = 0.02
 MEANING = {
     "tae": "temporal alignment error between consecutive frames, ground-truth poses, metric, not aligned",
     "tae_8": "the same between every eighth frame",
-    "opw": "warping error along optical flow between consecutive frames, metres",
+    "opw": "warping error along optical flow between consecutive frames, meters",
     "rtc": "share of the pixels whose depth agrees along the flow within 1 %",
 }
 

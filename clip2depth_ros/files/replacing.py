@@ -20,8 +20,8 @@ from clip2depth_ros.errors import Clip2DepthError
 class PartialFile:
     """A new, empty, locked file in the folder of `path`, which replaces `path` or is removed.
 
-    Its name is random, so that nobody can create a link of that name first. If `path` is a link, the link is
-    replaced, not followed. Files of killed writers, whose lock the system has released, are removed.
+    Its name is random, so that no other user can create a link of that name first. If `path` is a link, the
+    link is replaced, not followed. Files of killed writers, whose lock the system has released, are removed.
 
     Raises OSError when the folder cannot be written. `reserve` bytes are allocated on the disk at once, so
     that as much can be written even when the disk is full later.

@@ -32,7 +32,7 @@ class Fact:
     """"" for what has none."""
     meaning: str
     read: Callable[[DepthFrame], Any] | None = None
-    """Gives the value; None: whoever writes the file or the message knows it."""
+    """Gives the value; None: the writer of the file or the message fills it in."""
     in_csv: bool = True
     in_message: bool = True
     summary: str = ""
@@ -142,7 +142,9 @@ FACTS = (
         summary="temporal_error",
         reduce=known_median,
     ),
-    _of_facts("reset", "bool", "", "The past was forgotten before this frame.", summary="resets", reduce=sum),
+    _of_facts(
+        "reset", "bool", "", "The temporal state was cleared before this frame.", summary="resets", reduce=sum
+    ),
     _of_facts(
         "motion",
         "string",
@@ -208,7 +210,7 @@ FACTS = (
         "floor_height",
         "float32",
         "m",
-        "Height of the camera above the floor; NaN while the floor is not in sight.",
+        "Height of the camera above the floor; NaN while the floor is not visible.",
         _floor("height"),
     ),
     Fact(

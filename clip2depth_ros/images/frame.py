@@ -99,7 +99,7 @@ class FrameFacts:
     """Median of |log depth - log expected depth|; NaN without a previous frame. Expected is the previous
     depth, moved by the camera's motion where the stabilizer is on."""
     reset: bool = False
-    """True when the past was forgotten before this frame."""
+    """True when the temporal state was cleared before this frame."""
     motion: MotionSource = MotionSource.OFF
     """What gave the camera's motion since the frame before."""
     flicker: float = NAN

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The words that a frame's facts use: why the past was forgotten, and where motion and scale come from.
+"""The words of a frame's facts: why the temporal state was cleared, where motion and scale come from.
 
 Each member is a str and compares equal to its text. Messages, CSV files and the log show that text.
 """

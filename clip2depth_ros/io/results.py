@@ -44,7 +44,7 @@ MEANING = {
     "times": "seconds; total is from the image to its depth, without reading and writing files",
     "temporal_error": "median over the frames of the median |log depth - log expected depth|; expected is "
     "the previous depth, moved by the camera's motion unless the stabilizer is off",
-    "resets": "frames before which the past was forgotten",
+    "resets": "frames before which the temporal state was cleared",
     "motion": "part of the frames whose motion came from vision (visual odometry), odometry, or none of them",
     "flicker": "scale jitter: median over the frames of |log(the frame's own scale / the expected one)|, "
     "which the stabilizer removed",

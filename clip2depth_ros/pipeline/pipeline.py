@@ -116,7 +116,7 @@ class Pipeline:
     def configure(self, settings: PipelineSettings) -> None:
         """Use these settings from the next frame on; call it between two frames, in the pipeline's thread.
 
-        The depth goes on from where it is, except where a setting says that its change forgets the past.
+        The temporal state is kept, except where the setting's description says that a change clears it.
         """
         self.settings = settings
         stabilizer, scale = settings.stabilizer, settings.scale
@@ -162,8 +162,8 @@ class Pipeline:
         The new network infers the last frame again. The factor to the robot's meters is divided by the median
         ratio of the new depth to the old one, so that the published scale does not jump; while no source of
         scale was accepted the factor stays as it is. A network of another depth_kind, or another disparity,
-        begins without a scale. The stabilizer forgets its past, which would make some regions wrong for a
-        second. The next frame's facts have `reset` set.
+        begins without a scale. The stabilizer's temporal state is cleared, because it would make some regions
+        wrong for a second. The next frame's facts have `reset` set.
 
         Returns the old engine, which the caller closes. Raises what the new engine raises, and
         Clip2DepthError when its bundle needs a camera and the frames have none; then nothing is changed.
@@ -230,8 +230,8 @@ class Pipeline:
     def process(self, frame: Frame) -> DepthFrame:
         """Depth of one frame.
 
-        The past is forgotten when the stamp is before the last one, and when the image's size or camera
-        changes; the stabilizer also forgets it at a cut and after a long gap. Depth that is not finite,
+        The temporal state is cleared when the stamp is before the last one, and when the image's size or
+        camera changes; the stabilizer's also at a cut and after a long gap. Depth that is not finite,
         outside the manifest's range or outside the camera's view is NaN. Invalid odometry, gravity or ranges
         are not used, and the facts' warnings say why.
         Raises Clip2DepthError for an image that is not (H, W, 3) uint8, a camera of another size, and a frame
@@ -256,7 +256,7 @@ class Pipeline:
             self.reset(keep_scale=True)
         if self._stamp is not None and frame.stamp < self._stamp:
             self.reset(keep_scale=True)
-        if self._change is not None:  # after a swap, when nobody has called configure since
+        if self._change is not None:  # after a swap without a call of configure since
             self.configure(self.settings)
         self._stamp = frame.stamp
         facts.reset, self._was_reset = self._was_reset, False

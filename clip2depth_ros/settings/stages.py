@@ -26,7 +26,8 @@ class StabilizerSettings:
     )
     scale_memory: float = setting(
         2.0,
-        "Time over which the scale of the whole image is averaged. A wrong scale is forgotten in this time.",
+        "Time over which the scale of the whole image is averaged. A wrong scale is corrected within about "
+        "this time.",
         unit="s",
         minimum=0.0,
         maximum=600.0,
@@ -46,7 +47,7 @@ class StabilizerSettings:
     )
     max_gap: float = setting(
         1.0,
-        "Longest time between two images. After a longer gap the past is forgotten.",
+        "Longest time between two images. A longer gap clears the temporal state.",
         unit="s",
         minimum=0.01,
         maximum=60.0,
@@ -54,7 +55,7 @@ class StabilizerSettings:
     flow_pixels: int = setting(
         43200,
         "Pixels of the image in which optical flow is computed; larger images are reduced to it. A change "
-        "forgets the past.",
+        "clears the temporal state.",
         unit="pixels",
         minimum=2000,
         maximum=1000000,

@@ -8,20 +8,20 @@ ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs/architecture.md").read_text()
 
 
-def rooms() -> set[str]:
+def packages() -> set[str]:
     found = {path.parent.name for path in (ROOT / "clip2depth_ros").glob("*/__init__.py")}
     return found | {path.stem for path in (ROOT / "clip2depth_ros").glob("*.py")} - {"__init__", "__main__"}
 
 
-def test_every_room_has_one_line():
-    table = TEXT[TEXT.index("## Rooms") : TEXT.index("## How to add")]
+def test_every_package_has_one_line():
+    table = TEXT[TEXT.index("## Packages") : TEXT.index("## How to add")]
     names = [
         name
         for line in table.splitlines()
         if line.startswith("| `")
         for name in re.findall(r"`(\w+)`", line.split("|")[1])
     ]
-    assert sorted(names) == sorted(rooms())
+    assert sorted(names) == sorted(packages())
 
 
 def test_every_named_file_exists():

@@ -39,7 +39,7 @@ def add_input_arguments(parser: argparse.ArgumentParser, *, required: bool = Tru
     parser.add_argument("--every", type=int, default=1, metavar="N", help="take every N-th frame")
     parser.add_argument("--limit", type=int, metavar="N", help="stop after N frames")
     parser.add_argument("--topic", help="image topic, when a bag has several")
-    parser.add_argument("--depth-topic", help="topic of true depth in a bag, to measure errors against")
+    parser.add_argument("--depth-topic", help="topic of ground-truth depth in a bag, to measure errors")
     parser.add_argument("--odometry-topic", help="nav_msgs/Odometry topic, when a bag has several")
     parser.add_argument(
         "--mounting",

@@ -342,7 +342,7 @@ class DepthNode(ManagedNode):
     def _on_reset(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         self._steering.ask_reset()
         response.success = True
-        response.message = "The past, including the scale, is forgotten before the next image."
+        response.message = "The temporal state, including the scale, is cleared before the next image."
         return response
 
     def _publish_diagnostics(self) -> None:
