@@ -5,6 +5,7 @@ CLIP.
 """
 
 import dataclasses
+import json
 from functools import cache
 from pathlib import Path
 
@@ -86,10 +87,22 @@ def tum(root):
         (root / sequence / "groundtruth.txt").write_text("".join(poses))
 
 
-def made_up(name, root, write_rooms):
+def rgbd(folder):
+    for n, image, depth in pictures(2, 320, 240, 1000):
+        write(folder / "rgb" / f"{n:06d}.jpg", image)
+        write(folder / "depth" / f"{n:06d}.png", depth)
+    facts = {"fx": 270, "fy": 270, "cx": 160, "cy": 120, "width": 320, "height": 240, "depth_scale": 1000}
+    (folder / "camera.json").write_text(json.dumps(facts))
+
+
+def made_up(recipe, root, write_rooms):
     """The data of a recipe; returns the kinds that are left out, for they would have to be rendered or
     recorded.
     """
+    name = recipe.name
+    for entry in (*recipe.data.training, *recipe.data.validation):
+        if entry["kind"] == "rgbd":
+            rgbd(root / entry["root"])
     if name.startswith("nyu"):
         nyu_raw(root / "nyu" / "sync")
     elif name.startswith("kitti"):
@@ -98,7 +111,7 @@ def made_up(name, root, write_rooms):
         nyu_raw(root / "nyu" / "sync")
         tum(root / "tum")
     else:
-        for what in ("rooms", "places"):
+        for what in ("rooms", "places", "near"):
             write_rooms(root / "cache", 0, 32, what)
             write_rooms(root / "cache", 1_000_000_000, 32, what)
     return ("drives", "rosbag")
@@ -109,12 +122,13 @@ def test_a_shipped_recipe_takes_steps(tmp_path, write_rooms, name, monkeypatch):
     recipe = read_recipe(CONFIGS / f"{name}.yaml")
     canonical, width = recipe.network.canonical_focal_px, recipe.network.size[1]
     monkeypatch.setattr(recipe_file, "create_clip", random_clip)
-    absent = made_up(name, tmp_path, write_rooms)
+    absent = made_up(recipe, tmp_path, write_rooms)
 
     def there(entries):
         small = {
             "rooms": {"rooms": 32, "validation_rooms": 32, "views_per_room": 1, "size": [96, 128]},
             "places": {"places": 32, "validation_places": 32, "views_per_place": 1, "size": [96, 128]},
+            "near": {"scenes": 32, "validation_scenes": 32, "views_per_scene": 1, "size": [96, 128]},
         }
         return tuple(entry | small.get(entry["kind"], {}) for entry in entries if entry["kind"] not in absent)
 
