@@ -55,8 +55,9 @@ def test_nothing_is_installed_when_nothing_changed(installed):
 
 
 def test_lint_and_type_check_run_before_the_tests(installed):
-    commands = make(installed, "--dry-run", "test").stdout.splitlines()
-    assert [line.split()[0].removeprefix(".venv/bin/") for line in commands] == ["ruff", "basedpyright", "python"]
+    plan = make(installed, "--dry-run", "test").stdout
+    programs = [line.split()[0].removeprefix(".venv/bin/") for line in plan.splitlines()]
+    assert programs == ["ruff", "basedpyright", "python"]
 
 
 @pytest.mark.parametrize("changed", ["msg/DepthQuality.msg", "setup.py", "config/fastdds_large_data.xml"])
