@@ -35,7 +35,7 @@ INSTALL := $(BIN)/pip install --quiet --no-build-isolation
 help:
 	@echo "make demo                  install, then process half a minute of a simulated drive"
 	@echo "make demo INPUT=path       the same on your own video, folder of images or bag"
-	@echo "make test                  install with PyTorch, then run lint and all tests (some: ARGS='-k points')"
+	@echo "make test                  install with PyTorch, then run lint, type check and all tests (some: ARGS='-k points')"
 	@echo "make bench                 print the performance tables"
 	@echo "make clean                 remove the environment and all generated files"
 	@echo "PYTHON=python3.12          use this Python (3.10 to 3.13) for a new environment"
@@ -46,6 +46,7 @@ demo: $(VENV)/.demo
 
 test: $(VENV)/.test $(VENV)-colcon/.ready
 	$(BIN)/ruff check .
+	$(BIN)/basedpyright --pythonpath $(BIN)/python
 	$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
 
 bench: $(VENV)/.demo

@@ -359,7 +359,7 @@ class Adaptation:
                     depth = network.decode([tap.float() for tap in taps]) * frames.focal_scale
                 old[begin : begin + BATCH] = depth[:, frames.inner[0], frames.inner[1]].numpy()
             for file in (*files, old):
-                file.flush()
+                file.flush()  # pyright: ignore[reportAttributeAccessIssue]
             done.touch()
         taps = [np.load(folder / f"{k}.npy", mmap_mode="r") for k in range(count)]
         return taps, np.load(folder / "old.npy")

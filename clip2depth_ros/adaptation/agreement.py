@@ -115,8 +115,8 @@ def followed(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndar
     if not len(start):
         return np.empty((0, 2)), np.empty((0, 2))
     window = {"winSize": (15, 15), "maxLevel": 3}
-    end, ok, _ = cv2.calcOpticalFlowPyrLK(first, second, start, None, **window)
-    back, ok_back, _ = cv2.calcOpticalFlowPyrLK(second, first, end, None, **window)
+    end, ok, _ = cv2.calcOpticalFlowPyrLK(first, second, start, None, **window)  # pyright: ignore[reportCallIssue]
+    back, ok_back, _ = cv2.calcOpticalFlowPyrLK(second, first, end, None, **window)  # pyright: ignore[reportCallIssue]
     good = (ok & ok_back).ravel() > 0
     good &= np.linalg.norm(back - start, axis=-1).ravel() < RETURNED
     return start[good, 0].astype(np.float64), end[good, 0].astype(np.float64)

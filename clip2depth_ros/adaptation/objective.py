@@ -67,6 +67,8 @@ class Objective(nn.Module):
     taps (E, ...) and depth (E, H, W) in canonical meters of views of other places, or None.
     """
 
+    intrinsics: torch.Tensor
+
     def __init__(
         self,
         network: Clip2Depth,

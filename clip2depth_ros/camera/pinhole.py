@@ -321,7 +321,7 @@ def _read_fields(path: Path) -> Mapping:
 
 def _pixels(name: str, value: Any) -> int:
     # Comparisons with NaN are false; comparisons with an integer of any length are exact.
-    if not (isinstance(value, numbers.Real) and 1 <= value <= MAX_SIDE and value == int(value)):
+    if not (isinstance(value, numbers.Real) and 1 <= value <= MAX_SIDE and value == int(value)):  # pyright: ignore[reportOperatorIssue]
         raise Clip2DepthError(
             f"Camera: width and height must be whole numbers from 1 to {MAX_SIDE} pixels; the {name} is "
             f"{_shown(value)}."

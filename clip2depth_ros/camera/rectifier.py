@@ -24,7 +24,7 @@ class Rectifier:
         inside = inside_of(x, y, camera.size)
         self.outside = None if inside.all() else np.where(inside, np.uint8(0), np.uint8(255))
         # Fixed-point maps need half the memory bandwidth; their resolution is 1/32 pixel.
-        self._maps = cv2.convertMaps(x, y, cv2.CV_16SC2)
+        self._maps: tuple[np.ndarray, np.ndarray] = cv2.convertMaps(x, y, cv2.CV_16SC2)
         self._nearest: np.ndarray | None = None
 
     def maps(self, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
@@ -45,7 +45,8 @@ class Rectifier:
 
     def sampled_maps(self, step: int) -> tuple[np.ndarray, np.ndarray]:
         """Maps for cv2.remap to every step-th pixel of every step-th row of the rectified image."""
-        return tuple(np.ascontiguousarray(m[::step, ::step]) for m in self._maps)
+        x, y = (np.ascontiguousarray(m[::step, ::step]) for m in self._maps)
+        return x, y
 
     def rectify(self, image: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         """Fill `out` (H, W, 3) uint8, or a new array, with the rectified image, black without a source."""
@@ -69,13 +70,13 @@ class Rectifier:
             rest = np.stack([part & 31, part >> 5], -1)
             self._nearest = whole + (rest >= 16).astype(np.int16)
         none = np.empty(0, np.uint16)
-        out = cv2.remap(
+        result = cv2.remap(
             depth, self._nearest, none, cv2.INTER_NEAREST, dst=out, borderMode=cv2.BORDER_CONSTANT,
             borderValue=np.nan,
         )  # fmt: skip
         if self.source.rectification is not None:
-            out /= self.camera.rays() @ np.array(self.source.rectification, np.float32).reshape(3, 3)[:, 2]
-        return out
+            result /= self.camera.rays() @ np.array(self.source.rectification, np.float32).reshape(3, 3)[:, 2]
+        return result
 
 
 class Rectifiers:

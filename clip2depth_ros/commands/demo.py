@@ -189,15 +189,16 @@ def _camera_parameters(args: argparse.Namespace) -> tuple[dict[str, object], str
         if source.assumed:
             described += f", assumed camera: {source.assumed}"
     every = max(1, math.ceil(fps / args.rate - 1e-6)) if fps else 1  # play in real time
+    rate = float(min(args.rate, fps / every) if fps else args.rate)
     parameters: dict[str, object] = {
         "source": args.input,
         "horizontal_fov": fov,
         "every": every,
-        "rate": float(min(args.rate, fps / every) if fps else args.rate),
+        "rate": rate,
     }
     if args.camera is not None:
         parameters["camera"] = str(args.camera)
-    seconds = length / every / parameters["rate"] if length else math.inf
+    seconds = length / every / rate if length else math.inf
     return parameters, described, seconds, moves
 
 

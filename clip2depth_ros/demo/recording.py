@@ -59,7 +59,7 @@ def depth_of(message: Any) -> np.ndarray:
     """(H, W) float32 meters, NaN = unknown, from a sensor_msgs/Image in either depth encoding of REP 118."""
     if message.encoding not in ("32FC1", "16UC1"):
         raise Clip2DepthError(f"a depth image must be 32FC1 or 16UC1, not '{message.encoding}'")
-    return read_depth(message)
+    return read_depth(message)  # pyright: ignore[reportReturnType]
 
 
 class Recorder:

@@ -136,7 +136,7 @@ def _watch(
                 raise Clip2DepthError(_silent("no depth", START_TIMEOUT, camera_node, depth_node))
             continue
         show(tally.line())
-        if plan.seconds and now - first >= plan.seconds and not asked:
+        if plan.seconds and first is not None and now - first >= plan.seconds and not asked:
             camera_node.interrupt()
             asked = True
         if now - tally.last_arrival > SILENCE:

@@ -142,7 +142,7 @@ def infers_alike(engine: Engine) -> bool:
     for images of the prepared size too. It uses noise, because no image that the engine saw before resembles
     it. A warning is logged when the depths differ.
     """
-    width, height = engine.prepared
+    width, height = engine.prepared  # pyright: ignore[reportGeneralTypeIssues]
     noise = np.random.default_rng(1).integers(0, 256, (height, width, 3), np.uint8)
     depth = engine.infer(noise).copy()
     expected = engine.infer(engine.network_input.copy())

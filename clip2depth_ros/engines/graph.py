@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -263,7 +263,8 @@ def _take(model, node, known, shapes) -> Iterator[onnx.NodeProto]:
 
     if node.input[0] not in shapes or not all(name in known for name in node.input[1:] if name):
         raise EngineUnavailable(f"model.onnx contains a slice of variable size, {node.name}")
-    starts, ends, *rest = (known[name].tolist() if name else None for name in node.input[1:])
+    values: list[Any] = [known[name].tolist() if name else None for name in node.input[1:]]
+    starts, ends, *rest = values
     axes = rest[0] if rest and rest[0] is not None else range(len(starts))
     steps = rest[1] if len(rest) > 1 and rest[1] is not None else [1] * len(starts)
     base = node.name or node.output[0]

@@ -127,7 +127,7 @@ class OpenVinoEngine(Engine):
             self._request.set_input_tensor(self._tensor_type(image[None], shared_memory=True))
             self._image = image
         self._request.infer(share_outputs=True)  # the output is then a view, not a copy
-        return self._depth
+        return self._depth  # pyright: ignore[reportReturnType]
 
     def close(self) -> None:
         self._request = self._compiled = self._depth = self._image = None

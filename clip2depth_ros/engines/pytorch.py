@@ -176,7 +176,7 @@ class PyTorchEngine(Engine):
             self._depth_there.copy_(self._forward(self._image_there, "cuda"))
             buffers.download()
         buffers.wait()
-        return buffers.depth
+        return buffers.depth  # pyright: ignore[reportReturnType]
 
     def _forward(self, image, device_type: str):
         with ExitStack() as stack:

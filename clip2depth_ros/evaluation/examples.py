@@ -83,11 +83,11 @@ class Examples:
 
     def _stack(self, panels: list[_Panel]) -> np.ndarray:
         pictures = [
-            cv2.cvtColor(cv2.imdecode(np.frombuffer(p.coded, np.uint8), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+            cv2.cvtColor(cv2.imdecode(np.frombuffer(p.coded, np.uint8), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)  # pyright: ignore[reportCallIssue]
             for p in panels
         ]
         width = max(p.shape[1] for p in pictures)
-        return np.vstack([sheet(pictures), legend(width, *self.range)])
+        return np.vstack([sheet(pictures), legend(width, *self.range)])  # pyright: ignore[reportOptionalIterable]
 
     def _draw(
         self, name: str, image: np.ndarray, depth: np.ndarray, truth: np.ndarray, error: float
@@ -105,7 +105,7 @@ class Examples:
             ("ground truth", truth),
             ("error: red too far", color_ratio(ratio)),
         ]
-        near, far = self.range
+        near, far = self.range  # pyright: ignore[reportGeneralTypeIssues]
         picture = side_by_side(columns, near=near, far=far, with_legend=False)
         bgr = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
         return cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, 92])[1].tobytes()

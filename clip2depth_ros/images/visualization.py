@@ -127,7 +127,7 @@ def side_by_side(
     if not columns:
         raise Clip2DepthError("a panel needs at least one image")
     if height is None:
-        height = columns[0][1].shape[0]
+        height = int(columns[0][1].shape[0])
     parts = []
     for label, image in columns:
         image = np.asarray(image)
@@ -225,7 +225,7 @@ class VideoWriter:
     def _open(self, image: np.ndarray) -> cv2.VideoWriter:
         height, width = image.shape[:2]
         self._size = (width + width % 2, height + height % 2)  # codecs need even sizes
-        code = cv2.VideoWriter_fourcc(*CODECS[self.path.suffix.lower()])
+        code = cv2.VideoWriter_fourcc(*CODECS[self.path.suffix.lower()])  # pyright: ignore[reportAttributeAccessIssue]
         with writing(self.path):
             self._partial = PartialFile(self.path)
         with _without_native_stderr():

@@ -141,9 +141,10 @@ def _size(
     shape = shape_of(image)
     fixed = shape[1:3] if shape[-1] == 3 and len(shape) == 4 else shape[-2:]
     usual = (kind.height or None, kind.width or None)
-    size = tuple(a or b or c for a, b, c in zip(asked or (None, None), fixed, usual, strict=True))
-    if None in size:
+    height, width = (a or b or c for a, b, c in zip(asked or (None, None), fixed, usual, strict=True))
+    if height is None or width is None:
         raise Clip2DepthError(f"{path} accepts images of any size: choose one with --size WxH.")
+    size = (height, width)
     for own, wanted in zip(fixed, size, strict=True):
         if own is not None and own != wanted:
             raise Clip2DepthError(
@@ -290,12 +291,12 @@ def _image_size(
         sides = sides[:2] if channels_last else sides[1:]
     elif points:
         sides = []
-    if len(sides) != 2 or None in sides:
+    height, width = sides if len(sides) == 2 else (None, None)
+    if height is None or width is None:
         raise Clip2DepthError(
             f"{path}: output {name} has the shape {shape}, which is not {what}: this is not a depth network, "
             "or the depth is another output (--output-name)."
         )
-    height, width = sides
     if abs(height / width * size[1] / size[0] - 1) > 0.1:
         raise Clip2DepthError(
             f"{path}: output {name} has the shape {shape}, whose aspect ratio differs from the image's, "

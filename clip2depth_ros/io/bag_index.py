@@ -57,8 +57,8 @@ class BagIndex:
         tolerance: seconds between a color image and its depth at most.
         """
         colors, depths = self._places(self.topic), self._places(self.depth_topic)
-        seconds = [np.array([place.stamp * 1e-9 for place in found]) for found in (colors, depths)]
-        matched = match_times(*seconds, tolerance)
+        first, second = (np.array([place.stamp * 1e-9 for place in found]) for found in (colors, depths))
+        matched = match_times(first, second, tolerance)
         if not matched:
             raise Clip2DepthError(
                 f"{self.path}: no image on {self.topic} has a depth image on {self.depth_topic} within "

@@ -36,7 +36,7 @@ class _CaptureSource(Source):
         if not ok:
             self._count_bad(f"frame {index}")
             return None
-        image = cv2.cvtColor(self._image, cv2.COLOR_BGR2RGB, dst=self._image)
+        image = cv2.cvtColor(self._image, cv2.COLOR_BGR2RGB, dst=self._image)  # pyright: ignore[reportCallIssue]
         camera = self._resolve_camera(image.shape[1], image.shape[0], None)
         return Frame(image, stamp, "camera", camera, f"{index:06d}")
 

@@ -14,7 +14,7 @@ class TwoWayFlow:
     """Dense inverse search flow (OpenCV's DIS, preset medium) in both directions."""
 
     def __init__(self) -> None:
-        self._flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+        self._flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)  # pyright: ignore[reportAttributeAccessIssue]
 
     def between(self, first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The flow from the first image to the second, and the mask of reliable pixels.
@@ -42,4 +42,4 @@ def places_of(flow: np.ndarray) -> np.ndarray:
 
 def look_up(values: np.ndarray, place: np.ndarray) -> np.ndarray:
     """Values (H, W, ...) at positions (h, w, 2): bilinear, and the border value outside."""
-    return cv2.remap(values, place, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return cv2.remap(values, place, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # pyright: ignore[reportCallIssue]

@@ -23,6 +23,9 @@ SENTENCE = "How far is this location from the camera?"
 class Preprocess(nn.Module):
     """uint8 RGB (B, H, W, 3) -> normalized float32 (B, 3, H, W)."""
 
+    factor: torch.Tensor
+    offset: torch.Tensor
+
     def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
         mean_, std_ = torch.tensor(mean), torch.tensor(std)

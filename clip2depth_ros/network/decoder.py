@@ -17,6 +17,9 @@ class Film(nn.Module):
     After `hold`, scale and shift are constants and the linear layers are removed.
     """
 
+    held_scale: torch.Tensor
+    held_shift: torch.Tensor
+
     def __init__(self, embedding_dim: int, channels: int) -> None:
         super().__init__()
         self.scale = nn.Linear(embedding_dim, channels)

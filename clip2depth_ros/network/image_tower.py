@@ -151,7 +151,7 @@ def create_image_tower(visual: nn.Module, taps: Sequence[str], size: tuple[int, 
         stages = {"stem": nn.Sequential(trunk.conv1, trunk.bn1, trunk.act1, trunk.maxpool)}
         stages.update((name, getattr(trunk, name)) for name in ("layer1", "layer2", "layer3", "layer4"))
     elif isinstance(visual, TimmModel) and hasattr(visual.trunk, "stages") and hasattr(visual.trunk, "stem"):
-        stages = {"stem": visual.trunk.stem}
+        stages = {"stem": visual.trunk.stem}  # pyright: ignore[reportAssignmentType]
         stages.update((f"stage{i}", stage) for i, stage in enumerate(visual.trunk.stages))
     else:
         kind = type(getattr(visual, "trunk", visual)).__name__

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 from torch.nn import functional
@@ -25,9 +27,14 @@ class TextTower(Freezable):
     tokens            capacity between the start and end tokens
     """
 
+    sos: torch.Tensor
+    eos: torch.Tensor
+    pad: torch.Tensor
+    attn_mask: torch.Tensor | None
+
     def __init__(self, clip: nn.Module) -> None:
         super().__init__()
-        text = getattr(clip, "text", clip)
+        text: Any = getattr(clip, "text", clip)
         pool = getattr(text, "pool_type", None) or getattr(text, "text_pool_type", None)
         if pool not in ("argmax", "eos") or getattr(text, "cls_emb", None) is not None:
             raise Clip2DepthError(
@@ -83,7 +90,8 @@ def word_embeddings(clip: nn.Module, tokenizer, sentence: str) -> torch.Tensor:
     """(n, width): the token embeddings of `sentence` in `clip`, without start and end."""
     ids = tokenizer(sentence)[0]
     words = ids[1 : ids.argmax()]  # open_clip's end token has the highest id
-    return getattr(clip, "text", clip).token_embedding.weight.detach()[words]
+    text: Any = getattr(clip, "text", clip)
+    return text.token_embedding.weight.detach()[words]
 
 
 class Mirror(nn.Module):

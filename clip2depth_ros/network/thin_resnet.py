@@ -7,6 +7,8 @@ modified ResNet of about its size, whose wide bottlenecks are limited by memory 
 
 from __future__ import annotations
 
+from typing import Any
+
 from timm.models import build_model_with_cfg, register_model
 from timm.models.resnet import BasicBlock, ResNet
 from torch import nn
@@ -31,7 +33,7 @@ class ThinResNet(ResNet):
         super().__init__(BasicBlock, [2, 2, 2, 2], channels=CHANNELS, **options)
         self.conv1 = nn.Conv2d(options.get("in_chans", 3), CHANNELS[0], 7, stride=2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(CHANNELS[0])
-        first = self.layer1[0]
+        first: Any = self.get_submodule("layer1.0")
         first.conv1 = nn.Conv2d(CHANNELS[0], CHANNELS[0], 3, padding=1, bias=False)
         first.downsample = None
         nn.init.kaiming_normal_(self.conv1.weight, mode="fan_out", nonlinearity="relu")

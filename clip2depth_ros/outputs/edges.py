@@ -43,8 +43,8 @@ class EdgeFinder:
         mask = self._mask
         mask[:] = 0
         np.reciprocal(depth, out=self._inverse)
-        self._mark(self._inverse, *self._across, mask)
-        self._mark(self._inverse.T, *(buffer.T for buffer in self._down), mask.T)
+        self._mark(self._inverse, mask, *self._across)
+        self._mark(self._inverse.T, mask.T, *(buffer.T for buffer in self._down))
         if self.reach > 1:
             # Close the gap in the middle of a smeared jump, where the second difference changes sign.
             cv2.morphologyEx(mask, cv2.MORPH_CLOSE, self._kernel, dst=mask)
@@ -69,13 +69,13 @@ class EdgeFinder:
     def _mark(
         self,
         inverse: np.ndarray,
+        mask: np.ndarray,
         jump: np.ndarray,
         larger: np.ndarray,
         bend: np.ndarray,
         edge: np.ndarray,
-        mask: np.ndarray,
     ) -> None:
-        """Mark the edges along the second axis; the arguments between the two are buffers."""
+        """Mark the edges along the second axis; the arguments after the mask are buffers."""
         r = self.reach
         if inverse.shape[1] <= 2 * r:
             return

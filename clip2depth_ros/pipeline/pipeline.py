@@ -136,7 +136,7 @@ class Pipeline:
                 any_factor = {"any_factor": True} if self._kind == "scale_free" else {}
                 self._estimator = ScaleEstimator(scale, **any_factor)
         else:
-            if self._change is not None:
+            if self._change is not None and isinstance(self._estimator, ScaleEstimator):
                 self._estimator.carry_over(scale.name, *self._change)
             self._estimator.settings = scale
         self._change = None
@@ -322,7 +322,7 @@ class Pipeline:
 
     def _invert(self, frame: Frame, geometry: Geometry, disparity: np.ndarray, facts: FrameFacts) -> None:
         """Fill self._meters with the depth of a disparity; a positive substitute while it is not known."""
-        if self._estimator is not None:
+        if isinstance(self._estimator, AffineEstimator):
             self._scale = affine = self._estimator.update(
                 geometry.letterbox.inner(disparity),
                 geometry.inner_camera,
@@ -339,8 +339,8 @@ class Pipeline:
         meters, known = self._meters, self._scale is not None and bool(self._scale.source)
         with np.errstate(all="ignore"):
             if known:
-                np.multiply(disparity, np.float32(self._scale.factor), out=meters)
-                meters += np.float32(self._scale.shift)
+                np.multiply(disparity, np.float32(self._scale.factor), out=meters)  # pyright: ignore[reportAttributeAccessIssue]
+                meters += np.float32(self._scale.shift)  # pyright: ignore[reportAttributeAccessIssue]
                 np.reciprocal(meters, out=meters)
                 manifest = self.engine.manifest
                 unknown = ~((meters >= manifest.depth_min * 0.999) & (meters <= manifest.depth_max * 1.001))
@@ -400,7 +400,7 @@ class Pipeline:
         # accepted. The estimator warns of an invalid pose.
         if motion is None or self._scale is None or not self._scale.source:
             return None
-        motion[:3, 3] /= self._scale.value
+        motion[:3, 3] /= self._scale.value  # pyright: ignore[reportAttributeAccessIssue]
         return motion
 
     def _apply_scale(
@@ -416,9 +416,9 @@ class Pipeline:
             depth,
             geometry.inner_camera,
             frame.stamp,
-            visual_odometry=None if stable is None else stable.visual_odometry,
-            visual_odometry_std_dev=NAN if stable is None else stable.visual_odometry_std_dev,
-            corners=None if stable is None else stable.corners,
+            visual_odometry=None if stable is None else stable.visual_odometry,  # pyright: ignore[reportCallIssue]
+            visual_odometry_std_dev=NAN if stable is None else stable.visual_odometry_std_dev,  # pyright: ignore[reportCallIssue]
+            corners=None if stable is None else stable.corners,  # pyright: ignore[reportCallIssue]
             odometry=frame.odometry,
             gravity=frame.gravity,
             ranges=frame.ranges,

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -212,7 +213,7 @@ class AffineEstimator:
         floor, and gives a depth that differs from the published one by a factor."""
         if self._published is None:
             return True
-        rows = np.stack([self._ends, np.ones(3)], axis=1)
+        rows = np.stack([self._ends, np.ones(3)], axis=1)  # pyright: ignore[reportCallIssue]
         with np.errstate(all="ignore"):
             ratio = (rows @ np.linalg.solve(floor.weight, floor.moment)) / (rows @ self._published)
         return bool((ratio < MAX_FLOOR_RATIO).all() and (ratio > 1 / MAX_FLOOR_RATIO).all())
@@ -223,8 +224,8 @@ class AffineEstimator:
 
     def _estimate(self) -> tuple[np.ndarray, np.ndarray] | None:
         """(2,) factor and shift, and (2, 2) their covariance; None while they are not determined."""
-        weight = sum(source.weight for source in self._sources.values())
-        moment = sum(source.moment for source in self._sources.values())
+        weight: Any = sum(source.weight for source in self._sources.values())
+        moment: Any = sum(source.moment for source in self._sources.values())
         other = weight.any()
         weight, moment, agreeing, self._driven = self._stretches.combine(weight, moment, self._time)
         if agreeing and agreeing < MIN_AGREEING - other and self._published is None:
@@ -300,7 +301,7 @@ class AffineEstimator:
                 depth = (1 / (factor * disparity + shift)).astype(np.float32)
             depth[~(depth > 0)] = np.nan
             floor = self._finder.find(depth, camera, up)
-        age = self._time - self._evidence_time
+        age = self._time - self._evidence_time  # pyright: ignore[reportOperatorIssue]
         return Affine(factor, shift, self._std_dev, self._last_source, floor, tuple(warnings), age)
 
     def _update_ends(self, disparity: np.ndarray, seconds: float) -> None:

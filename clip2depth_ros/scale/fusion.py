@@ -68,7 +68,7 @@ class ScaleFilter:
         self._shared_variance = 0.0
         self.source = ScaleOrigin.NONE
         self._time: float | None = None
-        self._accepted = math.nan
+        self._accepted: float = math.nan
         self._states: dict[ScaleOrigin, _SourceState] = {}
         self.problem = ""
 
@@ -130,12 +130,12 @@ class ScaleFilter:
             # The residual after the correction. The first evidence gives no scatter.
             share = 1 - math.exp(-min(passed, SCATTER_SECONDS) / SCATTER_SECONDS)
             state.scatter += share * (((1 - gain) * innovation) ** 2 - state.scatter)
-        state.accepted, state.rejected_since = self._time, None
+        state.accepted, state.rejected_since = self._time, None  # pyright: ignore[reportAttributeAccessIssue]
         recent = (v for v in self._states.values() if self._time - v.accepted <= RECENT)
         self._shared_variance = 1 / math.fsum(
             1 / (v.deviation**2 + v.shared_std_dev**2 + v.scatter) for v in recent
         )
-        self.source, self._accepted = source, self._time
+        self.source, self._accepted = source, self._time  # pyright: ignore[reportAttributeAccessIssue]
         return True
 
     def _record(self, source: ScaleOrigin, evidence: Evidence) -> tuple[_SourceState, float]:
@@ -152,7 +152,7 @@ class ScaleFilter:
         state.log_scale += share * (evidence.log_scale - state.log_scale)
         state.deviation += share * (evidence.deviation - state.deviation)
         state.shared_std_dev = evidence.shared_std_dev
-        state.time = self._time
+        state.time = self._time  # pyright: ignore[reportAttributeAccessIssue]
         return state, passed
 
     def _overrides(

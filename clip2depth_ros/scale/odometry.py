@@ -172,7 +172,7 @@ class OdometrySource(ScaleSource):
         turned = float(np.linalg.norm(_rotation_vector(self._odometry[:3, :3])))
         wanted = FIRST_LENGTH if len(self._recent) < FIRST else LENGTH
         if driven < wanted or self._steps < MIN_STEPS:
-            late = not 0 <= view.time - self._origin <= MAX_SECONDS or self._steps >= MAX_STEPS
+            late = not 0 <= view.time - self._origin <= MAX_SECONDS or self._steps >= MAX_STEPS  # pyright: ignore[reportOperatorIssue]
             if late or turned > MAX_TURN:
                 self._begin()
             return None
@@ -211,8 +211,8 @@ class OdometrySource(ScaleSource):
         if len(profiled) < PROFILED:
             return Evidence(mean, math.hypot(SYSTEMATIC, deviation), UNKNOWN_BEND)
         whole, whole_std_dev = _whole_image(profiled)
-        bent, view = BENT * abs(whole - mean), ONE_VIEW / math.sqrt(len(profiled))
-        return Evidence(whole, math.hypot(SYSTEMATIC, deviation), math.hypot(view, whole_std_dev, bent))
+        bent, one_view = BENT * abs(whole - mean), ONE_VIEW / math.sqrt(len(profiled))
+        return Evidence(whole, math.hypot(SYSTEMATIC, deviation), math.hypot(one_view, whole_std_dev, bent))
 
     def _opinion(self) -> tuple[float, float]:
         """Median and robust standard deviation of the recent stretches' log ratios."""

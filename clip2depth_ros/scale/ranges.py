@@ -116,7 +116,7 @@ class RangesSource(ScaleSource):
         if len(ranges) >= RELATED_POINTS:
             # Correlation of ranks, so that outliers have little influence.
             ranks = np.argsort(np.argsort([ranges, depths], axis=1), axis=1)
-            related = float(np.corrcoef(ranks)[0, 1])
+            related = float(np.corrcoef(ranks)[0, 1])  # pyright: ignore[reportIndexIssue]
             before = related if self._related is None else self._related
             self._related = before + 0.1 * (related - before)
         return spread > RELATED_SPREAD and self._related is not None and self._related < RELATED

@@ -152,8 +152,8 @@ class Parallax:
             "criteria": (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 20, 0.01),
             "flags": cv2.OPTFLOW_USE_INITIAL_FLOW,
         }
-        now, found, _ = cv2.calcOpticalFlowPyrLK(self._gray, gray, self._start, self._now.copy(), **settings)
-        back, again, _ = cv2.calcOpticalFlowPyrLK(gray, self._gray, now, self._start.copy(), **settings)
+        now, found, _ = cv2.calcOpticalFlowPyrLK(self._gray, gray, self._start, self._now.copy(), **settings)  # pyright: ignore[reportCallIssue]
+        back, again, _ = cv2.calcOpticalFlowPyrLK(gray, self._gray, now, self._start.copy(), **settings)  # pyright: ignore[reportCallIssue]
         good = (found[:, 0] > 0) & (again[:, 0] > 0) & (np.abs(back - self._start).max(axis=1) < BACK)
         good &= (now >= 0).all(axis=1) & (now < np.array(gray.shape[::-1])).all(axis=1)
         self._start, self._now = self._start[good], now[good]
@@ -175,15 +175,15 @@ def _surfaces(disparity: np.ndarray, most: float) -> tuple[np.ndarray, np.ndarra
     middle = disparity[known].mean()
     values = np.where(known, disparity - middle, 0.0)
     means = [np.full(n, 1 / n) for n in WINDOW]
-    level = cv2.sepFilter2D(values, -1, *means)
-    rest = cv2.sepFilter2D(values**2, -1, *means) - level**2
+    level = cv2.sepFilter2D(values, -1, *means)  # pyright: ignore[reportCallIssue]
+    rest = cv2.sepFilter2D(values**2, -1, *means) - level**2  # pyright: ignore[reportCallIssue]
     slopes = []
     for axis, size in enumerate(WINDOW):
         places = np.arange(size) - size // 2
         square = np.mean(places**2)
         kernels = [*means]
         kernels[axis] = places / (size * square)
-        slopes.append(cv2.sepFilter2D(values, -1, *kernels))
+        slopes.append(cv2.sepFilter2D(values, -1, *kernels))  # pyright: ignore[reportCallIssue]
         rest -= square * slopes[-1] ** 2
     inside = cv2.erode(known.astype(np.uint8), np.ones(WINDOW[::-1], np.uint8))
     flat = np.where((inside > 0) & (rest < most**2), 255, 0).astype(np.uint8)

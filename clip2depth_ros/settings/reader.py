@@ -45,7 +45,7 @@ def read(kind: Any, value: Any, where: str) -> Any:
         ]
         entries = read_entries(value, typing.get_type_hints(kind), required, where)
         try:
-            return kind(**entries)
+            return kind(**entries)  # pyright: ignore[reportCallIssue]
         except Clip2DepthError as error:  # values of the right types that are out of range
             raise Clip2DepthError(f"{where}: {error}") from None
     if kind is Path and isinstance(value, (str, Path)):

@@ -24,6 +24,13 @@ class MappedShard:
     None in a shard without drives. Raises Clip2DepthError if the file is missing or not a shard.
     """
 
+    image: np.ndarray
+    depth: np.ndarray
+    fx: np.ndarray
+    caption: np.ndarray
+    pose: np.ndarray | None
+    stamp: np.ndarray | None
+
     def __init__(self, path: Path) -> None:
         self.path = path
         try:

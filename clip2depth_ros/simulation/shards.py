@@ -127,7 +127,7 @@ def render_drive(path: Path, seed: int, frames: int, fps: float, width: int, hei
         depth=np.stack([_millimeters(frame.depth) for frame in made]),
         fx=np.full(len(made), drive.camera.fx, np.float32),
         caption=np.array([drive_caption(drive, frame) for frame in made]),
-        pose=np.stack([frame.pose for frame in made]),
+        pose=np.stack([frame.pose for frame in made]),  # pyright: ignore[reportCallIssue]
         stamp=np.array([frame.stamp for frame in made], np.int64),
     )
     return len(made)

@@ -23,7 +23,7 @@ def build_outdoors(layout: Layout) -> list[list[Opening]]:
     """
     scene, palette, rng = layout.scene, layout.palette, layout.rng
     scene.sky = int(rng.integers(SKIES))
-    lay_ground(scene, palette.ground(), 12.0)
+    lay_ground(scene, palette.ground(), 12.0)  # pyright: ignore[reportAttributeAccessIssue]
     street = scene.kind == "street"
     for index, wall in enumerate(walls_of(scene)):
         long = wall.length >= scene.length - 0.01 if street else True

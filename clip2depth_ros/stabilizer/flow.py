@@ -44,7 +44,7 @@ class Flow:
         # DIS needs images that are large enough for a second pyramid level.
         self.width, self.height = max(32, round(width * shrink)), max(32, round(height * shrink))
         shape = (self.height, self.width)
-        self._dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+        self._dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)  # pyright: ignore[reportAttributeAccessIssue]
         # A quarter of the reduced size is five times as fast as half. Precise positions, at corners and on
         # the static scene, do not come from this flow.
         self._dis.setFinestScale(2)
@@ -80,7 +80,7 @@ class Flow:
         # The check at every other pixel is enough, because the flow is not finer.
         np.copyto(self._half_there, self.there[::2, ::2])
         border = {"borderMode": cv2.BORDER_CONSTANT, "borderValue": (1e3, 1e3)}
-        cv2.remap(self._forward, self._half_there, None, cv2.INTER_LINEAR, dst=self._back, **border)
+        cv2.remap(self._forward, self._half_there, None, cv2.INTER_LINEAR, dst=self._back, **border)  # pyright: ignore[reportCallIssue]
         np.add(self._back, self.shift[::2, ::2], out=self._back)
         square_length(self._back, self._miss)
         np.less(self._miss, CONSISTENT**2, out=self._half_known.view(bool))
@@ -91,7 +91,7 @@ class Flow:
     def compare(self, places: np.ndarray, out: np.ndarray) -> None:
         """Fill `out`, (h, w) uint8, with the photometric residual to the previous
         image at `places`, (h, w, 2)."""
-        cv2.remap(
+        cv2.remap(  # pyright: ignore[reportCallIssue]
             self._past, places, None, cv2.INTER_LINEAR, dst=self._looked, borderMode=cv2.BORDER_REPLICATE
         )
         cv2.absdiff(self._gray, self._looked, dst=self._looked)

@@ -139,7 +139,7 @@ class FrameErrorFinder:
         to_cells = np.array([[across, 0, (across - 1) / 2], [0, down, (down - 1) / 2]], np.float32)
         cv2.transform(self._places, to_cells, dst=self._places)
         trend, self._carried = self._carried, self._trend
-        cv2.remap(self._carried, self._places, None, cv2.INTER_LINEAR, dst=trend)
+        cv2.remap(self._carried, self._places, None, cv2.INTER_LINEAR, dst=trend)  # pyright: ignore[reportCallIssue]
         trend += np.float32(RECENT) * (mean - trend)
         self._trend = trend
         jitter_variance = self.smooth * RECENT / (2 - RECENT)

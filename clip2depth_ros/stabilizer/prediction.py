@@ -82,8 +82,8 @@ class Prediction:
             self._enlarge()
         border = {"borderMode": cv2.BORDER_CONSTANT}
         places = self._all_places
-        cv2.remap(depth, places, None, cv2.INTER_LINEAR, dst=self.depth, borderValue=1.0, **border)
-        cv2.remap(variance, places, None, cv2.INTER_LINEAR, dst=self.variance, borderValue=UNKNOWN, **border)
+        cv2.remap(depth, places, None, cv2.INTER_LINEAR, dst=self.depth, borderValue=1.0, **border)  # pyright: ignore[reportCallIssue]
+        cv2.remap(variance, places, None, cv2.INTER_LINEAR, dst=self.variance, borderValue=UNKNOWN, **border)  # pyright: ignore[reportCallIssue]
         np.copyto(self.variance, UNKNOWN, where=self._all_inconsistent.view(bool))
         if motion is None:
             self.depth *= np.float32(flow.growth())

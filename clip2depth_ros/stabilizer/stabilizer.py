@@ -106,7 +106,7 @@ class Stabilizer:
         """
         _check(depth, image, camera)
         why = self._find_reason(depth.shape, camera, stamp)
-        seconds = 0.0 if why else (stamp - self._stamp) * 1e-9
+        seconds = 0.0 if why else (stamp - self._stamp) * 1e-9  # pyright: ignore[reportOperatorIssue]
         self._stamp, self._camera, self._asked = stamp, camera, False
         key = (depth.shape, self.settings.flow_pixels)
         if key != self._key:

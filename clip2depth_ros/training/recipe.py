@@ -319,7 +319,7 @@ class StageBatches:
             world=self.processes,
         )
         if self.pairs:
-            unknown = ~np.isfinite(batch.motion).all((1, 2))
+            unknown = ~np.isfinite(batch.motion).all((1, 2))  # pyright: ignore[reportCallIssue]
             if unknown.any():
                 batch.flow = np.full((*batch.depth.shape, 2), np.nan, np.float32)
                 batch.flow[unknown] = checked_flow(batch.image[unknown], batch.next_image[unknown])

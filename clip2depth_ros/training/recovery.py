@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import onnx
@@ -73,7 +74,7 @@ class _Nodes:
             return
         node = next(self._nodes, None)
         wanted = [] if node is None else [self._values[name] for name in node.input if name in self._values]
-        own = [module.weight, module.bias]
+        own: list[Any] = [module.weight, module.bias]
         if isinstance(module, nn.BatchNorm2d):
             own += [module.running_mean, module.running_var]
         else:
@@ -98,7 +99,7 @@ class _Nodes:
         norm.running_mean.copy_(mean)
         norm.running_var.copy_(var)
         norm.weight.copy_((var + norm.eps).sqrt())
-        norm.bias.copy_(mean + self._folded)
+        norm.bias.copy_(mean + self._folded)  # pyright: ignore[reportOperatorIssue]
         self._folded = None
 
 

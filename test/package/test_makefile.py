@@ -54,6 +54,12 @@ def test_nothing_is_installed_when_nothing_changed(installed):
     assert "clip2depth demo" in plan.stdout
 
 
+def test_lint_and_type_check_run_before_the_tests(installed):
+    plan = make(installed, "--dry-run", "test").stdout
+    programs = [line.split()[0].removeprefix(".venv/bin/") for line in plan.splitlines()]
+    assert programs == ["ruff", "basedpyright", "python"]
+
+
 @pytest.mark.parametrize("changed", ["msg/DepthQuality.msg", "setup.py", "config/fastdds_large_data.xml"])
 def test_a_change_of_what_is_built_installs_again(installed, changed):
     later = time.time() + 120

@@ -14,6 +14,7 @@ import logging
 import math
 import weakref
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -62,7 +63,7 @@ class _Device:
         release = weakref.finalize(self, self.driver.cuDevicePrimaryCtxRelease, number)
         release.atexit = False  # the system frees everything when the process ends
 
-    def call(self, name: str, *arguments):
+    def call(self, name: str, *arguments) -> Any:
         """The return values of a driver function without its status; a tuple unless one. Raises CudaError."""
         try:
             status, *values = getattr(self.driver, name)(*arguments)
@@ -134,8 +135,8 @@ def _page_locked(device: _Device, shape: tuple[int, ...], dtype) -> np.ndarray:
     size = math.prod(shape) * np.dtype(dtype).itemsize
     held = device.hold("cuMemHostAlloc", max(1, size), 0, back="cuMemFreeHost")
     memory = (ctypes.c_uint8 * size).from_address(int(held))
-    memory.held = held
-    array = np.frombuffer(memory, dtype).reshape(shape)
+    memory.held = held  # pyright: ignore[reportAttributeAccessIssue]
+    array = np.frombuffer(memory, dtype).reshape(shape)  # pyright: ignore[reportCallIssue]
     array[:] = 0
     return array
 
@@ -220,7 +221,7 @@ class FrameBuffers:
             )
             return None
         expected = letterbox.letterbox(noise, np.empty_like(self.image)).astype(np.int16)
-        off = int(np.abs(expected - self.image).max())
+        off = int(np.abs(expected - self.image).max())  # pyright: ignore[reportOperatorIssue]
         if off > RESIZE_TOLERANCE:
             log.warning("Images are resized on the CPU because the GPU is off by up to %d gray levels.", off)
             return None

@@ -140,7 +140,7 @@ class TensorRtEngine(Engine):
             np.copyto(buffers.image, image)
             self._queue()
         self._wait()
-        return buffers.depth
+        return buffers.depth  # pyright: ignore[reportReturnType]
 
     def prepare(self, size: tuple[int, int]) -> None:
         buffers = self._opened()

@@ -175,7 +175,7 @@ class ImageCodec:
             np.copyto(planes[:height], _plane(pixels, (height, width), 0, step))
             color = _plane(pixels, (height, width // 2), step * height, step // 2)
             np.copyto(planes[height:].reshape(height, width // 2), color)
-        return cv2.cvtColor(planes, layout.conversion, dst=rgb)
+        return cv2.cvtColor(planes, layout.conversion, dst=rgb)  # pyright: ignore[reportCallIssue]
 
     def _buffer(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
         """A uint8 array of the codec, kept as long as its shape is asked for."""

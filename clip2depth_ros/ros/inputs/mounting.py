@@ -18,5 +18,5 @@ def optical_in_base(mounting: MountingSettings) -> np.ndarray:
 
 def in_base(part: Any) -> np.ndarray:
     """(4, 4): points of the frame of camera body, IMU (rotation only) or range sensor in the base frame."""
-    position = [getattr(part, axis, 0.0) for axis in "xyz"]
-    return pose_matrix(*position, part.roll, part.pitch, part.yaw)
+    x, y, z = (getattr(part, axis, 0.0) for axis in "xyz")
+    return pose_matrix(x, y, z, part.roll, part.pitch, part.yaw)

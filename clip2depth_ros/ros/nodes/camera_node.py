@@ -164,10 +164,11 @@ class CameraNode(Node):
             self._odometry.publish(self._odometry_message.fill(pose, stamp, ODOMETRY_FRAME_ID, frame_id))
         if self._camera_info is not None and frame.camera is not None:
             self._camera_info.publish(self._camera_info_message.fill(frame.camera, stamp, frame_id))
-        if self._compressed:
-            self._image.publish(self._image_message.fill(frame.image, settings.jpeg_quality, stamp, frame_id))
+        message = self._image_message
+        if isinstance(message, CompressedMessage):
+            self._image.publish(message.fill(frame.image, settings.jpeg_quality, stamp, frame_id))
         else:
-            self._image.publish(self._image_message.fill(frame.image, stamp, frame_id))
+            self._image.publish(message.fill(frame.image, stamp, frame_id))
         self.published += 1
         if self._depth is not None and frame.depth is not None:
             if self._depth.get_subscription_count() > 0:

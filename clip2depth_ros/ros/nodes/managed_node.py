@@ -18,7 +18,7 @@ class ManagedNode(LifecycleNode):
     def _LifecycleNodeMixin__change_state(self, transition_id: int) -> TransitionCallbackReturn:
         before = self._state_machine.current_state
         try:
-            return super()._LifecycleNodeMixin__change_state(transition_id)
+            return super()._LifecycleNodeMixin__change_state(transition_id)  # pyright: ignore[reportAttributeAccessIssue]
         except rclpy_implementation.RCLError:
             if self._state_machine.current_state != before:
                 raise  # the transition started; how far it came is unknown

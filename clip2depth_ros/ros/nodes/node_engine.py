@@ -137,14 +137,15 @@ class NodeEngine:
 
     def _take(self) -> Engine:
         loader, self._loader = self._loader, None
-        self.replace(loader.take())
-        for attempt in self.engine.attempts:
+        engine = loader.take()
+        self.replace(engine)
+        for attempt in engine.attempts:
             # two lines of code, because rclpy's loggers want one severity for each line
             if attempt.is_warning:
                 self._logger.warning(f"Engine: {attempt}")
             else:
                 self._logger.info(f"Engine: {attempt}")
-        return self.engine
+        return engine
 
     def _on_end(self) -> None:
         if self._loader is None or not self._loader.has_ended:

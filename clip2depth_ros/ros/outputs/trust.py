@@ -71,7 +71,7 @@ class TrustWatch:
             facts = self.facts
         if facts is None:
             return {}
-        told = {"metres": facts.no_metres} if facts.no_metres else {}
+        told: dict[str, Any] = {"metres": facts.no_metres} if facts.no_metres else {}
         if facts.scale_shift == facts.scale_shift:
             told["scale shift (1/m)"] = facts.scale_shift
         return told | {

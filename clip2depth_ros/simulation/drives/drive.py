@@ -60,7 +60,8 @@ class _Walker:
         state = self.track.at(time)
         scratch = Scene("", 0.0, 0.0, 0.0)
         phase = 2 * math.pi * state[3] / (0.8 * self.body.height)
-        add_person(scratch, self.body, *state[:3], phase, 0.45 * min(1.0, self.speed(time) / 0.5))
+        x, y, yaw = state[:3]
+        add_person(scratch, self.body, x, y, yaw, phase, 0.45 * min(1.0, self.speed(time) / 0.5))
         return scratch.parts
 
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from clip2depth_ros.simulation.furniture.racks import stow
 from clip2depth_ros.simulation.scene.joinery import legs
-from clip2depth_ros.simulation.scene.palette import Palette
+from clip2depth_ros.simulation.scene.place_palette import PlacePalette
 from clip2depth_ros.simulation.scene.plain_paints import BLACK, STEEL
 from clip2depth_ros.simulation.scene.scene import Assembly
 from clip2depth_ros.simulation.small_things.desk_things import keyboard, monitor, mouse
 from clip2depth_ros.simulation.small_things.dressing import dress, put_on
 
 
-def table(a: Assembly, p: Palette, w: float, d: float) -> None:
+def table(a: Assembly, p: PlacePalette, w: float, d: float) -> None:
     rng, top = p.rng, p.wood() if p.rng.random() < 0.65 else p.body()
     under = top if rng.random() < 0.6 else p.metal()
     h, t = rng.uniform(0.71, 0.77), rng.uniform(0.018, 0.05)
@@ -38,7 +38,7 @@ def table(a: Assembly, p: Palette, w: float, d: float) -> None:
     dress(a, p, theme, (-w / 2, w / 2, -d / 2, d / 2), h, int(rng.poisson(rng.choice([1.0, 4.0, 9.0]))))
 
 
-def coffee_table(a: Assembly, p: Palette, w: float, d: float) -> None:
+def coffee_table(a: Assembly, p: PlacePalette, w: float, d: float) -> None:
     h, paint = p.rng.uniform(0.36, 0.48), p.body()
     a.box((0, 0, h - 0.02), (w, d, 0.04), paint)
     legs(a, w, d, h - 0.04, 0.05, paint, False)
@@ -48,7 +48,7 @@ def coffee_table(a: Assembly, p: Palette, w: float, d: float) -> None:
     dress(a, p, "table", (-w / 2, w / 2, -d / 2, d / 2), h, int(p.rng.poisson(4)))
 
 
-def desk(a: Assembly, p: Palette, w: float, d: float) -> None:
+def desk(a: Assembly, p: PlacePalette, w: float, d: float) -> None:
     rng, top, side = p.rng, p.body(), p.body()
     h = rng.uniform(0.71, 0.76)
     a.box((0, 0, h - 0.0135), (w, d, 0.027), top)
@@ -91,7 +91,7 @@ def desk(a: Assembly, p: Palette, w: float, d: float) -> None:
         a.box((0, -d / 2 - 0.015, h + 0.12), (w, 0.03, 0.5), p.fabric())
 
 
-def workbench(a: Assembly, p: Palette, w: float, d: float) -> None:
+def workbench(a: Assembly, p: PlacePalette, w: float, d: float) -> None:
     rng, top, steel = p.rng, p.wood(), p.metal()
     a.box((0, 0, 0.87), (w, d, 0.06), top)
     legs(a, w, d, 0.84, 0.08, steel if rng.random() < 0.5 else top, False)
@@ -103,7 +103,7 @@ def workbench(a: Assembly, p: Palette, w: float, d: float) -> None:
         a.box((-w / 2 + 0.15, d / 2 - 0.1, 0.97), (0.12, 0.3, 0.14), p.plain("blue", "green", "grey"))
 
 
-def drawers(a: Assembly, p: Palette, w: float, d: float) -> None:
+def drawers(a: Assembly, p: PlacePalette, w: float, d: float) -> None:
     rng, paint = p.rng, p.body()
     h, rows, columns = rng.uniform(0.65, 1.2), int(rng.integers(2, 5)), 1 if w < 0.9 else 2
     a.box((0, 0, h / 2), (w, d, h), paint)
@@ -116,7 +116,7 @@ def drawers(a: Assembly, p: Palette, w: float, d: float) -> None:
     dress(a, p, theme, (-w / 2, w / 2, -d / 2, d / 2), h, int(rng.poisson(4)))
 
 
-def island(a: Assembly, p: Palette, w: float, d: float) -> None:
+def island(a: Assembly, p: PlacePalette, w: float, d: float) -> None:
     """A free-standing kitchen counter."""
     front, top = p.front(), p.worktop()
     a.box((0, 0, 0.05), (w - 0.1, d - 0.12, 0.1), BLACK)

@@ -7,14 +7,14 @@ toward +y, the palette of a place, and the piece's width (x) and depth (y), mete
 
 from __future__ import annotations
 
-from clip2depth_ros.simulation.scene.palette import Palette
+from clip2depth_ros.simulation.scene.place_palette import PlacePalette
 from clip2depth_ros.simulation.scene.plain_paints import BLACK, STEEL, WHITE
 from clip2depth_ros.simulation.scene.scene import Assembly, Paint, rotation_about
 from clip2depth_ros.simulation.small_things.dressing import dress, put_on
 from clip2depth_ros.simulation.small_things.paperwork import paper
 
 
-def boiler(a: Assembly, p: Palette, w: float, d: float) -> None:
+def boiler(a: Assembly, p: PlacePalette, w: float, d: float) -> None:
     """A water heater on the floor with its pipes to the ceiling."""
     h, r = p.rng.uniform(1.2, 1.7), 0.5 * min(w, d)
     top = a.scene.height
@@ -28,7 +28,7 @@ def boiler(a: Assembly, p: Palette, w: float, d: float) -> None:
     a.cylinder((0.6 * r, -0.6 * r, 0.4 * h), 0.012, 0.8 * h, STEEL)
 
 
-def washing_machine(a: Assembly, p: Palette, w: float, d: float) -> None:
+def washing_machine(a: Assembly, p: PlacePalette, w: float, d: float) -> None:
     rng, white = p.rng, p.plain("white", "white", "white", "grey", gloss=0.5)
     a.box((0, 0, 0.43), (w, d - 0.04, 0.84), white)
     a.box((0, 0, 0.005), (w - 0.06, d - 0.1, 0.01), BLACK)
@@ -40,7 +40,7 @@ def washing_machine(a: Assembly, p: Palette, w: float, d: float) -> None:
     dress(a, p, "store", (-w / 2, w / 2, -d / 2, d / 2), 0.85, int(rng.integers(0, 4)))
 
 
-def printer(a: Assembly, p: Palette, w: float, d: float) -> None:
+def printer(a: Assembly, p: PlacePalette, w: float, d: float) -> None:
     """An office printer on its cupboard."""
     rng, body = p.rng, p.plain("white", "dark grey", "black", "grey", gloss=0.3)
     h = rng.uniform(0.3, 0.75)
@@ -52,7 +52,7 @@ def printer(a: Assembly, p: Palette, w: float, d: float) -> None:
     paper(put_on(a, "sheet of paper", -0.15 * w, 0, h + 0.42), p)
 
 
-def board_on_wheels(a: Assembly, p: Palette, w: float, d: float) -> None:
+def board_on_wheels(a: Assembly, p: PlacePalette, w: float, d: float) -> None:
     white = Paint((0.93, 0.94, 0.95), specular=0.7, shininess=0.8)
     a.box((0, 0, 1.35), (w, 0.025, 1.0), white)
     for z in (0.84, 1.86):

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from clip2depth_ros.simulation.scene.palette import Palette
+from clip2depth_ros.simulation.scene.place_palette import PlacePalette
 from clip2depth_ros.simulation.scene.plain_paints import BLACK, STEEL, WHITE
 from clip2depth_ros.simulation.scene.scene import Assembly, rotation_about
 from clip2depth_ros.simulation.small_things.dressing import dress
 
 
-def shelf(a: Assembly, p: Palette, w: float, d: float) -> None:
+def shelf(a: Assembly, p: PlacePalette, w: float, d: float) -> None:
     """Shelves of all heights, from nearly empty to full."""
     rng, paint = p.rng, p.body() if p.rng.random() < 0.8 else p.metal()
     h, t = rng.uniform(0.75, 2.2), 0.022
@@ -37,7 +37,7 @@ def shelf(a: Assembly, p: Palette, w: float, d: float) -> None:
             dress(a, p, "store", area, z + t / 2, int(rng.poisson(full * w)), clear)
 
 
-def _books(a: Assembly, p: Palette, w: float, d: float, z: float, clear: float) -> None:
+def _books(a: Assembly, p: PlacePalette, w: float, d: float, z: float, clear: float) -> None:
     """A row of books or folders on a board, in groups of one format."""
     rng, x, end = p.rng, -w / 2, w / 2 - p.rng.choice([0.0, 0.1, 0.4]) * w
     folders = rng.random() < 0.3
@@ -60,7 +60,7 @@ def _books(a: Assembly, p: Palette, w: float, d: float, z: float, clear: float) 
             return
 
 
-def rack(a: Assembly, p: Palette, w: float, d: float) -> None:
+def rack(a: Assembly, p: PlacePalette, w: float, d: float) -> None:
     """An open rack with crates, cartons and tools, sometimes wrapped in plastic."""
     rng = p.rng
     h = min(rng.uniform(1.7, 2.5), a.scene.height - 0.1)
@@ -82,7 +82,7 @@ def rack(a: Assembly, p: Palette, w: float, d: float) -> None:
         a.box((0, d / 2 + 0.03, 0.55 * h), (w + 0.05, 0.006, 0.9 * h), sheet)
 
 
-def stow(a: Assembly, p: Palette, w: float, d: float, z: float, clear: float, full: float) -> None:
+def stow(a: Assembly, p: PlacePalette, w: float, d: float, z: float, clear: float, full: float) -> None:
     """Fill one deep board from left to right with cartons, crates and small things."""
     rng, x = p.rng, -w / 2
     while x < w / 2 - 0.15 and len(a.scene.parts) < 1150:
@@ -105,7 +105,7 @@ def stow(a: Assembly, p: Palette, w: float, d: float, z: float, clear: float, fu
         x += t
 
 
-def trolley(a: Assembly, p: Palette, w: float, d: float) -> None:
+def trolley(a: Assembly, p: PlacePalette, w: float, d: float) -> None:
     steel = p.metal()
     for z in (0.25, 0.85):
         a.box((0, 0, z), (w, d, 0.03), steel)

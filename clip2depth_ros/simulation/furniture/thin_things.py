@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from clip2depth_ros.simulation.scene.palette import Palette
+from clip2depth_ros.simulation.scene.place_palette import PlacePalette
 from clip2depth_ros.simulation.scene.plain_paints import BLACK, STEEL, WHITE
 from clip2depth_ros.simulation.scene.scene import Assembly, Paint, rotation_about
 from clip2depth_ros.simulation.small_things.dressing import put_on
 from clip2depth_ros.simulation.small_things.paperwork import carton
 
 
-def tripod(a: Assembly, p: Palette, w: float, d: float) -> None:
+def tripod(a: Assembly, p: PlacePalette, w: float, d: float) -> None:
     rng, h, paint = p.rng, p.rng.uniform(1.1, 1.7), BLACK if p.rng.random() < 0.7 else STEEL
     spread, hub = 0.48 * min(w, d), 0.75 * h
     start = rng.uniform(0, 2)
@@ -44,7 +44,7 @@ def _strut(a: Assembly, start: np.ndarray, stop: np.ndarray, radius: float, pain
     a.cylinder(tuple((start + stop) / 2), radius, length, paint, turn=turn)
 
 
-def pole(a: Assembly, p: Palette, w: float, d: float) -> None:
+def pole(a: Assembly, p: PlacePalette, w: float, d: float) -> None:
     """A column up to the ceiling: bare, with a foot plate, or wrapped."""
     rng, h, r = p.rng, a.scene.height, w / 2
     paint = p.plain("grey", "dark grey", "light blue", "white", "blue", "yellow", "brown", gloss=0.3)
@@ -55,7 +55,7 @@ def pole(a: Assembly, p: Palette, w: float, d: float) -> None:
         a.cylinder((0, 0, 0.5), r + 0.004, 1.0, p.plain("yellow", "red", "black", "white"))
 
 
-def plastic_curtain(a: Assembly, p: Palette, w: float, d: float) -> None:
+def plastic_curtain(a: Assembly, p: PlacePalette, w: float, d: float) -> None:
     """A frame with plastic sheeting, or a cloth wardrobe: pale, with little texture."""
     rng, h = p.rng, min(p.rng.uniform(1.6, 2.2), a.scene.height - 0.15)
     sheet, post = p.plastic_sheet(), STEEL if rng.random() < 0.6 else WHITE
@@ -76,7 +76,7 @@ def plastic_curtain(a: Assembly, p: Palette, w: float, d: float) -> None:
         carton(put_on(a, "small box", rng.uniform(-0.3, 0.3) * (w - 0.4), 0, h + 0.0275), p)
 
 
-def fence(a: Assembly, p: Palette, w: float, d: float) -> None:
+def fence(a: Assembly, p: PlacePalette, w: float, d: float) -> None:
     """A construction fence: wire and posts on concrete feet, mostly covered with sheeting."""
     rng, h = p.rng, 2.0
     for x in np.linspace(-w / 2 + 0.11, w / 2 - 0.11, max(2, 1 + round(w / 2.4))):
@@ -93,7 +93,7 @@ def fence(a: Assembly, p: Palette, w: float, d: float) -> None:
             a.box((x, -0.03, h / 2 + 0.1), (w / count, 0.006, h - 0.1), p.plastic_sheet())
 
 
-def bicycle(a: Assembly, p: Palette, w: float, d: float) -> None:
+def bicycle(a: Assembly, p: PlacePalette, w: float, d: float) -> None:
     frame, r = p.plain(gloss=0.6), 0.34
     hubs = (np.array([-0.52, 0, r + 0.015]), np.array([0.52, 0, r + 0.015]))
     for hub in hubs:

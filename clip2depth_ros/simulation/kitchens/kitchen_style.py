@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from clip2depth_ros.simulation.scene.palette import Palette
+from clip2depth_ros.simulation.scene.place_palette import PlacePalette
 from clip2depth_ros.simulation.scene.plain_paints import BLACK, STEEL, WHITE
 from clip2depth_ros.simulation.scene.scene import Paint
 
@@ -35,7 +35,7 @@ class Style(NamedTuple):
     """Paint of ovens, hoods and dishwashers."""
 
 
-def kitchen_style(palette: Palette) -> Style:
+def kitchen_style(palette: PlacePalette) -> Style:
     """Draw a random look of one kitchen; the palette must have `front()` and `worktop()`."""
     rng = palette.rng
     front = palette.front()

@@ -12,7 +12,7 @@ from clip2depth_ros.simulation.furniture.layout import Layout
 from clip2depth_ros.simulation.kitchens.kitchen_runs import DEPTH
 from clip2depth_ros.simulation.kitchens.kitchen_style import Style
 from clip2depth_ros.simulation.scene.openings import Opening
-from clip2depth_ros.simulation.scene.palette import Palette
+from clip2depth_ros.simulation.scene.place_palette import PlacePalette
 from clip2depth_ros.simulation.scene.plain_paints import WHITE
 from clip2depth_ros.simulation.scene.scene import Assembly, rotation_about
 from clip2depth_ros.simulation.small_things.dressing import dress, put_on
@@ -34,7 +34,7 @@ def tall_cupboard(a: Assembly, layout: Layout, style: Style, x0: float, x1: floa
     if free and rng.random() < 0.5:
         for _ in range(int(rng.integers(1, 6))):
             at = (x + rng.uniform(-0.2, 0.2) * w, DEPTH + 0.017, rng.uniform(1.0, high - 0.2))
-            b.box(at, (rng.uniform(0.05, 0.2), 0.002, rng.uniform(0.07, 0.28)), layout.palette.paper())
+            b.box(at, (rng.uniform(0.05, 0.2), 0.002, rng.uniform(0.07, 0.28)), layout.palette.paper())  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def wall_cupboards(
@@ -91,7 +91,12 @@ def _hood(b: Assembly, style: Style, x: float, w: float) -> None:
 
 
 def lean_things(
-    a: Assembly, p: Palette, style: Style, low: float, high: float, taken: list[tuple[float, float, float]]
+    a: Assembly,
+    p: PlacePalette,
+    style: Style,
+    low: float,
+    high: float,
+    taken: list[tuple[float, float, float]],
 ) -> None:
     """Boards, trays and framed papers that lean against the wall behind the worktop."""
     rng = p.rng
@@ -110,7 +115,7 @@ def lean_things(
 
 
 def pin_things(
-    a: Assembly, p: Palette, openings: list[Opening], style: Style, low: float, high: float
+    a: Assembly, p: PlacePalette, openings: list[Opening], style: Style, low: float, high: float
 ) -> None:
     """Sheets, leaflets in holders, sockets and switches on the wall between worktop and wall cupboards."""
     rng = p.rng

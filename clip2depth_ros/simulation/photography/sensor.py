@@ -176,7 +176,8 @@ def bent_grid(height: int, width: int, distortion: float, shear: float) -> tuple
 def _bend(
     light: np.ndarray, depth: np.ndarray, distortion: float, shear: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    x, y = bent_grid(*depth.shape, distortion, shear)
+    height, width = depth.shape
+    x, y = bent_grid(height, width, distortion, shear)
     bent = cv2.remap(light, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     # Nearest: a mean of near and far would be a distance where nothing is.
     return bent, cv2.remap(depth, x, y, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
@@ -247,7 +248,7 @@ def _gain(linear: np.ndarray, look: SensorLook, curve: np.ndarray) -> float:
     for _ in range(12):
         gain = math.sqrt(low * high)
         index = np.minimum(luminance * (math.sqrt(gain) * _CURVE / _SHOULDER), _CURVE).astype(np.int32)
-        if float(weight @ curve[index]) < 255.0 * look.target:
+        if float(weight @ curve[index]) < 255.0 * look.target:  # pyright: ignore[reportOperatorIssue]
             low = gain
         else:
             high = gain

@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from importlib.util import find_spec
+from typing import Any
 
 from clip2depth_ros.errors import Clip2DepthError
 
@@ -41,7 +42,7 @@ def choose_backend() -> str:
     raise Clip2DepthError(f"the simulator has no OpenGL without a screen ({'; '.join(reasons)}): {_HINT}")
 
 
-def import_mujoco():
+def import_mujoco() -> Any:
     """The mujoco module. Raises Clip2DepthError if it is not installed or if OpenGL does not work."""
     if find_spec("mujoco") is None:
         raise Clip2DepthError("the simulator needs MuJoCo: pip install 'clip2depth_ros[sim]'")

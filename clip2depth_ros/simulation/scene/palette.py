@@ -56,7 +56,8 @@ class Palette:
         rgb = np.clip(
             np.array(COLOURS[name]) * self.rng.uniform(0.8, 1.15) + self.rng.uniform(-0.03, 0.03, 3), 0, 1
         )
-        return name, tuple(float(v) for v in rgb)
+        red, green, blue = (float(v) for v in rgb)
+        return name, (red, green, blue)
 
     def wood(self) -> Paint:
         return self._woods[int(self.rng.integers(len(self._woods)))]

@@ -140,10 +140,10 @@ class Scene:
         self.parts: list[Part] = []
         self.things: list[Thing] = []
         self.lights: list[Light] = []
-        self.ambient = (0.3, 0.3, 0.3)
+        self.ambient: tuple[float, ...] = (0.3, 0.3, 0.3)
         self.footprints: list[np.ndarray] = []
         """Occupied floor: (4, 2) corners of each thing on the floor, meters."""
-        self.texture_slots = (28, 12)
+        self.texture_slots: tuple[int, int] = (28, 12)
         """Number of different flat and cube textures; above it, textures are shared."""
         self.sky: int | None = None
         """Number of the sky over a place without a ceiling; the sky has no depth."""

@@ -9,31 +9,31 @@ from __future__ import annotations
 
 import numpy as np
 
-from clip2depth_ros.simulation.scene.palette import Palette
+from clip2depth_ros.simulation.scene.place_palette import PlacePalette
 from clip2depth_ros.simulation.scene.plain_paints import WHITE
 from clip2depth_ros.simulation.scene.scene import Assembly, rotation_about
 
 
-def paper(a: Assembly, p: Palette) -> None:
+def paper(a: Assembly, p: PlacePalette) -> None:
     for k in range(int(p.rng.integers(1, 4))):
         dx, dy = p.rng.normal(0, 0.02, 2)
         turn = rotation_about("z", p.rng.normal(0, 0.25))
         a.box((dx, dy, 0.002 + 0.003 * k), (0.21, 0.297, 0.002), p.paper(), turn)
 
 
-def paper_stack(a: Assembly, p: Palette) -> None:
+def paper_stack(a: Assembly, p: PlacePalette) -> None:
     h = p.rng.uniform(0.01, 0.08)
     a.box((0, 0, h / 2), (0.21, 0.297, h), WHITE)
     a.box((0, 0, h + 0.001), (0.21, 0.297, 0.001), p.paper(), rotation_about("z", p.rng.normal(0, 0.05)))
 
 
-def magazine(a: Assembly, p: Palette) -> None:
+def magazine(a: Assembly, p: PlacePalette) -> None:
     for k in range(int(p.rng.integers(1, 4))):
         turn = rotation_about("z", p.rng.normal(0, 0.4))
         a.box((0, 0, 0.003 + 0.006 * k), (0.21, 0.28, 0.005), p.print(), turn)
 
 
-def leaflet(a: Assembly, p: Palette) -> None:
+def leaflet(a: Assembly, p: PlacePalette) -> None:
     """Folded paper that stands upright, as on counters."""
     h, lean = p.rng.uniform(0.15, 0.3), p.rng.uniform(0.1, 0.3)
     w = h * p.rng.uniform(0.5, 0.75)
@@ -43,14 +43,14 @@ def leaflet(a: Assembly, p: Palette) -> None:
         a.box(at, (w, 0.003, h), paint, rotation_about("x", side * lean))
 
 
-def open_book(a: Assembly, p: Palette) -> None:
+def open_book(a: Assembly, p: PlacePalette) -> None:
     t, w, page = p.rng.uniform(0.008, 0.02), p.rng.uniform(0.14, 0.2), p.paper()
     for side in (-1, 1):
         turn = rotation_about("y", side * 0.06)
         a.box((side * w / 2, 0, 0.6 * t + 0.007), (w, 1.4 * w, t), page, turn)
 
 
-def books_pile(a: Assembly, p: Palette) -> None:
+def books_pile(a: Assembly, p: PlacePalette) -> None:
     z = 0.0
     for _ in range(int(p.rng.integers(1, 6))):
         t, w = p.rng.uniform(0.01, 0.045), p.rng.uniform(0.15, 0.24)
@@ -60,7 +60,7 @@ def books_pile(a: Assembly, p: Palette) -> None:
         z += t + 0.001
 
 
-def books_row(a: Assembly, p: Palette) -> None:
+def books_row(a: Assembly, p: PlacePalette) -> None:
     x, end = -0.17, p.rng.uniform(-0.02, 0.17)
     while x < end:
         t, h = p.rng.uniform(0.012, 0.045), p.rng.uniform(0.18, 0.3)
@@ -68,14 +68,14 @@ def books_row(a: Assembly, p: Palette) -> None:
         x += t
 
 
-def pens(a: Assembly, p: Palette) -> None:
+def pens(a: Assembly, p: PlacePalette) -> None:
     a.cylinder((0, 0, 0.05), 0.04, 0.1, p.plain())
     for _ in range(5):
         dx, dy = p.rng.uniform(-0.02, 0.02, 2)
         a.cylinder((dx, dy, 0.1), 0.004, 0.13, p.plain(), turn=rotation_about("x", 6 * dy))
 
 
-def tray(a: Assembly, p: Palette) -> None:
+def tray(a: Assembly, p: PlacePalette) -> None:
     paint = p.plain("black", "grey", "light blue", "white")
     for k in range(int(p.rng.integers(1, 4))):
         z = 0.07 * k
@@ -85,7 +85,7 @@ def tray(a: Assembly, p: Palette) -> None:
         a.box((0, 0, z + 0.02), (0.21, 0.297, 0.02), p.paper())
 
 
-def carton(a: Assembly, p: Palette) -> None:
+def carton(a: Assembly, p: PlacePalette) -> None:
     w, d, h = p.rng.uniform(0.16, 0.36), p.rng.uniform(0.14, 0.3), p.rng.uniform(0.08, 0.28)
     a.box(
         (0, 0, h / 2), (w, d, h), p.cardboard() if p.rng.random() < 0.6 else p.plain("white", "brown", "blue")

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from clip2depth_ros.simulation.scene.openings import Opening, Wall, in_front, walls_of
-from clip2depth_ros.simulation.scene.palette import Palette
+from clip2depth_ros.simulation.scene.place_palette import PlacePalette
 from clip2depth_ros.simulation.scene.scene import Assembly, Scene
 from clip2depth_ros.simulation.walls.wall_fittings import (
     cable,
@@ -39,7 +39,7 @@ from clip2depth_ros.simulation.walls.wall_pictures import (
 class Hung(NamedTuple):
     """A maker, its range of width, its heights on the wall, and its depth."""
 
-    make: Callable[[Assembly, Palette, float, float, float], None]
+    make: Callable[[Assembly, PlacePalette, float, float, float], None]
     width: tuple[float, float]
     low: float
     high: float
@@ -92,7 +92,7 @@ _BY_KIND = {
 _HOMELY = "picture picture picture poster calendar wall_shelf clock screen coats"
 
 
-def dress_walls(scene: Scene, palette: Palette, plan: list[list[Opening]]) -> None:
+def dress_walls(scene: Scene, palette: PlacePalette, plan: list[list[Opening]]) -> None:
     """Hang typical things of this kind of place on the walls, clear of openings, of each other, of furniture.
 
     Args:
@@ -121,7 +121,7 @@ def dress_walls(scene: Scene, palette: Palette, plan: list[list[Opening]]) -> No
             _hang(scene, palette, wall, name, hung, taken)
 
 
-def _hang(scene: Scene, palette: Palette, wall: Wall, name: str, hung: Hung, taken: list) -> None:
+def _hang(scene: Scene, palette: PlacePalette, wall: Wall, name: str, hung: Hung, taken: list) -> None:
     rng = palette.rng
     w = rng.uniform(*hung.width)
     if wall.length < w + 0.2 or hung.low > scene.height - 0.4:

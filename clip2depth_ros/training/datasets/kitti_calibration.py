@@ -82,7 +82,8 @@ def _origin(date: Path, drive: str) -> tuple[float, float, float]:
     """Latitude, longitude, altitude of the drive's first measurement."""
     first = min((date / drive / "oxts" / "data").glob("*.txt"))
     with reading(first):
-        return _measurement(first)[:3]
+        latitude, longitude, altitude = _measurement(first)[:3]
+        return latitude, longitude, altitude
 
 
 def _measurement(path: Path) -> tuple[float, ...]:

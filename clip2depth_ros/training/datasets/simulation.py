@@ -221,23 +221,23 @@ class SimulatedDrives(_Simulated):
         super().__init__("drives", split, (drives, validation_drives), (seed, validation_seed), size)
         if frames < 1 or not fps > 0:
             raise Clip2DepthError(f"drives: frames and fps must be positive, they are {frames} and {fps:g}.")
-        self.frames, self.fps, self.workers = frames, fps, workers
+        self.drive_frames, self.fps, self.workers = frames, fps, workers
         self.on_the_fly = self.draws = on_the_fly
         self.folder = (cache or user_folder("cache")) / "drives"
 
     def __len__(self) -> int:
-        return self.count * self.frames if self.on_the_fly else self._ends[-1]
+        return self.count * self.drive_frames if self.on_the_fly else self._ends[-1]
 
     def following(self, index: int) -> int | None:
         if self.on_the_fly:
-            return index + 1 if (index + 1) % self.frames else None
+            return index + 1 if (index + 1) % self.drive_frames else None
         shard, place = self._stored(index)
         return index + 1 if place + 1 < len(shard) else None
 
     def __getitem__(self, index: int) -> Frame:
         if not self.on_the_fly:
             return self._read(index)
-        seed, place = self.first + index // self.frames, index % self.frames
+        seed, place = self.first + index // self.drive_frames, index % self.drive_frames
         drive = self._drive(seed)
         frame = drive.frame(place)
         return replace(frame, name=f"drive {seed}/{frame.name}", caption=drive_caption(drive, frame))
@@ -246,7 +246,7 @@ class SimulatedDrives(_Simulated):
     def _drive(self):
         """The last few drives: planning one takes as long as rendering many of its frames."""
         return lru_cache(maxsize=4)(
-            lambda seed: make_drive(seed, self.frames, self.fps, self.width, self.height)
+            lambda seed: make_drive(seed, self.drive_frames, self.fps, self.width, self.height)
         )
 
     def prepare(self) -> None:
@@ -255,7 +255,7 @@ class SimulatedDrives(_Simulated):
                 self.folder,
                 self.first,
                 self.count,
-                self.frames,
+                self.drive_frames,
                 self.fps,
                 self.width,
                 self.height,
@@ -264,6 +264,6 @@ class SimulatedDrives(_Simulated):
 
     def paths(self) -> list[Path]:
         return [
-            drive_path(self.folder, seed, self.frames, self.fps, self.width, self.height)
+            drive_path(self.folder, seed, self.drive_frames, self.fps, self.width, self.height)
             for seed in range(self.first, self.first + self.count)
         ]

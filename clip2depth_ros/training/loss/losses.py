@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -91,8 +92,9 @@ def temporal_difference(
     ]
     if flow is not None:
         found.append(by_flow(first, second, first_truth, second_truth, flow, ~moved))
-    total = sum(difference.sum() for difference, _ in found)
-    return total / sum(seen.sum() for _, seen in found).clamp(min=1)
+    total: Any = sum(difference.sum() for difference, _ in found)
+    pixels: Any = sum(seen.sum() for _, seen in found)
+    return total / pixels.clamp(min=1)
 
 
 def by_motion(first, second, first_truth, second_truth, motion, intrinsics, use):

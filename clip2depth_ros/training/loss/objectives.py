@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,6 +27,8 @@ class ClipWithDepth(nn.Module):
 
     Takes an open_clip CLIP whose image tower is a timm pyramid with average pooling, at any image size.
     """
+
+    clip: Any  # torch.nn.Module declares none of a CLIP's members
 
     def __init__(self, clip: nn.Module, network: Clip2Depth, tokenizer) -> None:
         super().__init__()
@@ -55,7 +58,7 @@ class ClipWithDepth(nn.Module):
         return depth, caption_loss(scale * images @ texts.T, captions)
 
 
-def encode_captions(clip: nn.Module, tokens: torch.Tensor) -> torch.Tensor:
+def encode_captions(clip: Any, tokens: torch.Tensor) -> torch.Tensor:
     """clip.encode_text of an open_clip CLIP, without the padding after the longest caption."""
     ends = tokens.argmax(1)
     length = int(ends.max()) + 1
@@ -112,8 +115,10 @@ class DepthObjective(nn.Module):
         depth = self.network(torch.cat([image, _tensor(batch.next_image, device)]))
         with torch.autocast(device.type, enabled=False):
             loss = self._loss(depth, torch.cat([truth, next_truth]))
+            first, second = depth.chunk(2)
             difference = temporal_difference(
-                *depth.chunk(2),
+                first,
+                second,
                 truth,
                 next_truth,
                 _tensor(batch.motion, device),

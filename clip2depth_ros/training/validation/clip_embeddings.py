@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import open_clip
@@ -28,7 +29,7 @@ class ClipEmbeddings:
             torch.set_num_threads(threads)
         self.backbone = find_backbone(backbone)
         self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        self._clip = create_clip(self.backbone, weights).to(self.device).eval()
+        self._clip: Any = create_clip(self.backbone, weights).to(self.device).eval()
         self._preprocess = Preprocess(self.backbone.mean, self.backbone.std).to(self.device)
         self._tokenizer = open_clip.get_tokenizer(self.backbone.clip)
 

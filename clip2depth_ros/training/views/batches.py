@@ -170,8 +170,8 @@ def collate(views: Sequence[View]) -> Batch:
     )
     if views[0].next_image is not None:
         unknown = np.full((4, 4), np.nan)
-        batch.next_image = np.stack([view.next_image for view in views])
-        batch.next_depth = np.stack([view.next_depth for view in views])
+        batch.next_image = np.stack([view.next_image for view in views])  # pyright: ignore[reportCallIssue]
+        batch.next_depth = np.stack([view.next_depth for view in views])  # pyright: ignore[reportCallIssue]
         batch.motion = np.stack([unknown if v.motion is None else v.motion for v in views]).astype(np.float32)
     return batch
 
@@ -185,7 +185,7 @@ def checked_flow(images: np.ndarray, next_images: np.ndarray) -> np.ndarray:
     made = np.empty((*images.shape[:3], 2), np.float32)
     for out, first, second in zip(made, images, next_images, strict=True):
         flow, trusted = both_ways.between(first, second)
-        out[:] = np.where(trusted[..., None], flow, np.float32(np.nan))
+        out[:] = np.where(trusted[..., None], flow, np.float32(np.nan))  # pyright: ignore[reportIndexIssue]
     return made
 
 

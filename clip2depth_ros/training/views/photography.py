@@ -74,12 +74,12 @@ class Photography:
             # OpenCV's normal numbers take a third of NumPy's time; their seed is drawn from `rng`.
             cv2.setRNGSeed(int(rng.integers(2**31)))
             noise = np.empty(image.shape, np.float32)
-            cv2.randn(noise, (0, 0, 0), (self.noise,) * 3)
+            cv2.randn(noise, (0, 0, 0), (self.noise,) * 3)  # pyright: ignore[reportCallIssue]
             image = cv2.add(image, noise, dtype=cv2.CV_8U)
         if self.quality:
             coded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, self.quality])[1]
             # Encoded and decoded with the same channel order, so RGB or BGR does not matter.
-            image = cv2.imdecode(coded, cv2.IMREAD_COLOR)
+            image = cv2.imdecode(coded, cv2.IMREAD_COLOR)  # pyright: ignore[reportAssignmentType]
         return image
 
 

@@ -89,6 +89,8 @@ def test_drives_follow_within_a_shard(tmp_path):
     assert [data.following(i) for i in range(8)] == [1, 2, 3, None, 5, 6, 7, None]
     np.testing.assert_allclose(motion_between(data[4], data[5])[:3, 3], [-0.1, 0, 0])
     assert data[5].stamp == 10**12 + 500_000_000
+    # as clip2depth evaluate reads a data set: the flag says whether a frame follows the one before
+    assert [follows for _, follows in data.frames(limit=6)] == [False, True, True, True, False, True]
 
 
 def test_places_have_shards_and_validation_of_their_own(tmp_path):
