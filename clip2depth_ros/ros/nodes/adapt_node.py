@@ -50,7 +50,7 @@ DIAGNOSTICS_PERIOD = 1.0
 LOOK_PERIOD = 2.0
 # How long an image waits for the odometry of its stamp, seconds: an interpolated pose is more accurate than
 # an extrapolated one.
-ODOMETRY_PATIENCE = 0.15
+ODOMETRY_TIMEOUT = 0.15
 # Seconds between two attempts to start a run.
 RETRY_PERIOD = 30.0
 # A run needs at least so many keyframes.
@@ -187,7 +187,7 @@ class AdaptNode(Node):
         return True
 
     def _pose_at(self, stamp: int, frame_id: str) -> np.ndarray | None:
-        end = time.monotonic() + ODOMETRY_PATIENCE
+        end = time.monotonic() + ODOMETRY_TIMEOUT
         while not self._odometry.reaches(stamp) and time.monotonic() < end:
             time.sleep(0.01)
         return self._odometry.at(stamp, frame_id)
