@@ -211,7 +211,10 @@ if parts:
         owner = getattr(importlib.import_module(module), owner, None)
         if name in vars(owner or object):
             setattr(owner, name, timed(vars(owner)[name], label))
-from clip2depth_ros.ros.nodes.depth_node import main
+try:
+    from clip2depth_ros.ros.nodes.depth_node import main
+except ModuleNotFoundError:  # a checkout from before 0.1.0
+    from clip2depth_ros.ros.depth_node import main
 raise SystemExit(main())
 """
 
