@@ -19,7 +19,7 @@ from clip2depth_ros.adaptation.agreement import check_odometry, check_texture
 from clip2depth_ros.adaptation.objective import BATCH, Objective, Views, Weights, choose_views
 from clip2depth_ros.adaptation.recording import Keyframes, Recorder, Refusal, angle_between
 from clip2depth_ros.adaptation.refinement import refined_motions
-from clip2depth_ros.adaptation.rehearsal import Rehearsal
+from clip2depth_ros.adaptation.rehearsal import Rehearsal, growth
 from clip2depth_ros.adaptation.trainable import open_trainable, what_trains
 from clip2depth_ros.adaptation.views import (
     BLOCK,
@@ -52,8 +52,7 @@ JUDGED = 90
 PARTS = (1.0, 0.75, 0.5, 0.35, 0.25, 0.15)
 """Interpolation factors between the old weights and the best ones, in the order of attempts."""
 MOST_ELSEWHERE = 1.05
-"""Factor by which the error on views of other places may grow; it selects one of PARTS, or
-leads to a refusal."""
+"""Factor by which the error in other places may grow; it selects one of PARTS, or leads to a refusal."""
 LEAST_GAIN = 0.01
 """Least reduction of the photometric residual on held-out images, as a part of it."""
 MOST_APART = 1.02
@@ -295,7 +294,7 @@ class Adaptation:
         return self._write()
 
     def _take_best(
-        self, network: Clip2Depth, began_with: dict[str, torch.Tensor], elsewhere: float | None
+        self, network: Clip2Depth, began_with: dict[str, torch.Tensor], elsewhere: np.ndarray | None
     ) -> None:
         """Set the best weights, interpolated with the old ones so that other places get no worse.
 
@@ -308,9 +307,9 @@ class Adaptation:
             network.load_state_dict(mixed, strict=False)
             if elsewhere is None:
                 return
-            after = self.rehearsal.errors(network)
-            self.summary["elsewhere"] = {"before": elsewhere, "after": after, "part": part}
-            if after <= MOST_ELSEWHERE * elsewhere:
+            found = growth(elsewhere, self.rehearsal.errors(network))
+            self.summary["elsewhere"] = found | {"part": part}
+            if found["growth_bound"] <= MOST_ELSEWHERE:
                 return
 
     def _refuse_parallax(self) -> None:
@@ -430,11 +429,12 @@ class Adaptation:
                 "old one.",
             )
         elsewhere = self.summary.get("elsewhere")
-        if elsewhere and elsewhere["after"] > MOST_ELSEWHERE * elsewhere["before"]:
+        if elsewhere and elsewhere["growth_bound"] > MOST_ELSEWHERE:
             raise Refusal(
                 "worse_elsewhere",
                 f"the network would get worse in other places: AbsRel {elsewhere['before']:.3f} before and "
-                f"{elsewhere['after']:.3f} after on simulated views; record a longer or more varied drive.",
+                f"{elsewhere['after']:.3f} after on simulated views, a growth of up to "
+                f"{elsewhere['growth_bound'] - 1:.0%}; record a longer or more varied drive.",
             )
 
     def _write(self) -> Path:
