@@ -4,6 +4,7 @@
 import ast
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -116,6 +117,21 @@ def test_nothing_imports_from_the_same_or_a_higher_floor(file):
             continue
         assert other in FLOORS, f"{file} imports {module}, a package without a floor"
         assert FLOORS[other] < FLOORS[own], f"{file} imports {module} from the same or a higher floor"
+
+
+def test_no_imports_are_circular():
+    graph = {}
+    for file in sources():
+        paths = ((PACKAGE.parent / module.replace(".", "/")) for module in imports(file, module_level=True))
+        files = (p.with_suffix(".py") if p.with_suffix(".py").is_file() else _package_of(p) for p in paths)
+        graph[file] = {str(f.relative_to(PACKAGE)) for f in files if f.is_file() and PACKAGE in f.parents}
+    assert sum(map(len, graph.values())) > 1000
+    list(TopologicalSorter(graph).static_order())  # raises CycleError, which names the circle
+
+
+def _package_of(path: Path) -> Path:
+    """The __init__.py that a module name stands for, or that has a name imported from a package."""
+    return (path if path.is_dir() else path.parent) / "__init__.py"
 
 
 @pytest.mark.parametrize("file", [f for f in sources() if not f.startswith("ros/")])

@@ -23,7 +23,6 @@ from clip2depth_ros.commands.train import NEEDS
 from clip2depth_ros.engines import open_engine
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.images.frame import Frame
-from clip2depth_ros.io import Source, open_source
 from clip2depth_ros.settings import ScaleSettings, option
 from clip2depth_ros.system.progress import progress
 
@@ -129,7 +128,7 @@ def _frames(args: argparse.Namespace, bundle: Bundle) -> Iterator[Frame]:
 
     scaled = args.scale_height is not None or args.scale_ranges is not None
     if not scaled:
-        with _open(args, odometry=False) as source:
+        with pipeline_options.open_recording(args, odometry=False) as source:
             if not source.has_odometry:
                 raise Refusal(
                     "odometry_missing",
@@ -137,7 +136,7 @@ def _frames(args: argparse.Namespace, bundle: Bundle) -> Iterator[Frame]:
                     "images, give a folder poses.txt, or set the scale with --scale-height or "
                     "--scale-ranges.",
                 )
-    with _open(args, odometry=not scaled) as source:
+    with pipeline_options.open_recording(args, odometry=not scaled) as source:
         if source.live:
             raise Clip2DepthError(f"{source.name} is a live camera; record it first, then adapt.")
         frames = progress(itertools.islice(source, args.limit), "frame", source.length, args.limit)
@@ -148,21 +147,3 @@ def _frames(args: argparse.Namespace, bundle: Bundle) -> Iterator[Frame]:
             args.scale_odometry = args.no_stabilize = False
             settings = pipeline_options.scale_settings(args)
             yield from with_visual_odometry(pipeline_options.with_ranges(args, frames), engine, settings)
-
-
-def _open(args: argparse.Namespace, *, odometry: bool) -> Source:
-    source = open_source(
-        args.input,
-        camera=Camera.from_file(args.camera) if args.camera else None,
-        horizontal_fov=args.horizontal_fov,
-        every=args.every,
-        topic=args.topic,
-        depth_topic=args.depth_topic,
-        odometry=odometry,
-        odometry_topic=args.odometry_topic,
-        mounting=args.mounting,
-    )
-    if args.scale_ranges is not None and not source.has_depth:
-        source.close()
-        raise Clip2DepthError(f"--scale-ranges samples true depth, but {source.name} has none.")
-    return source

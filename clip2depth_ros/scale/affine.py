@@ -112,11 +112,6 @@ class AffineEstimator:
     def close(self) -> None:
         """Does nothing: nothing is stored on disk. Here because ScaleEstimator has it."""
 
-    @property
-    def is_known(self) -> bool:
-        """True when factor and shift are known."""
-        return self._published is not None
-
     def update(
         self,
         disparity: np.ndarray,

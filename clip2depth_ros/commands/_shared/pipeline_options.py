@@ -91,6 +91,14 @@ def open_input(args: argparse.Namespace) -> Source:
     scale_settings(args)  # report errors there before opening the input
     if args.limit is not None and args.limit < 1:
         raise Clip2DepthError(f"--limit must be at least 1, not {args.limit}.")
+    return open_recording(args, odometry=args.scale_odometry)
+
+
+def open_recording(args: argparse.Namespace, *, odometry: bool) -> Source:
+    """The source of the input arguments. Raises Clip2DepthError if it lacks data that they require.
+
+    odometry: whether its frames must have odometry.
+    """
     source = open_source(
         args.input,
         camera=Camera.from_file(args.camera) if args.camera else None,
@@ -98,7 +106,7 @@ def open_input(args: argparse.Namespace) -> Source:
         every=args.every,
         topic=args.topic,
         depth_topic=args.depth_topic,
-        odometry=args.scale_odometry,
+        odometry=odometry,
         odometry_topic=args.odometry_topic,
         mounting=args.mounting,
     )

@@ -99,7 +99,6 @@ class TrustWatch:
         timeout = settings.scale.timeout
         # NaN: no source was accepted since the start.
         silent = facts.scale_age if facts.scale_age == facts.scale_age else now - self._started
-        # has_scale_source is last because it is the expensive one
         if settings.scale.freeze or silent <= timeout or not settings.has_scale_source:
             self._notices.clear("scale")
             return

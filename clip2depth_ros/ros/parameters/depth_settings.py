@@ -243,8 +243,8 @@ class DepthSettings:
             self.scale,
             pitch=self.mounting.pitch,
             roll=self.mounting.roll,
-            odometry=self.scale.odometry and bool(self.odometry.topic),
-            ranges=self.scale.ranges and bool(self.ranges.topic),
+            odometry=self._uses_odometry,
+            ranges=self._uses_ranges,
             name=name,
         )
 
@@ -255,8 +255,15 @@ class DepthSettings:
     @property
     def has_scale_source(self) -> bool:
         """True when a source of scale is configured."""
-        scale = self.scale_settings()
-        return bool(scale.height or scale.odometry or scale.ranges)
+        return self.scale.height > 0 or self._uses_odometry or self._uses_ranges
+
+    @property
+    def _uses_odometry(self) -> bool:
+        return self.scale.odometry and bool(self.odometry.topic)
+
+    @property
+    def _uses_ranges(self) -> bool:
+        return self.scale.ranges and bool(self.ranges.topic)
 
 
 @dataclass(frozen=True)
