@@ -199,6 +199,21 @@ def test_light_changes_the_image_a_little_and_never_the_depth(light):
         np.testing.assert_array_equal(view.depth, plain.depth)
 
 
+def test_another_hue_keeps_brightness_and_depth_and_is_not_for_named_colors():
+    red = photograph()
+    red.image[:] = np.array((150, 90, 90)) + np.arange(40)[:, None].repeat(4, 0)[: len(red.image), None] // 4
+    plain = apply(Augmentation(), red)
+    views = [apply(Augmentation(hue=1.0), red, seed=seed) for seed in range(30)]
+    strongest = {int(view.image.mean((0, 1)).argmax()) for view in views}
+    assert strongest == {0, 1, 2}  # what was red is green or blue as often
+    for view in views:
+        difference = view.image.astype(float).mean(2) - plain.image.mean(2)
+        assert np.abs(difference).max() < 1.5
+        np.testing.assert_array_equal(view.depth, plain.depth)
+    red.caption = "a red box"
+    np.testing.assert_array_equal(apply(Augmentation(hue=1.0), red).image, plain.image)
+
+
 def test_noise_is_as_strong_as_asked_in_every_channel_and_new_in_every_frame():
     sample = photograph()
     sample.image = np.full_like(sample.image, 128)

@@ -23,11 +23,12 @@ class Photography:
     """The look of one image.
 
     levels: (1, 256, 3) float, output of each input level per channel, before `gain`; None: no change.
-    gain: factor of brightness. blur: standard deviation, pixels. motion: length, pixels, and direction,
+    colors: (3, 3), linear map of RGB that keeps gray; None: no change. gain: factor of brightness. blur: standard deviation, pixels. motion: length, pixels, and direction,
     radians. noise: standard deviation, gray levels. quality: of the JPEG, 0 for none.
     """
 
     levels: np.ndarray | None = None
+    colors: np.ndarray | None = None
     gain: float = 1.0
     blur: float = 0.0
     motion: tuple[float, float] = (0.0, 0.0)
@@ -35,8 +36,9 @@ class Photography:
     quality: int = 0
 
     @classmethod
-    def random(cls, wanted: Augmentation, rng: np.random.Generator) -> Photography:
-        """A random look within the limits of `wanted`."""
+    def random(cls, wanted: Augmentation, rng: np.random.Generator, *, captioned: bool) -> Photography:
+        """A random look within the limits of `wanted`. captioned: whether the frame has a caption, which may
+        name colors."""
 
         def factor(half_width: float, count: int = 1) -> np.ndarray:
             return np.exp(rng.uniform(-half_width, half_width, count))
@@ -44,9 +46,11 @@ class Photography:
         levels = np.linspace(0, 1, 256)[:, None] ** factor(wanted.gamma)
         levels = (levels - 0.5) * factor(wanted.contrast) + 0.5
         levels = levels * factor(wanted.brightness) * factor(wanted.colour, 3)
+        recolor = wanted.hue > 0 and not captioned and rng.random() < wanted.hue
         changed = wanted.gamma or wanted.contrast or wanted.brightness or wanted.colour
         return cls(
             levels=levels.astype(np.float32)[None] if changed else None,
+            colors=_other_colors(rng) if recolor else None,
             blur=float(rng.uniform(0, wanted.blur)),
             motion=(float(rng.uniform(0, wanted.motion_blur)), float(rng.uniform(0, math.pi))),
             noise=float(rng.uniform(0, wanted.noise)),
@@ -66,6 +70,8 @@ class Photography:
             image = cv2.GaussianBlur(image, (0, 0), self.blur)
         if self.motion[0] > 1.0:
             image = cv2.filter2D(image, -1, _line(*self.motion), borderType=cv2.BORDER_REPLICATE)
+        if self.colors is not None:
+            image = cv2.transform(image, self.colors)
         if self.levels is not None or self.gain != 1.0:
             levels = np.linspace(0, 1, 256)[None, :, None] if self.levels is None else self.levels
             levels = np.broadcast_to(levels * self.gain, (1, 256, 3))
@@ -81,6 +87,13 @@ class Photography:
             # Encoded and decoded with the same channel order, so RGB or BGR does not matter.
             image = cv2.imdecode(coded, cv2.IMREAD_COLOR)  # pyright: ignore[reportAssignmentType]
         return image
+
+
+def _other_colors(rng: np.random.Generator) -> np.ndarray:
+    """(3, 3): a rotation of RGB about gray by any angle, and a change of saturation by a factor of 0 to 1.5."""
+    gray = np.full((3, 3), 1 / 3)
+    turn = cv2.Rodrigues(np.full(3, rng.uniform(-math.pi, math.pi) / math.sqrt(3)))[0]
+    return gray + rng.uniform(0.0, 1.5) * (turn - gray)
 
 
 def _line(length: float, direction: float) -> np.ndarray:
