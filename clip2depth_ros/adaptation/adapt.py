@@ -16,12 +16,11 @@ import torch
 from accelerate import Accelerator
 
 from clip2depth_ros.adaptation.agreement import check_odometry, check_texture
+from clip2depth_ros.adaptation.matching import match
 from clip2depth_ros.adaptation.objective import BATCH, Objective, Views, Weights, choose_views
 from clip2depth_ros.adaptation.recording import Keyframes, Recorder, Refusal, angle_between
-from clip2depth_ros.adaptation.refinement import refined_motions
 from clip2depth_ros.adaptation.rehearsal import Rehearsal, growth
 from clip2depth_ros.adaptation.trainable import open_trainable, what_trains
-from clip2depth_ros.adaptation.triangulation import triangulated
 from clip2depth_ros.adaptation.views import (
     BLOCK,
     FARTHEST,
@@ -218,7 +217,7 @@ class Adaptation:
         self.summary["odometry"] = check_odometry(frames, sources, old)
         if self._make_rehearsal is not None:
             self.rehearsal = self._make_rehearsal()
-        motions = refined_motions(frames, sources)
+        matches = match(frames, sources, self.trained)
         accelerator = Accelerator(mixed_precision="no")
         objective = Objective(
             network,
@@ -226,8 +225,8 @@ class Adaptation:
             taps,
             old,
             settings.weights,
-            refined=motions,
-            triangulated=triangulated(frames, self.trained, sources, motions),
+            refined=matches.motions,
+            triangulated=(matches.depth, matches.deviation),
             elsewhere=self._rehearsed_taps(network),
         )
         objective.to(accelerator.device)

@@ -1,49 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The motion between two views by odometry, with rotation and direction refined by the images.
-
-Wheel odometry measures the length of a motion well, and its rotation to about a degree. A degree is three
-pixels, and the depth that explains these is wrong. Corners tracked from one view to the other give rotation
-and direction far more precisely, but not the length, which stays that of odometry.
-"""
+"""The motion between two views by odometry, with rotation and direction refined by the images."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
 
-from clip2depth_ros.adaptation.agreement import followed, gray_of, off_line
-from clip2depth_ros.adaptation.recording import Keyframes
-from clip2depth_ros.adaptation.views import motion_between
+from clip2depth_ros.adaptation.agreement import off_line
 from clip2depth_ros.camera import Camera
 
 FEWEST = 20
-"""Fewest corners to refine a motion by."""
+"""Fewest points to refine a motion by."""
 TURN, DIRECTION, PIXEL = 0.01, 0.1, 0.5
-"""Standard deviations of rotation and direction between two views, radians, and of a corner, pixels."""
+"""Standard deviations of rotation and direction between two views, radians, and of a point, pixels."""
 ROUNDS = 4
 STEP = 1e-5
 """Radians: step of the numerical derivative."""
 
 
-def refined_motions(frames: Keyframes, sources: list[np.ndarray]) -> dict[tuple[int, int], np.ndarray]:
-    """(4, 4) by numbers (i, j) of keyframes: points of view i into j, for each j of sources[i], and back."""
-    motions: dict[tuple[int, int], np.ndarray] = {}
-    for i, others in enumerate(sources):
-        for j in map(int, others):
-            if (i, j) in motions:
-                continue
-            motion = motion_between(frames.poses[i], frames.poses[j])
-            before, after = followed(gray_of(frames, i), gray_of(frames, j))
-            motion = refine(motion, before, after, frames.camera)
-            motions[i, j], motions[j, i] = motion, np.linalg.inv(motion)
-    return motions
-
-
 def refine(motion: np.ndarray, before: np.ndarray, after: np.ndarray, camera: Camera) -> np.ndarray:
-    """`motion` (4, 4), of the same length, refined so that the corners lie on their epipolar lines.
+    """`motion` (4, 4), of the same length, refined so that the points lie on their epipolar lines.
 
-    before, after: (n, 2) pixels of corners in both views. Gauss-Newton with Tukey's weights on Sampson's
-    distance; odometry is one of the measurements. Returned unchanged where too few corners were tracked,
+    before, after: (n, 2) pixels of points in both views. Gauss-Newton with Tukey's weights on Sampson's
+    distance; odometry is one of the measurements. Returned unchanged where there are too few points,
     or where the refinement does not reduce the error.
     """
     if len(before) < FEWEST:
