@@ -16,9 +16,9 @@ import torch
 from accelerate import Accelerator
 
 from clip2depth_ros.adaptation.agreement import check_odometry, check_texture
-from clip2depth_ros.adaptation.matching import match
 from clip2depth_ros.adaptation.objective import BATCH, Objective, Views, Weights, choose_views
 from clip2depth_ros.adaptation.recording import Keyframes, Recorder, Refusal, angle_between
+from clip2depth_ros.adaptation.refinement import refined_motions
 from clip2depth_ros.adaptation.rehearsal import Rehearsal, growth
 from clip2depth_ros.adaptation.trainable import open_trainable, what_trains
 from clip2depth_ros.adaptation.views import (
@@ -217,7 +217,6 @@ class Adaptation:
         self.summary["odometry"] = check_odometry(frames, sources, old)
         if self._make_rehearsal is not None:
             self.rehearsal = self._make_rehearsal()
-        matches = match(frames, sources, self.trained)
         accelerator = Accelerator(mixed_precision="no")
         objective = Objective(
             network,
@@ -225,8 +224,7 @@ class Adaptation:
             taps,
             old,
             settings.weights,
-            refined=matches.motions,
-            triangulated=(matches.depth, matches.deviation),
+            refined=refined_motions(frames, sources),
             elsewhere=self._rehearsed_taps(network),
         )
         objective.to(accelerator.device)

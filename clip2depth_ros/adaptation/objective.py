@@ -12,7 +12,6 @@ import torch
 from torch import nn
 
 from clip2depth_ros.adaptation.photometric import (
-    departure,
     difference,
     log_disagreement,
     match_brightness,
@@ -35,14 +34,12 @@ BATCH = 12
 class Weights:
     """Weights of the parts of the loss; the photometric residual, relative to its old level, has weight 1.
 
-    triangulated mean log difference from triangulated depth, where it is certain
     consistency  mean log difference of the depths of both views
     roughness    of log depth where the image has no edge
     shape        mean log difference from the old depth, without each image's factor
     rehearsal    of the loss on views of other places
     """
 
-    triangulated: float = 1.0
     consistency: float = 0.7
     roughness: float = 0.13
     shape: float = 0.27
@@ -67,9 +64,8 @@ class Objective(nn.Module):
 
     taps: per tap (N, C, h, w) float16; old: (N, h, w) float32 meters, the old network's depth at the inner
     size. level: photometric residual of the old network, which depends on the amount of texture. refined:
-    (4, 4) by numbers (i, j), points of view i into j; by odometry where missing. triangulated: (N, h, w)
-    depth, meters, NaN unknown, and its standard deviation (log), or None. elsewhere: taps (E, ...) and depth
-    (E, H, W) in canonical meters of views of other places, or None.
+    (4, 4) by numbers (i, j), points of view i into j; by odometry where missing. elsewhere: taps (E, ...) and
+    depth (E, H, W) in canonical meters of views of other places, or None.
     """
 
     intrinsics: torch.Tensor
@@ -83,14 +79,12 @@ class Objective(nn.Module):
         weights: Weights,
         level: float = 1.0,
         refined: dict[tuple[int, int], np.ndarray] | None = None,
-        triangulated: tuple[np.ndarray, np.ndarray] | None = None,
         elsewhere: tuple[Sequence[np.ndarray], np.ndarray] | None = None,
     ) -> None:
         super().__init__()
         self.network, self.weights, self.level = network, weights, level
         self.refined = refined or {}
         self._frames, self._taps, self._old, self._elsewhere = frames, taps, old, elsewhere
-        self._triangulated = triangulated
         rows, columns = frames.inner
         self._gray = np.stack(
             [cv2.cvtColor(np.ascontiguousarray(i[rows, columns]), cv2.COLOR_RGB2GRAY) for i in frames.images]
@@ -173,10 +167,6 @@ class Objective(nn.Module):
             + w.roughness * parts["roughness"]
             + w.shape * parts["shape"]
         )
-        if self._triangulated is not None:
-            found, deviation = (torch.from_numpy(a[targets]).to(self.device) for a in self._triangulated)
-            parts["triangulated"] = departure(depth, found.float(), deviation.float())
-            loss = loss + w.triangulated * parts["triangulated"]
         if self._elsewhere is not None and len(batch.elsewhere):
             taps, truth = self._elsewhere
             taps = [torch.from_numpy(t[batch.elsewhere]).to(self.device).float() for t in taps]

@@ -13,7 +13,6 @@ from clip2depth_ros.training.loss.warp import carry, inside, look_up
 
 SSIM_SHARE = 0.85
 C1, C2 = 0.01**2, 0.03**2
-CERTAIN = 0.05
 
 
 def difference(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
@@ -85,18 +84,6 @@ def shape_change(depth: torch.Tensor, old: torch.Tensor) -> torch.Tensor:
     """Mean absolute log ratio to an old depth, without each image's factor."""
     ratio = depth.log() - old.log()
     return (ratio - ratio.mean((1, 2), keepdim=True)).abs().mean()
-
-
-def departure(depth: torch.Tensor, found: torch.Tensor, deviation: torch.Tensor) -> torch.Tensor:
-    """Mean absolute log ratio to `found`, weighted by its certainty.
-
-    found (B, H, W): meters, NaN unknown. deviation (B, H, W): its standard deviation (log); below CERTAIN all
-    weigh the same, because the length of the motion is not better known.
-    """
-    known = torch.isfinite(found)
-    weight = torch.where(known, (CERTAIN / deviation).clamp(max=1.0), 0.0)
-    error = (depth.log() - torch.where(known, found, 1.0).log()).abs()
-    return (weight * error).sum() / weight.sum().clamp(min=1)
 
 
 def _mean3(image: torch.Tensor) -> torch.Tensor:
