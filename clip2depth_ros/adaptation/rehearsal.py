@@ -15,7 +15,7 @@ from clip2depth_ros.network import Clip2Depth
 
 log = logging.getLogger(__name__)
 
-TRAINED, MEASURED = 360, 240
+TRAINED, MEASURED = 96, 144
 """Numbers of views that are trained on, and of views that measure whether the network gets worse."""
 CONFIDENCE = 1.28
 """Standard errors in the bound of the growth: the true growth is smaller with a probability of 90 %."""
