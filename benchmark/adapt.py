@@ -2,31 +2,37 @@
 # SPDX-License-Identifier: Apache-2.0
 """Effect of adaptation without true depth, at the robot's place and at other places.
 
-    python benchmark/adapt.py [--real | --simulated] [--rgbd FOLDER] [--bundle NAME] [--steps N]
-                              [--places N] [--cache DIR] [--picture FILE]
+    python benchmark/adapt.py [--real | --simulated | --minute] [--rgbd FOLDER] [--bundle NAME] [--steps N]
+                              [--places N] [--first SEED] [--cache DIR] [--picture FILE] [--threads N]
 
 real       the kitchen's recording with its camera poses, degraded by a random scale error of 5 %: one factor
            for the whole recording, and noise of 5 % in every step. Blocks of 2 s are excluded from training.
 simulated  PLACES unseen rooms. Adapted on one drive with simulated wheel odometry: 5 % too long or too short,
            5 % of noise in every step, drift, slips; people walk, the exposure follows the light. Evaluated on
            another drive of the same robot through the same room, and on 384 views of other rooms.
+minute     time and memory of the command `clip2depth adapt` on one minute of 640x480 images at 30 Hz, and of
+           the same command killed by SIGKILL in the middle of its training and started again.
 
 AbsRel is in meters, each image on its own, without stabilizer and scale. True depth is used only for these
 tables. FOLDER of real frames: $CLIP2DEPTH_RGBD or ../shared/rgbd; without it only the simulated places are
-run. Drives are rendered once, into DIR. --picture writes the depth of the kitchen's excluded images before
-and after, and its errors, without the photographs, whose license does not allow copies.
+run. Drives are rendered once, into DIR. --picture writes an image of the first simulated place: a frame of
+the other drive, its depth before and after, and the ground truth.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import itertools
+import json
 import os
 import resource
+import shutil
+import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -39,13 +45,12 @@ import torch
 from clip2depth_ros.adaptation.adapt import Adaptation, Settings
 from clip2depth_ros.adaptation.recording import Refusal
 from clip2depth_ros.adaptation.rehearsal import simulated_rehearsal
-from clip2depth_ros.adaptation.report import before_after
 from clip2depth_ros.bundle import Bundle, open_bundle
 from clip2depth_ros.bundle.library import DEFAULT_BUNDLE
 from clip2depth_ros.camera import Camera
 from clip2depth_ros.engines import open_engine
 from clip2depth_ros.images.frame import Frame
-from clip2depth_ros.images.visualization import save_image
+from clip2depth_ros.images.visualization import save_image, side_by_side
 from clip2depth_ros.io import open_source
 from clip2depth_ros.io.results import TRUTH_RANGE
 from clip2depth_ros.metrics.depth import depth_errors
@@ -55,13 +60,18 @@ from clip2depth_ros.simulation.drives.wheels import Wheels
 from clip2depth_ros.system.paths import user_folder
 from clip2depth_ros.training.validation.unseen_rooms import held_out_views
 
+ROOT = Path(__file__).resolve().parents[1]
 SCALE_ERROR = 0.05
 FIRST_PLACE = 9100
-"""Seed of the first drive; these drives were not used for any choice or tuning."""
+"""Seed of the first place; these places were not used for any choice or tuning. Settings are chosen on those
+from 9300 up."""
 SECONDS, FPS, SIZE = 40.0, 10.0, (320, 240)
 JUDGED_EVERY = 4
 ELSEWHERE = 384
 REAL_LIMITS = {"kept_out": 0.6, "trained": 0.10}
+MINUTE_PLACE = 9200
+"""Seed of the drive of one minute."""
+MINUTE_LIMITS = {"seconds": 300, "gigabytes": 3.0}
 
 
 def worse_poses(frames: Iterable[Frame], factor: float, rng: np.random.Generator) -> Iterator[Frame]:
@@ -106,17 +116,36 @@ def drive(seed: int, route: int, cache: Path) -> list[Frame]:
     ]
 
 
-def absolute_relative(bundle: Bundle, frames: Iterable[Frame]) -> float:
-    """Mean AbsRel of a bundle, each frame on its own."""
-    low, high = TRUTH_RANGE
-    found = []
+def depths_of(bundle: Bundle, frames: Iterable[Frame]) -> list[np.ndarray]:
+    """(H, W) float32 meters of each frame on its own."""
     with open_engine(bundle) as engine:
         pipeline = Pipeline(engine, stabilizer=None)
-        for frame in frames:
-            errors = depth_errors(pipeline.process(frame).depth, frame.depth, depth_min=low, depth_max=high)
-            if errors is not None:
-                found.append(errors["abs_rel"])
-    return float(np.mean(found))
+        return [pipeline.process(frame).depth.copy() for frame in frames]
+
+
+def absolute_relative(depths: Iterable[np.ndarray], frames: Iterable[Frame]) -> np.ndarray:
+    """(N,) AbsRel of each frame; NaN without ground truth."""
+    low, high = TRUTH_RANGE
+    found = [
+        depth_errors(depth, frame.depth, depth_min=low, depth_max=high)
+        for depth, frame in zip(depths, frames, strict=True)
+    ]
+    return np.array([np.nan if errors is None else errors["abs_rel"] for errors in found])
+
+
+def typical(frames: list[Frame], before: list[np.ndarray], after: list[np.ndarray]) -> np.ndarray:
+    """(H, W, 3) uint8 RGB: the frame of the median gain: image, depth before and after, truth."""
+    errors = [absolute_relative(depths, frames) for depths in (before, after)]
+    gain = errors[1] / errors[0]
+    i = int(np.nanargmin(np.abs(gain - np.nanmedian(gain))))
+    return side_by_side(
+        [
+            ("another drive through the place", frames[i].image),
+            (f"depth before, AbsRel {errors[0][i]:.2f}", before[i]),
+            (f"depth after, AbsRel {errors[1][i]:.2f}", after[i]),
+            ("ground truth", frames[i].depth),
+        ]
+    )
 
 
 def elsewhere(bundle: Bundle, views) -> float:
@@ -150,7 +179,7 @@ def adapt(bundle: Bundle, frames: Iterable[Frame], output: Path, steps: int) -> 
     return adaptation
 
 
-def real(bundle: Bundle, folder: Path, steps: int, picture: Path | None) -> None:
+def real(bundle: Bundle, folder: Path, steps: int) -> None:
     """Print the kitchen's table for scale errors in both directions."""
     print(f"{folder.name}: AbsRel in metres, poses with {SCALE_ERROR:.0%} of random scale error")
     print(f"{'factor':>8}{'':4}{'trained':>18}{'kept out':>18}{'of before':>11}{'seconds':>9}")
@@ -162,8 +191,6 @@ def real(bundle: Bundle, folder: Path, steps: int, picture: Path | None) -> None
             seconds = time.perf_counter() - started
             if "elsewhere" in done.summary:
                 print(f"{'':12}elsewhere {done.summary['elsewhere']}", flush=True)
-            if picture is not None and number == 0 and done.after_depths is not None:
-                save_image(picture, before_after(done, rows=3, recorded=False))
         errors = done.summary.get("errors")
         if not errors:
             continue
@@ -179,24 +206,28 @@ def real(bundle: Bundle, folder: Path, steps: int, picture: Path | None) -> None
     )
 
 
-def simulated(bundle: Bundle, places: int, steps: int, cache: Path) -> None:
-    """Print the table of the places."""
+def simulated(bundle: Bundle, seeds: range, steps: int, cache: Path, picture: Path | None) -> None:
+    """Print the table of the places. picture: file for a typical image of the first place."""
     manifest = bundle.manifest
     size = (manifest.input_height, manifest.input_width)
     views = held_out_views(ELSEWHERE, size, manifest.canonical_focal_px)
     old_elsewhere = elsewhere(bundle, views)
-    print(f"{places} simulated places, {SECONDS:g} s at {FPS:g} Hz: AbsRel in metres")
+    print(f"{len(seeds)} simulated places, {SECONDS:g} s at {FPS:g} Hz: AbsRel in metres")
     print(f"{'seed':>6}  {'room':14}{'another drive':>18}{'of before':>11}{'elsewhere':>18}{'of before':>11}")
     ratios, others = [], []
-    for seed in range(FIRST_PLACE, FIRST_PLACE + places):
+    for seed in seeds:
         kind = Drive(seed, 32, 24).scene.kind
         test = list(itertools.islice(drive(seed, 1, cache), 0, None, JUDGED_EVERY))
-        before = absolute_relative(bundle, test)
+        old = depths_of(bundle, test)
+        before = np.nanmean(absolute_relative(old, test))
         with tempfile.TemporaryDirectory() as place:
             output = Path(place) / f"place-{seed}"
             adapt(bundle, drive(seed, 0, cache), output, steps)
-            new = Bundle(output) if output.exists() else bundle
-            after, there = absolute_relative(new, test), elsewhere(new, views)
+            adapted = Bundle(output) if output.exists() else bundle
+            new, there = depths_of(adapted, test), elsewhere(adapted, views)
+        after = np.nanmean(absolute_relative(new, test))
+        if picture is not None and seed == seeds[0]:
+            save_image(picture, typical(test, old, new))
         ratios.append(after / before)
         others.append(there / old_elsewhere)
         print(
@@ -210,32 +241,114 @@ def simulated(bundle: Bundle, places: int, steps: int, cache: Path) -> None:
     )
 
 
+def minute_recording(cache: Path) -> Path:
+    """RGB-D folder without depth of one minute at 30 Hz, 640x480, with wheel odometry; rendered once."""
+    folder, part = cache / f"minute-{MINUTE_PLACE}", cache / f"minute-{MINUTE_PLACE}.part"
+    if folder.is_dir():
+        return folder
+    shutil.rmtree(part, ignore_errors=True)
+    (part / "rgb").mkdir(parents=True)
+    driven, poses = Drive(MINUTE_PLACE, 640, 480, 30, seconds=60.0), []
+    for number, frame in enumerate(driven):
+        save_image(part / "rgb" / f"{number:06d}.jpg", frame.image)
+        poses.append(frame.pose)
+    rng = np.random.default_rng([47, MINUTE_PLACE])
+    told = Wheels.random(rng, 60.0, SCALE_ERROR).odometry(poses, 30, rng)
+    lines = [" ".join(map(str, [f"{n:06d}", *pose[:3].ravel()])) for n, pose in enumerate(told)]
+    (part / "poses.txt").write_text("\n".join(lines) + "\n")
+    camera = json.loads(driven.camera.to_json())
+    (part / "camera.json").write_text(json.dumps(camera | {"fps": 30}))
+    part.rename(folder)
+    return folder
+
+
+def minute(bundle: Bundle, steps: int, threads: int, cache: Path) -> None:
+    """Print time and peak memory of the command, and of the command killed in its training and resumed."""
+    recording = minute_recording(cache)
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+
+        def start(name: str) -> Callable[[], tuple[float, float]]:
+            """Start the command. Returns what waits for its end and returns seconds and GB at the peak."""
+            command = [sys.executable, "-m", "clip2depth_ros", "adapt", "--bundle", str(bundle.path)]
+            command += ["--input", str(recording), "--output", str(folder / name)]
+            command += ["--steps", str(steps), "--threads", str(threads)]
+            began = time.perf_counter()
+            pid = os.posix_spawn(
+                sys.executable,
+                command,
+                {**os.environ, "PYTHONPATH": str(ROOT)},
+                file_actions=[(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)],
+            )
+
+            def end(kill: bool = False) -> tuple[float, float]:
+                if kill:
+                    os.kill(pid, signal.SIGKILL)
+                _, status, used = os.wait4(pid, 0)
+                code = os.waitstatus_to_exitcode(status)
+                if code != (-signal.SIGKILL if kill else 0):
+                    raise SystemExit(f"clip2depth adapt ended with exit code {code}")
+                return time.perf_counter() - began, used.ru_maxrss * 1024 / 1e9
+
+            return end
+
+        seconds, gigabytes = start("whole")()
+        print(f"not interrupted: {seconds:.0f} s, at most {gigabytes:.2f} GB", flush=True)
+        end = start("killed")
+        log, most = folder / "killed.adapting" / "adapt-training.csv", time.perf_counter() + seconds
+        while time.perf_counter() < most and trained_steps(log) < steps / 2:
+            time.sleep(0.1)
+        first = end(kill=True)
+        state = trained_steps(log)
+        second = start("killed")()
+        whole, killed = (Bundle(folder / name).manifest.errors["adaptation"] for name in ("whole", "killed"))
+        print(
+            f"killed after {first[0]:.0f} s and {state} steps, started again: {second[0]:.0f} s more, at "
+            f"most {max(first[1], second[1]):.2f} GB, {'the same' if whole == killed else 'other'} measures"
+        )
+    print(f"aims: at most {MINUTE_LIMITS['seconds']} s and {MINUTE_LIMITS['gigabytes']:.0f} GB on two cores")
+
+
+def trained_steps(log: Path) -> int:
+    """The last step in a training log; 0 without one."""
+    if not log.is_file():
+        return 0
+    with log.open() as rows:
+        return max((int(row["step"]) for row in csv.DictReader(rows)), default=0)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     only = parser.add_mutually_exclusive_group()
     only.add_argument("--simulated", action="store_true", help="only the simulated places")
     only.add_argument("--real", action="store_true", help="only the kitchen")
+    only.add_argument("--minute", action="store_true", help="only time and memory of the command")
     parser.add_argument(
         "--rgbd", type=Path, default=Path(os.environ.get("CLIP2DEPTH_RGBD", "../shared/rgbd"))
     )
     parser.add_argument("--bundle", default=DEFAULT_BUNDLE)
     parser.add_argument("--steps", type=int, default=Settings().steps)
     parser.add_argument("--places", type=int, default=8)
+    parser.add_argument("--first", type=int, default=FIRST_PLACE, help="seed of the first place")
     parser.add_argument("--cache", type=Path, default=user_folder("cache", "adapt"))
-    parser.add_argument("--picture", type=Path, help="image of the kitchen, before and after")
+    parser.add_argument("--picture", type=Path, help="image of the first simulated place, before and after")
     parser.add_argument("--threads", type=int, default=0)
     args = parser.parse_args()
     if args.threads:
         torch.set_num_threads(args.threads)
     bundle = open_bundle(args.bundle)
+    if args.minute:
+        minute(bundle, args.steps, args.threads, args.cache)
+        return
     if not args.simulated:
         folder = args.rgbd / "kitchen"
         if (folder / "camera.json").is_file():
-            real(bundle, folder, args.steps, args.picture)
+            real(bundle, folder, args.steps)
         else:
             print(f"No real frames: {folder} does not exist (--rgbd, or CLIP2DEPTH_RGBD).")
     if not args.real:
-        simulated(bundle, args.places, args.steps, args.cache)
+        seeds = range(args.first, args.first + args.places)
+        simulated(bundle, seeds, args.steps, args.cache, args.picture)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(f"peak memory {peak:.1f} GiB")
 

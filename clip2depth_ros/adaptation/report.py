@@ -71,11 +71,8 @@ def in_words(summary: dict) -> str:
     return "\n".join(lines)
 
 
-def before_after(adaptation, rows: int = ROWS, *, recorded: bool = True) -> np.ndarray:
-    """(H, W, 3) uint8 RGB: held-out images with their depth before and after, and ground truth if known.
-
-    recorded: False leaves out images and ground truth, which may not be published.
-    """
+def before_after(adaptation, rows: int = ROWS) -> np.ndarray:
+    """(H, W, 3) uint8 RGB: held-out images with their depth before and after, and ground truth if known."""
     frames = adaptation.frames
     numbers = adaptation.kept_out
     numbers = numbers[np.linspace(0, len(numbers) - 1, min(rows, len(numbers))).round().astype(int)]
@@ -97,8 +94,6 @@ def before_after(adaptation, rows: int = ROWS, *, recorded: bool = True) -> np.n
                 ("error before", ratios[0]),
                 ("error after: red too far", ratios[1]),
             ]
-        if not recorded:
-            panels = [panel for panel in panels if panel[0] not in ("kept-out image", "measured depth")]
         pictures.append(side_by_side(panels, with_legend=False))
     return np.vstack([sheet(pictures), legend(pictures[0].shape[1])])
 

@@ -26,14 +26,20 @@ from std_srvs.srv import Trigger
 
 from clip2depth_ros.bundle import Bundle
 from clip2depth_ros.camera import Camera, Rectifier
+from clip2depth_ros.camera.transforms import quaternion_of
 from clip2depth_ros.errors import Clip2DepthError
+from clip2depth_ros.images.frame import Frame
 from clip2depth_ros.io import open_source
 from clip2depth_ros.keyframes import KeyframeStore
-from clip2depth_ros.ros.nodes.adapt_node import AdaptNode
+from clip2depth_ros.ros.nodes import adapt_run
+from clip2depth_ros.ros.nodes.adapt_node import COMMAND, AdaptNode
 from clip2depth_ros.ros.qos import volatile
+from clip2depth_ros.system.processes import tied_to_parent
 
 pytestmark = pytest.mark.ros
 HERE = Path(__file__).parent
+STEP = 33_000_000
+"""Nanoseconds from one image of the fake camera to the next."""
 TEXTURE = cv2.resize(
     np.random.default_rng(4).integers(0, 256, (12, 16, 3), np.uint8), (64, 48), interpolation=cv2.INTER_CUBIC
 )
@@ -58,16 +64,29 @@ class Robot:
         """A thirtieth of a second."""
         self.x += forward
         self.heading += turn
-        message = Odometry(child_frame_id="base_link")
-        message.header.frame_id = "odom"
-        stamp = self.camera.stamp + 33_000_000
-        message.header.stamp.sec, message.header.stamp.nanosec = divmod(stamp, 10**9)
-        message.pose.pose.position.x = self.x
-        message.pose.pose.orientation.z = math.sin(self.heading / 2)
-        message.pose.pose.orientation.w = math.cos(self.heading / 2)
-        self.odometry.publish(message)
+        self.tell((self.x, 0.0, 0.0), (0.0, 0.0, math.sin(self.heading / 2), math.cos(self.heading / 2)))
         self.camera.send(changes={"data": TEXTURE.tobytes()})
         self.graph.spin(0.02)
+
+    def see(self, frame: Frame, pose: np.ndarray) -> None:
+        """A simulated frame, and odometry of the camera itself, 0.2 s after the last one."""
+        self.camera.stamp += 200_000_000 - STEP
+        self.tell(pose[:3, 3], quaternion_of(pose[:3, :3]), child="optical")
+        width, height = frame.camera.size
+        self.camera.send_info(width, height, frame.camera.fx)
+        self.camera.send(width, height, info=False, changes={"data": frame.image.tobytes()})
+        self.graph.spin(0.05)
+
+    def tell(self, position, quaternion, child: str = "base_link") -> None:
+        """Odometry at the next image's stamp."""
+        message = Odometry(child_frame_id=child)
+        message.header.frame_id = "odom"
+        stamp = self.camera.stamp + STEP
+        message.header.stamp.sec, message.header.stamp.nanosec = divmod(stamp, 10**9)
+        place, turned = message.pose.pose.position, message.pose.pose.orientation
+        place.x, place.y, place.z = map(float, position)
+        turned.x, turned.y, turned.z, turned.w = map(float, quaternion)
+        self.odometry.publish(message)
 
     def drive(self, length: float) -> None:
         for _ in range(round(length / 0.05)):
@@ -120,7 +139,7 @@ def make_adapt_node(graph, tmp_path):
     """Function that makes an adapt node on the graph: make(mode, stocked=True, adapt__apply=True, ...)."""
     made = []
 
-    def make(mode: str = "better", stocked: bool = False, **parameters) -> AdaptNode:
+    def make(mode: str = "better", stocked: bool = False, command=(), **parameters) -> AdaptNode:
         if stocked:
             drove_before(tmp_path / "adapted")
         given = {
@@ -130,7 +149,9 @@ def make_adapt_node(graph, tmp_path):
         }
         given |= {name.replace("__", "."): value for name, value in parameters.items()}
         overrides = [Parameter(name, value=value) for name, value in given.items()]
-        node = AdaptNode(command=stand_in(mode), context=graph.context, parameter_overrides=overrides)
+        node = AdaptNode(
+            command=command or stand_in(mode), context=graph.context, parameter_overrides=overrides
+        )
         graph.add(node)
         made.append(node)
         node.start()
@@ -220,6 +241,53 @@ def test_it_learns_offers_applies_and_goes_back(
     assert bundle_of(depth) == str(tiny_bundle.path)
     graph.wait(lambda: seen("tiny"), "depth of the bundle before")
     assert not robot.ask("revert").success
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_the_real_command_learns_a_simulated_drive_and_its_bundle_is_applied(
+    graph, robot, make_adapt_node, make_depth_node, monkeypatch, tmp_path
+):
+    """Images and wheel odometry come over DDS; `clip2depth adapt` is a child process, with few steps."""
+    for needed in ("mujoco", "torch", "accelerate"):
+        pytest.importorskip(needed)
+    from clip2depth_ros.simulation import Drive
+    from clip2depth_ros.simulation.drives.wheels import Wheels
+
+    frames = list(Drive(9004, 224, 160, 5, seconds=40))
+    told = Wheels(scale=1.03).odometry([f.pose for f in frames], 5, np.random.default_rng(0))
+    monkeypatch.setattr(adapt_run, "tied_to_parent", lambda number, idle: tied_to_parent(number))  # not idle
+    depth = make_depth_node(bundle="mini")
+    node = make_adapt_node(command=(*COMMAND, "--steps", "20", "--threads", "1"))
+    quality = graph.listen(DepthQuality, "/clip2depth/quality")
+    robot.wait_for("adapt", "depth")
+
+    def seen_by_adapt_node() -> int:
+        counts = node._input.mailbox.counts
+        return counts.processed + counts.dropped + counts.bad
+
+    for number, (frame, pose) in enumerate(zip(frames, told, strict=True)):
+        robot.see(frame, pose)
+        graph.wait(lambda number=number: seen_by_adapt_node() > number, "adapt_node to take the image")
+    graph.wait(lambda: node._running, "the depth node")
+    answer = robot.ask("adapt_now")
+    assert answer.success, answer.message
+    graph.wait(lambda: node._state.outcome, "the end of the adaptation", 1000.0)
+    assert node._state.outcome.startswith("better"), node._state.outcome
+    measures = node._state.measures
+    assert measures["kept out photometric after"] < measures["kept out photometric before"]
+    assert bundle_of(depth) == "mini" and quality[-1].bundle == "mini"
+
+    def seen(name):
+        robot.see(frames[-1], told[-1])
+        return quality[-1].bundle == name
+
+    adapted = tmp_path / "adapted" / "mini-0001"
+    assert robot.ask("apply").success and bundle_of(depth) == str(adapted)
+    graph.wait(lambda: seen("mini-0001"), "depth of the adapted bundle")
+    assert Bundle(adapted).manifest.errors["adaptation"]["from"]["name"] == "mini"
+    assert robot.ask("revert").success and bundle_of(depth) == "mini"
+    graph.wait(lambda: seen("mini"), "depth of the bundle before")
 
 
 def test_by_itself_it_learns_when_enough_is_new_and_applies_if_it_may(
