@@ -49,10 +49,10 @@ STANDING = 10.0
 """Degrees that a standing camera may turn."""
 JUDGED = 90
 """Largest number of held-out keyframes that are evaluated, evenly picked."""
+PARTS = (1.0, 0.75, 0.5, 0.35, 0.25, 0.15)
+"""Interpolation factors between the old weights and the best ones, in the order of attempts."""
 MOST_ELSEWHERE = 1.05
-"""Factor by which the error in other places may grow; it limits the change, or leads to a refusal."""
-HALVINGS = 4
-"""Halvings of the interval in which the largest allowed part of the change is searched."""
+"""Factor by which the error in other places may grow; it selects one of PARTS, or leads to a refusal."""
 LEAST_GAIN = 0.01
 """Least reduction of the photometric residual on held-out images, as a part of it."""
 MOST_APART = 1.02
@@ -302,24 +302,15 @@ class Adaptation:
         (Wortsman et al., arXiv 2109.01903).
         """
         best, _ = read_tensors(self.work / "best.safetensors")
-
-        def mix(part: float) -> None:
+        for part in PARTS:
             mixed = {name: torch.lerp(old.cpu(), best[name], part) for name, old in began_with.items()}
             network.load_state_dict(mixed, strict=False)
-
-        if elsewhere is None:
-            mix(1.0)
-            return
-        tried: dict[float, dict[str, float]] = {}
-
-        def allowed(part: float) -> bool:
-            mix(part)
-            tried[part] = growth(elsewhere, self.rehearsal.errors(network))
-            return tried[part]["growth_bound"] <= MOST_ELSEWHERE
-
-        part = largest_part(allowed) or min(tried)
-        mix(part)
-        self.summary["elsewhere"] = tried[part] | {"part": part}
+            if elsewhere is None:
+                return
+            found = growth(elsewhere, self.rehearsal.errors(network))
+            self.summary["elsewhere"] = found | {"part": part}
+            if found["growth_bound"] <= MOST_ELSEWHERE:
+                return
 
     def _refuse_parallax(self) -> None:
         poses = self.frames.poses
@@ -481,17 +472,6 @@ class Adaptation:
     def close(self) -> None:
         """Remove the state, after a bundle or a refusal."""
         shutil.rmtree(self.work, ignore_errors=True)
-
-
-def largest_part(allowed: Callable[[float], bool]) -> float:
-    """The largest allowed part of a change, in (0, 1], by bisection; 0 where no tried one is allowed."""
-    if allowed(1.0):
-        return 1.0
-    low, high = 0.0, 1.0
-    for _ in range(HALVINGS):
-        part = (low + high) / 2
-        low, high = (part, high) if allowed(part) else (low, part)
-    return low
 
 
 @torch.no_grad()

@@ -63,9 +63,8 @@ class Objective(nn.Module):
     """The loss of a step. The network stays in evaluation mode, so that batch norms keep their statistics.
 
     taps: per tap (N, C, h, w) float16; old: (N, h, w) float32 meters, the old network's depth at the inner
-    size. level: photometric residual of the old network, which depends on the amount of texture. refined:
-    (4, 4) by numbers (i, j), points of view i into j; by odometry where missing. elsewhere: taps (E, ...) and
-    depth (E, H, W) in canonical meters of views of other places, or None.
+    size. level: photometric residual of the old network, which depends on the amount of texture. elsewhere:
+    taps (E, ...) and depth (E, H, W) in canonical meters of views of other places, or None.
     """
 
     intrinsics: torch.Tensor

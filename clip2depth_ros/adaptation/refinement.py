@@ -2,8 +2,8 @@
 """The motion between two views by odometry, with rotation and direction refined by the images.
 
 Wheel odometry measures the length of a motion well, and its rotation to about a degree. A degree is three
-pixels, and the depth that explains these is wrong. Dense optical flow from one view to the other gives
-rotation and direction far more precisely, but not the length, which stays that of odometry.
+pixels, and the depth that explains these is wrong. Corners tracked from one view to the other give rotation
+and direction far more precisely, but not the length, which stays that of odometry.
 """
 
 from __future__ import annotations
@@ -11,17 +11,15 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from clip2depth_ros.adaptation.agreement import gray_of, off_line
+from clip2depth_ros.adaptation.agreement import followed, gray_of, off_line
 from clip2depth_ros.adaptation.recording import Keyframes
 from clip2depth_ros.adaptation.views import motion_between
 from clip2depth_ros.camera import Camera
 
 FEWEST = 20
-"""Fewest points to refine a motion by."""
+"""Fewest corners to refine a motion by."""
 TURN, DIRECTION, PIXEL = 0.01, 0.1, 0.5
-"""Standard deviations of rotation and direction between two views, radians, and of a point, pixels."""
-STRIDE, RETURNED = 8, 0.5
-"""Pixels: grid of the points, and largest error of a point that is followed forward and back."""
+"""Standard deviations of rotation and direction between two views, radians, and of a corner, pixels."""
 ROUNDS = 4
 STEP = 1e-5
 """Radians: step of the numerical derivative."""
@@ -29,43 +27,23 @@ STEP = 1e-5
 
 def refined_motions(frames: Keyframes, sources: list[np.ndarray]) -> dict[tuple[int, int], np.ndarray]:
     """(4, 4) by numbers (i, j) of keyframes: points of view i into j, for each j of sources[i], and back."""
-    dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    # Half the resolution, as in the preset, is too coarse, and its smoothing spreads errors.
-    dis.setFinestScale(0)
-    dis.setVariationalRefinementIterations(0)
-    gray = [gray_of(frames, i) for i in range(len(frames))]
     motions: dict[tuple[int, int], np.ndarray] = {}
     for i, others in enumerate(sources):
         for j in map(int, others):
             if (i, j) in motions:
                 continue
             motion = motion_between(frames.poses[i], frames.poses[j])
-            motion = refine(motion, *_followed(dis, gray[i], gray[j]), frames.camera)
+            before, after = followed(gray_of(frames, i), gray_of(frames, j))
+            motion = refine(motion, before, after, frames.camera)
             motions[i, j], motions[j, i] = motion, np.linalg.inv(motion)
     return motions
 
 
-def _followed(
-    dis: cv2.DISOpticalFlow, first: np.ndarray, second: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """(n, 2) and (n, 2): pixels of a grid in the first image and their places in the second, where the flow
-    returns to them."""
-    height, width = first.shape
-    grid = np.meshgrid(np.arange(STRIDE // 2, width, STRIDE), np.arange(STRIDE // 2, height, STRIDE))
-    here = np.stack(grid, -1).astype(np.float32)
-    ahead = dis.calc(first, second, None)  # pyright: ignore[reportCallIssue, reportArgumentType]
-    there = here + ahead[STRIDE // 2 :: STRIDE, STRIDE // 2 :: STRIDE]
-    behind = dis.calc(second, first, None)  # pyright: ignore[reportCallIssue, reportArgumentType]
-    back = cv2.remap(behind, there, np.empty(0), cv2.INTER_LINEAR, borderValue=(np.inf, np.inf))
-    good = np.linalg.norm(there + back - here, axis=-1) < RETURNED
-    return here[good].astype(np.float64), there[good].astype(np.float64)
-
-
 def refine(motion: np.ndarray, before: np.ndarray, after: np.ndarray, camera: Camera) -> np.ndarray:
-    """`motion` (4, 4), of the same length, refined so that the points lie on their epipolar lines.
+    """`motion` (4, 4), of the same length, refined so that the corners lie on their epipolar lines.
 
-    before, after: (n, 2) pixels of points in both views. Gauss-Newton with Tukey's weights on Sampson's
-    distance; odometry is one of the measurements. Returned unchanged where there are too few points,
+    before, after: (n, 2) pixels of corners in both views. Gauss-Newton with Tukey's weights on Sampson's
+    distance; odometry is one of the measurements. Returned unchanged where too few corners were tracked,
     or where the refinement does not reduce the error.
     """
     if len(before) < FEWEST:

@@ -28,11 +28,10 @@ KINDS = {
     "storage room": 2,
 }
 """Kinds of places with things at arm's length, and their frequencies."""
-GOODS = tuple(
-    word.replace("_", " ")
-    for word in "packet packet packet small_box can can bottle bottle jar mug mug plate fruit_bowl cloth drill "
-    "tin pot bag pile_of_books toolbox".split()
-)
+GOODS = (
+    *("packet",) * 3, "small box", *("can",) * 2, *("bottle",) * 2, "jar", *("mug",) * 2, "plate",
+    "fruit bowl", "cloth", "drill", "tin", "pot", "bag", "pile of books", "toolbox",
+)  # fmt: skip
 """What stands about on tables and floors in groups: printed packets, cans, bottles, crockery, tools."""
 _LEVEL = 0.99
 """Smallest vertical component of the axis of a level surface."""
@@ -83,7 +82,7 @@ def _top(parts: list[Part]) -> tuple[np.ndarray, float, float, float] | None:
 
 
 def _group_on_floor(scene: Scene, p: Palette) -> None:
-    """A few things close together on free floor, as before a mobile base; none where no free floor is found."""
+    """A few things close together on free floor; none where no free floor is found."""
     rng = p.rng
     for _ in range(8):
         middle = np.array([rng.uniform(0.4, scene.width - 0.4), rng.uniform(0.4, scene.length - 0.4)])

@@ -5,9 +5,8 @@ import pytest
 
 pytest.importorskip("torch", reason="adapting needs PyTorch")
 
-from clip2depth_ros.adaptation.recording import Recorder, angle_between
-from clip2depth_ros.adaptation.refinement import refine, refined_motions
-from clip2depth_ros.adaptation.views import find_sources, motion_between
+from clip2depth_ros.adaptation.recording import angle_between
+from clip2depth_ros.adaptation.refinement import refine
 from clip2depth_ros.camera import Camera
 from clip2depth_ros.camera.transforms import pose_matrix
 
@@ -49,20 +48,3 @@ def test_corners_that_go_their_own_way_do_not_count():
 def test_without_corners_odometry_stays():
     motion = pose_matrix(0.1, 0, 0, 0, 0, 0)
     assert refine(motion, np.zeros((3, 2)), np.zeros((3, 2)), CAMERA) is motion
-
-
-def test_flow_along_a_wall_corrects_a_wrong_turn_of_odometry(mini, wall_frames):
-    recorder = Recorder(mini.manifest, 100)
-    for frame in wall_frames(8, 0.03):
-        recorder.add(frame)
-    frames = recorder.finish()
-    sources = find_sources(frames.poses, frames.seconds, np.zeros(len(frames), int))
-    true = {(i, int(j)): motion_between(frames.poses[i], frames.poses[j]) for i in (2, 6) for j in sources[i]}
-    rng = np.random.default_rng(0)
-    for index in range(len(frames)):
-        frames.poses[index] = frames.poses[index] @ pose_matrix(0, 0, 0, *rng.normal(0, 0.006, 3))
-    found = refined_motions(frames, sources)
-    for key, motion in true.items():
-        wrong = motion_between(*frames.poses[list(key)])
-        assert angle_between(found[key], motion) < 0.3 * angle_between(wrong, motion)
-        assert np.allclose(found[key] @ found[key[::-1]], np.eye(4))

@@ -4,9 +4,6 @@
 import numpy as np
 import pytest
 
-pytest.importorskip("torch", reason="adapting needs PyTorch")
-
-from clip2depth_ros.adaptation.adapt import largest_part
 from clip2depth_ros.adaptation.rehearsal import growth
 
 
@@ -34,8 +31,3 @@ def test_more_views_make_the_bound_tighter():
     few, many = growth(before, after), growth(np.tile(before, 9), np.tile(after, 9))
     mean = few["after"] / few["before"]
     assert many["growth_bound"] - mean == pytest.approx((few["growth_bound"] - mean) / 3, rel=0.02)
-
-
-@pytest.mark.parametrize("most, found", [(1.0, 1.0), (0.99, 0.9375), (0.3, 0.25), (0.05, 0.0)])
-def test_the_largest_allowed_part_of_a_change_is_found(most, found):
-    assert largest_part(lambda part: part <= most) == found

@@ -32,14 +32,19 @@ def near_rng(seed: int) -> np.random.Generator:
 
 
 def _keep(depth: np.ndarray) -> float:
-    """Probability of keeping a view, by its median depth. Without views of 1 to 2 m, things on tables with the
-    room behind them, the distances of near scenes and places would hardly overlap."""
+    """Probability of keeping a view, by its median depth.
+
+    Without views of 1 to 2 m (things on tables with the room behind them), near scenes and places would
+    hardly overlap in distance.
+    """
     return float(np.interp(np.nanmedian(depth), (0.12, 0.2, 1.6, 2.2, 3.0), (0.3, 1.0, 1.0, 0.6, 0.0)))
 
 
 def _is_usable(depth: np.ndarray) -> bool:
-    """Whether enough depth is known, nothing touches the lens, and there is more to see than one flat surface,
-    whose distance no image shows."""
+    """Whether enough depth is known, nothing touches the lens, and more is seen than one flat surface.
+
+    No image shows how far away a single flat surface is.
+    """
     known = depth[np.isfinite(depth)]
     if known.size <= 0.5 * depth.size or known.min() < 0.1 or (known < 0.15).mean() >= 0.25:
         return False

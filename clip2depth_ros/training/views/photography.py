@@ -23,8 +23,9 @@ class Photography:
     """The look of one image.
 
     levels: (1, 256, 3) float, output of each input level per channel, before `gain`; None: no change.
-    colors: (3, 3), linear map of RGB that keeps gray; None: no change. gain: factor of brightness. blur: standard deviation, pixels. motion: length, pixels, and direction,
-    radians. noise: standard deviation, gray levels. quality: of the JPEG, 0 for none.
+    colors: (3, 3), linear map of RGB that keeps gray; None: no change. gain: factor of brightness. blur:
+    standard deviation, pixels. motion: length, pixels, and direction, radians. noise: standard deviation,
+    gray levels. quality: of the JPEG, 0 for none.
     """
 
     levels: np.ndarray | None = None
@@ -90,7 +91,7 @@ class Photography:
 
 
 def _other_colors(rng: np.random.Generator) -> np.ndarray:
-    """(3, 3): a rotation of RGB about gray by any angle, and a change of saturation by a factor of 0 to 1.5."""
+    """(3, 3): a rotation of RGB about gray by any angle, and another saturation, by a factor of 0 to 1.5."""
     gray = np.full((3, 3), 1 / 3)
     turn = cv2.Rodrigues(np.full(3, rng.uniform(-math.pi, math.pi) / math.sqrt(3)))[0]
     return gray + rng.uniform(0.0, 1.5) * (turn - gray)
