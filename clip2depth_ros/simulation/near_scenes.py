@@ -28,11 +28,6 @@ KINDS = {
     "storage room": 2,
 }
 """Kinds of places with things at arm's length, and their frequencies."""
-GOODS = (
-    *("packet",) * 3, "small box", *("can",) * 2, *("bottle",) * 2, "jar", *("mug",) * 2, "plate",
-    "fruit bowl", "cloth", "drill", "tin", "pot", "bag", "pile of books", "toolbox",
-)  # fmt: skip
-"""What stands about on tables and floors in groups: printed packets, cans, bottles, crockery, tools."""
 _LEVEL = 0.99
 """Smallest vertical component of the axis of a level surface."""
 
@@ -48,14 +43,12 @@ def make_near_scene(seed: int) -> Scene:
     for thing in [t for t in scene.things if t.name in TOPS]:
         top = _top(scene.parts[thing.first : thing.last])
         if top is not None:
-            themes = [THEMES[theme.get(kind, "office")], THEMES[str(rng.choice(list(THEMES)))]]
-            _crowd(scene, palette, top, [GOODS, GOODS] if rng.random() < 0.35 else themes)
+            themes = [theme.get(kind, "office"), str(rng.choice(list(THEMES)))]
+            _crowd(scene, palette, top, themes)
     for _ in range(int(rng.poisson(1.5))):
         # A bin on the floor, as in bin picking.
         x, y = rng.uniform(0.5, scene.width - 0.5), rng.uniform(0.5, scene.length - 0.5)
         tote(scene.thing("box", x, y, rng.uniform(-math.pi, math.pi)), palette)
-    for _ in range(int(rng.poisson(2.0))):
-        _group_on_floor(scene, palette)
     scene.finish()
     return scene
 
@@ -81,28 +74,7 @@ def _top(parts: list[Part]) -> tuple[np.ndarray, float, float, float] | None:
     return middle, math.atan2(axis[1], axis[0]), 2 * shrink * part.size[a], 2 * shrink * part.size[b]
 
 
-def _group_on_floor(scene: Scene, p: Palette) -> None:
-    """A few things close together on free floor; none where no free floor is found."""
-    rng = p.rng
-    for _ in range(8):
-        middle = np.array([rng.uniform(0.4, scene.width - 0.4), rng.uniform(0.4, scene.length - 0.4)])
-        if all(_apart(middle, corners) > 0.4 for corners in scene.footprints):
-            break
-    else:
-        return
-    for _ in range(int(rng.integers(1, 6))):
-        x, y = middle + rng.normal(0, 0.2, 2)
-        name = str(rng.choice(GOODS))
-        SMALL[name].make(scene.thing(name, float(x), float(y), rng.uniform(-math.pi, math.pi)), p)
-
-
-def _apart(point: np.ndarray, corners: np.ndarray) -> float:
-    """Distance in meters of a point (2,) from the upright rectangle around `corners` (4, 2); 0 inside."""
-    outside = np.maximum(corners.min(0) - point, point - corners.max(0))
-    return float(np.hypot(*np.maximum(outside, 0.0)))
-
-
-def _crowd(scene: Scene, p: Palette, top: tuple, themes: list[tuple[str, ...]]) -> None:
+def _crowd(scene: Scene, p: Palette, top: tuple, themes: list[str]) -> None:
     """Add things to a top that already has some: they may touch and hide each other, as on a used table."""
     middle, yaw, width, depth = top
     rng = p.rng
@@ -113,7 +85,7 @@ def _crowd(scene: Scene, p: Palette, top: tuple, themes: list[tuple[str, ...]]) 
         return middle[0] + cos * u - sin * v, middle[1] + sin * u + cos * v
 
     for _ in range(int(rng.poisson(rng.choice([1.0, 4.0, 9.0]) * min(2.0, width * depth / 0.8)))):
-        name = str(rng.choice(themes[int(rng.random() < 0.3)]))
+        name = str(rng.choice(THEMES[themes[int(rng.random() < 0.3)]]))
         small = SMALL[name]
         if small.radius > 0.45 * min(width, depth):
             continue
