@@ -218,6 +218,8 @@ def main() -> None:
     )
     parser.add_argument("--seed", type=int, default=1, help="of the heads")
     args = parser.parse_args()
+    if not args.root.is_dir():
+        parser.error(f"--root: {args.root} is not a folder")
     torch.set_num_threads(1)
     torch.manual_seed(args.seed)
     recipe = read_recipe(find_config(Path("mini_near.yaml")))
@@ -232,8 +234,8 @@ def main() -> None:
     weights = tuple(float(entry["weight"]) for entry in real)
     focal, size = recipe.network.canonical_focal_px, recipe.network.size
     augmentation = recipe.depth.augmentation
-    simulated = BatchMaker((opened(places),), (1.0,), augmentation, (args.seed, 1), focal)
     recorded = BatchMaker(tuple(map(opened, real)), weights, augmentation, (args.seed, 2), focal)
+    simulated = BatchMaker((opened(places),), (1.0,), augmentation, (args.seed, 1), focal)
     features = Features(open_bundle(args.bundle), recipe, simulated(0, size=size, count=16).image)
 
     rng = np.random.default_rng(args.seed)

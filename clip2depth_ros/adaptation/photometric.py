@@ -87,7 +87,7 @@ def shape_change(depth: torch.Tensor, old: torch.Tensor) -> torch.Tensor:
 
 
 def _mean3(image: torch.Tensor) -> torch.Tensor:
-    """Mean over 3x3 pixels, in half the time of avg_pool2d on a CPU."""
+    """Mean over 3x3 pixels; on a CPU faster than avg_pool2d."""
     padded = functional.pad(image, (1, 1, 1, 1), mode="reflect")
     rows = padded[..., :-2, :] + padded[..., 1:-1, :] + padded[..., 2:, :]
     return (rows[..., :-2] + rows[..., 1:-1] + rows[..., 2:]) / 9
