@@ -302,11 +302,23 @@ def minute(bundle: Bundle, steps: int, threads: int, cache: Path) -> None:
         state = trained_steps(log)
         second = start("killed")()
         whole, killed = (Bundle(folder / name).manifest.errors["adaptation"] for name in ("whole", "killed"))
+        apart = max(abs(b / a - 1) for a, b in zip(numbers(whole), numbers(killed), strict=True) if a)
         print(
             f"killed after {first[0]:.0f} s and {state} steps, started again: {second[0]:.0f} s more, at "
-            f"most {max(first[1], second[1]):.2f} GB, {'the same' if whole == killed else 'other'} measures"
+            f"most {max(first[1], second[1]):.2f} GB, measures differ by at most {apart:.1%}"
         )
     print(f"aims: at most {MINUTE_LIMITS['seconds']} s and {MINUTE_LIMITS['gigabytes']:.0f} GB on two cores")
+
+
+def numbers(measures: dict) -> list[float]:
+    """All numbers in nested dictionaries, in order."""
+    found = []
+    for value in measures.values():
+        if isinstance(value, dict):
+            found += numbers(value)
+        elif isinstance(value, int | float):
+            found.append(float(value))
+    return found
 
 
 def trained_steps(log: Path) -> int:

@@ -26,6 +26,7 @@ from clip2depth_ros.adaptation.views import (
     FARTHEST,
     NEAREST,
     SOURCES,
+    find_overlapping,
     find_sources,
     kept_out_blocks,
 )
@@ -49,10 +50,10 @@ STANDING = 10.0
 """Degrees that a standing camera may turn."""
 JUDGED = 90
 """Largest number of held-out keyframes that are evaluated, evenly picked."""
-PARTS = (1.0, 0.75, 0.5, 0.35, 0.25, 0.15)
-"""Interpolation factors between the old weights and the best ones, in the order of attempts."""
+HALVINGS = 4
+"""Steps of the search for the largest interpolation factor between the old weights and the best ones."""
 MOST_ELSEWHERE = 1.05
-"""Factor by which the error in other places may grow; it selects one of PARTS, or leads to a refusal."""
+"""Factor by which the error in other places may grow; it limits the interpolation, or leads to a refusal."""
 LEAST_GAIN = 0.01
 """Least reduction of the photometric residual on held-out images, as a part of it."""
 MOST_APART = 1.02
@@ -64,6 +65,7 @@ class Settings:
     """How an adaptation trains.
 
     pairs         of two keyframes that see each other, in each of `steps` steps
+    alone         keyframes that no other one sees with parallax, in each step
     average       decay of the moving average of the weights
     keyframes     largest number
     rehearsed     views of other places in each step
@@ -73,11 +75,12 @@ class Settings:
 
     steps: int = 300
     pairs: int = 3
+    alone: int = 4
     learning_rate: float = 1e-4
     average: float = 0.97
     keyframes: int = 600
     validate_steps: int = 60
-    rehearsed: int = 4
+    rehearsed: int = 6
     block: float = BLOCK
     save_minutes: float = 0.25
     seed: int = 0
@@ -201,12 +204,18 @@ class Adaptation:
         check_texture(frames)
         block = kept_out_blocks(frames.seconds, settings.block)
         sources = find_sources(frames.poses, frames.seconds, block)
+        overlapping = find_overlapping(frames.poses, frames.seconds, block, sources)
         paired = np.array([len(s) > 0 for s in sources])
         self.trained, self.kept_out = (
             np.flatnonzero(paired & (block < 0)),
             np.flatnonzero(paired & (block >= 0)),
         )
-        self.summary["recording"] |= {"trained": len(self.trained), "kept_out": len(self.kept_out)}
+        usable = np.flatnonzero(block < 0)
+        self.summary["recording"] |= {
+            "trained": len(self.trained),
+            "overlapping": sum(len(overlapping[i]) > 0 for i in usable),
+            "kept_out": len(self.kept_out),
+        }
         if min(len(self.trained), len(self.kept_out)) < FEWEST:
             self._refuse_parallax()
         network = self.network = open_trainable(
@@ -241,7 +250,14 @@ class Adaptation:
         def make_batch(step: int, phase: Phase) -> Views:
             rng = np.random.default_rng([53, settings.seed, step])
             return choose_views(
-                sources, self.trained, settings.pairs, rehearsed, objective.elsewhere_count, rng
+                sources,
+                overlapping,
+                usable,
+                settings.pairs,
+                settings.alone,
+                rehearsed,
+                objective.elsewhere_count,
+                rng,
             )
 
         def validate() -> dict[str, float]:
@@ -302,15 +318,25 @@ class Adaptation:
         (Wortsman et al., arXiv 2109.01903).
         """
         best, _ = read_tensors(self.work / "best.safetensors")
-        for part in PARTS:
+
+        def take(part: float) -> bool:
+            """Set the weights with this part of the best ones. False where other places got worse."""
             mixed = {name: torch.lerp(old.cpu(), best[name], part) for name, old in began_with.items()}
             network.load_state_dict(mixed, strict=False)
             if elsewhere is None:
-                return
+                return True
             found = growth(elsewhere, self.rehearsal.errors(network))
             self.summary["elsewhere"] = found | {"part": part}
-            if found["growth_bound"] <= MOST_ELSEWHERE:
-                return
+            return found["growth_bound"] <= MOST_ELSEWHERE
+
+        if take(1.0):
+            return
+        low, high = 0.0, 1.0
+        for _ in range(HALVINGS):
+            part = (low + high) / 2
+            low, high = (part, high) if take(part) else (low, part)
+        if low:
+            take(low)
 
     def _refuse_parallax(self) -> None:
         poses = self.frames.poses

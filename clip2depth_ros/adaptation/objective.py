@@ -23,7 +23,10 @@ from clip2depth_ros.adaptation.recording import Keyframes
 from clip2depth_ros.adaptation.views import SOURCES, motion_between
 from clip2depth_ros.network import Clip2Depth
 from clip2depth_ros.training.loss.losses import DepthLoss
+from clip2depth_ros.training.loss.warp import carry, inside
 
+FARTHEST_APART = 0.4
+"""Log difference of the depths of two overlapping views above which one hides what the other shows."""
 NO_PLACE = 10.0
 """Photometric residual of a pixel outside the other view: larger than any inside it."""
 BATCH = 12
@@ -35,27 +38,32 @@ class Weights:
     """Weights of the parts of the loss; the photometric residual, relative to its old level, has weight 1.
 
     consistency  mean log difference of the depths of both views
+    overlap      of the loss of views without sources: mean log difference from the depth of a view that
+                 overlaps, roughness and shape
     roughness    of log depth where the image has no edge
     shape        mean log difference from the old depth, without each image's factor
     rehearsal    of the loss on views of other places
     """
 
     consistency: float = 0.7
+    overlap: float = 0.5
     roughness: float = 0.13
     shape: float = 0.27
-    rehearsal: float = 0.2
+    rehearsal: float = 1.0
 
 
 @dataclass
 class Views:
     """Numbers of the keyframes of one step: targets are pairs (2 i, 2 i + 1) that see each other.
 
-    targets (B,); sources (B, SOURCES), the first one is the pair's other view; elsewhere (E,) numbers of
-    views of other places.
+    targets (B,); sources (B, SOURCES), the first one is the pair's other view; alone (A,) keyframes without
+    sources, and overlapping (A,) one that overlaps each; elsewhere (E,) numbers of views of other places.
     """
 
     targets: np.ndarray
     sources: np.ndarray
+    alone: np.ndarray
+    overlapping: np.ndarray
     elsewhere: np.ndarray
 
 
@@ -166,6 +174,9 @@ class Objective(nn.Module):
             + w.roughness * parts["roughness"]
             + w.shape * parts["shape"]
         )
+        if len(batch.alone):
+            parts["overlap"], smooth = self._overlap(batch.alone, batch.overlapping)
+            loss = loss + w.overlap * (parts["overlap"] + smooth)
         if self._elsewhere is not None and len(batch.elsewhere):
             taps, truth = self._elsewhere
             taps = [torch.from_numpy(t[batch.elsewhere]).to(self.device).float() for t in taps]
@@ -173,6 +184,24 @@ class Objective(nn.Module):
             parts["elsewhere"] = self._rehearsed(self.network.decode(taps), truth)
             loss = loss + w.rehearsal * parts["elsewhere"]
         return loss, {name: float(value.detach()) for name, value in parts.items()}
+
+    def _overlap(self, targets: np.ndarray, others: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mean log difference of the depths of `targets` from those of `others`, and the weighted roughness
+        and change of shape of `targets`.
+
+        The depth of `others` gets no gradient: it is the better one.
+        """
+        depth = self.depth(targets)
+        with torch.no_grad():
+            other = self.depth(others)
+        intrinsics = self.intrinsics.expand(len(targets), 3, 3)
+        place, there = carry(depth, self.motions(targets, others), intrinsics)
+        near = inside(place) & torch.isfinite(there)
+        apart = log_disagreement(place, there, other, near).clamp(max=FARTHEST_APART)
+        old = torch.from_numpy(self._old[targets]).to(self.device)
+        smooth = self.weights.roughness * roughness(depth, self.images(targets))
+        smooth = smooth + self.weights.shape * shape_change(depth, old)
+        return apart.sum() / near.sum().clamp(min=1), smooth
 
     def compare(
         self, image: torch.Tensor, depth: torch.Tensor, other: torch.Tensor, motion: torch.Tensor
@@ -232,20 +261,29 @@ class Comparison:
 
 def choose_views(
     sources: list[np.ndarray],
+    overlapping: list[np.ndarray],
     usable: np.ndarray,
     pairs: int,
+    alone: int,
     elsewhere: int,
     of_elsewhere: int,
     rng: np.random.Generator,
 ) -> Views:
-    """A step's views: `pairs` pairs, each target with SOURCES sources. usable: keyframes that have any."""
+    """A step's views: `pairs` pairs, each target with SOURCES sources, and `alone` without.
+
+    usable: keyframes that may be trained on, each with sources or with overlapping ones.
+    """
+    paired = np.array([i for i in usable if len(sources[i])], np.int64)
+    covered = np.array([i for i in usable if len(overlapping[i])], np.int64)
     targets, chosen = [], []
-    for first in rng.choice(usable, pairs, replace=len(usable) < pairs):
+    for first in rng.choice(paired, pairs, replace=len(paired) < pairs):
         second = int(rng.choice(sources[first]))
         for target, other in ((first, second), (second, first)):
             more = rng.permutation(sources[target])[: SOURCES - 1]
             row = np.concatenate([[other], more, np.full(SOURCES - 1 - len(more), other)])
             targets.append(target)
             chosen.append(row)
+    single = rng.choice(covered, min(alone, len(covered)), replace=False)
+    others = np.array([rng.choice(overlapping[i]) for i in single], np.int64)
     rehearsed = rng.integers(0, of_elsewhere, elsewhere) if of_elsewhere else np.empty(0, np.int64)
-    return Views(np.array(targets), np.array(chosen, np.int64), rehearsed)
+    return Views(np.array(targets), np.array(chosen, np.int64), single, others, rehearsed)

@@ -15,7 +15,7 @@ from clip2depth_ros.network import Clip2Depth
 
 log = logging.getLogger(__name__)
 
-TRAINED, MEASURED = 96, 144
+TRAINED, MEASURED = 600, 144
 """Numbers of views that are trained on, and of views that measure whether the network gets worse."""
 CONFIDENCE = 1.28
 """Standard errors in the bound of the growth: the true growth is smaller with a probability of 90 %."""
@@ -72,7 +72,7 @@ def growth(before: np.ndarray, after: np.ndarray) -> dict[str, float]:
 
 
 def simulated_rehearsal(size: tuple[int, int], canonical_focal_px: float | None) -> Rehearsal | None:
-    """Render the views, in seconds; None, with a warning, where MuJoCo or OpenGL is missing.
+    """Render the views, in less than a minute; None, with a warning, where MuJoCo or OpenGL is missing.
 
     size: (height, width) of the network's input.
     """

@@ -108,6 +108,7 @@ def _head(summary: dict) -> list[Block]:
         (
             "keyframes",
             f"{recording.get('keyframes', 0)}; {recording.get('trained', 0)} trained on, "
+            f"{recording.get('overlapping', 0)} more by their overlap, "
             f"{recording.get('kept_out', 0)} kept out",
         ),
         (

@@ -12,11 +12,13 @@ NEAREST, FARTHEST = 0.04, 0.30
 LARGEST_TURN = np.radians(15.0)
 LONGEST = 4.0
 """Seconds between them: odometry drifts, and light and people change."""
+OVERLAP_AWAY, OVERLAP_TURN, OVERLAP_LONGEST = 1.5, np.radians(35.0), 20.0
+"""Meters, radians and seconds between two views that show a part of the same scene. Their depths are
+compared, not their images: views may differ more, and odometry may drift by some percent of the distance."""
 SOURCES = 3
 """Number of other views that each keyframe is compared with."""
 BLOCK, SHARE = 2.0, 0.25
 """Seconds of a held-out stretch, and the held-out part of the recording."""
-MARGIN = 0.0
 
 
 def kept_out_blocks(seconds: np.ndarray, block: float = BLOCK, share: float = SHARE) -> np.ndarray:
@@ -55,6 +57,29 @@ def find_sources(
             order = numbers[np.argsort(away[numbers], kind="stable")]
             numbers = order[np.linspace(0, len(order) - 1, candidates).round().astype(int)]
         found.append(numbers)
+    return found
+
+
+def find_overlapping(
+    poses: np.ndarray, seconds: np.ndarray, group: np.ndarray, sources: list[np.ndarray]
+) -> list[np.ndarray]:
+    """For each keyframe without sources, the numbers of keyframes of its group that see a part of its scene.
+
+    A camera that turns on the spot shows directions that no other view shows with parallax. Their depth
+    follows from views that have sources; where those are further than OVERLAP_TURN, from each other. Empty
+    for keyframes with sources. sources: of `find_sources`.
+    """
+    paired = np.array([len(numbers) > 0 for numbers in sources], bool)
+    found = []
+    for index in range(len(poses)):
+        if paired[index]:
+            found.append(np.empty(0, np.int64))
+            continue
+        good = np.linalg.norm(poses[:, :3, 3] - poses[index, :3, 3], axis=1) <= OVERLAP_AWAY
+        good &= angle_between(poses, poses[index]) < OVERLAP_TURN
+        good &= (np.abs(seconds - seconds[index]) <= OVERLAP_LONGEST) & (group == group[index])
+        good[index] = False
+        found.append(np.flatnonzero(good & paired if (good & paired).any() else good))
     return found
 
 

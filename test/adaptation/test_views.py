@@ -2,10 +2,13 @@
 import numpy as np
 import pytest
 
+from clip2depth_ros.adaptation.recording import angle_between
 from clip2depth_ros.adaptation.views import (
     FARTHEST,
     LARGEST_TURN,
     NEAREST,
+    OVERLAP_TURN,
+    find_overlapping,
     find_sources,
     kept_out_blocks,
 )
@@ -50,3 +53,36 @@ def test_sources_of_what_is_kept_out_are_kept_out():
 def test_the_same_place_a_minute_later_is_no_source():
     poses = np.stack([pose_matrix(0.05 * i, 0, 0, 0, 0, 0) for i in (0, 1, 2)])
     assert len(find_sources(poses, np.array([0.0, 60.0, 120.0]), np.zeros(3, int))[0]) == 0
+
+
+def turning_on_the_way():
+    """Poses (80, 4, 4): ahead along x, a turn of 150 degrees on the spot, ahead again."""
+    poses = [pose_matrix(0.05 * i, 0, 0, 0, 0, 0) for i in range(15)]
+    poses += [pose_matrix(0.7, 0, 0, 0, 0, np.radians(3.0 * i)) for i in range(1, 51)]
+    poses += [pose_matrix(0.7, 0.05 * i, 0, 0, 0, np.radians(150.0)) for i in range(1, 16)]
+    return np.stack(poses), np.arange(80) * 0.1
+
+
+def test_views_of_a_turn_get_their_depth_from_views_with_parallax():
+    poses, seconds = turning_on_the_way()
+    group = np.full(80, -1)
+    sources = find_sources(poses, seconds, group)
+    overlapping = find_overlapping(poses, seconds, group, sources)
+    paired = np.array([len(s) > 0 for s in sources])
+    assert 20 < (~paired).sum() < 60
+    for index, found in enumerate(overlapping):
+        assert (len(found) > 0) == (not paired[index])
+        assert index not in found
+        assert (angle_between(poses[found], poses[index]) < OVERLAP_TURN).all()
+        if paired[found].any():
+            assert paired[found].all()
+    # in the middle of the turn no view with parallax is near enough: its neighbors lead there
+    assert any(len(found) and not paired[found].any() for found in overlapping)
+
+
+def test_what_is_kept_out_gives_no_depth_to_others():
+    poses, seconds = turning_on_the_way()
+    group = np.where((np.arange(80) >= 20) & (np.arange(80) < 30), 0, -1)
+    sources = find_sources(poses, seconds, group)
+    for index, found in enumerate(find_overlapping(poses, seconds, group, sources)):
+        assert (group[found] == group[index]).all()
