@@ -72,6 +72,7 @@ class Row:
 
 
 ROWS = {
+    "mini small": Row("`mini`, not trained further, at 128x96", (96, 128), trained=False),
     "mini": Row("`mini`, not trained further, at 160x128", trained=False),
     "mini own": Row("`mini`, not trained further, at 224x160", OWN, trained=False),
     "mini large": Row("`mini`, not trained further, at 256x192", LARGE, trained=False),
