@@ -5,9 +5,10 @@
     python benchmark/clues.py --root ROOT --output FOLDER [--images N] [--seeds N]
 
 ROOT holds the real frames of mini_near.yaml. Image tower and decoder are trained jointly by the first stage
-of mini_near.yaml, captions included, but with AdamW and on simulated scenes of other seeds. All rows have the
-same number of images. A table of the rows finished so far is in FOLDER/table.md; call the command again to
-continue after an interruption: finished rows are not repeated, one that was interrupted starts anew.
+of mini_near.yaml, captions included, but with AdamW, small batches and a lower learning rate, and on
+simulated scenes of other seeds. All rows have the same number of images. A table of the rows finished so far
+is in FOLDER/table.md; call the command again to continue after an interruption: finished rows are not
+repeated, one that was interrupted starts anew.
 
 AbsRel in meters / after scaling each view by its median: simulated places and near scenes that no network was
 trained on, and the indoor validation folders of mini_near.yaml (mean over folders). near: median of depth /
