@@ -50,7 +50,7 @@ test: $(VENV)/.test $(VENV)-colcon/.ready
 	$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
 
 bench: $(VENV)/.demo
-	@for script in $(filter-out benchmark/costmap.py benchmark/deviation.py benchmark/hostile.py benchmark/soak.py,$(wildcard benchmark/*.py)); do \
+	@for script in $(filter-out benchmark/clues.py benchmark/costmap.py benchmark/deviation.py benchmark/hostile.py benchmark/soak.py,$(wildcard benchmark/*.py)); do \
 		echo; echo "$$script"; $(BIN)/python "$$script" $(ARGS) || exit 1; done
 
 clean:
