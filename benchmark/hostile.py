@@ -21,7 +21,6 @@ import sys
 import tempfile
 import time
 import traceback
-from contextlib import suppress
 from pathlib import Path
 
 import cv2
@@ -67,11 +66,6 @@ def damaged_files(count: int, seed: int) -> tuple[dict[str, list[int]], float, l
             except BaseException:
                 faults.append(f"{kind.name} {number}:\n{traceback.format_exc()}")
             spent = time.process_time() - began
-            if spent > SLOW:  # a first error may import modules; a file that is slow is slow again
-                began = time.process_time()
-                with suppress(Exception):
-                    kind.read(Path(place) / kind.name)
-                spent = time.process_time() - began
             slowest = max(slowest, spent)
             if spent > SLOW:
                 faults.append(f"{kind.name} {number} took {spent:.1f} s")

@@ -24,6 +24,9 @@ MAX_FACTS = 2**22
 # Values in a YAML file, with aliases expanded.
 MAX_VALUES = 1_000_000
 
+# Nested brackets in a YAML file: the time to scan them grows with the square of their number.
+MAX_NESTED = 100
+
 
 def read_bounded(path: str | Path, limit: int) -> bytes:
     """The bytes of a regular file of at most `limit` bytes.
@@ -87,10 +90,16 @@ def load_json(path: str | Path, limit: int = MAX_FACTS) -> Any:
 
 def parse_yaml(text: str) -> Any:
     """The plain values of YAML text. Raises yaml.YAMLError,
-    also for aliases that expand to too many values."""
+    also for aliases that expand to too many values and for too many nested brackets."""
     import yaml
 
-    loader = yaml.SafeLoader(text)  # creates plain values only
+    class Loader(yaml.SafeLoader):  # creates plain values only
+        def fetch_flow_collection_start(self, token: type) -> None:
+            if self.flow_level == MAX_NESTED:
+                raise yaml.YAMLError(f"its brackets are nested more than {MAX_NESTED} deep")
+            super().fetch_flow_collection_start(token)
+
+    loader = Loader(text)
     try:
         node = loader.get_single_node()
         if node is None:

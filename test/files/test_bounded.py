@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import os
+import time
 import tracemalloc
 
 import pytest
 
 from clip2depth_ros.errors import Clip2DepthError
-from clip2depth_ros.files.bounded import read_bounded, reading
+from clip2depth_ros.files.bounded import MAX_FACTS, MAX_NESTED, load_yaml, read_bounded, reading
 
 
 def test_a_file_up_to_the_limit_is_read(tmp_path):
@@ -64,3 +65,22 @@ def test_any_exception_of_a_reader_becomes_one_sentence(tmp_path, raised, words)
 def test_our_own_errors_pass_through(tmp_path):
     with pytest.raises(Clip2DepthError, match=r"^as it is$"), reading(tmp_path / "file"):
         raise Clip2DepthError("as it is")
+
+
+@pytest.mark.parametrize("opening", ["[", "{a: "])
+def test_deeply_nested_yaml_is_rejected_at_once(tmp_path, opening):
+    path = tmp_path / "it.yaml"
+    path.write_text(opening * ((MAX_FACTS - 10) // len(opening)))
+    began = time.process_time()
+    with pytest.raises(Clip2DepthError, match=f"it.yaml.*nested more than {MAX_NESTED} deep") as found:
+        load_yaml(path)
+    assert time.process_time() - began < 5.0 and "\n" not in str(found.value)
+
+
+def test_yaml_may_be_nested(tmp_path):
+    path = tmp_path / "it.yaml"
+    path.write_text("[" * MAX_NESTED + "]" * MAX_NESTED)
+    value = load_yaml(path)
+    for _ in range(MAX_NESTED - 1):
+        (value,) = value
+    assert value == []
