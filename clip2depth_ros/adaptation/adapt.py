@@ -210,10 +210,10 @@ class Adaptation:
             np.flatnonzero(paired & (block < 0)),
             np.flatnonzero(paired & (block >= 0)),
         )
-        usable = np.flatnonzero(block < 0)
+        turned = np.flatnonzero(np.array([len(o) > 0 for o in overlapping]) & (block < 0))
         self.summary["recording"] |= {
             "trained": len(self.trained),
-            "overlapping": sum(len(overlapping[i]) > 0 for i in usable),
+            "overlapping": len(turned),
             "kept_out": len(self.kept_out),
         }
         if min(len(self.trained), len(self.kept_out)) < FEWEST:
@@ -252,7 +252,8 @@ class Adaptation:
             return choose_views(
                 sources,
                 overlapping,
-                usable,
+                self.trained,
+                turned,
                 settings.pairs,
                 settings.alone,
                 rehearsed,
@@ -335,7 +336,7 @@ class Adaptation:
         for _ in range(HALVINGS):
             part = (low + high) / 2
             low, high = (part, high) if take(part) else (low, part)
-        if low:
+        if low not in (0.0, part):
             take(low)
 
     def _refuse_parallax(self) -> None:

@@ -25,8 +25,9 @@ from clip2depth_ros.network import Clip2Depth
 from clip2depth_ros.training.loss.losses import DepthLoss
 from clip2depth_ros.training.loss.warp import carry, inside
 
-FARTHEST_APART = 0.4
-"""Log difference of the depths of two overlapping views above which one hides what the other shows."""
+MOST_APART, MOST_APART_OVERLAPPING = 0.5, 0.4
+"""Log difference of two depths above which one view hides what the other shows: of views that see each other,
+and of views that only overlap."""
 NO_PLACE = 10.0
 """Photometric residual of a pixel outside the other view: larger than any inside it."""
 BATCH = 12
@@ -147,23 +148,21 @@ class Objective(nn.Module):
         targets, sources = batch.targets, batch.sources
         image, depth = self.images(targets), self.depth(targets)
         swapped = torch.arange(len(targets), device=self.device) ^ 1
-        errors, still, apart = [], [], None
+        errors, still, consistency = [], [], None
         for k in range(sources.shape[1]):
             other = self.images(sources[:, k])
             found = self.compare(image, depth, other, self.motions(targets, sources[:, k]))
             errors.append(found.error)
             still.append(found.still)
             if k == 0:
-                near = found.inside & torch.isfinite(found.there)
-                apart = log_disagreement(found.place, found.there, depth[swapped], near)
-                share = near.sum().clamp(min=1)
+                consistency = _apart(found.place, found.there, depth[swapped], found.inside, MOST_APART)
         error, same = torch.stack(errors).amin(0), torch.stack(still).amin(0)
         moving = error.detach() < same
         photometric = (error * moving).sum() / moving.sum().clamp(min=1)
         old = torch.from_numpy(self._old[targets]).to(self.device)
         parts = {
             "photometric": photometric,
-            "consistency": apart.clamp(max=0.5).sum() / share,
+            "consistency": consistency,
             "roughness": roughness(depth, image),
             "shape": shape_change(depth, old),
         }
@@ -196,12 +195,11 @@ class Objective(nn.Module):
             other = self.depth(others)
         intrinsics = self.intrinsics.expand(len(targets), 3, 3)
         place, there = carry(depth, self.motions(targets, others), intrinsics)
-        near = inside(place) & torch.isfinite(there)
-        apart = log_disagreement(place, there, other, near).clamp(max=FARTHEST_APART)
+        apart = _apart(place, there, other, inside(place), MOST_APART_OVERLAPPING)
         old = torch.from_numpy(self._old[targets]).to(self.device)
         smooth = self.weights.roughness * roughness(depth, self.images(targets))
         smooth = smooth + self.weights.shape * shape_change(depth, old)
-        return apart.sum() / near.sum().clamp(min=1), smooth
+        return apart, smooth
 
     def compare(
         self, image: torch.Tensor, depth: torch.Tensor, other: torch.Tensor, motion: torch.Tensor
@@ -236,7 +234,7 @@ class Objective(nn.Module):
                 best = error if best is None else torch.minimum(best, error)
                 near = found.inside & torch.isfinite(found.there)
                 there = torch.from_numpy(depths[others]).to(self.device)
-                apart = log_disagreement(found.place, found.there, there, near).clamp(max=0.5)
+                apart = log_disagreement(found.place, found.there, there, near).clamp(max=MOST_APART)
                 agree.append(apart.sum((1, 2)) / near.sum((1, 2)).clamp(min=1))
             photometric.append(best.mean((1, 2)))
             consistency.append(torch.stack(agree).mean(0))
@@ -259,10 +257,19 @@ class Comparison:
     there: torch.Tensor
 
 
+def _apart(
+    place: torch.Tensor, there: torch.Tensor, other: torch.Tensor, within: torch.Tensor, most: float
+) -> torch.Tensor:
+    """Mean log difference, at most `most` per pixel, of depth `there` from another view's at `place`."""
+    near = within & torch.isfinite(there)
+    return log_disagreement(place, there, other, near).clamp(max=most).sum() / near.sum().clamp(min=1)
+
+
 def choose_views(
     sources: list[np.ndarray],
     overlapping: list[np.ndarray],
-    usable: np.ndarray,
+    paired: np.ndarray,
+    turned: np.ndarray,
     pairs: int,
     alone: int,
     elsewhere: int,
@@ -271,10 +278,9 @@ def choose_views(
 ) -> Views:
     """A step's views: `pairs` pairs, each target with SOURCES sources, and `alone` without.
 
-    usable: keyframes that may be trained on, each with sources or with overlapping ones.
+    paired, turned: numbers of the keyframes to train on that have sources, and that have only overlapping
+    ones.
     """
-    paired = np.array([i for i in usable if len(sources[i])], np.int64)
-    covered = np.array([i for i in usable if len(overlapping[i])], np.int64)
     targets, chosen = [], []
     for first in rng.choice(paired, pairs, replace=len(paired) < pairs):
         second = int(rng.choice(sources[first]))
@@ -283,7 +289,7 @@ def choose_views(
             row = np.concatenate([[other], more, np.full(SOURCES - 1 - len(more), other)])
             targets.append(target)
             chosen.append(row)
-    single = rng.choice(covered, min(alone, len(covered)), replace=False)
+    single = rng.choice(turned, min(alone, len(turned)), replace=False)
     others = np.array([rng.choice(overlapping[i]) for i in single], np.int64)
     rehearsed = rng.integers(0, of_elsewhere, elsewhere) if of_elsewhere else np.empty(0, np.int64)
     return Views(np.array(targets), np.array(chosen, np.int64), single, others, rehearsed)

@@ -67,8 +67,12 @@ def test_the_factor_of_an_overlapping_view_is_taken_over(turned, factor):
 def test_a_step_has_pairs_and_views_that_only_overlap():
     sources = [np.array([1]), np.array([0]), np.array([], np.int64), np.array([], np.int64)]
     overlapping = [np.array([], np.int64)] * 2 + [np.array([0, 1]), np.array([], np.int64)]
-    views = choose_views(sources, overlapping, np.arange(4), 2, 3, 0, 0, np.random.default_rng(0))
+    views = choose_views(
+        sources, overlapping, np.array([0, 1]), np.array([2]), 2, 3, 0, 0, np.random.default_rng(0)
+    )
     assert set(views.targets) == {0, 1} and len(views.targets) == 4
     assert list(views.alone) == [2] and views.overlapping[0] in (0, 1)
-    nothing = choose_views(sources, overlapping, np.arange(2), 2, 3, 0, 0, np.random.default_rng(0))
+    nothing = choose_views(
+        sources, overlapping, np.array([0, 1]), np.array([], np.int64), 2, 3, 0, 0, np.random.default_rng(0)
+    )
     assert len(nothing.alone) == len(nothing.overlapping) == 0
