@@ -34,7 +34,7 @@ def arguments(small_recipe):
         "save_minutes": 0.0,
         "augmentation": {"min_crop": 0.5, "flip": 0.5, "noise": 5.0, "brightness": 0.3},
     }
-    return ["train", *small_recipe(depth, 8, {"weights": "pretrained"}, precision="bf16")]
+    return ["train", *small_recipe(depth, 8, {"weights": "pretrained"}, precision="no")]
 
 
 @pytest.fixture
