@@ -14,8 +14,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from accelerate import Accelerator
+from torch import nn
 
 from clip2depth_ros.adaptation.agreement import check_odometry, check_texture
+from clip2depth_ros.adaptation.floor import FloorPixels, find_floor_pixels
 from clip2depth_ros.adaptation.objective import BATCH, Objective, Views, Weights, choose_views
 from clip2depth_ros.adaptation.recording import Keyframes, Recorder, Refusal, angle_between
 from clip2depth_ros.adaptation.refinement import refined_motions
@@ -33,7 +35,7 @@ from clip2depth_ros.adaptation.views import (
 from clip2depth_ros.bundle import Bundle
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.export.exporter import export_bundle
-from clip2depth_ros.images.frame import Frame
+from clip2depth_ros.images.frame import Floor, Frame
 from clip2depth_ros.metrics.depth import depth_errors, mean_errors
 from clip2depth_ros.network import Clip2Depth
 from clip2depth_ros.network.checkpoint import read_tensors, write_tensors
@@ -56,6 +58,8 @@ MOST_ELSEWHERE = 1.05
 """Factor by which the error in other places may grow; it limits the interpolation, or leads to a refusal."""
 LEAST_GAIN = 0.01
 """Least reduction of the photometric residual on held-out images, as a part of it."""
+MOST_SCALED = 1.2
+"""Factor, or its inverse, by which odometry and the camera's height may contradict each other."""
 MOST_APART = 1.02
 """Factor by which the geometric inconsistency there may grow."""
 
@@ -66,6 +70,7 @@ class Settings:
 
     pairs         of two keyframes that see each other, in each of `steps` steps
     alone         keyframes that no other one sees with parallax, in each step
+    floor_rate    factor on the learning rate where the floor is known, which determines the scale
     average       decay of the moving average of the weights
     keyframes     largest number
     rehearsed     views of other places in each step
@@ -77,6 +82,7 @@ class Settings:
     pairs: int = 3
     alone: int = 4
     learning_rate: float = 1e-4
+    floor_rate: float = 2.0
     average: float = 0.97
     keyframes: int = 600
     validate_steps: int = 60
@@ -93,8 +99,9 @@ class Adaptation:
     bundle: to adapt. checkpoint: of that bundle, where there is one. output: folder of the new bundle. State
     is kept in OUTPUT.adapting until the bundle is written or refused; a new call with the same arguments
     resumes it. rehearsal: makes views of other places, for training and for measuring that the network gets
-    no worse there; without them, only the loss term of the old depth's shape prevents that. identity: of the
-    recording, as JSON content.
+    no worse there; without them, only the loss term of the old depth's shape prevents that. floor: under the
+    camera, as it is mounted on its robot, with its height in meters, if known; it corrects the odometry's
+    scale. identity: of the recording, as JSON content.
     """
 
     def __init__(
@@ -105,11 +112,12 @@ class Adaptation:
         settings: Settings = Settings(),
         checkpoint: Path | None = None,
         rehearsal: Callable[[], Rehearsal | None] | None = None,
+        floor: Floor | None = None,
         identity: dict | None = None,
         say: Callable[[str], None] = print,
     ) -> None:
         self.bundle, self.output, self.settings = bundle, Path(output), settings
-        self.checkpoint, self.say = checkpoint, say
+        self.checkpoint, self.say, self._floor = checkpoint, say, floor
         self._make_rehearsal, self.rehearsal = rehearsal, None
         self.work = self.output.with_name(self.output.name + ".adapting")
         self.identity = json.loads(
@@ -118,6 +126,7 @@ class Adaptation:
                     "bundle": bundle.manifest.model_sha256,
                     "checkpoint": None if checkpoint is None else str(checkpoint.resolve()),
                     "settings": asdict(settings),
+                    "floor": None if floor is None else [floor.height, *floor.normal.tolist()],
                     "recording": identity or {},
                 }
             )
@@ -235,6 +244,7 @@ class Adaptation:
             settings.weights,
             refined=refined_motions(frames, sources),
             elsewhere=self._rehearsed_taps(network),
+            floor=self._floor_pixels(old),
         )
         objective.to(accelerator.device)
         judged = self.kept_out[
@@ -273,16 +283,17 @@ class Adaptation:
 
         def keep_best(errors: dict[str, float]) -> None:
             write_tensors(
-                self.work / "best.safetensors", trained_tensors(network), {"measure": json.dumps(errors)}
+                self.work / "best.safetensors", trained_tensors(objective), {"measure": json.dumps(errors)}
             )
 
+        rate = settings.learning_rate * (1.0 if objective.floor is None else settings.floor_rate)
         trainer = Trainer(
             RUN,
             objective,
             Stage(
                 images=images,
-                learning_rate=settings.learning_rate,
-                final_learning_rate=0.1 * settings.learning_rate,
+                learning_rate=rate,
+                final_learning_rate=0.1 * rate,
                 phases=(Phase(1.0, network.size, 2 * settings.pairs),),
                 weight_decay=0.0,
                 warmup_share=0.05,
@@ -300,10 +311,12 @@ class Adaptation:
             seed=settings.seed,
             measure="measure",
         )
-        began_with = {name: value.clone() for name, value in trained_tensors(network).items()}
+        began_with = {name: value.clone() for name, value in trained_tensors(objective).items()}
         trainer.run()
-        self._take_best(network, began_with, elsewhere)
+        self._take_best(objective, began_with, elsewhere)
         after = objective.judge(judged, chosen, self._all_depths(objective, judged, chosen))
+        if "floor" in self.summary:
+            self.summary["floor"]["odometry_factor"] = objective.odometry_factor
         self.after_depths = objective.depths(np.arange(len(frames)))
         self.old_depths = old
         self._summarize(after)
@@ -311,7 +324,7 @@ class Adaptation:
         return self._write()
 
     def _take_best(
-        self, network: Clip2Depth, began_with: dict[str, torch.Tensor], elsewhere: np.ndarray | None
+        self, objective: Objective, began_with: dict[str, torch.Tensor], elsewhere: np.ndarray | None
     ) -> None:
         """Set the best weights, interpolated with the old ones so that other places get no worse.
 
@@ -323,10 +336,12 @@ class Adaptation:
         def take(part: float) -> bool:
             """Set the weights with this part of the best ones. False where other places got worse."""
             mixed = {name: torch.lerp(old.cpu(), best[name], part) for name, old in began_with.items()}
-            network.load_state_dict(mixed, strict=False)
+            # The odometry's factor is a measurement, of which there is no part.
+            mixed |= {name: value for name, value in best.items() if not name.startswith("network.")}
+            objective.load_state_dict(mixed, strict=False)
             if elsewhere is None:
                 return True
-            found = growth(elsewhere, self.rehearsal.errors(network))
+            found = growth(elsewhere, self.rehearsal.errors(objective.network))
             self.summary["elsewhere"] = found | {"part": part}
             return found["growth_bound"] <= MOST_ELSEWHERE
 
@@ -401,6 +416,18 @@ class Adaptation:
         ]
         return [np.concatenate(taps) for taps in zip(*parts, strict=True)], depth
 
+    def _floor_pixels(self, old: np.ndarray) -> FloorPixels | None:
+        """The pixels whose depth the camera's height determines; None without a height or a floor."""
+        if self._floor is None:
+            return None
+        found = find_floor_pixels(self._floor, self.frames.camera, old)
+        if found is None:
+            self.say(
+                f"No floor was found {self._floor.height:g} m below the camera; the meters are odometry's."
+            )
+        self.summary["floor"] = {"keyframes": 0 if found is None else found.views}
+        return found
+
     def _all_depths(self, objective: Objective, judged: np.ndarray, chosen: np.ndarray) -> np.ndarray:
         """Depths by keyframe number of the evaluated keyframes and their sources, NaN elsewhere."""
         numbers = np.unique(np.concatenate([judged, chosen.ravel()]))
@@ -412,7 +439,9 @@ class Adaptation:
     def _measure(self, found: dict[str, np.ndarray]) -> float:
         """The measure that selects the step: the parts of the loss that do not use the old depth."""
         photometric = float(found["photometric"].mean() / max(self.before["photometric"].mean(), 1e-3))
-        return photometric + self.settings.weights.consistency * float(found["consistency"].mean())
+        weights = self.settings.weights
+        measure = photometric + weights.consistency * float(found["consistency"].mean())
+        return measure + weights.floor * float(found["floor"].mean()) if "floor" in found else measure
 
     def _errors(self, depths: np.ndarray, only: np.ndarray | None = None) -> dict[str, float]:
         """Mean errors against the recording's depth; empty where it has none."""
@@ -443,8 +472,16 @@ class Adaptation:
             }
 
     def _decide(self, after: dict[str, np.ndarray]) -> None:
-        """Raises Refusal where the held-out images did not improve."""
+        """Raises Refusal where the held-out images did not improve, or height contradicts odometry."""
         before = self.before
+        factor = self.summary.get("floor", {}).get("odometry_factor", 1.0)
+        if not 1 / MOST_SCALED <= factor <= MOST_SCALED:
+            raise Refusal(
+                "height_contradicts",
+                f"the camera's height of {self._floor.height:g} m and the odometry contradict each other: by "
+                f"the floor, the odometry measures {factor:.2f} times the true distance; check the camera's "
+                "height and tilt, and the wheel size.",
+            )
         gain = 1 - after["photometric"].mean() / before["photometric"].mean()
         apart = after["consistency"].mean() / max(before["consistency"].mean(), 1e-6)
         self.summary["gain"] = float(gain)
@@ -470,7 +507,7 @@ class Adaptation:
         shutil.rmtree(part, ignore_errors=True)
         measures = {
             name: self.summary[name]
-            for name in ("kept_out", "errors", "gain", "elsewhere")
+            for name in ("kept_out", "errors", "gain", "elsewhere", "floor")
             if name in self.summary
         }
         adapted = {
@@ -507,9 +544,9 @@ def _tower(network: Clip2Depth, images: np.ndarray) -> list[torch.Tensor]:
     return network.image_tower(network.preprocess(torch.from_numpy(images)))
 
 
-def trained_tensors(network: Clip2Depth) -> dict[str, torch.Tensor]:
+def trained_tensors(module: nn.Module) -> dict[str, torch.Tensor]:
     """The parameters that training changes."""
-    return {name: p.detach() for name, p in network.named_parameters() if p.requires_grad}
+    return {name: p.detach() for name, p in module.named_parameters() if p.requires_grad}
 
 
 def write_keyframes(path: Path, frames: Keyframes) -> None:

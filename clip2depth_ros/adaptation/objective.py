@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from clip2depth_ros.adaptation.floor import FloorPixels
 from clip2depth_ros.adaptation.photometric import (
     difference,
     log_disagreement,
@@ -30,6 +31,10 @@ MOST_APART, MOST_APART_OVERLAPPING = 0.5, 0.4
 and of views that only overlap."""
 NO_PLACE = 10.0
 """Photometric residual of a pixel outside the other view: larger than any inside it."""
+ODOMETRY_RATE = 30.0
+"""How many times as fast as a weight the logarithm of the odometry's factor may change in a step."""
+ODOMETRY_PRIOR = 0.2
+"""Loss of a log factor of 1, and with its square of others: without evidence it stays 0."""
 BATCH = 12
 """Images per decoder pass without gradient."""
 
@@ -40,7 +45,8 @@ class Weights:
 
     consistency  mean log difference of the depths of both views
     overlap      of the loss of views without sources: mean log difference from the depth of a view that
-                 overlaps, roughness and shape
+                 overlaps, roughness, shape and floor
+    floor        mean log difference of the floor's depth from that given by the camera's height
     roughness    of log depth where the image has no edge
     shape        mean log difference from the old depth, without each image's factor
     rehearsal    of the loss on views of other places
@@ -48,6 +54,7 @@ class Weights:
 
     consistency: float = 0.7
     overlap: float = 0.5
+    floor: float = 0.5
     roughness: float = 0.13
     shape: float = 0.27
     rehearsal: float = 1.0
@@ -73,7 +80,8 @@ class Objective(nn.Module):
 
     taps: per tap (N, C, h, w) float16; old: (N, h, w) float32 meters, the old network's depth at the inner
     size. level: photometric residual of the old network, which depends on the amount of texture. elsewhere:
-    taps (E, ...) and depth (E, H, W) in canonical meters of views of other places, or None.
+    taps (E, ...) and depth (E, H, W) in canonical meters of views of other places, or None. floor: pixels of
+    known depth, or None; with them, a factor of the odometry is trained too.
     """
 
     intrinsics: torch.Tensor
@@ -88,6 +96,7 @@ class Objective(nn.Module):
         level: float = 1.0,
         refined: dict[tuple[int, int], np.ndarray] | None = None,
         elsewhere: tuple[Sequence[np.ndarray], np.ndarray] | None = None,
+        floor: FloorPixels | None = None,
     ) -> None:
         super().__init__()
         self.network, self.weights, self.level = network, weights, level
@@ -100,6 +109,8 @@ class Objective(nn.Module):
         camera = frames.camera
         k = [[camera.fx, 0, camera.cx], [0, camera.fy, camera.cy], [0, 0, 1]]
         self.register_buffer("intrinsics", torch.tensor(k, dtype=torch.float32), persistent=False)
+        self.floor = floor
+        self.odometry_change = nn.Parameter(torch.zeros(()), requires_grad=floor is not None)
         self._rehearsed = DepthLoss(silog=0.3, gradient=0.5, absolute=1.0)
 
     def train(self, mode: bool = True) -> Objective:
@@ -111,6 +122,15 @@ class Objective(nn.Module):
     def elsewhere_count(self) -> int:
         """How many views of other places there are to rehearse."""
         return 0 if self._elsewhere is None else len(self._elsewhere[1])
+
+    @property
+    def odometry_factor(self) -> float:
+        """How many times too long the odometry is, by the floor; 1 without one."""
+        return float(self._odometry_log_factor.detach().exp())
+
+    @property
+    def _odometry_log_factor(self) -> torch.Tensor:
+        return ODOMETRY_RATE * self.odometry_change
 
     @property
     def device(self) -> torch.device:
@@ -141,7 +161,12 @@ class Objective(nn.Module):
             else motion_between(poses[a], poses[b])
             for a, b in zip(first, second, strict=True)
         ]
-        return torch.tensor(np.stack(found), dtype=torch.float32, device=self.device)
+        motions = torch.tensor(np.stack(found), dtype=torch.float32, device=self.device)
+        if self.floor is None:
+            return motions
+        length = torch.ones(4, 4, device=self.device)
+        length[:3, 3] = torch.exp(-self._odometry_log_factor)
+        return motions * length
 
     def forward(self, batch: Views, step: int) -> tuple[torch.Tensor, dict[str, float]]:
         """The loss of a step and its parts."""
@@ -173,6 +198,9 @@ class Objective(nn.Module):
             + w.roughness * parts["roughness"]
             + w.shape * parts["shape"]
         )
+        if self.floor is not None:
+            parts["floor"] = self.floor.errors(targets, depth).mean()
+            loss = loss + w.floor * parts["floor"] + ODOMETRY_PRIOR * self._odometry_log_factor.square()
         if len(batch.alone):
             parts["overlap"], smooth = self._overlap(batch.alone, batch.overlapping)
             loss = loss + w.overlap * (parts["overlap"] + smooth)
@@ -185,8 +213,8 @@ class Objective(nn.Module):
         return loss, {name: float(value.detach()) for name, value in parts.items()}
 
     def _overlap(self, targets: np.ndarray, others: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mean log difference of the depths of `targets` from those of `others`, and the weighted roughness
-        and change of shape of `targets`.
+        """Mean log difference of the depths of `targets` from those of `others`, and the weighted roughness,
+        change of shape and error of the floor of `targets`.
 
         The depth of `others` gets no gradient: it is the better one.
         """
@@ -199,6 +227,8 @@ class Objective(nn.Module):
         old = torch.from_numpy(self._old[targets]).to(self.device)
         smooth = self.weights.roughness * roughness(depth, self.images(targets))
         smooth = smooth + self.weights.shape * shape_change(depth, old)
+        if self.floor is not None:
+            smooth = smooth + self.weights.floor * self.floor.errors(targets, depth).mean()
         return apart, smooth
 
     def compare(
@@ -216,12 +246,13 @@ class Objective(nn.Module):
 
     @torch.no_grad()
     def judge(self, numbers: np.ndarray, sources: np.ndarray, depths: np.ndarray) -> dict[str, np.ndarray]:
-        """Per keyframe (B,): photometric residual and geometric inconsistency with its sources.
+        """Per keyframe (B,): photometric residual and geometric inconsistency with its sources, and where the
+        floor is known, the error of its depth.
 
         numbers (B,), sources (B, S), depths (N, h, w) meters by keyframe number. A pixel counts by the best
         of its sources, at most with the residual without warp, because moving objects cannot be explained.
         """
-        photometric, consistency = [], []
+        photometric, consistency, floor = [], [], []
         for begin in range(0, len(numbers), BATCH):
             targets = numbers[begin : begin + BATCH]
             image = self.images(targets)
@@ -238,10 +269,10 @@ class Objective(nn.Module):
                 agree.append(apart.sum((1, 2)) / near.sum((1, 2)).clamp(min=1))
             photometric.append(best.mean((1, 2)))
             consistency.append(torch.stack(agree).mean(0))
-        return {
-            "photometric": torch.cat(photometric).cpu().numpy(),
-            "consistency": torch.cat(consistency).cpu().numpy(),
-        }
+            if self.floor is not None:
+                floor.append(self.floor.errors(targets, depth))
+        found = {"photometric": photometric, "consistency": consistency, "floor": floor}
+        return {name: torch.cat(parts).cpu().numpy() for name, parts in found.items() if parts}
 
 
 @dataclass

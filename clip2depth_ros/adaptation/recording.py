@@ -30,7 +30,7 @@ class Refusal(Clip2DepthError):
     """The recording is readable, but gives no better bundle; no bundle is written.
 
     reason: one word for programs: odometry_missing, too_short, parallax, texture, odometry_contradicts,
-    no_gain.
+    height_contradicts, no_gain, worse_elsewhere.
     """
 
     def __init__(self, reason: str, sentence: str) -> None:

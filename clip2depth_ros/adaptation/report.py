@@ -68,6 +68,8 @@ def in_words(summary: dict) -> str:
                 f"AbsRel against the recording's depth, {where.replace('_', ' ')}: "
                 f"{found['before']['abs_rel']:.3f} before, {found['after']['abs_rel']:.3f} after"
             )
+    if "floor" in summary:
+        lines.append(_floor_in_words(summary["floor"]))
     return "\n".join(lines)
 
 
@@ -128,7 +130,21 @@ def _head(summary: dict) -> list[Block]:
                 "depth."
             )
         )
+    if "floor" in summary:
+        blocks.append(Paragraph(_floor_in_words(summary["floor"])))
     return blocks
+
+
+def _floor_in_words(found: dict) -> str:
+    if not found["keyframes"]:
+        return "No floor was found at the given height; the meters are the odometry's."
+    text = f"The floor was found in {found['keyframes']} keyframes."
+    if "odometry_factor" in found:
+        text += (
+            f" By the camera's height above it, the odometry measures {found['odometry_factor']:.3f} times "
+            "the true distance; this is corrected."
+        )
+    return text
 
 
 def _measures(summary: dict) -> list[Block]:
@@ -154,7 +170,8 @@ def _measures(summary: dict) -> list[Block]:
         Paragraph(
             "Photometric: difference of an image from others that are warped into it by depth and odometry; "
             "it selected the step and decided about the bundle. Consistency: mean log difference of the "
-            "depths of two views. AbsRel, where the recording has depth, is for this report only: it was not "
+            "depths of two views. Floor: mean log difference from the depth that the camera's height gives. "
+            "AbsRel, where the recording has depth, is for this report only: it was not "
             "used for training or selection."
         ),
     ]

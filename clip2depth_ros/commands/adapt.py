@@ -22,7 +22,7 @@ from clip2depth_ros.commands._shared.engine_options import add_bundle_argument
 from clip2depth_ros.commands.train import NEEDS
 from clip2depth_ros.engines import open_engine
 from clip2depth_ros.errors import Clip2DepthError
-from clip2depth_ros.images.frame import Frame
+from clip2depth_ros.images.frame import Floor, Frame
 from clip2depth_ros.settings import ScaleSettings, option
 from clip2depth_ros.system.progress import progress
 
@@ -51,7 +51,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--scale-height",
         metavar="METERS",
-        **option(ScaleSettings, "height", "in place of odometry; its pitch and roll: --mounting"),
+        **option(
+            ScaleSettings,
+            "height",
+            "it corrects the odometry's scale, or replaces odometry where the input has none; its pitch and "
+            "roll: --mounting",
+        ),
     )
     parser.add_argument(
         "--scale-ranges",
@@ -75,6 +80,7 @@ def run(args: argparse.Namespace) -> int:
         )
     if args.steps < 1 or (args.limit is not None and args.limit < 1):
         raise Clip2DepthError("--steps and --limit must be at least 1.")
+    args.scale_odometry = args.no_stabilize = False
     # Waiting threads must not spin: other programs on the robot need the cores.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     import torch
@@ -96,6 +102,7 @@ def run(args: argparse.Namespace) -> int:
         rehearsal=lambda: simulated_rehearsal(
             (manifest.input_height, manifest.input_width), manifest.canonical_focal_px
         ),
+        floor=_floor(args),
         identity=recording_identity(args.input) | _reading(args),
     )
     report = args.report or args.output.with_name(args.output.name + "-report")
@@ -112,6 +119,14 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _floor(args: argparse.Namespace) -> Floor | None:
+    """The floor under the mounted camera; None without its height. Raises Clip2DepthError for a wrong one."""
+    settings = pipeline_options.scale_settings(args)
+    if settings is None or not settings.height:
+        return None
+    return Floor.from_mounting(settings.height, settings.pitch, settings.roll)
+
+
 def _reading(args: argparse.Namespace) -> dict:
     """The options that determine which frames and poses are read from the input."""
     names = ("every", "limit", "topic", "odometry_topic", "mounting", "horizontal_fov", "scale_height")
@@ -126,24 +141,22 @@ def _frames(args: argparse.Namespace, bundle: Bundle) -> Iterator[Frame]:
     from clip2depth_ros.adaptation.recording import Refusal
     from clip2depth_ros.adaptation.visual_odometry import with_visual_odometry
 
-    scaled = args.scale_height is not None or args.scale_ranges is not None
-    if not scaled:
-        with pipeline_options.open_recording(args, odometry=False) as source:
-            if not source.has_odometry:
-                raise Refusal(
-                    "odometry_missing",
-                    f"{source.name} has no odometry; record odometry with the "
-                    "images, give a folder poses.txt, or set the scale with --scale-height or "
-                    "--scale-ranges.",
-                )
-    with pipeline_options.open_recording(args, odometry=not scaled) as source:
+    with pipeline_options.open_recording(args, odometry=False) as source:
         if source.live:
             raise Clip2DepthError(f"{source.name} is a live camera; record it first, then adapt.")
+        has_odometry = source.has_odometry
+        if not has_odometry and args.scale_height is None and args.scale_ranges is None:
+            raise Refusal(
+                "odometry_missing",
+                f"{source.name} has no odometry; record odometry with the images, give a folder poses.txt, "
+                "or set the scale with --scale-height or --scale-ranges.",
+            )
+    uses_odometry = has_odometry and args.scale_ranges is None
+    with pipeline_options.open_recording(args, odometry=uses_odometry) as source:
         frames = progress(itertools.islice(source, args.limit), "frame", source.length, args.limit)
-        if not scaled:
+        if uses_odometry:
             yield from frames
             return
         with open_engine(bundle, threads=args.threads) as engine:
-            args.scale_odometry = args.no_stabilize = False
             settings = pipeline_options.scale_settings(args)
             yield from with_visual_odometry(pipeline_options.with_ranges(args, frames), engine, settings)

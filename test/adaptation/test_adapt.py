@@ -17,11 +17,13 @@ import pytest
 torch = pytest.importorskip("torch", reason="adapting needs PyTorch")
 
 from clip2depth_ros.adaptation.adapt import Adaptation, Settings  # noqa: E402
+from clip2depth_ros.adaptation.recording import Refusal  # noqa: E402
 from clip2depth_ros.adaptation.report import write_report  # noqa: E402
 from clip2depth_ros.adaptation.trainable import open_trainable  # noqa: E402
 from clip2depth_ros.bundle import Bundle  # noqa: E402
 from clip2depth_ros.cli import main  # noqa: E402
 from clip2depth_ros.errors import Clip2DepthError  # noqa: E402
+from clip2depth_ros.images.frame import Floor  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
 SHORT = {"steps": 12, "validate_steps": 6, "keyframes": 60}
@@ -102,11 +104,18 @@ def test_a_simulated_drive_is_learned_with_the_odometry_of_wheels(mini, tmp_path
     told = Wheels(scale=1.03).odometry([f.pose for f in frames], 5, np.random.default_rng(0))
     for frame, pose in zip(frames, told, strict=True):
         frame.odometry = pose
+    first = frames[0].pose
+    floor = Floor(first[:3, :3].T @ [0.0, 0.0, 1.0], first[2, 3], 1.0)
     settings = Settings(**SHORT | {"steps": 40, "keyframes": 150})
-    adaptation = Adaptation(mini, tmp_path / "new", settings=settings)
-    errors = adaptation.run(lambda: frames)["errors"]
+    adaptation = Adaptation(mini, tmp_path / "new", settings=settings, floor=floor)
+    summary = adaptation.run(lambda: frames)
     for where in ("trained", "kept_out"):
-        assert errors[where]["after"]["abs_rel"] < errors[where]["before"]["abs_rel"]
+        errors = summary["errors"][where]
+        assert errors["after"]["abs_rel"] < errors["before"]["abs_rel"]
+    found = summary["floor"]
+    assert found["keyframes"] > 30 and 1.0 < found["odometry_factor"] < 1.06
+    errors = summary["kept_out"]["floor"]
+    assert errors["after"] < errors["before"]
 
 
 @pytest.mark.slow
@@ -122,7 +131,7 @@ from clip2depth_ros.io import open_source  # noqa: E402
 def frames():
     print("reads", flush=True)
     return open_source({str(folder)!r}, odometry=True)
-settings = Settings(steps=20, validate_steps=5, keyframes=60, save_minutes=0.0)
+settings = Settings(steps=8, validate_steps=4, keyframes=60, save_minutes=0.0)
 Adaptation(open_bundle("mini"), Path({str(tmp_path / "new")!r}), settings=settings).run(frames)
 """
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
@@ -157,6 +166,30 @@ def test_the_command_needs_motion_in_metres(wall_frames, tmp_path, capsys):
     assert "has no odometry" in capsys.readouterr().err
     summary = json.loads((tmp_path / "new-report/summary.json").read_text())
     assert summary["reason"] == "odometry_missing"
+
+
+def test_with_a_height_odometry_still_gives_the_motion(wall_frames, tmp_path, capsys):
+    folder = write_folder(tmp_path / "drive", wall_frames(40, 0.0005))
+    call = ["adapt", "--input", str(folder), "--output", str(tmp_path / "new"), "--threads", "1"]
+    assert main([*call, "--scale-height", "0.5"]) == 3
+    assert "by the odometry the camera stood still" in capsys.readouterr().err
+    assert main([*call, "--scale-height", "-1"]) == 2
+    assert "--scale-height must be positive" in capsys.readouterr().err
+
+
+def test_a_height_that_contradicts_the_odometry_is_refused(mini, tmp_path):
+    floor = Floor.from_mounting(0.5)
+    adaptation = Adaptation(mini, tmp_path / "new", floor=floor)
+    measures = {"photometric": np.array([0.1]), "consistency": np.array([0.05])}
+    adaptation.before = measures
+    adaptation.summary["floor"] = {"keyframes": 20, "odometry_factor": 1.4}
+    with pytest.raises(Refusal, match=r"0.5 m and the odometry contradict .* 1.40 times") as refused:
+        adaptation._decide({name: 0.5 * value for name, value in measures.items()})
+    assert refused.value.reason == "height_contradicts"
+    adaptation.summary["floor"]["odometry_factor"] = 1.1
+    adaptation._decide({name: 0.5 * value for name, value in measures.items()})
+    with pytest.raises(Clip2DepthError, match="adaptation with another floor"):
+        Adaptation(mini, tmp_path / "new", floor=Floor.from_mounting(0.6))
 
 
 @pytest.mark.slow

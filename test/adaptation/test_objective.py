@@ -6,10 +6,12 @@ torch = pytest.importorskip("torch", reason="the network needs PyTorch")
 
 from torch import nn  # noqa: E402
 
-from clip2depth_ros.adaptation.objective import Objective, Weights, choose_views  # noqa: E402
+from clip2depth_ros.adaptation.floor import FEWEST, find_floor_pixels  # noqa: E402
+from clip2depth_ros.adaptation.objective import Objective, Views, Weights, choose_views  # noqa: E402
 from clip2depth_ros.adaptation.recording import Keyframes  # noqa: E402
 from clip2depth_ros.camera import Camera  # noqa: E402
 from clip2depth_ros.camera.transforms import pose_matrix  # noqa: E402
+from clip2depth_ros.images.frame import Floor  # noqa: E402
 
 CAMERA = Camera(96, 64, 80.0, 80.0, 47.5, 31.5)
 TURN = np.radians(20.0)
@@ -76,3 +78,47 @@ def test_a_step_has_pairs_and_views_that_only_overlap():
         sources, overlapping, np.array([0, 1]), np.array([], np.int64), 2, 3, 0, 0, np.random.default_rng(0)
     )
     assert len(nothing.alone) == len(nothing.overlapping) == 0
+
+
+def textured_room(floor: Floor, position: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Image (h, w, 3) uint8 and depth (h, w) of a floor with a wall 2.5 m ahead, from `position`."""
+    rays = CAMERA.rays().astype(np.float64)
+    ahead = np.array([0, 0, 1]) - floor.normal * floor.normal[2]
+    ahead /= np.linalg.norm(ahead)
+    below = floor.height / np.maximum(-(rays @ floor.normal), 1e-6)
+    depth = np.minimum(below, (2.5 - position @ ahead) / np.maximum(rays @ ahead, 1e-6))
+    phase = (rays * depth[..., None] + position) @ np.random.default_rng(5).normal(0, 12, (3, 6))
+    gray = np.clip(127 + 20 * np.sin(phase).sum(-1), 0, 255).astype(np.uint8)
+    return np.repeat(gray[..., None], 3, axis=2), depth.astype(np.float32)
+
+
+@pytest.mark.parametrize("factor", [0.9, 1.1])
+def test_the_floor_corrects_the_scale_of_the_odometry(factor):
+    """The old depth is wrong by the odometry's factor, so that images and odometry agree with it."""
+    floor = Floor.from_mounting(0.5, pitch=0.25)
+    positions = [np.zeros(3), np.array([0.15, 0.0, 0.0])] * (FEWEST // 2)
+    images, depths = map(np.stack, zip(*(textured_room(floor, p) for p in positions), strict=True))
+    poses = np.stack([np.eye(4)] * FEWEST)
+    poses[:, :3, 3] = factor * np.stack(positions)
+    inner = (slice(0, CAMERA.height), slice(0, CAMERA.width))
+    names = [str(i) for i in range(FEWEST)]
+    frames = Keyframes(images, poses, np.arange(float(FEWEST)), names, None, CAMERA, inner, 1.0)
+    old = (factor * depths).astype(np.float32)
+    network = Scaled(old)
+    taps = [np.arange(FEWEST, dtype=np.float16).reshape(-1, 1, 1, 1)]
+    pixels = find_floor_pixels(floor, CAMERA, old)
+    objective = Objective(network, frames, taps, old, Weights(), 0.05, floor=pixels)  # pyright: ignore[reportArgumentType]
+    nothing = np.empty(0, np.int64)
+    views = Views(np.array([0, 1]), np.array([[1, 1, 1], [0, 0, 0]]), nothing, nothing, nothing)
+    trained = [
+        {"params": [network.log_factor], "lr": 3e-3},
+        {"params": [objective.odometry_change], "lr": 1e-4},
+    ]
+    optimizer = torch.optim.Adam(trained)
+    assert objective.odometry_factor == 1.0
+    for step in range(150):
+        optimizer.zero_grad()
+        objective(views, step)[0].backward()
+        optimizer.step()
+    assert objective.odometry_factor == pytest.approx(factor, abs=0.02)
+    assert network.log_factor[:2].detach().exp().numpy() == pytest.approx(1 / factor, abs=0.02)

@@ -26,12 +26,15 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     for name in ("--input", "--output", "--bundle", "--report"):
         parser.add_argument(name, required=True)
+    parser.add_argument("--scale-height")
+    parser.add_argument("--mounting", nargs=6)
     args = parser.parse_args(sys.argv[2:])
     output, report = Path(args.output), Path(args.report)
     with open_source(args.input) as source:
         frames = list(source)
     assert frames and all(frame.pose is not None for frame in frames)
     print(f"{len(frames)} frames of {args.input}, beside {args.bundle}")
+    print(f"floor {args.scale_height} {args.mounting}")
     report.mkdir(parents=True, exist_ok=True)
     pause = float(seconds or 0) / PIECES
     summary = {"kept_out": {"photometric": {"before": 0.2, "after": 0.1}}, "recording": {"keyframes": 9}}

@@ -190,6 +190,29 @@ def test_a_drive_is_kept_standing_and_turning_are_not(graph, robot, make_adapt_n
     assert last[2, 3] == pytest.approx(0.3) and abs(last[0, 3] - 0.1 - robot.x) < 0.6
 
 
+def test_the_height_goes_to_the_command(graph, robot, make_adapt_node, make_depth_node, tmp_path):
+    make_depth_node()
+    node = make_adapt_node(stocked=True, scale__height=0.3, mounting__pitch=0.1)
+    robot.wait_for("adapt")
+    robot.drive(0.5)
+    graph.wait(lambda: node._running, "the depth node")
+    assert robot.ask("adapt_now").success
+    graph.wait(lambda: node._state.outcome, "the outcome")
+    said = (tmp_path / "adapted/report/log.txt").read_text()
+    assert "floor 0.3 ['0', '0', '0', '0', '0.1', '0']" in said
+
+
+def test_the_height_of_a_camera_that_moves_on_the_robot_is_not_used(graph, robot, make_adapt_node):
+    node = make_adapt_node(scale__height=0.3)
+    robot.wait_for("adapt")
+    for pitch, used in ((0.0, True), (0.1, True), (0.11, True), (0.2, False), (0.0, False)):
+        node.set_parameters([Parameter("mounting.pitch", value=pitch)])
+        kept = len(node._store.frames)
+        robot.drive(0.3)
+        graph.wait(lambda kept=kept: len(node._store.frames) > kept, "a keyframe")
+        assert bool(node._floor_options()) == used, pitch
+
+
 def test_images_are_kept_rectified(graph, robot, make_adapt_node, monkeypatch):
 
     distorted = Camera(64, 48, 60.0, 60.0, 31.5, 23.5, distortion=(-0.2, 0.05, 0.0, 0.0, 0.0))
@@ -249,6 +272,7 @@ def test_the_real_command_learns_a_simulated_drive_and_its_bundle_is_applied(
     graph, robot, make_adapt_node, make_depth_node, monkeypatch, tmp_path
 ):
     """Images and wheel odometry come over DDS; `clip2depth adapt` is a child process, with few steps."""
+    assert subprocess.run([*COMMAND, "--help"], stdout=subprocess.DEVNULL).returncode == 0
     for needed in ("mujoco", "torch", "accelerate"):
         pytest.importorskip(needed)
     from clip2depth_ros.simulation import Drive
@@ -258,7 +282,8 @@ def test_the_real_command_learns_a_simulated_drive_and_its_bundle_is_applied(
     told = Wheels(scale=1.03).odometry([f.pose for f in frames], 5, np.random.default_rng(0))
     monkeypatch.setattr(adapt_run, "tied_to_parent", lambda number, idle: tied_to_parent(number))  # not idle
     depth = make_depth_node(bundle="mini")
-    node = make_adapt_node(command=(*COMMAND, "--steps", "20", "--threads", "1"))
+    program = str(HERE / "adapt_with_few_views.py")
+    node = make_adapt_node(command=(sys.executable, program, "--steps", "20", "--threads", "1"))
     quality = graph.listen(DepthQuality, "/clip2depth/quality")
     robot.wait_for("adapt", "depth")
 

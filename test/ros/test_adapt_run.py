@@ -69,6 +69,16 @@ def test_a_better_bundle_is_put_beside_the_others(tmp_path, kept, tiny_bundle):
     assert outcome.bundle == str(tmp_path / "tiny-0002")
 
 
+def test_the_command_gets_the_prepared_options(tmp_path, kept, tiny_bundle):
+    options = ("--scale-height", "0.31", "--mounting", "0", "0", "0", "0", "-0.2", "0")
+    run_with(tmp_path, "hang").prepare(str(tiny_bundle.path), 4, kept.snapshot, options)
+    run = run_with(tmp_path, "better")  # of a node that was restarted
+    assert run.start() is None and outcome_of(run).kind == "better"
+    run.clear()
+    said = (tmp_path / "report/log.txt").read_text()
+    assert "floor 0.31 ['0', '0', '0', '0', '-0.2', '0']" in said
+
+
 @pytest.mark.parametrize(
     ("mode", "kind", "words"),
     [

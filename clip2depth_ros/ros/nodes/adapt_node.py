@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import math
 import os
 import sys
 import threading
@@ -57,6 +58,8 @@ RETRY_PERIOD = 30.0
 LEAST_KEYFRAMES = 30
 # Adapted bundles that are kept in addition to those in use.
 KEPT_BUNDLES = 5
+# Radians by which a camera that does not move on its robot may seem to: tf is rounded, and shakes.
+TILTED = 0.02
 # Niceness of this process.
 NICE = 10
 
@@ -96,6 +99,9 @@ class AdaptNode(Node):
         self._chooser = KeyframeChooser(settings.adapt.spacing)
         self._rectifiers = Rectifiers()
         self._codec = ImageCodec()
+        self._height = 0.0
+        self._tilt: tuple[float, float] | None = None
+        self._tilts = 0
         self._breaks = 0
         self._stamp = 0
         self._input = CameraInput(self, lambda: self.settings, self._notices)
@@ -181,10 +187,37 @@ class AdaptNode(Node):
         camera = self._input.camera_for(image.shape[1], image.shape[0])
         if camera is None or not self._chooser.takes(image, pose):
             return False
+        self._hold_mounting(stamp, frame_id)
         image, camera = self._rectified(image, camera)
         with self._store_lock:
             self._store.add(image, pose, stamp, camera)
         return True
+
+    def _hold_mounting(self, stamp: int, frame_id: str) -> None:
+        """Keep the camera's height and tilt at an image, and count how many tilts there were."""
+        settings = self._extrinsics.settings_at(stamp, frame_id)
+        tilt = settings.mounting.roll, settings.mounting.pitch
+        self._height = settings.scale.height
+        if self._tilt is None or math.dist(tilt, self._tilt) > TILTED:
+            self._tilt, self._tilts = tilt, self._tilts + 1
+
+    def _floor_options(self) -> tuple[str, ...]:
+        """Options of the command for the floor; none without a height, or if the camera moves on the robot.
+
+        The tilt may change once, because tf can come later than the first image.
+        """
+        if not self._height or self._tilt is None:
+            return ()
+        if self._tilts > 2:
+            self._notices.say(
+                "floor", "The camera moves on the robot: scale.height does not correct the odometry's scale."
+            )
+            return ()
+        roll, pitch = self._tilt
+        return (
+            *("--scale-height", f"{self._height:g}"),
+            *("--mounting", "0", "0", "0", f"{roll:g}", f"{pitch:g}", "0"),
+        )
 
     def _pose_at(self, stamp: int, frame_id: str) -> np.ndarray | None:
         end = time.monotonic() + ODOMETRY_TIMEOUT
@@ -325,7 +358,7 @@ class AdaptNode(Node):
             try:
                 with self._store_lock:
                     newest = max(self._store.frames, default=-1)
-                    self._run.prepare(self._running, newest, self._store.snapshot)
+                    self._run.prepare(self._running, newest, self._store.snapshot, self._floor_options())
             except Clip2DepthError as error:
                 return Outcome("failed", str(error))
         self._said(f"Adapting '{self._running}' to {len(self._store.frames)} keyframes.")

@@ -33,7 +33,7 @@ LINE = 300
 """Largest number of characters of a reported line."""
 MOST_BYTES = 2**20
 """Largest size of a JSON file."""
-MEASURED = ("kept_out", "gain", "errors")
+MEASURED = ("kept_out", "gain", "errors", "floor")
 """Entries of the command's summary that are reported."""
 MOST_MEASURES = 20
 """Largest number of values that are reported."""
@@ -61,7 +61,7 @@ class AdaptRun:
 
     Args:
         folder: of run/ and of the adapted bundles.
-        command: the program; `--input`, `--output`, `--bundle` and `--report` are appended.
+        command: the program; `--input`, `--output`, `--bundle`, `--report` and more options are appended.
     """
 
     def __init__(self, folder: Path, command: Sequence[str]) -> None:
@@ -93,12 +93,14 @@ class AdaptRun:
         """How long the process has run."""
         return time.monotonic() - self._started
 
-    def prepare(self, bundle: str, newest: int, snapshot: Callable[[Path], Any]) -> None:
+    def prepare(
+        self, bundle: str, newest: int, snapshot: Callable[[Path], Any], options: Sequence[str] = ()
+    ) -> None:
         """Write the files that a run needs.
 
         bundle: name or path of the bundle to adapt. newest: number of the newest keyframe, for `newest`.
-        snapshot: writes the recording into the folder that it is given. Raises Clip2DepthError when they
-        cannot be written.
+        snapshot: writes the recording into the folder that it is given. options: more arguments of the
+        command. Raises Clip2DepthError when they cannot be written.
         """
         fresh = self.folder / ".run"
         shutil.rmtree(fresh, ignore_errors=True)
@@ -107,7 +109,7 @@ class AdaptRun:
             fresh.mkdir(parents=True)
             snapshot(fresh / "recording")
             request = {"bundle": bundle, "name": self._next_name(bundle), "newest": newest}
-            request["attempts"] = 0
+            request |= {"attempts": 0, "options": list(options)}
             (fresh / "request.json").write_text(json.dumps(request), encoding="utf-8")
             os.replace(fresh, self._work)
         except OSError as error:
@@ -131,6 +133,7 @@ class AdaptRun:
                         *self._command,
                         *("--input", str(self._work / "recording"), "--output", str(self._output(request))),
                         *("--bundle", request["bundle"], "--report", str(self._work / "report")),
+                        *map(str, request["options"]),
                     ],
                     stdin=subprocess.DEVNULL,
                     stdout=log,
@@ -276,7 +279,7 @@ class AdaptRun:
         self._process.wait()
 
 
-_REQUEST = {"bundle": str, "name": str, "newest": int, "attempts": int}
+_REQUEST = {"bundle": str, "name": str, "newest": int, "attempts": int, "options": list}
 
 
 def _numbers(value: Any, name: str) -> Any:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from clip2depth_ros.ros.parameters.depth_settings import DepthSettings, ImageSettings
 from clip2depth_ros.ros.parameters.robot_settings import MountingSettings, OdometrySettings
-from clip2depth_ros.settings import again, group, setting
+from clip2depth_ros.settings import ScaleSettings, again, group, setting
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,13 @@ class AdaptParameters:
 
 
 @dataclass(frozen=True)
+class HeightSettings:
+    """The camera's height, which corrects the scale of the odometry."""
+
+    height: float = again(ScaleSettings, "height")
+
+
+@dataclass(frozen=True)
 class AdaptSettings:
     """Parameters of adapt_node."""
 
@@ -73,4 +80,5 @@ class AdaptSettings:
     image: ImageSettings = group(ImageSettings)  # noqa: RUF009
     mounting: MountingSettings = group(MountingSettings)  # noqa: RUF009
     odometry: OdometrySettings = group(OdometrySettings)  # noqa: RUF009
+    scale: HeightSettings = group(HeightSettings)  # noqa: RUF009
     adapt: AdaptParameters = group(AdaptParameters)  # noqa: RUF009
