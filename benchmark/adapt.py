@@ -166,7 +166,7 @@ def elsewhere(bundle: Bundle, views) -> float:
 
 def measured_floor(seed: int, pose: np.ndarray) -> Floor:
     """The floor under a camera at `pose`, as somebody measured its height and tilt on the robot."""
-    floor = Floor(pose[:3, :3].T @ [0.0, 0.0, 1.0], float(pose[2, 3]), 1.0)
+    floor = Floor(pose[2, :3], float(pose[2, 3]), 1.0)
     height, pitch, roll = np.random.default_rng([61, seed]).standard_normal(3)
     return Floor.from_mounting(
         floor.height + HEIGHT_ERROR * height, floor.pitch + TILT_ERROR * pitch, floor.roll + TILT_ERROR * roll

@@ -58,10 +58,10 @@ MOST_ELSEWHERE = 1.05
 """Factor by which the error in other places may grow; it limits the interpolation, or leads to a refusal."""
 LEAST_GAIN = 0.01
 """Least reduction of the photometric residual on held-out images, as a part of it."""
-MOST_SCALED = 1.2
-"""Factor, or its inverse, by which odometry and the camera's height may contradict each other."""
 MOST_APART = 1.02
 """Factor by which the geometric inconsistency there may grow."""
+MOST_SCALED = 1.2
+"""Factor, or its inverse, by which odometry and the camera's height may contradict each other."""
 
 
 @dataclass(frozen=True)

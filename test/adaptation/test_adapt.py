@@ -105,7 +105,7 @@ def test_a_simulated_drive_is_learned_with_the_odometry_of_wheels(mini, tmp_path
     for frame, pose in zip(frames, told, strict=True):
         frame.odometry = pose
     first = frames[0].pose
-    floor = Floor(first[:3, :3].T @ [0.0, 0.0, 1.0], first[2, 3], 1.0)
+    floor = Floor(first[2, :3], float(first[2, 3]), 1.0)
     settings = Settings(**SHORT | {"steps": 24, "keyframes": 150})
     adaptation = Adaptation(mini, tmp_path / "new", settings=settings, floor=floor)
     summary = adaptation.run(lambda: frames)
