@@ -28,8 +28,8 @@ FACTOR = 2.0
 beyond, it is a table or a ceiling."""
 ALIKE = 1.35
 """The same between the plane of one keyframe and that of most keyframes."""
-FEWEST = 12
-"""Fewest keyframes with a floor."""
+FEWEST, MAJORITY = 12, 0.5
+"""Fewest keyframes with a floor, and their least part of the keyframes in which a plane was found."""
 
 
 class FloorPixels:
@@ -59,7 +59,7 @@ class FloorPixels:
 
 
 def find_floor_pixels(floor: Floor, camera: Camera, old: np.ndarray) -> FloorPixels | None:
-    """The floor's pixels, found as a plane in the old depth (N, h, w); None in too few keyframes.
+    """The floor's pixels, found as a plane in the old depth (N, h, w); None where too few agree.
 
     floor: level, with the camera's height in meters, in the optical frame. camera: of the pixels. The old
     depth may have another scale: what counts is that its plane is as high in most keyframes.
@@ -76,7 +76,8 @@ def find_floor_pixels(floor: Floor, camera: Camera, old: np.ndarray) -> FloorPix
     near = np.abs(factors) < np.log(FACTOR)
     if near.any():
         near &= np.abs(factors - np.median(factors[near])) < np.log(ALIKE)
-    if np.count_nonzero(near) < FEWEST:
+    # A minority is what a wrong height finds: tables, or bad depth.
+    if np.count_nonzero(near) < max(FEWEST, MAJORITY * np.count_nonzero(np.isfinite(factors))):
         return None
     on = np.zeros(old.shape, bool)
     for i in np.flatnonzero(near):

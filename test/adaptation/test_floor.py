@@ -66,3 +66,10 @@ def test_too_few_floors_are_none():
     depth, _ = room()
     wall = np.full_like(depth, WALL)
     assert find_floor_pixels(FLOOR, CAMERA, np.stack([*[depth] * (FEWEST - 1), *[wall] * 20])) is None
+
+
+def test_a_minority_at_the_given_height_is_no_floor():
+    """The height is wrong: most keyframes have their floor elsewhere, and a few a shelf that fits."""
+    shelf, floor = room(0.4)[0], room(1.2)[0]
+    assert find_floor_pixels(FLOOR, CAMERA, np.stack([shelf] * FEWEST)) is not None
+    assert find_floor_pixels(FLOOR, CAMERA, np.stack([*[shelf] * FEWEST, *[floor] * (FEWEST + 1)])) is None
