@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 from collections.abc import Callable
 from typing import Any
 
 from rclpy.callback_groups import ReentrantCallbackGroup
+from rclpy.duration import Duration
+from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.qos import (
     QoSDurabilityPolicy,
     QoSHistoryPolicy,
@@ -25,6 +28,9 @@ try:
     )
 except ImportError:  # Humble
     from rclpy.qos_event import PublisherEventCallbacks, SubscriptionEventCallbacks, UnsupportedEventTypeError
+
+# Seconds. Fast DDS asks subscribers every 3 s what they have received.
+ARRIVAL_TIMEOUT = 5.0
 
 
 class EventGroup(ReentrantCallbackGroup):
@@ -79,6 +85,17 @@ def subscription_with_events(create: Callable[..., Any], on_incompatible: Callab
         )
     except UnsupportedEventTypeError:
         return create(event_callbacks=SubscriptionEventCallbacks(use_default_callbacks=False))
+
+
+def let_arrive(publisher: Any) -> None:
+    """Wait until every reliable subscriber has received what was published, at most ARRIVAL_TIMEOUT.
+
+    To be called before a publisher of a last message is destroyed: DDS discards what is still on the way.
+    Does nothing where rclpy (Humble) or the middleware cannot wait.
+    """
+    if hasattr(publisher, "wait_for_all_acked"):
+        with contextlib.suppress(rclpy_implementation.RCLError):
+            publisher.wait_for_all_acked(Duration(seconds=ARRIVAL_TIMEOUT))
 
 
 def with_message_info(callback: Callable[[Any, Any], None]) -> Callable[..., None]:

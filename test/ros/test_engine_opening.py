@@ -205,9 +205,12 @@ class TestProcess:
         assert node.process.wait(30) == 0
         assert "Traceback" not in node.text() and "terminate called" not in node.text()
 
-    def test_without_a_manager_the_process_ends_with_the_reason(self, build):
+    def test_without_a_manager_the_process_ends_with_the_reason(self, graph, build):
         node = build(autostart=True)
+        told = graph.listen(DiagnosticArray, "/diagnostics", queue=10)
+        graph.wait(lambda: told, "diagnostics")
         node.end_build("refuse")
+        graph.wait(lambda: last(told, DiagnosticStatus.ERROR, "There is no engine"), "the last diagnostics")
         assert node.process.wait(30) == 2
         assert "There is no engine: Engine tensorrt is refused" in node.text()
         assert "Traceback" not in node.text()

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 from nav_msgs.msg import Odometry
-from rclpy.duration import Duration
 from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
@@ -29,7 +28,7 @@ from clip2depth_ros.ros.outputs.outgoing import (
 )
 from clip2depth_ros.ros.parameters.declaration import ParameterTable
 from clip2depth_ros.ros.parameters.depth_settings import CameraSettings
-from clip2depth_ros.ros.qos import volatile
+from clip2depth_ros.ros.qos import let_arrive, volatile
 from clip2depth_ros.ros.spinning import run_node
 
 DEFAULT_RATE = 30.0
@@ -188,8 +187,7 @@ class CameraNode(Node):
         self._stop.wait(SETTLING)
 
     def _let_arrive(self) -> None:
-        if self.settings.reliability == "reliable" and hasattr(self._image, "wait_for_all_acked"):
-            self._image.wait_for_all_acked(Duration(seconds=5))
+        let_arrive(self._image)
         self._stop.wait(SETTLING)
 
 

@@ -46,6 +46,7 @@ from clip2depth_ros.ros.outputs.throttled_log import Notices
 from clip2depth_ros.ros.outputs.trust import TrustWatch
 from clip2depth_ros.ros.parameters.declaration import ParameterTable
 from clip2depth_ros.ros.parameters.depth_settings import DepthSettings
+from clip2depth_ros.ros.qos import let_arrive
 from clip2depth_ros.ros.spinning import run_node
 
 WATCH_PERIOD = 0.2
@@ -96,7 +97,8 @@ class DepthNode(ManagedNode):
         self._bundle: Bundle | None = None
         self._bundle_asked = ""
         self._outputs: DepthPublishers | None = None
-        self._diagnostics: Any = None
+        # It exists as long as the node, because DDS discards a last message with its publisher.
+        self._diagnostics: Any = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self._diagnostics_timer: Any = None
         self._reset_service: Any = None
         self._input: CameraInput | None = None
@@ -148,6 +150,9 @@ class DepthNode(ManagedNode):
         """From any state, finally."""
         self._deactivate()
         self._clean_up()
+        if self.engine_failed:
+            let_arrive(self._diagnostics)
+        self.destroy_publisher(self._diagnostics)
         self.is_shut_down = True
         return TransitionCallbackReturn.SUCCESS
 
@@ -178,7 +183,6 @@ class DepthNode(ManagedNode):
         self._steering = Steering()
         engine = self._engine.open(self._bundle, self.settings)
         self._outputs = DepthPublishers(self, self._notices, self._watch)
-        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self._diagnostics_timer = self.create_timer(
             DIAGNOSTICS_PERIOD, self._publish_diagnostics, clock=self._steady
         )
@@ -197,15 +201,13 @@ class DepthNode(ManagedNode):
             self.destroy_service(self._reset_service)
         if self._diagnostics_timer is not None:
             self.destroy_timer(self._diagnostics_timer)
-        if self._diagnostics is not None:
-            self.destroy_publisher(self._diagnostics)
         if self._outputs is not None:
             self._outputs.destroy()
         self._swap.cancel()
         if self._pipeline is not None:
             self._pipeline.close()
         self._engine.close()
-        self._jump = self._reset_service = self._diagnostics_timer = self._diagnostics = None
+        self._jump = self._reset_service = self._diagnostics_timer = None
         self._outputs = self._pipeline = None
 
     def _activate(self) -> None:
