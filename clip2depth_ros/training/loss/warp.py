@@ -29,22 +29,24 @@ def carry(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The points of `depth` in the next frame: place (B, H, W, 2) and depth (B, H, W).
 
-    motion: (B, 4, 4), points of this frame's camera into the next one's, in the meters of `depth`.
-    intrinsics: (B, 3, 3) pixels, of both frames. A point that is not in front of the next camera is NaN.
+    motion: (B, 4, 4), points of this frame's camera into the next one's, in the meters of `depth`; its
+    rotation gets no gradient. intrinsics: (B, 3, 3) pixels, of both frames. A point that is not in front of
+    the next camera is NaN.
     """
-    motion, intrinsics = motion.to(depth.dtype), intrinsics.to(depth.dtype)
-    focal = torch.stack([intrinsics[:, 0, 0], intrinsics[:, 1, 1]], -1)[:, None, None]
-    center = intrinsics[:, :2, 2][:, None, None]
-    rays = (pixel_grid(depth) - center) / focal
-    points = torch.cat([rays, torch.ones_like(rays[..., :1])], -1) * depth[..., None]
-    # broadcast, not matmul: faster for three numbers per point, and autocast would round a matrix product
-    rotation = motion[:, None, None, :3, :3]
-    moved = (rotation * points[..., None, :]).sum(-1) + motion[:, None, None, :3, 3]
-    ahead = moved[..., 2] > NEAREST
-    z = torch.where(ahead, moved[..., 2], torch.ones_like(moved[..., 2]))
-    place = moved[..., :2] / z[..., None] * focal + center
-    nan = torch.full_like(z, torch.nan)
-    return torch.where(ahead[..., None], place, nan[..., None]), torch.where(ahead, z, nan)
+    motion, intrinsics = motion.to(depth.dtype), intrinsics.to(depth.dtype)[..., None, None]
+    rotation, translation = motion.detach()[:, :3, :3, None, None], motion[:, :3, 3, None, None]
+    fx, fy, cx, cy = intrinsics[:, 0, 0], intrinsics[:, 1, 1], intrinsics[:, 0, 2], intrinsics[:, 1, 2]
+    column, row = pixel_grid(depth).unbind(-1)
+    x, y = (column - cx) / fx, (row - cy) / fy
+    # Coordinate by coordinate: on a CPU twice as fast as vectors, and autocast would round a matrix product.
+    moved_x, moved_y, moved_z = (
+        (rotation[:, i, 0] * x + rotation[:, i, 1] * y + rotation[:, i, 2]) * depth + translation[:, i]
+        for i in range(3)
+    )
+    ahead = moved_z > NEAREST
+    z = torch.where(ahead, moved_z, 1.0)
+    place = torch.stack([moved_x / z * fx + cx, moved_y / z * fy + cy], -1)
+    return torch.where(ahead[..., None], place, torch.nan), torch.where(ahead, z, torch.nan)
 
 
 def inside(place: torch.Tensor) -> torch.Tensor:
