@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import functools
 import itertools
 import json
 import os
@@ -173,6 +174,10 @@ def measured_floor(seed: int, pose: np.ndarray) -> Floor:
     )
 
 
+# Rendered once for all places.
+rehearsal = functools.cache(simulated_rehearsal)
+
+
 def adapt(
     bundle: Bundle, frames: Iterable[Frame], output: Path, steps: int, floor: Floor | None = None
 ) -> Adaptation:
@@ -182,7 +187,7 @@ def adapt(
         bundle,
         output,
         settings=Settings(steps=steps),
-        rehearsal=lambda: simulated_rehearsal(
+        rehearsal=lambda: rehearsal(
             (manifest.input_height, manifest.input_width), manifest.canonical_focal_px
         ),
         floor=floor,
