@@ -49,6 +49,7 @@ def test_only_decoder_and_film_train_without_a_checkpoint(mini):
     assert {"decoder.film.held_scale", "decoder.film.held_shift"} <= set(trained)
     fixed = [name for name, p in network.decoder.named_parameters() if not p.requires_grad]
     assert fixed and all(name.endswith(".bias") for name in fixed), "batch norms, which are folded, do not"
+    assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in network.decoder.modules())
 
 
 def test_another_checkpoint_is_refused(mini, tmp_path, monkeypatch):

@@ -129,7 +129,8 @@ class CameraNode(Node):
                 self._play(source, itertools.chain([self._first], frames))
                 if not self._stop.is_set():
                     self.get_logger().info(f"End of {source.name}: {self.published} images published")
-                    self._let_arrive()
+                    let_arrive(self._image)
+                    self._stop.wait(SETTLING)
         except Clip2DepthError as error:
             self._failure = error
         except Exception:
@@ -184,10 +185,6 @@ class CameraNode(Node):
         while self._image.get_subscription_count() < wanted:
             if self._stop.wait(0.05):
                 return
-        self._stop.wait(SETTLING)
-
-    def _let_arrive(self) -> None:
-        let_arrive(self._image)
         self._stop.wait(SETTLING)
 
 

@@ -38,7 +38,7 @@ def carry(
     fx, fy, cx, cy = intrinsics[:, 0, 0], intrinsics[:, 1, 1], intrinsics[:, 0, 2], intrinsics[:, 1, 2]
     column, row = pixel_grid(depth).unbind(-1)
     x, y = (column - cx) / fx, (row - cy) / fy
-    # Coordinate by coordinate: on a CPU twice as fast as vectors, and autocast would round a matrix product.
+    # Coordinate by coordinate: much faster on a CPU than vectors; autocast would round a matrix product.
     moved_x, moved_y, moved_z = (
         (rotation[:, i, 0] * x + rotation[:, i, 1] * y + rotation[:, i, 2]) * depth + translation[:, i]
         for i in range(3)
