@@ -57,6 +57,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="with --int8: images similar to those of the application: a folder, video or bag; may be "
         "repeated, once for each kind of scene (default: simulated places, rooms and near things)",
     )
+    parser.add_argument(
+        "--blend",
+        nargs=2,
+        metavar=("NAME_OR_PATH", "PART"),
+        help="with --checkpoint: interpolate between this bundle, from which the training started, and the "
+        "checkpoint; PART of the checkpoint's weights, 0 to 1",
+    )
     parser.add_argument("--name", help="name of the bundle (default: the folder's name)")
     parser.add_argument(
         "--trained-on", help="what it was trained on, in words (default: from the checkpoint)"
@@ -90,6 +97,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.blend and args.checkpoint is None:
+        raise Clip2DepthError("--blend is for --checkpoint.")
     if args.calibration and not args.int8:
         raise Clip2DepthError("--calibration is for --int8.")
     if args.int8 and (
@@ -107,6 +116,8 @@ def run(args: argparse.Namespace) -> int:
         raise Clip2DepthError(
             "--layout and --precision are for --bundle; a bundle works with every precision."
         )
+    if args.blend and args.report:
+        raise Clip2DepthError("--report is of the checkpoint's own weights, not of a blend: use --evaluate.")
     if find_spec("torch") is None or find_spec("open_clip") is None:
         raise Clip2DepthError("export needs PyTorch and open_clip: pip install 'clip2depth_ros[train]'")
     from clip2depth_ros.export.exporter import export_bundle
@@ -121,8 +132,6 @@ def run(args: argparse.Namespace) -> int:
             f"{args.checkpoint} does not record its training data: give it with --trained-on"
         )
     errors = dict(_measured(report, args.checkpoint) for report in args.report)
-    if args.evaluate:
-        errors["unseen simulated rooms"] = _rooms().evaluate_rooms(network, args.evaluate)
     if args.check_image is not None:
         check_image = _photograph(args.check_image, network.size)
     else:
@@ -130,6 +139,12 @@ def run(args: argparse.Namespace) -> int:
             1, network.size, network.canonical_focal_px, first_room=args.check_seed
         )
         check_image = views.image[0]
+    if args.blend:
+        from clip2depth_ros.training.recovery import blend_with_bundle
+
+        blend_with_bundle(network, open_bundle(args.blend[0]), _part(args.blend[1]), check_image[None])
+    if args.evaluate:
+        errors["unseen simulated rooms"] = _rooms().evaluate_rooms(network, args.evaluate)
     bundle = export_bundle(
         network,
         args.output,
@@ -147,6 +162,13 @@ def run(args: argparse.Namespace) -> int:
     if args.int8:
         _quantize(bundle, args)
     return 0
+
+
+def _part(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise Clip2DepthError(f"--blend needs a bundle and a number from 0 to 1, not '{text}'") from None
 
 
 def _quantize(bundle: Bundle, args: argparse.Namespace) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from typing import Any
 
@@ -56,6 +57,35 @@ def load_bundle_weights(network: Clip2Depth, bundle: Bundle, images: np.ndarray)
             hook.remove()
         network.train(training)
     nodes.finish()
+
+
+@torch.no_grad()
+def blend_with_bundle(network: Clip2Depth, bundle: Bundle, part: float, images: np.ndarray) -> None:
+    """Set image tower and decoder to `part` times the network's weights plus the rest of the bundle's.
+
+    For a network that was trained further from the bundle: between the two, most of what it learned is kept,
+    and little of what it knew before is lost (Wortsman et al., arXiv 2109.01903). images: (B, H, W, 3) uint8
+    RGB; the result does not depend on them. Mirror and text tower stay as they are.
+
+    Raises Clip2DepthError for a part outside 0 to 1, and as load_bundle_weights.
+    """
+    if not 0.0 <= part <= 1.0:
+        raise Clip2DepthError(f"the part of the checkpoint's weights must be from 0 to 1, not {part:g}")
+    other = copy.deepcopy(network)
+    load_bundle_weights(other, bundle, images)
+    # The same function with the network's own statistics; otherwise statistics and weights of a batch norm
+    # would be averaged separately.
+    for own, norm in zip(network.modules(), other.modules(), strict=True):
+        if isinstance(norm, nn.BatchNorm2d) and isinstance(own, nn.BatchNorm2d):
+            factor = norm.weight / (norm.running_var + norm.eps).sqrt()
+            norm.bias.add_(factor * (own.running_mean - norm.running_mean))  # pyright: ignore[reportOperatorIssue]
+            norm.weight.copy_(factor * (own.running_var + own.eps).sqrt())
+            norm.running_mean.copy_(own.running_mean)
+            norm.running_var.copy_(own.running_var)
+    others = other.state_dict()
+    for name, tensor in network.state_dict().items():
+        if tensor.is_floating_point():
+            tensor.copy_(torch.lerp(others[name], tensor, part))
 
 
 class _Nodes:

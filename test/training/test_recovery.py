@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A bundle's weights come back into a network that can be trained, and compute the same depth."""
 
+import copy
+
 import numpy as np
 import pytest
 
@@ -13,7 +15,7 @@ from clip2depth_ros.bundle import open_bundle
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.export.exporter import export_bundle
 from clip2depth_ros.network import create_network
-from clip2depth_ros.training.recovery import load_bundle_weights
+from clip2depth_ros.training.recovery import blend_with_bundle, load_bundle_weights
 
 pytestmark = pytest.mark.torch
 
@@ -112,3 +114,43 @@ def test_a_bundle_without_condition_has_no_film_to_take(tmp_path):
     )
     with pytest.raises(Clip2DepthError, match="no FiLM constants"):
         load_bundle_weights(create_network("mini", weights=None, **OPTIONS), bundle, some_images(1))
+
+
+def test_a_blend_is_the_bundle_at_0_and_the_network_at_1_and_between_them_otherwise(trained):
+    network, bundle = trained
+    images = some_images(3)
+    theirs = depth_of(network, images)
+    torch.manual_seed(9)
+    other = create_network("mini", weights=None, frozen=False, **OPTIONS)
+    load_bundle_weights(other, bundle, some_images(4))
+    with torch.no_grad():  # trained further, so to speak
+        for weights in other.parameters():
+            weights.add_(0.02 * weights.abs().mean() * torch.randn_like(weights))
+    own = depth_of(other, images)
+    blended = {}
+    for part in (0.0, 0.5, 1.0):
+        network = copy.deepcopy(other)
+        blend_with_bundle(network, bundle, part, some_images(1))
+        blended[part] = depth_of(network, images)
+    assert blended[1.0] == pytest.approx(own, rel=1e-4)
+    assert blended[0.0] == pytest.approx(theirs, rel=2e-3)
+    apart = [np.abs(np.log(blended[0.5] / depth)).mean() for depth in (own, theirs)]
+    assert max(apart) < np.abs(np.log(own / theirs)).mean()
+
+
+def test_a_blend_does_not_depend_on_the_images(trained):
+    bundle = trained[1]
+    depths = []
+    for images in (some_images(1), 255 - some_images(4) // 2):
+        torch.manual_seed(9)
+        other = create_network("mini", weights=None, frozen=False, **OPTIONS)
+        blend_with_bundle(other, bundle, 0.5, images)
+        depths.append(depth_of(other, some_images(2)))
+    assert depths[0] == pytest.approx(depths[1], rel=1e-3)
+
+
+@pytest.mark.parametrize("part", [-0.1, 1.1, float("nan")])
+def test_a_blend_refuses_a_part_outside_0_to_1(trained, part):
+    network, bundle = trained
+    with pytest.raises(Clip2DepthError, match="from 0 to 1, not"):
+        blend_with_bundle(network, bundle, part, some_images(1))
