@@ -142,7 +142,12 @@ def run(args: argparse.Namespace) -> int:
     if args.blend:
         from clip2depth_ros.training.recovery import blend_with_bundle
 
-        blend_with_bundle(network, open_bundle(args.blend[0]), _part(args.blend[1]), check_image[None])
+        other, part = open_bundle(args.blend[0]), _part(args.blend[1])
+        blend_with_bundle(network, other, part, check_image[None])
+        trained_on += (
+            f" Weights: {part:g} of this training, the rest of bundle {other.name} "
+            f"(model {other.manifest.model_sha256[:12]})."
+        )
     if args.evaluate:
         errors["unseen simulated rooms"] = _rooms().evaluate_rooms(network, args.evaluate)
     bundle = export_bundle(

@@ -10,7 +10,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="training needs PyTorch")
 
-from clip2depth_ros.bundle.library import Bundle
+from clip2depth_ros.bundle.library import Bundle, open_bundle
 from clip2depth_ros.camera import Camera
 from clip2depth_ros.cli import main
 from clip2depth_ros.commands import export
@@ -48,6 +48,20 @@ def test_export_writes_a_bundle_with_its_measured_errors(checkpoint, made_up_roo
     assert errors["views"] == 3 and errors["abs_rel"] > 0
     assert errors["abs_rel_constant"] == pytest.approx(0.0, abs=1e-6)
     assert "bundle 'small'" in capsys.readouterr().out
+
+
+def test_export_of_a_blend_computes_and_states_it(checkpoint, made_up_rooms, tmp_path):
+    command = ["export", "--checkpoint", str(checkpoint), "--trained-on", "nothing."]
+    for name, more in (("own", []), ("blend", ["--blend", "mini", "0.75"])):
+        assert main([*command, *more, "--output", str(tmp_path / name)]) == 0
+    own, blend, mini = Bundle(tmp_path / "own"), Bundle(tmp_path / "blend"), open_bundle("mini")
+    assert own.manifest.trained_on == "nothing."
+    sha = mini.manifest.model_sha256[:12]
+    assert (
+        blend.manifest.trained_on
+        == f"nothing. Weights: 0.75 of this training, the rest of bundle mini (model {sha})."
+    )
+    assert np.abs(np.log(blend.check()[1] / own.check()[1])).mean() > 1e-3
 
 
 def test_an_evaluation_of_the_checkpoint_goes_into_the_manifest(checkpoint, tmp_path, capsys, monkeypatch):
