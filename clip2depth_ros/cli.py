@@ -56,9 +56,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns the exit code: 2 for errors in the arguments or inputs, 130 after SIGINT and 143 after SIGTERM
     (the shell convention).
     """
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
-    command = arguments[0] if arguments else None
+    command = None
     try:
+        arguments = list(sys.argv[1:] if arguments is None else arguments)
+        command = arguments[0] if arguments else None
         with termination_as_exception():
             with plain_interrupts():
                 logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)

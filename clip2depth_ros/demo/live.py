@@ -85,7 +85,8 @@ class Tally:
 
     @property
     def frames_in(self) -> int:
-        return len(self.image_stamps)
+        """Images that the camera sent: received, or lost on the way here but answered by a depth."""
+        return len(self.image_stamps) + len(set(self.depth_stamps).difference(self.image_stamps))
 
     @property
     def frames_out(self) -> int:

@@ -89,7 +89,13 @@ def test_an_interrupt_in_the_middle_of_a_file_leaves_no_partial_file(images, tmp
 
 @pytest.mark.parametrize("delay", [0.0, 0.1, 0.3, 0.6])
 def test_an_early_interrupt_gives_no_traceback(images, tmp_path, delay):
-    code = "from clip2depth_ros.cli import main; print(1, flush=True); raise SystemExit(main())"
+    # Before main() has begun, an interrupt is Python's own.
+    code = """
+import clip2depth_ros.cli as cli
+make = cli.make_parser
+cli.make_parser = lambda command: print(1, flush=True) or make(command)
+raise SystemExit(cli.main())
+"""
     process = subprocess.Popen(
         [sys.executable, "-c", code, "run", *arguments(images, tmp_path / "out")],
         stdout=subprocess.PIPE,

@@ -31,6 +31,16 @@ def test_counts_latency_and_error(wire):
     assert "latency   50 ms" in tally.line() and "AbsRel 0.25" in tally.line()
 
 
+def test_an_image_that_was_lost_on_its_way_here_is_counted_by_its_depth(wire):
+    tally = Tally(TOPICS)
+    for stamp in (1, 2, 3):
+        if stamp > 1:
+            tally.take(TOPICS.image, *wire.image(stamp, np.zeros((2, 2, 3), np.uint8), "rgb8"), stamp)
+        if stamp < 3:
+            tally.take(TOPICS.depth, *wire.image(stamp, np.ones((2, 2), np.float32), "32FC1"), stamp)
+    assert (tally.frames_in, tally.frames_out) == (3, 2)
+
+
 def test_the_depth_of_the_newest_image_is_waited_for(wire):
     tally = Tally(TOPICS)
     assert not tally.is_drained
