@@ -56,8 +56,10 @@ HALVINGS = 4
 """Steps of the search for the largest interpolation factor between the old weights and the best ones."""
 MOST_ELSEWHERE = 1.05
 """Factor by which the error in other places may grow; it limits the interpolation, or leads to a refusal."""
+ALIKE = 0.002
+"""Relative difference of the measure of two steps that says nothing; the later one is trained better."""
 LEAST_GAIN = 0.01
-"""Least reduction of the photometric residual on held-out images, as a part of it."""
+"""Least reduction of the photometric residual of a held-out image, as a part of it; geometric mean."""
 MOST_APART = 1.02
 """Factor by which the geometric inconsistency there may grow."""
 MOST_SCALED = 1.2
@@ -213,18 +215,12 @@ class Adaptation:
         check_texture(frames)
         block = kept_out_blocks(frames.seconds, settings.block)
         sources = find_sources(frames.poses, frames.seconds, block)
-        overlapping = find_overlapping(frames.poses, frames.seconds, block, sources)
         paired = np.array([len(s) > 0 for s in sources])
         self.trained, self.kept_out = (
             np.flatnonzero(paired & (block < 0)),
             np.flatnonzero(paired & (block >= 0)),
         )
-        turned = np.flatnonzero(np.array([len(o) > 0 for o in overlapping]) & (block < 0))
-        self.summary["recording"] |= {
-            "trained": len(self.trained),
-            "overlapping": len(turned),
-            "kept_out": len(self.kept_out),
-        }
+        self.summary["recording"] |= {"trained": len(self.trained), "kept_out": len(self.kept_out)}
         if min(len(self.trained), len(self.kept_out)) < FEWEST:
             self._refuse_parallax()
         network = self.network = open_trainable(
@@ -233,6 +229,9 @@ class Adaptation:
         self.summary["trains"] = what_trains(network)
         taps, old = self._taps(network)
         self.summary["odometry"] = check_odometry(frames, sources, old)
+        overlapping = find_overlapping(frames.poses, frames.seconds, block, sources, old, frames.camera)
+        turned = np.flatnonzero(np.array([len(o) > 0 for o in overlapping]) & (block < 0))
+        self.summary["recording"]["overlapping"] = len(turned)
         if self._make_rehearsal is not None:
             self.rehearsal = self._make_rehearsal()
         accelerator = Accelerator(mixed_precision="no")
@@ -310,6 +309,7 @@ class Adaptation:
             identity=self.identity,
             seed=settings.seed,
             measure="measure",
+            alike=ALIKE,
         )
         began_with = {name: value.clone() for name, value in trained_tensors(objective).items()}
         trainer.run()
@@ -438,7 +438,7 @@ class Adaptation:
 
     def _measure(self, found: dict[str, np.ndarray]) -> float:
         """The measure that selects the step: the parts of the loss that do not use the old depth."""
-        photometric = float(found["photometric"].mean() / max(self.before["photometric"].mean(), 1e-3))
+        photometric = _typical_ratio(found["photometric"], self.before["photometric"])
         weights = self.settings.weights
         measure = photometric + weights.consistency * float(found["consistency"].mean())
         return measure + weights.floor * float(found["floor"].mean()) if "floor" in found else measure
@@ -482,9 +482,9 @@ class Adaptation:
                 f"the floor, the odometry measures {factor:.2f} times the true distance; check the camera's "
                 "height and tilt, and the wheel size.",
             )
-        gain = 1 - after["photometric"].mean() / before["photometric"].mean()
-        apart = after["consistency"].mean() / max(before["consistency"].mean(), 1e-6)
-        self.summary["gain"] = float(gain)
+        gain = 1 - _typical_ratio(after["photometric"], before["photometric"])
+        apart = _typical_ratio(after["consistency"], before["consistency"])
+        self.summary["gain"] = gain
         if not (gain >= LEAST_GAIN and apart <= MOST_APART):
             raise Refusal(
                 "no_gain",
@@ -599,6 +599,15 @@ def recording_identity(path: str) -> dict:
     for each in files:
         digest.update(f"{each.relative_to(file)} {each.stat().st_size}\n".encode())
     return {"input": file.name, "files": digest.hexdigest()[:16]}
+
+
+def _typical_ratio(after: np.ndarray, before: np.ndarray) -> float:
+    """Geometric mean over keyframes of after / before.
+
+    Keyframes count the same: where people walk or the exposure changes, the residual is several times as high
+    whatever the depth is, and a ratio of means would be that of these keyframes.
+    """
+    return float(np.exp(np.log(np.maximum(after, 1e-6) / np.maximum(before, 1e-6)).mean()))
 
 
 def _spread(numbers: np.ndarray) -> np.ndarray:

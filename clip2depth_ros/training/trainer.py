@@ -37,6 +37,8 @@ class Trainer:
     validate       () -> errors, `measure` among them, lower is better; runs with the averaged weights.
                    "rmse_log", unlike the absolute relative error, does not favor underestimated depth
     keep_best      called with the averaged weights after the best validation so far
+    alike          part by which a measure may exceed the lowest one and count as equal to it; of equal
+                   validations the last one counts as the best
     directory      for NAME.safetensors (to resume) and the logs
     identity       what a resumed run must have in common with the stopped one, as JSON content
     seed           of the random numbers that the network draws in training
@@ -60,11 +62,12 @@ class Trainer:
         workers: int = 0,
         spawn: bool = False,
         measure: str = "rmse_log",
+        alike: float = 0.0,
     ) -> None:
         self.name, self.stage, self.directory = name, stage, Path(directory)
         self.make_batch, self.validate, self.keep_best = make_batch, validate, keep_best
         self.accelerator, self.seed, self.workers, self.spawn = accelerator, seed, workers, spawn
-        self.measure = measure
+        self.measure, self.alike = measure, alike
         self.identity = json.loads(json.dumps(identity or {}))
         self.schedule = Schedule(stage)
         for phase in stage.phases:
@@ -195,8 +198,8 @@ class Trainer:
         self.objective.eval()
         with torch.no_grad(), self.average.applied():
             errors = self.validate()
-            if errors[self.measure] < self.best:
-                self.best = errors[self.measure]
+            if errors[self.measure] < self.best * (1 + self.alike):
+                self.best = min(self.best, errors[self.measure])
                 self.keep_best(errors)
         log.validation(self._row() | errors)
 

@@ -77,3 +77,23 @@ def test_no_gain(mini, wall_frames, tmp_path, monkeypatch):
     monkeypatch.setattr(adapt, "LEAST_GAIN", 1.0)  # nothing explains all
     refused = refusal_of(wall_frames(60, 0.03), mini, tmp_path, steps=2, pairs=1, validate_steps=2)
     assert refused.reason == "no_gain"
+
+
+def test_images_with_a_large_residual_do_not_decide_for_all(mini, tmp_path):
+    """Where people walk, the residual is large whatever the depth is."""
+    adaptation = Adaptation(mini, tmp_path / "new", say=lambda text: None)
+    quiet, crowded = np.full(9, 0.01), np.array([0.1])
+    consistency = {"consistency": np.full(10, 0.05)}
+    adaptation.before = {"photometric": np.concatenate([quiet, crowded])} | consistency
+    adaptation._decide({"photometric": np.concatenate([0.9 * quiet, 1.1 * crowded])} | consistency)
+    assert adaptation.summary["gain"] == pytest.approx(1 - 0.9**0.9 * 1.1**0.1)
+    with pytest.raises(Refusal, match="no gain"):
+        adaptation._decide({"photometric": np.concatenate([1.1 * quiet, 0.5 * crowded])} | consistency)
+    adaptation.close()
+
+
+def test_odometry_twenty_times_too_long(mini, wall_frames, tmp_path):
+    frames = wall_frames(80, 0.012)
+    for frame in frames:
+        frame.odometry[:3, 3] *= 20
+    assert refusal_of(frames, mini, tmp_path).reason == "odometry_contradicts"

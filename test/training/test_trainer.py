@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # ruff: noqa: E402  # nothing of ours is imported where PyTorch is missing
 import csv
+import itertools
 
 import numpy as np
 import pytest
@@ -109,6 +110,17 @@ def test_it_learns_within_its_budget_and_logs(tmp_path):
         "100", "200", "300", "400", "500", "600"
     ]  # fmt: skip
     assert list((tmp_path / "tensorboard" / "line").iterdir())
+
+
+@pytest.mark.parametrize("alike, kept", [(0.0, [1.0, 0.9, 0.8]), (0.02, [1.0, 0.9, 0.8, 0.81])])
+def test_of_equal_validations_the_last_is_kept(tmp_path, alike, kept):
+    """Equal to the lowest, so that many small steps up do not add up."""
+    line = Line(tmp_path, validate_images=BATCH, images=7 * BATCH)
+    measures = itertools.chain([1.0, 0.9, 0.8, 0.81, 0.825], itertools.repeat(1.0))
+    line.trainer.alike = alike
+    line.trainer.validate = lambda: {"rmse_log": next(measures)}
+    line.trainer.run()
+    assert [errors["rmse_log"] for errors in line.kept] == kept
 
 
 def test_phases_follow_each_other(tmp_path):
