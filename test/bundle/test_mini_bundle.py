@@ -18,7 +18,12 @@ def mini():
 def test_it_is_small_and_says_plainly_what_it_is(mini):
     assert sum(p.stat().st_size for p in mini.path.iterdir()) < 25e6
     words = mini.manifest.trained_on.lower()
-    assert "simulated scenes only" in words and "never" in words and "real camera" in words
+    for fact in (
+        "a mean of the weights of three networks",
+        "258 real rgb-d frames",
+        "distances that are often a fifth wrong",
+    ):
+        assert fact in words
     assert mini.manifest.licence == "Apache-2.0"
     measured = mini.manifest.errors["unseen simulated rooms"]
     assert measured["views"] >= 200
