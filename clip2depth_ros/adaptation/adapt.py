@@ -215,12 +215,18 @@ class Adaptation:
         check_texture(frames)
         block = kept_out_blocks(frames.seconds, settings.block)
         sources = find_sources(frames.poses, frames.seconds, block)
+        overlapping = find_overlapping(frames.poses, frames.seconds, block, sources)
         paired = np.array([len(s) > 0 for s in sources])
         self.trained, self.kept_out = (
             np.flatnonzero(paired & (block < 0)),
             np.flatnonzero(paired & (block >= 0)),
         )
-        self.summary["recording"] |= {"trained": len(self.trained), "kept_out": len(self.kept_out)}
+        turned = np.flatnonzero(np.array([len(o) > 0 for o in overlapping]) & (block < 0))
+        self.summary["recording"] |= {
+            "trained": len(self.trained),
+            "overlapping": len(turned),
+            "kept_out": len(self.kept_out),
+        }
         if min(len(self.trained), len(self.kept_out)) < FEWEST:
             self._refuse_parallax()
         network = self.network = open_trainable(
@@ -229,9 +235,6 @@ class Adaptation:
         self.summary["trains"] = what_trains(network)
         taps, old = self._taps(network)
         self.summary["odometry"] = check_odometry(frames, sources, old)
-        overlapping = find_overlapping(frames.poses, frames.seconds, block, sources, old, frames.camera)
-        turned = np.flatnonzero(np.array([len(o) > 0 for o in overlapping]) & (block < 0))
-        self.summary["recording"]["overlapping"] = len(turned)
         if self._make_rehearsal is not None:
             self.rehearsal = self._make_rehearsal()
         accelerator = Accelerator(mixed_precision="no")

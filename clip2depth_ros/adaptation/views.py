@@ -4,24 +4,17 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 
 from clip2depth_ros.adaptation.recording import angle_between
-from clip2depth_ros.camera import Camera
-from clip2depth_ros.training.loss.warp import carry, look_up
 
 NEAREST, FARTHEST = 0.04, 0.30
 """Meters between the cameras of two compared views: below, parallax is too small; above, views differ."""
 LARGEST_TURN = np.radians(15.0)
 LONGEST = 4.0
 """Seconds between them: odometry drifts, and light and people change."""
-OVERLAP, OVERLAP_LONGEST = 0.2, 60.0
-"""Least part of a view's points that another view shows, and seconds between the two. Their depths are
+OVERLAP_AWAY, OVERLAP_TURN, OVERLAP_LONGEST = 1.5, np.radians(35.0), 20.0
+"""Meters, radians and seconds between two views that show a part of the same scene. Their depths are
 compared, not their images: views may differ more, and odometry may drift by some percent of the distance."""
-HIDDEN = 0.4
-"""Log difference between the depth of a point and the depth there, above which something else is seen."""
-GRID = 16
-"""Pixels between the points by which an overlap is measured."""
 SOURCES = 3
 """Number of other views that each keyframe is compared with."""
 BLOCK, SHARE = 2.0, 0.25
@@ -68,41 +61,25 @@ def find_sources(
 
 
 def find_overlapping(
-    poses: np.ndarray,
-    seconds: np.ndarray,
-    group: np.ndarray,
-    sources: list[np.ndarray],
-    depth: np.ndarray,
-    camera: Camera,
+    poses: np.ndarray, seconds: np.ndarray, group: np.ndarray, sources: list[np.ndarray]
 ) -> list[np.ndarray]:
-    """For each keyframe without sources, the numbers of keyframes of its group that show a part of its scene.
+    """For each keyframe without sources, the numbers of keyframes of its group that see a part of its scene.
 
     A camera that turns on the spot shows directions that no other view shows with parallax. Their depth
-    follows from views that have sources; where those show none of it, from views that overlap with those, or
-    from each other. Empty for keyframes with sources. sources: of `find_sources`. depth: (N, h, w) meters,
-    by which the points of a view are found in others. camera: of its pixels.
+    follows from views that have sources; where those are further than OVERLAP_TURN, from each other. Empty
+    for keyframes with sources. sources: of `find_sources`.
     """
-    small = torch.from_numpy(np.ascontiguousarray(depth[:, GRID // 2 :: GRID, GRID // 2 :: GRID]))
-    k = [[camera.fx, 0, camera.cx - GRID // 2], [0, camera.fy, camera.cy - GRID // 2], [0, 0, GRID]]
-    intrinsics = torch.tensor(k, dtype=torch.float32) / GRID
-    numbers = np.arange(len(poses))
-    paired = np.array([len(found) > 0 for found in sources], bool)
-
-    def overlapping(index: int) -> np.ndarray:
-        others = numbers[(numbers != index) & (group == group[index])]
-        others = others[np.abs(seconds[others] - seconds[index]) <= OVERLAP_LONGEST]
-        motions = torch.from_numpy(np.linalg.inv(poses[others]) @ poses[index])
-        place, there = carry(small[[index]].expand(len(others), -1, -1), motions, intrinsics[None])
-        seen = (there / look_up(small[others], place, mode="nearest")).log().abs() < HIDDEN
-        return others[seen.float().mean((1, 2)).numpy() >= OVERLAP]
-
-    found = [np.empty(0, np.int64) if known else overlapping(index) for index, known in enumerate(paired)]
-    reached = paired | [paired[others].any() for others in found]
-    for index in np.flatnonzero(~paired):
-        for better in (paired, reached):
-            if better[found[index]].any():
-                found[index] = found[index][better[found[index]]]
-                break
+    paired = np.array([len(numbers) > 0 for numbers in sources], bool)
+    found = []
+    for index in range(len(poses)):
+        if paired[index]:
+            found.append(np.empty(0, np.int64))
+            continue
+        good = np.linalg.norm(poses[:, :3, 3] - poses[index, :3, 3], axis=1) <= OVERLAP_AWAY
+        good &= angle_between(poses, poses[index]) < OVERLAP_TURN
+        good &= (np.abs(seconds - seconds[index]) <= OVERLAP_LONGEST) & (group == group[index])
+        good[index] = False
+        found.append(np.flatnonzero(good & paired if (good & paired).any() else good))
     return found
 
 

@@ -7,12 +7,12 @@ from clip2depth_ros.adaptation.views import (
     FARTHEST,
     LARGEST_TURN,
     NEAREST,
+    OVERLAP_TURN,
     find_overlapping,
     find_sources,
     kept_out_blocks,
 )
-from clip2depth_ros.camera import Camera
-from clip2depth_ros.camera.transforms import OPTICAL_IN_BODY, pose_matrix
+from clip2depth_ros.camera.transforms import pose_matrix
 
 
 @pytest.mark.parametrize("total, count", [(8, 1), (60, 7), (20, 2)])
@@ -55,65 +55,34 @@ def test_the_same_place_a_minute_later_is_no_source():
     assert len(find_sources(poses, np.array([0.0, 60.0, 120.0]), np.zeros(3, int))[0]) == 0
 
 
-CAMERA = Camera.from_fov(224, 160, 1.1)
-
-
-def room_depth(poses, half=3.0):
-    """(N, h, w) meters to the walls of a square room of 2 * `half`, without floor and ceiling."""
-    rays = CAMERA.rays().astype(np.float64)
-    depths = []
-    for pose in poses:
-        along = rays @ pose[:2, :3].T
-        wall = np.where(along > 0, half, -half) - pose[:2, 3]
-        depths.append((wall / np.where(along == 0, 1e-9, along)).min(-1))
-    return np.array(depths, np.float32)
-
-
 def turning_on_the_way():
-    """Poses (80, 4, 4): ahead along x, a turn of 150 degrees on the spot, ahead again; seconds, and depth."""
+    """Poses (80, 4, 4): ahead along x, a turn of 150 degrees on the spot, ahead again."""
     poses = [pose_matrix(0.05 * i, 0, 0, 0, 0, 0) for i in range(15)]
     poses += [pose_matrix(0.7, 0, 0, 0, 0, np.radians(3.0 * i)) for i in range(1, 51)]
     poses += [pose_matrix(0.7, 0.05 * i, 0, 0, 0, np.radians(150.0)) for i in range(1, 16)]
-    poses = np.stack(poses) @ OPTICAL_IN_BODY
-    return poses, np.arange(80) * 0.1, room_depth(poses)
+    return np.stack(poses), np.arange(80) * 0.1
 
 
-def test_views_of_a_turn_get_their_depth_from_views_that_show_the_same():
-    poses, seconds, depth = turning_on_the_way()
+def test_views_of_a_turn_get_their_depth_from_views_with_parallax():
+    poses, seconds = turning_on_the_way()
     group = np.full(80, -1)
     sources = find_sources(poses, seconds, group)
-    overlapping = find_overlapping(poses, seconds, group, sources, depth, CAMERA)
+    overlapping = find_overlapping(poses, seconds, group, sources)
     paired = np.array([len(s) > 0 for s in sources])
     assert 20 < (~paired).sum() < 60
-    width = 2 * np.arctan(CAMERA.width / 2 / CAMERA.fx)
     for index, found in enumerate(overlapping):
         assert (len(found) > 0) == (not paired[index])
         assert index not in found
-        assert (angle_between(poses[found], poses[index]) < width).all()
+        assert (angle_between(poses[found], poses[index]) < OVERLAP_TURN).all()
         if paired[found].any():
             assert paired[found].all()
-    # in the middle of the turn no view with parallax shows the same: its neighbors lead there
+    # in the middle of the turn no view with parallax is near enough: its neighbors lead there
     assert any(len(found) and not paired[found].any() for found in overlapping)
 
 
-def test_a_view_through_a_wall_does_not_overlap():
-    """Two cameras back to back with a wall between them, and one beside each that gives it parallax."""
-    poses = (
-        np.stack([pose_matrix(x, y, 0, 0, 0, 0) for x, y in ((0, 0), (-4, 0), (-4, 0.1))]) @ OPTICAL_IN_BODY
-    )
-    sources = [np.empty(0, np.int64), np.array([2]), np.array([1])]
-    seconds, group = np.arange(3) * 1.0, np.full(3, -1)
-    behind = np.full((3, 160, 224), 2.0, np.float32)  # the wall: it hides what the first view shows
-    assert len(find_overlapping(poses, seconds, group, sources, behind, CAMERA)[0]) == 0
-    open_space = behind + np.array([0.0, 4.0, 4.0], np.float32)[:, None, None]
-    assert find_overlapping(poses, seconds, group, sources, open_space, CAMERA)[0].tolist() == [1, 2]
-
-
 def test_what_is_kept_out_gives_no_depth_to_others():
-    poses, seconds, depth = turning_on_the_way()
+    poses, seconds = turning_on_the_way()
     group = np.where((np.arange(80) >= 20) & (np.arange(80) < 30), 0, -1)
     sources = find_sources(poses, seconds, group)
-    overlapping = find_overlapping(poses, seconds, group, sources, depth, CAMERA)
-    assert any(len(found) for found in overlapping)
-    for index, found in enumerate(overlapping):
+    for index, found in enumerate(find_overlapping(poses, seconds, group, sources)):
         assert (group[found] == group[index]).all()
