@@ -19,7 +19,12 @@ def mini_near():
 def test_it_ships_beside_the_default_and_states_its_purpose(mini_near):
     assert {"mini", "mini_near"} <= set(bundle_names()) and DEFAULT_BUNDLE == "mini"
     assert mini_near.manifest.name == "mini_near" and mini_near.manifest.licence == "Apache-2.0"
-    assert sorted(p.name for p in mini_near.path.iterdir()) == ["check.npz", "manifest.json", "model.onnx"]
+    assert sorted(p.name for p in mini_near.path.iterdir()) == [
+        "check.npz",
+        "manifest.json",
+        "model.onnx",
+        "model_int8.onnx",
+    ]
     words = mini_near.manifest.trained_on
     for fact in (
         "5,820 of near scenes",
@@ -51,6 +56,10 @@ def test_it_passes_its_self_check(mini_near):
     assert image.std() > 10 and depth.max() / depth.min() > 1.5
     with open_engine(mini_near, "openvino", threads=1) as engine:
         assert engine.difference < 0.02
+    facts = mini_near.manifest.int8
+    assert set(facts.deviation) == {"places", "rooms", "near"} and max(facts.deviation.values()) < 0.02
+    with open_engine(mini_near, "openvino", precision="int8", threads=1) as engine:
+        assert 0.001 < engine.difference <= facts.tolerance <= 0.05
 
 
 def test_near_things_have_smaller_errors_than_with_mini(mini_near):
