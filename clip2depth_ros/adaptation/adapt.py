@@ -60,6 +60,8 @@ ALIKE = 0.002
 """Relative difference of the measure of two steps that says nothing; the later one is trained better."""
 LEAST_GAIN = 0.01
 """Least reduction of the photometric residual of a held-out image, as a part of it; geometric mean."""
+LEAST_RESIDUAL = 1e-3
+"""Photometric residual and geometric inconsistency of an image below which a ratio of them is noise."""
 MOST_APART = 1.02
 """Factor by which the geometric inconsistency there may grow."""
 MOST_SCALED = 1.2
@@ -255,7 +257,7 @@ class Adaptation:
         chosen = np.stack([_spread(sources[i]) for i in judged])
         elsewhere = self.rehearsal.errors(network) if self.rehearsal is not None else None
         self.before = objective.judge(judged, chosen, self._all_depths(objective, judged, chosen))
-        objective.level = max(float(self.before["photometric"].mean()), 1e-3)
+        objective.level = max(float(self.before["photometric"].mean()), LEAST_RESIDUAL)
         rehearsed = 0 if objective.elsewhere_count == 0 else settings.rehearsed
         images = settings.steps * 2 * settings.pairs
 
@@ -610,7 +612,8 @@ def _typical_ratio(after: np.ndarray, before: np.ndarray) -> float:
     Keyframes count the same: where people walk or the exposure changes, the residual is several times as high
     whatever the depth is, and a ratio of means would be that of these keyframes.
     """
-    return float(np.exp(np.log(np.maximum(after, 1e-6) / np.maximum(before, 1e-6)).mean()))
+    ratios = np.maximum(after, LEAST_RESIDUAL) / np.maximum(before, LEAST_RESIDUAL)
+    return float(np.exp(np.log(ratios).mean()))
 
 
 def _spread(numbers: np.ndarray) -> np.ndarray:

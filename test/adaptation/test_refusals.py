@@ -89,6 +89,11 @@ def test_images_with_a_large_residual_do_not_decide_for_all(mini, tmp_path):
     assert adaptation.summary["gain"] == pytest.approx(1 - 0.9**0.9 * 1.1**0.1)
     with pytest.raises(Refusal, match="no gain"):
         adaptation._decide({"photometric": np.concatenate([1.1 * quiet, 0.5 * crowded])} | consistency)
+    # Nor does one that shows next to nothing, whose residual is noise.
+    blank = np.array([1e-5])
+    adaptation.before = {"photometric": np.concatenate([quiet, blank])} | consistency
+    adaptation._decide({"photometric": np.concatenate([0.9 * quiet, 50 * blank])} | consistency)
+    assert adaptation.summary["gain"] == pytest.approx(1 - 0.9**0.9)
     adaptation.close()
 
 

@@ -20,7 +20,9 @@ def test_it_is_small_and_says_plainly_what_it_is(mini):
     words = mini.manifest.trained_on.lower()
     for fact in (
         "a mean of the weights of three networks",
+        "simulated scenes only",
         "258 real rgb-d frames",
+        "before a real camera",
         "distances that are often a fifth wrong",
     ):
         assert fact in words

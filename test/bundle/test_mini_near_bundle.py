@@ -27,7 +27,9 @@ def test_it_ships_beside_the_default_and_states_its_purpose(mini_near):
     ]
     words = mini_near.manifest.trained_on
     for fact in (
-        "5,820 of near scenes",
+        "14,400",
+        "3,072",
+        "5,820",
         "258 real RGB-D frames",
         "261 real RGB-D frames",
         "In ordinary rooms the bundle mini is better",
@@ -83,4 +85,4 @@ def test_near_things_have_smaller_errors_than_with_mini(mini_near):
                 known = np.isfinite(view.depth) & np.isfinite(depth)
                 each.append(np.mean(np.abs(depth[known] / view.depth[known] - 1)))
             errors[bundle.manifest.name] = np.mean(each)
-    assert errors["mini_near"] < 0.95 * errors["mini"], errors
+    assert errors["mini_near"] < 0.7 * errors["mini"], errors
