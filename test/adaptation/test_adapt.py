@@ -78,13 +78,13 @@ def test_the_state_of_another_adaptation_is_not_taken_up(mini, tmp_path):
 
 @pytest.mark.slow
 def test_a_wall_is_learned_from_images_and_motion_alone(mini, wall_frames, tmp_path):
-    """The network has never seen such a wall: it is 2 m away, all of it."""
+    """The network has never seen such a wall, 2 m away, and sees it several times too near."""
     frames = wall_frames(60, 0.03)
-    adaptation = Adaptation(mini, tmp_path / "new", settings=Settings(**SHORT | {"steps": 30}))
+    adaptation = Adaptation(mini, tmp_path / "new", settings=Settings(**SHORT | {"steps": 60}))
     summary = adaptation.run(lambda: frames)
     write_report(tmp_path / "report", adaptation)
     before, after = (summary["errors"]["kept_out"][when]["abs_rel"] for when in ("before", "after"))
-    assert after < 0.7 * before
+    assert after < 0.1 * before
     bundle = Bundle(tmp_path / "new")
     bundle.model()
     manifest = bundle.manifest
