@@ -19,7 +19,7 @@ def test_it_is_small_and_says_plainly_what_it_is(mini):
     assert sum(p.stat().st_size for p in mini.path.iterdir()) < 25e6
     words = mini.manifest.trained_on.lower()
     for fact in (
-        "a mean of the weights of three networks",
+        "a mean of the weights of eleven networks",
         "simulated scenes only",
         "258 real rgb-d frames",
         "before a real camera",
