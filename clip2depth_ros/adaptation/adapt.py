@@ -74,7 +74,6 @@ class Settings:
 
     pairs         of two keyframes that see each other, in each of `steps` steps
     alone         keyframes that no other one sees with parallax, in each step
-    floor_rate    factor on the learning rate where the floor is known, which determines the scale
     average       decay of the moving average of the weights
     keyframes     largest number
     rehearsed     views of other places in each step
@@ -85,8 +84,7 @@ class Settings:
     steps: int = 300
     pairs: int = 3
     alone: int = 4
-    learning_rate: float = 1e-4
-    floor_rate: float = 2.0
+    learning_rate: float = 2e-4
     average: float = 0.97
     keyframes: int = 600
     validate_steps: int = 60
@@ -290,14 +288,13 @@ class Adaptation:
                 self.work / "best.safetensors", trained_tensors(objective), {"measure": json.dumps(errors)}
             )
 
-        rate = settings.learning_rate * (1.0 if objective.floor is None else settings.floor_rate)
         trainer = Trainer(
             RUN,
             objective,
             Stage(
                 images=images,
-                learning_rate=rate,
-                final_learning_rate=0.1 * rate,
+                learning_rate=settings.learning_rate,
+                final_learning_rate=0.1 * settings.learning_rate,
                 phases=(Phase(1.0, network.size, 2 * settings.pairs),),
                 weight_decay=0.0,
                 warmup_share=0.05,
