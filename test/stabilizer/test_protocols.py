@@ -31,7 +31,7 @@ def test_scale_jitter_on_measured_depth(rgbd):
 
 def test_depth_of_the_bundle(rgbd):
     """Protocol B: a third of raw's TAE at no loss of accuracy."""
-    sequence = predicted(rgbd / "kitchen", "mini", frames=60)
+    sequence = predicted(rgbd / "kitchen", "mini")
     raw, own = (run(method, sequence).depths for method in (RAW, OWN))
     assert measures.tae_of(own, sequence, 1) < measures.tae_of(raw, sequence, 1) / 3
     assert measures.abs_rel(own, sequence) <= measures.abs_rel(raw, sequence)
