@@ -180,7 +180,11 @@ class Adaptation:
             return self.summary
         try:
             if not self.has_recording:
-                self._read(frames())
+                try:
+                    self._read(frames())
+                except Exception:  # no state yet: the folder would only be in the way of the next call
+                    self.close()
+                    raise
             part = self._run()
         except Refusal as refusal:
             self.summary |= {"reason": refusal.reason, "sentence": str(refusal)}

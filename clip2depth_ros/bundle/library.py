@@ -71,6 +71,10 @@ def find_bundle(name_or_path: str | Path) -> Path:
         for candidate in (folder / text, folder / f"{text}.zip"):
             if _is_bundle(candidate):
                 return candidate
+    if given.exists():
+        raise Clip2DepthError(
+            f"{given} is not a bundle, a folder or zip with {MANIFEST}; known by name: {_names_or_none()}."
+        )
     raise Clip2DepthError(
         f"No bundle is called '{text}'; known are: {_names_or_none()}. A path to a folder or zip works too."
     )

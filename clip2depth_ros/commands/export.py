@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -124,6 +125,7 @@ def run(args: argparse.Namespace) -> int:
     from clip2depth_ros.network import load_checkpoint
     from clip2depth_ros.network.checkpoint import checkpoint_facts
 
+    blend = _blend(*args.blend) if args.blend else None
     network = load_checkpoint(args.checkpoint)
     notes = checkpoint_facts(args.checkpoint)["notes"]
     trained_on = args.trained_on or notes.get("trained_on")
@@ -139,10 +141,10 @@ def run(args: argparse.Namespace) -> int:
             1, network.size, network.canonical_focal_px, first_room=args.check_seed
         )
         check_image = views.image[0]
-    if args.blend:
+    if blend is not None:
         from clip2depth_ros.training.recovery import blend_with_bundle
 
-        other, part = open_bundle(args.blend[0]), _part(args.blend[1])
+        other, part = blend
         blend_with_bundle(network, other, part, check_image[None])
         trained_on += (
             f" Weights: {part:g} of this training, the rest of bundle {other.name} "
@@ -169,11 +171,15 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _part(text: str) -> float:
+def _blend(name: str, text: str) -> tuple[Bundle, float]:
+    """The bundle to blend with, and the part of the checkpoint's weights."""
     try:
-        return float(text)
+        part = float(text)
     except ValueError:
-        raise Clip2DepthError(f"--blend needs a bundle and a number from 0 to 1, not '{text}'") from None
+        part = math.nan
+    if not 0 <= part <= 1:
+        raise Clip2DepthError(f"--blend needs a bundle and a number from 0 to 1, not '{text}'.")
+    return open_bundle(name), part
 
 
 def _quantize(bundle: Bundle, args: argparse.Namespace) -> None:

@@ -160,6 +160,13 @@ def test_the_command_refuses_with_3_and_a_summary(wall_frames, tmp_path, capsys)
     assert not (tmp_path / "new").exists() and not (tmp_path / "new.adapting").exists()
 
 
+def test_a_missing_recording_leaves_nothing_behind(tmp_path, capsys):
+    call = ["adapt", "--input", str(tmp_path / "missing"), "--output", str(tmp_path / "new")]
+    assert main(call) == 2
+    assert "missing" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_command_needs_motion_in_metres(wall_frames, tmp_path, capsys):
     folder = write_folder(tmp_path / "drive", wall_frames(5, 0.03))
     (folder / "poses.txt").unlink()

@@ -43,6 +43,15 @@ def test_found_by_name(folder, tmp_path, monkeypatch):
         find_bundle("huge")
 
 
+def test_a_file_or_folder_that_is_no_bundle_is_named_as_such(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "README.md").write_text("words")
+    (tmp_path / "empty").mkdir()
+    for name in ("README.md", "empty"):
+        with pytest.raises(Clip2DepthError, match=f"^{name} is not a bundle, .* known by name: .*mini"):
+            find_bundle(name)
+
+
 def test_a_zip_is_found_by_name(folder, tmp_path, monkeypatch):
     (tmp_path / "shelf").mkdir()
     zipped(folder, tmp_path / "shelf" / "small.zip")

@@ -107,12 +107,15 @@ def test_export_wants_to_know_what_it_was_trained_on(checkpoint, tmp_path, capsy
     ("options", "said"),
     [
         (["--blend", "mini", "half"], "--blend needs a bundle and a number from 0 to 1, not 'half'"),
-        (["--blend", "mini", "2"], "must be from 0 to 1, not 2"),
+        (["--blend", "mini", "2"], "--blend needs a bundle and a number from 0 to 1, not '2'"),
         (["--blend", "none", "0.5"], "none"),
         (["--blend", "mini", "0.5", "--report", "R"], "--report is of the checkpoint's own weights"),
     ],
 )
-def test_export_refuses_a_blend_that_cannot_be(checkpoint, made_up_rooms, tmp_path, capsys, options, said):
+def test_a_blend_that_cannot_be_is_refused_before_anything_is_rendered(
+    checkpoint, tmp_path, capsys, monkeypatch, options, said
+):
+    monkeypatch.setattr(export, "_rooms", lambda: pytest.fail("rendered"))
     call = ["export", "--checkpoint", str(checkpoint), "--trained-on", "nothing", *options]
     assert main([*call, "--output", str(tmp_path / "b")]) == 2
     assert said in capsys.readouterr().err
