@@ -29,8 +29,7 @@ from clip2depth_ros.adaptation.views import (
     NEAREST,
     SOURCES,
     find_overlapping,
-    find_sources,
-    kept_out_blocks,
+    hold_out,
 )
 from clip2depth_ros.bundle import Bundle
 from clip2depth_ros.errors import Clip2DepthError
@@ -217,8 +216,7 @@ class Adaptation:
             "left_out": frames.left_out,
         }
         check_texture(frames)
-        block = kept_out_blocks(frames.seconds, settings.block)
-        sources = find_sources(frames.poses, frames.seconds, block)
+        block, sources = hold_out(frames.poses, frames.seconds, settings.block, FEWEST)
         overlapping = find_overlapping(frames.poses, frames.seconds, block, sources)
         paired = np.array([len(s) > 0 for s in sources])
         self.trained, self.kept_out = (

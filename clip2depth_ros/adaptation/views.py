@@ -19,18 +19,43 @@ SOURCES = 3
 """Number of other views that each keyframe is compared with."""
 BLOCK, SHARE = 2.0, 0.25
 """Seconds of a held-out stretch, and the held-out part of the recording."""
+SHIFTS = (0.0, 0.1, -0.1, 0.2, -0.2, 0.3, -0.3)
+"""Places of the held-out stretches that are tried, from the middle of equal parts of the recording, in such
+parts."""
 
 
-def kept_out_blocks(seconds: np.ndarray, block: float = BLOCK, share: float = SHARE) -> np.ndarray:
+def hold_out(
+    poses: np.ndarray, seconds: np.ndarray, block: float, fewest: int
+) -> tuple[np.ndarray, list[np.ndarray]]:
+    """The blocks of `kept_out_blocks` and the sources of `find_sources`.
+
+    In a short recording the one held-out stretch may be a turn without parallax: the blocks are shifted until
+    `fewest` keyframes for training and `fewest` held-out ones have sources. Where no shift reaches that, they
+    are not shifted.
+    """
+    tried = []
+    for shift in SHIFTS:
+        group = kept_out_blocks(seconds, block, shift=shift)
+        sources = find_sources(poses, seconds, group)
+        paired = np.array([len(numbers) > 0 for numbers in sources])
+        if min(np.sum(paired & (group < 0)), np.sum(paired & (group >= 0))) >= fewest:
+            return group, sources
+        tried.append((group, sources))
+    return tried[0]
+
+
+def kept_out_blocks(
+    seconds: np.ndarray, block: float = BLOCK, share: float = SHARE, shift: float = 0.0
+) -> np.ndarray:
     """(N,) int: the number of the held-out block of a keyframe, -1 for training.
 
-    Blocks of `block` seconds lie evenly in the recording and are together `share` of it, at least one.
-    seconds: (N,) rising.
+    Blocks of `block` seconds are together `share` of the recording, at least one. The recording is divided
+    into as many equal parts; a block lies in the middle of each, `shift` parts later. seconds: (N,) rising.
     """
     total = float(seconds[-1])
     count = max(1, round(total * share / block))
     length = min(block, total * share) if count == 1 else block
-    starts = (np.arange(count) + 0.5) * total / count - length / 2
+    starts = (np.arange(count) + 0.5 + shift) * total / count - length / 2
     number = np.full(len(seconds), -1)
     for index, start in enumerate(starts):
         number[(seconds >= start) & (seconds < start + length)] = index

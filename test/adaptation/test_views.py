@@ -10,6 +10,7 @@ from clip2depth_ros.adaptation.views import (
     OVERLAP_TURN,
     find_overlapping,
     find_sources,
+    hold_out,
     kept_out_blocks,
 )
 from clip2depth_ros.camera.transforms import pose_matrix
@@ -30,6 +31,25 @@ def test_whole_blocks_are_kept_out(total, count):
 def test_a_short_recording_keeps_most_for_training():
     block = kept_out_blocks(np.arange(0, 3, 0.1))
     assert 0.15 < np.mean(block >= 0) < 0.35
+
+
+@pytest.mark.parametrize("turn", [(0, 0), (3, 7), (2, 7), (3, 8)])
+def test_a_turn_in_the_middle_of_a_short_recording_moves_what_is_held_out(turn):
+    seconds = np.arange(0, 10, 0.1)
+    moving = (seconds < turn[0]) | (seconds > turn[1])
+    x, yaw = np.cumsum(0.03 * moving), np.cumsum(0.05 * ~moving)
+    poses = np.stack([pose_matrix(*xyz) for xyz in np.stack([x, *np.zeros((4, 100)), yaw], 1)])
+    group, sources = hold_out(poses, seconds, 2.0, 12)
+    seen = np.array([len(found) > 0 for found in sources])
+    assert (seen & (group >= 0)).sum() >= 12 and (seen & (group < 0)).sum() >= 12
+    assert 0.15 < np.mean(group >= 0) < 0.25
+    assert (group == kept_out_blocks(seconds)).all() == (turn == (0, 0))
+
+
+def test_what_is_held_out_stays_in_the_middle_where_no_place_has_parallax():
+    seconds, poses = np.arange(0, 10, 0.1), np.tile(np.eye(4), (100, 1, 1))
+    group, sources = hold_out(poses, seconds, 2.0, 12)
+    assert (group == kept_out_blocks(seconds)).all() and not any(len(found) for found in sources)
 
 
 def test_sources_are_near_enough_and_far_enough_and_look_the_same_way():
