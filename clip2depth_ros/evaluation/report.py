@@ -164,6 +164,7 @@ def _distance(metrics: dict, abs_rel: list[float]) -> list[Block]:
             f"{row['abs_rel']:.3f}",
             f"{row['rmse']:.2f}",
             f"{row['bias']:.2f}",
+            f"{row['median']:.2f}",
         )
         for row in metrics["against_distance"]
     ]
@@ -173,8 +174,11 @@ def _distance(metrics: dict, abs_rel: list[float]) -> list[Block]:
     else:
         blocks.append(Paragraph(f"Plots need matplotlib: {INSTALL}"))
     blocks += [
-        Table(("ground-truth distance", "pixels", "AbsRel", "RMSE, m", "bias"), rows),
-        Paragraph("Over all pixels of all images. Bias is the geometric mean of depth / ground truth."),
+        Table(("ground-truth distance", "pixels", "AbsRel", "RMSE, m", "bias", "median ratio"), rows),
+        Paragraph(
+            "Over all pixels of all images. Bias is the geometric mean of depth / ground truth, the median "
+            "ratio is its median."
+        ),
     ]
     return blocks
 

@@ -34,6 +34,7 @@ class Tally:
         self.pixels = 0
         self.values: dict[str, list[float]] = {name: [] for name in (*ERRORS, "coverage", "scale")}
         self._distance = {name: np.zeros(len(DISTANCES) - 1) for name in ("n", "abs_rel", "square", "log")}
+        self._distance_ratios = np.zeros((len(DISTANCES) - 1, len(_FINE_RATIOS) - 1))
         self._ratios = np.zeros(len(RATIOS) - 1)
         self._depths = {name: np.zeros(len(DEPTHS) - 1) for name in ("depth", "truth")}
         self._truth = np.zeros(len(_FINE) - 1)
@@ -62,6 +63,9 @@ class Tally:
             ("log", log_ratio),
         ):
             self._distance[name] += np.bincount(place, weight, minlength=len(DISTANCES) - 1)
+        cells = self._distance_ratios
+        bins = place * cells.shape[1] + _bins(depth / truth, _FINE_RATIOS)
+        cells += np.bincount(bins, minlength=cells.size).reshape(cells.shape)
 
     def mean(self) -> dict[str, float]:
         """Mean over images of each error and of coverage, and median of scale (NaN if never known)."""
@@ -73,8 +77,8 @@ class Tally:
     def against_distance(self) -> list[dict[str, float]]:
         """A row for every bin of ground-truth distance with pixels, over all pixels of all images.
 
-        near, far: meters; pixels: share of all; abs_rel; rmse: meters; bias: geometric mean of depth / ground
-        truth.
+        near, far: meters; pixels: share of all; abs_rel; rmse: meters; bias and median: geometric mean and
+        median of depth / ground truth.
         """
         rows = []
         for i in np.flatnonzero(self._distance["n"]):
@@ -87,6 +91,7 @@ class Tally:
                     "abs_rel": float(self._distance["abs_rel"][i] / n),
                     "rmse": float(np.sqrt(self._distance["square"][i] / n)),
                     "bias": float(np.exp(self._distance["log"][i] / n)),
+                    "median": _median(self._distance_ratios[i], _FINE_RATIOS),
                 }
             )
         return rows
@@ -107,7 +112,7 @@ class Tally:
         abs_rel and delta1. It uses the ground truth of these images, which no network has."""
         share = self._truth / self._truth.sum()
         centers = np.sqrt(_FINE[1:] * _FINE[:-1])
-        metres = float(centers[np.searchsorted(np.cumsum(share), 0.5)])
+        metres = _median(share, _FINE)
         ratio = np.maximum(metres / centers, centers / metres)
         return {
             "metres": metres,
@@ -122,7 +127,7 @@ class Tally:
         """
         share = self._fine_ratios / self._fine_ratios.sum()
         ratio = np.sqrt(_FINE_RATIOS[1:] * _FINE_RATIOS[:-1])
-        factor = float(1 / ratio[np.searchsorted(np.cumsum(share), 0.5)])
+        factor = 1 / _median(share, _FINE_RATIOS)
         scaled = ratio * factor
         return {
             "factor": factor,
@@ -135,11 +140,20 @@ def _shares(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
     """Histogram that adds up to one; values beyond the edges count in the end bins."""
     if not values.size:
         return np.zeros(len(edges) - 1)
-    # Bins are even in the logarithm, so the index is a division.
+    return np.bincount(_bins(values, edges), minlength=len(edges) - 1) / values.size
+
+
+def _bins(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """The number of each value's bin. Bins are even in the logarithm, so the index is a division."""
     low, high = _ends(edges)
     place = (np.log(values) - low) * ((len(edges) - 1) / (high - low))
-    place = np.clip(place, 0, len(edges) - 2).astype(np.intp)
-    return np.bincount(place, minlength=len(edges) - 1) / values.size
+    return np.clip(place, 0, len(edges) - 2).astype(np.intp)
+
+
+def _median(counts: np.ndarray, edges: np.ndarray) -> float:
+    """The geometric middle of the bin that contains the median."""
+    i = int(np.searchsorted(np.cumsum(counts), counts.sum() / 2))
+    return float(np.sqrt(edges[i] * edges[i + 1]))
 
 
 def _ends(edges: np.ndarray) -> tuple[float, float]:

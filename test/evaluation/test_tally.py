@@ -36,6 +36,21 @@ def test_error_against_distance_by_hand():
     assert sum(row["pixels"] for row in rows.values()) == pytest.approx(1.0)
 
 
+def test_the_median_ratio_of_each_distance_is_that_of_its_pixels_in_all_images():
+    rng, tally, ratios = np.random.default_rng(0), Tally(), {0.2: [], 1.2: [], 6.0: []}
+    for size in ((30, 30), (200, 300)):
+        truth = rng.choice(list(ratios), size)
+        ratio = np.exp(rng.standard_gamma(1.0, size) - truth / 4)
+        tally.add(judge(truth * ratio, truth))
+        for meters, found in ratios.items():
+            found.extend(ratio[truth == meters])
+    rows = tally.against_distance()
+    assert [row["near"] for row in rows] == [0.0, 1.0, 5.0]
+    for row, found in zip(rows, ratios.values(), strict=True):
+        assert row["median"] == pytest.approx(np.median(found), rel=0.006)
+        assert row["bias"] > 1.1 * row["median"]
+
+
 def test_histograms_hold_everything_also_what_is_beyond_their_ends():
     tally = Tally()
     tally.add(judge([[1.0, 2.0, 79.0, 0.11]], [[1.0, 1.0, 1.0, 11.0]]))
