@@ -320,13 +320,16 @@ def minute(bundle: Bundle, steps: int, threads: int, cache: Path) -> None:
             )
 
             def end(kill: bool = False) -> tuple[float, float]:
+                gigabytes = peak_memory(pid)
                 if kill:
                     os.kill(pid, signal.SIGKILL)
-                _, status, used = os.wait4(pid, 0)
-                code = os.waitstatus_to_exitcode(status)
+                while not (ended := os.waitpid(pid, os.WNOHANG))[0]:
+                    gigabytes = max(gigabytes, peak_memory(pid))
+                    time.sleep(0.2)
+                code = os.waitstatus_to_exitcode(ended[1])
                 if code != (-signal.SIGKILL if kill else 0):
                     raise SystemExit(f"clip2depth adapt ended with exit code {code}")
-                return time.perf_counter() - began, used.ru_maxrss * 1024 / 1e9
+                return time.perf_counter() - began, gigabytes
 
             return end
 
@@ -346,6 +349,18 @@ def minute(bundle: Bundle, steps: int, threads: int, cache: Path) -> None:
             f"most {max(first[1], second[1]):.2f} GB, measures differ by at most {apart:.1%}"
         )
     print(f"aims: at most {MINUTE_LIMITS['seconds']} s and {MINUTE_LIMITS['gigabytes']:.0f} GB on two cores")
+
+
+def peak_memory(pid: int) -> float:
+    """GB of a process's memory so far, at its peak; 0 after its end.
+
+    Not ru_maxrss: that contains the peak of the process that started it.
+    """
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return 0.0
+    return max((int(line.split()[1]) * 1024 / 1e9 for line in lines if line.startswith("VmHWM")), default=0.0)
 
 
 def numbers(measures: dict) -> list[float]:

@@ -414,11 +414,14 @@ class Adaptation:
         if self.rehearsal is None:
             return None
         images, depth = self.rehearsal.trained
-        parts = [
-            [tap.half().numpy() for tap in _tower(network, images[begin : begin + BATCH])]
-            for begin in range(0, len(images), BATCH)
-        ]
-        return [np.concatenate(taps) for taps in zip(*parts, strict=True)], depth
+        taps: list[np.ndarray] = []
+        for begin in range(0, len(images), BATCH):
+            found = [tap.half().numpy() for tap in _tower(network, images[begin : begin + BATCH])]
+            if not taps:  # whole from the start: joining parts would need twice the memory
+                taps = [np.empty((len(images), *tap.shape[1:]), np.float16) for tap in found]
+            for tap, part in zip(taps, found, strict=True):
+                tap[begin : begin + BATCH] = part
+        return taps, depth
 
     def _floor_pixels(self, old: np.ndarray) -> FloorPixels | None:
         """The pixels whose depth the camera's height determines; None without a height or a floor."""

@@ -144,7 +144,8 @@ Adaptation(open_bundle("mini"), Path({str(tmp_path / "new")!r}), settings=settin
     first.send_signal(signal.SIGKILL)
     said = first.communicate()[0]
     assert state.exists() and "reads" in said and not (tmp_path / "new").exists()
-    second = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=True)
+    second = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert second.returncode == 0, second.stdout + second.stderr
     assert "resumed at" in second.stdout and "reads" not in second.stdout
     Bundle(tmp_path / "new").model()
 
