@@ -132,7 +132,8 @@ from clip2depth_ros.io import open_source  # noqa: E402
 def frames():
     print("reads", flush=True)
     return open_source({str(folder)!r}, odometry=True)
-settings = Settings(steps=8, validate_steps=4, keyframes=60, save_minutes=0.0)
+# After 8 steps the gain is 0.3 to 8 %, by rounding alone, and 1 % is required; after 24 it is 86 %.
+settings = Settings(steps=24, validate_steps=12, keyframes=60, save_minutes=0.0)
 Adaptation(open_bundle("mini"), Path({str(tmp_path / "new")!r}), settings=settings).run(frames)
 """
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
