@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -18,10 +17,11 @@ from torch import nn
 
 from clip2depth_ros.adaptation.agreement import check_odometry, check_texture
 from clip2depth_ros.adaptation.floor import FloorPixels, find_floor_pixels
-from clip2depth_ros.adaptation.objective import BATCH, Objective, Views, Weights, choose_views
+from clip2depth_ros.adaptation.objective import Objective, Views, Weights, choose_views
 from clip2depth_ros.adaptation.recording import Keyframes, Recorder, Refusal, angle_between
 from clip2depth_ros.adaptation.refinement import refined_motions
 from clip2depth_ros.adaptation.rehearsal import Rehearsal, growth
+from clip2depth_ros.adaptation.taps import stored_taps, tower_taps
 from clip2depth_ros.adaptation.trainable import open_trainable, what_trains
 from clip2depth_ros.adaptation.views import (
     BLOCK,
@@ -34,9 +34,9 @@ from clip2depth_ros.adaptation.views import (
 from clip2depth_ros.bundle import Bundle
 from clip2depth_ros.errors import Clip2DepthError
 from clip2depth_ros.export.exporter import export_bundle
+from clip2depth_ros.files.replacing import write_whole
 from clip2depth_ros.images.frame import Floor, Frame
 from clip2depth_ros.metrics.depth import depth_errors, mean_errors
-from clip2depth_ros.network import Clip2Depth
 from clip2depth_ros.network.checkpoint import read_tensors, write_tensors
 from clip2depth_ros.training.configuration import Phase, Stage
 from clip2depth_ros.training.trainer import Trainer
@@ -145,7 +145,7 @@ class Adaptation:
         try:
             self.work.mkdir(parents=True, exist_ok=True)
             if not file.is_file():
-                _write_text(file, json.dumps(self.identity, indent=2))
+                write_whole(file, json.dumps(self.identity, indent=2))
             then = json.loads(file.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise Clip2DepthError(
@@ -190,7 +190,7 @@ class Adaptation:
             raise
         self.summary["outcome"] = "adapted"
         report(self)
-        _write_text(self._done, json.dumps(self.summary, indent=2))
+        write_whole(self._done, json.dumps(self.summary, indent=2))
         os.replace(part, self.output)
         return self.summary
 
@@ -199,7 +199,7 @@ class Adaptation:
         for frame in frames:
             recorder.add(frame)
         found = recorder.finish()
-        write_keyframes(self.work / "recording.npz", found)
+        found.write(self.work / "recording.npz")
         self.say(
             f"{len(found)} keyframes of {found.seen} frames, {found.seconds[-1]:.0f} s, {recorder.path:.1f} "
             "m driven"
@@ -207,8 +207,7 @@ class Adaptation:
 
     def _run(self) -> Path:
         """Train and decide; returns the new bundle's folder in the work folder."""
-        settings = self.settings
-        frames = self.frames = read_keyframes(self.work / "recording.npz")
+        frames = self.frames = Keyframes.read(self.work / "recording.npz")
         self.summary["recording"] = {
             "frames": frames.seen,
             "keyframes": len(frames),
@@ -216,71 +215,89 @@ class Adaptation:
             "left_out": frames.left_out,
         }
         check_texture(frames)
-        block, sources = hold_out(frames.poses, frames.seconds, settings.block, FEWEST)
-        overlapping = find_overlapping(frames.poses, frames.seconds, block, sources)
-        paired = np.array([len(s) > 0 for s in sources])
-        self.trained, self.kept_out = (
-            np.flatnonzero(paired & (block < 0)),
-            np.flatnonzero(paired & (block >= 0)),
-        )
-        turned = np.flatnonzero(np.array([len(o) > 0 for o in overlapping]) & (block < 0))
-        self.summary["recording"] |= {
-            "trained": len(self.trained),
-            "overlapping": len(turned),
-            "kept_out": len(self.kept_out),
-        }
-        if min(len(self.trained), len(self.kept_out)) < FEWEST:
-            self._refuse_parallax()
+        self._divide()
         network = self.network = open_trainable(
             self.bundle, self.checkpoint, frames.images[:: max(1, len(frames) // 16)][:16]
         )
         self.summary["trains"] = what_trains(network)
-        taps, old = self._taps(network)
-        self.summary["odometry"] = check_odometry(frames, sources, old)
+        taps, self.old_depths = stored_taps(network, frames, self.work / "taps")
+        self.summary["odometry"] = check_odometry(frames, self._sources, self.old_depths)
+        elsewhere = None
         if self._make_rehearsal is not None:
             self.rehearsal = self._make_rehearsal()
-        accelerator = Accelerator(mixed_precision="no")
+        if self.rehearsal is not None:
+            images, depth = self.rehearsal.trained
+            elsewhere = tower_taps(network, images), depth
         objective = Objective(
             network,
             frames,
             taps,
-            old,
-            settings.weights,
-            refined=refined_motions(frames, sources),
-            elsewhere=self._rehearsed_taps(network),
-            floor=self._floor_pixels(old),
+            self.old_depths,
+            self.settings.weights,
+            refined=refined_motions(frames, self._sources),
+            elsewhere=elsewhere,
+            floor=self._floor_pixels(self.old_depths),
         )
+        began_with = {name: value.clone() for name, value in trained_tensors(objective).items()}
+        errors_elsewhere = self._train(objective)
+        self._take_best(objective, began_with, errors_elsewhere)
+        after = self._judge(objective)
+        if "floor" in self.summary:
+            self.summary["floor"]["odometry_factor"] = objective.odometry_factor
+        self.after_depths = objective.depths(np.arange(len(frames)))
+        self._summarize(after)
+        self._decide(after)
+        return self._write()
+
+    def _divide(self) -> None:
+        """Divide the keyframes into those for training and the held-out ones. Raises Refusal."""
+        frames = self.frames
+        block, self._sources = hold_out(frames.poses, frames.seconds, self.settings.block, FEWEST)
+        self._overlapping = find_overlapping(frames.poses, frames.seconds, block, self._sources)
+        paired = np.array([len(s) > 0 for s in self._sources])
+        self.trained, self.kept_out = (
+            np.flatnonzero(paired & (block < 0)),
+            np.flatnonzero(paired & (block >= 0)),
+        )
+        self._turned = np.flatnonzero(np.array([len(o) > 0 for o in self._overlapping]) & (block < 0))
+        self.summary["recording"] |= {
+            "trained": len(self.trained),
+            "overlapping": len(self._turned),
+            "kept_out": len(self.kept_out),
+        }
+        if min(len(self.trained), len(self.kept_out)) < FEWEST:
+            self._refuse_parallax()
+        self._judged = _spread(self.kept_out, min(JUDGED, len(self.kept_out)))
+
+    def _train(self, objective: Objective) -> np.ndarray | None:
+        """Train and write the best weights to a file. Returns the errors in other places before it."""
+        settings, accelerator = self.settings, Accelerator(mixed_precision="no")
         objective.to(accelerator.device)
-        judged = self.kept_out[
-            np.linspace(0, len(self.kept_out) - 1, min(JUDGED, len(self.kept_out))).round().astype(int)
-        ]
-        chosen = np.stack([_spread(sources[i]) for i in judged])
-        elsewhere = self.rehearsal.errors(network) if self.rehearsal is not None else None
-        self.before = objective.judge(judged, chosen, self._all_depths(objective, judged, chosen))
+        elsewhere = None if self.rehearsal is None else self.rehearsal.errors(self.network)
+        self.before = self._judge(objective)
         objective.level = max(float(self.before["photometric"].mean()), LEAST_RESIDUAL)
         rehearsed = 0 if objective.elsewhere_count == 0 else settings.rehearsed
-        images = settings.steps * 2 * settings.pairs
+        images = 2 * settings.pairs
 
         def make_batch(step: int, phase: Phase) -> Views:
-            rng = np.random.default_rng([53, settings.seed, step])
             return choose_views(
-                sources,
-                overlapping,
+                self._sources,
+                self._overlapping,
                 self.trained,
-                turned,
+                self._turned,
                 settings.pairs,
                 settings.alone,
                 rehearsed,
                 objective.elsewhere_count,
-                rng,
+                np.random.default_rng([53, settings.seed, step]),
             )
 
         def validate() -> dict[str, float]:
-            found = objective.judge(judged, chosen, self._all_depths(objective, judged, chosen))
+            found = self._judge(objective)
             row = {name: float(values.mean()) for name, values in found.items()}
             row["measure"] = self._measure(found)
-            if frames.truth is not None:
-                depths = np.full_like(old, np.nan)
+            if self.frames.truth is not None:
+                depths = np.full_like(self.old_depths, np.nan)
                 depths[self.kept_out] = objective.depths(self.kept_out)
                 row["abs_rel"] = self._errors(depths, only=self.kept_out)["abs_rel"]
             return row
@@ -294,14 +311,14 @@ class Adaptation:
             RUN,
             objective,
             Stage(
-                images=images,
+                images=settings.steps * images,
                 learning_rate=settings.learning_rate,
                 final_learning_rate=0.1 * settings.learning_rate,
-                phases=(Phase(1.0, network.size, 2 * settings.pairs),),
+                phases=(Phase(1.0, self.network.size, images),),
                 weight_decay=0.0,
                 warmup_share=0.05,
                 average=settings.average,
-                validate_images=settings.validate_steps * 2 * settings.pairs,
+                validate_images=settings.validate_steps * images,
                 report_steps=10,
                 save_minutes=settings.save_minutes,
             ),
@@ -315,17 +332,8 @@ class Adaptation:
             measure="measure",
             alike=ALIKE,
         )
-        began_with = {name: value.clone() for name, value in trained_tensors(objective).items()}
         trainer.run()
-        self._take_best(objective, began_with, elsewhere)
-        after = objective.judge(judged, chosen, self._all_depths(objective, judged, chosen))
-        if "floor" in self.summary:
-            self.summary["floor"]["odometry_factor"] = objective.odometry_factor
-        self.after_depths = objective.depths(np.arange(len(frames)))
-        self.old_depths = old
-        self._summarize(after)
-        self._decide(after)
-        return self._write()
+        return elsewhere
 
     def _take_best(
         self, objective: Objective, began_with: dict[str, torch.Tensor], elsewhere: np.ndarray | None
@@ -376,53 +384,6 @@ class Adaptation:
             f"its start), which gives no information about depth; record while driving.",
         )
 
-    def _taps(self, network: Clip2Depth) -> tuple[list[np.ndarray], np.ndarray]:
-        """The frozen tower's taps of all keyframes, on disk, and the old depth, meters at the inner size."""
-        frames, folder = self.frames, self.work / "taps"
-        done = folder / "done"
-        count = len(network.image_tower.taps)
-        if not done.is_file():
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir()
-            files: list[np.ndarray] = []
-            total = len(frames)
-            height, width = (s.stop - s.start for s in frames.inner)
-            old = np.lib.format.open_memmap(folder / "old.npy", "w+", np.float32, (total, height, width))
-            for begin in range(0, total, BATCH):
-                pixels = frames.images[begin : begin + BATCH]
-                taps = [tap.half() for tap in _tower(network, pixels)]
-                if not files:
-                    files = [
-                        np.lib.format.open_memmap(
-                            folder / f"{k}.npy", "w+", np.float16, (total, *tap.shape[1:])
-                        )
-                        for k, tap in enumerate(taps)
-                    ]
-                for file, tap in zip(files, taps, strict=True):
-                    file[begin : begin + BATCH] = tap.numpy()
-                with torch.no_grad():
-                    depth = network.decode([tap.float() for tap in taps]) * frames.focal_scale
-                old[begin : begin + BATCH] = depth[:, frames.inner[0], frames.inner[1]].numpy()
-            for file in (*files, old):
-                file.flush()  # pyright: ignore[reportAttributeAccessIssue]
-            done.touch()
-        taps = [np.load(folder / f"{k}.npy", mmap_mode="r") for k in range(count)]
-        return taps, np.load(folder / "old.npy")
-
-    def _rehearsed_taps(self, network: Clip2Depth) -> tuple[list[np.ndarray], np.ndarray] | None:
-        """Taps and canonical depth of the training views of other places; None without any."""
-        if self.rehearsal is None:
-            return None
-        images, depth = self.rehearsal.trained
-        taps: list[np.ndarray] = []
-        for begin in range(0, len(images), BATCH):
-            found = [tap.half().numpy() for tap in _tower(network, images[begin : begin + BATCH])]
-            if not taps:  # whole from the start: joining parts would need twice the memory
-                taps = [np.empty((len(images), *tap.shape[1:]), np.float16) for tap in found]
-            for tap, part in zip(taps, found, strict=True):
-                tap[begin : begin + BATCH] = part
-        return taps, depth
-
     def _floor_pixels(self, old: np.ndarray) -> FloorPixels | None:
         """The pixels whose depth the camera's height determines; None without a height or a floor."""
         if self._floor is None:
@@ -435,13 +396,14 @@ class Adaptation:
         self.summary["floor"] = {"keyframes": 0 if found is None else found.views}
         return found
 
-    def _all_depths(self, objective: Objective, judged: np.ndarray, chosen: np.ndarray) -> np.ndarray:
-        """Depths by keyframe number of the evaluated keyframes and their sources, NaN elsewhere."""
-        numbers = np.unique(np.concatenate([judged, chosen.ravel()]))
+    def _judge(self, objective: Objective) -> dict[str, np.ndarray]:
+        """The objective's measures of the held-out keyframes that are evaluated."""
+        chosen = np.stack([_spread(self._sources[i], SOURCES) for i in self._judged])
+        numbers = np.unique(np.concatenate([self._judged, chosen.ravel()]))
         found = objective.depths(numbers)
         depths = np.full((len(self.frames), *found.shape[1:]), np.nan, np.float32)
         depths[numbers] = found
-        return depths
+        return objective.judge(self._judged, chosen, depths)
 
     def _measure(self, found: dict[str, np.ndarray]) -> float:
         """The measure that selects the step: the parts of the loss that do not use the old depth."""
@@ -545,67 +507,9 @@ class Adaptation:
         shutil.rmtree(self.work, ignore_errors=True)
 
 
-@torch.no_grad()
-def _tower(network: Clip2Depth, images: np.ndarray) -> list[torch.Tensor]:
-    """The image tower's taps of (B, H, W, 3) uint8."""
-    return network.image_tower(network.preprocess(torch.from_numpy(images)))
-
-
 def trained_tensors(module: nn.Module) -> dict[str, torch.Tensor]:
     """The parameters that training changes."""
     return {name: p.detach() for name, p in module.named_parameters() if p.requires_grad}
-
-
-def write_keyframes(path: Path, frames: Keyframes) -> None:
-    """Write keyframes atomically."""
-    camera = frames.camera
-    part = path.with_name(path.name + ".part")
-    with part.open("wb") as file:
-        np.savez(
-            file,
-            images=frames.images,
-            poses=frames.poses,
-            seconds=frames.seconds,
-            names=np.array(frames.names),
-            camera=np.array([camera.width, camera.height, camera.fx, camera.fy, camera.cx, camera.cy]),
-            inner=np.array([[s.start, s.stop] for s in frames.inner]),
-            focal_scale=frames.focal_scale,
-            seen=frames.seen,
-            left_out=json.dumps(frames.left_out),
-            **({} if frames.truth is None else {"truth": frames.truth.astype(np.float16)}),
-        )
-    os.replace(part, path)
-
-
-def read_keyframes(path: Path) -> Keyframes:
-    """Read a file of `write_keyframes`."""
-    from clip2depth_ros.camera import Camera
-
-    with np.load(path, allow_pickle=False) as arrays:
-        return Keyframes(
-            arrays["images"],
-            arrays["poses"],
-            arrays["seconds"],
-            [str(name) for name in arrays["names"]],
-            arrays["truth"].astype(np.float32) if "truth" in arrays else None,
-            Camera(*arrays["camera"].tolist()),
-            tuple(slice(int(a), int(b)) for a, b in arrays["inner"]),
-            float(arrays["focal_scale"]),
-            int(arrays["seen"]),
-            json.loads(str(arrays["left_out"])),
-        )
-
-
-def recording_identity(path: str) -> dict:
-    """Identity of a recording: its name, and a digest of its files' paths and sizes."""
-    file = Path(path)
-    if not file.exists():
-        return {"input": path}
-    files = [file] if file.is_file() else sorted(p for p in file.rglob("*") if p.is_file())
-    digest = hashlib.sha256()
-    for each in files:
-        digest.update(f"{each.relative_to(file)} {each.stat().st_size}\n".encode())
-    return {"input": file.name, "files": digest.hexdigest()[:16]}
 
 
 def _typical_ratio(after: np.ndarray, before: np.ndarray) -> float:
@@ -618,12 +522,6 @@ def _typical_ratio(after: np.ndarray, before: np.ndarray) -> float:
     return float(np.exp(np.log(ratios).mean()))
 
 
-def _spread(numbers: np.ndarray) -> np.ndarray:
-    """SOURCES of the numbers, evenly picked."""
-    return numbers[np.linspace(0, len(numbers) - 1, SOURCES).round().astype(int)]
-
-
-def _write_text(path: Path, text: str) -> None:
-    part = path.with_name(path.name + ".part")
-    part.write_text(text, encoding="utf-8")
-    os.replace(part, path)
+def _spread(numbers: np.ndarray, count: int) -> np.ndarray:
+    """`count` of the numbers, evenly picked."""
+    return numbers[np.linspace(0, len(numbers) - 1, count).round().astype(int)]

@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -12,6 +15,7 @@ from clip2depth_ros.bundle import Manifest
 from clip2depth_ros.camera import Camera
 from clip2depth_ros.camera.transforms import is_pose
 from clip2depth_ros.errors import Clip2DepthError
+from clip2depth_ros.files.replacing import replacing, writing
 from clip2depth_ros.images.frame import Frame
 from clip2depth_ros.metrics.ground_truth import GroundTruth
 from clip2depth_ros.pipeline.geometry import Geometry
@@ -82,6 +86,41 @@ class Keyframes:
             self.seen,
             self.left_out,
         )
+
+    def write(self, path: Path) -> None:
+        """Write them to a file, whole or not at all. Raises Clip2DepthError."""
+        camera = self.camera
+        with writing(path), replacing(path) as part, part.open("wb") as file:
+            np.savez(
+                file,
+                images=self.images,
+                poses=self.poses,
+                seconds=self.seconds,
+                names=np.array(self.names),
+                camera=np.array([camera.width, camera.height, camera.fx, camera.fy, camera.cx, camera.cy]),
+                inner=np.array([[s.start, s.stop] for s in self.inner]),
+                focal_scale=self.focal_scale,
+                seen=self.seen,
+                left_out=json.dumps(self.left_out),
+                **({} if self.truth is None else {"truth": self.truth.astype(np.float16)}),
+            )
+
+    @classmethod
+    def read(cls, path: Path) -> Keyframes:
+        """Those that `write` wrote."""
+        with np.load(path, allow_pickle=False) as arrays:
+            return cls(
+                arrays["images"],
+                arrays["poses"],
+                arrays["seconds"],
+                [str(name) for name in arrays["names"]],
+                arrays["truth"].astype(np.float32) if "truth" in arrays else None,
+                Camera(*arrays["camera"].tolist()),
+                tuple(slice(int(a), int(b)) for a, b in arrays["inner"]),
+                float(arrays["focal_scale"]),
+                int(arrays["seen"]),
+                json.loads(str(arrays["left_out"])),
+            )
 
 
 class Recorder:
@@ -204,6 +243,18 @@ class Recorder:
             if _moved(kept[-1][1], one[1], self._step):
                 kept.append(one)
         self._kept = kept
+
+
+def recording_identity(path: str) -> dict:
+    """Identity of a recording: its name, and a digest of its files' paths and sizes."""
+    file = Path(path)
+    if not file.exists():
+        return {"input": path}
+    files = [file] if file.is_file() else sorted(p for p in file.rglob("*") if p.is_file())
+    digest = hashlib.sha256()
+    for each in files:
+        digest.update(f"{each.relative_to(file)} {each.stat().st_size}\n".encode())
+    return {"input": file.name, "files": digest.hexdigest()[:16]}
 
 
 def angle_between(first: np.ndarray, second: np.ndarray) -> np.ndarray:

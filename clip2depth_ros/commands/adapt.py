@@ -85,8 +85,8 @@ def run(args: argparse.Namespace) -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     import torch
 
-    from clip2depth_ros.adaptation.adapt import Adaptation, Settings, recording_identity
-    from clip2depth_ros.adaptation.recording import Refusal
+    from clip2depth_ros.adaptation.adapt import Adaptation, Settings
+    from clip2depth_ros.adaptation.recording import Refusal, recording_identity
     from clip2depth_ros.adaptation.rehearsal import simulated_rehearsal
     from clip2depth_ros.adaptation.report import in_words, write_report
 

@@ -5,8 +5,7 @@ import pytest
 
 pytest.importorskip("torch", reason="adapting needs PyTorch")
 
-from clip2depth_ros.adaptation.adapt import read_keyframes, write_keyframes
-from clip2depth_ros.adaptation.recording import Recorder, Refusal
+from clip2depth_ros.adaptation.recording import Keyframes, Recorder, Refusal
 
 
 def recorded(mini, frames, most=100):
@@ -52,8 +51,8 @@ def test_frames_without_poses_are_refused_as_such(mini, wall_frames):
 
 def test_keyframes_come_back_from_disk(mini, wall_frames, tmp_path):
     kept = recorded(mini, wall_frames(6, 0.03))
-    write_keyframes(tmp_path / "recording.npz", kept)
-    back = read_keyframes(tmp_path / "recording.npz")
+    kept.write(tmp_path / "recording.npz")
+    back = Keyframes.read(tmp_path / "recording.npz")
     assert (back.images == kept.images).all() and np.allclose(back.poses, kept.poses)
     assert back.camera == kept.camera and back.inner == kept.inner and back.names == kept.names
     assert np.allclose(back.truth, 2.0)
