@@ -32,7 +32,6 @@ import functools
 import itertools
 import json
 import os
-import resource
 import shutil
 import signal
 import sys
@@ -48,6 +47,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import torch
 
+from benchmark.machine.memory import peak_memory
 from clip2depth_ros.adaptation.adapt import FEWEST, Adaptation, Settings
 from clip2depth_ros.adaptation.photometric import difference, match_brightness, warped
 from clip2depth_ros.adaptation.recording import Recorder, Refusal
@@ -364,11 +364,11 @@ def minute(bundle: Bundle, steps: int, threads: int, cache: Path) -> None:
             )
 
             def end(kill: bool = False) -> tuple[float, float]:
-                gigabytes = peak_memory(pid)
+                gigabytes = peak_gigabytes(pid)
                 if kill:
                     os.kill(pid, signal.SIGKILL)
                 while not (ended := os.waitpid(pid, os.WNOHANG))[0]:
-                    gigabytes = max(gigabytes, peak_memory(pid))
+                    gigabytes = max(gigabytes, peak_gigabytes(pid))
                     time.sleep(0.2)
                 code = os.waitstatus_to_exitcode(ended[1])
                 if code != (-signal.SIGKILL if kill else 0):
@@ -395,16 +395,12 @@ def minute(bundle: Bundle, steps: int, threads: int, cache: Path) -> None:
     print(f"aims: at most {MINUTE_LIMITS['seconds']} s and {MINUTE_LIMITS['gigabytes']:.0f} GB on two cores")
 
 
-def peak_memory(pid: int) -> float:
-    """GB of a process's memory so far, at its peak; 0 after its end.
-
-    Not ru_maxrss: that contains the peak of the process that started it.
-    """
+def peak_gigabytes(pid: int) -> float:
+    """GB of a process's memory so far, at its peak; 0 after its end."""
     try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        return peak_memory(pid) / 1e9
     except OSError:
         return 0.0
-    return max((int(line.split()[1]) * 1024 / 1e9 for line in lines if line.startswith("VmHWM")), default=0.0)
 
 
 def numbers(measures: dict) -> list[float]:
@@ -460,8 +456,7 @@ def main() -> None:
     if not args.real:
         seeds = range(args.first, args.first + args.places)
         simulated(bundle, seeds, args.steps, args.cache, args.picture, args.height)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    print(f"peak memory {peak:.1f} GiB")
+    print(f"peak memory {peak_memory() / 2**30:.1f} GiB")
 
 
 if __name__ == "__main__":

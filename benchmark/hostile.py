@@ -16,7 +16,6 @@ GB of memory. Exit status 1 if there was any; --output writes the table as Markd
 from __future__ import annotations
 
 import argparse
-import resource
 import sys
 import tempfile
 import time
@@ -32,6 +31,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from hostility.files import all_kinds
 from hostility.mutation import damage
 
+from benchmark.machine.memory import peak_memory, reset_peak_memory
 from benchmark.machine.processor import machine
 from clip2depth_ros.bundle import open_bundle
 from clip2depth_ros.errors import Clip2DepthError
@@ -47,7 +47,7 @@ def damaged_files(count: int, seed: int) -> tuple[dict[str, list[int]], float, l
         kinds = all_kinds(Path(place))
         for kind in kinds:
             kind.read(Path(place) / kind.name)
-        start = _peak_memory()  # after all imports
+        start = reset_peak_memory()  # after all imports
         for number in range(count):
             kind = kinds[number % len(kinds)]
             rng = np.random.default_rng([seed, number])
@@ -70,15 +70,10 @@ def damaged_files(count: int, seed: int) -> tuple[dict[str, list[int]], float, l
             if spent > SLOW:
                 faults.append(f"{kind.name} {number} took {spent:.1f} s")
             path.write_bytes(whole)
-        grown = _peak_memory() - start
+        grown = peak_memory() - start
     if grown > MEMORY:
         faults.append(f"memory grew by {grown / 2**20:.0f} MiB")
     return table, slowest, faults
-
-
-def _peak_memory() -> int:
-    """Peak memory of this process so far, bytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def main() -> int:

@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from benchmark.engine_table.device_times import device_times
 from benchmark.engine_table.networks import answers
+from benchmark.machine.memory import peak_memory
 from clip2depth_ros.bundle import open_bundle
 from clip2depth_ros.engines import EngineUnavailable, open_engine
 from clip2depth_ros.engines.tensorrt import cuda
@@ -71,11 +72,7 @@ def _percentiles(times) -> tuple[float, float]:
 def _memory(device: str) -> int:
     """Bytes in use: of the whole GPU, or this process's peak so far."""
     if device == "cpu":
-        # not getrusage's value, which starts at the size of the parent process
-        for line in Path("/proc/self/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-        raise RuntimeError("/proc/self/status has no VmHWM")
+        return peak_memory()
     try:
         return cuda.memory_in_use()
     except (cuda.CudaError, EngineUnavailable):  # the engine, opened next, reports the reason

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import resource
 import sys
 import threading
 import time
@@ -18,6 +17,7 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2
 
+from benchmark.machine.memory import peak_memory, reset_peak_memory
 from clip2depth_ros.bundle import Bundle
 from clip2depth_ros.camera import Camera
 from clip2depth_ros.errors import Clip2DepthError
@@ -33,8 +33,8 @@ BURST = 200
 """Messages between two good frames."""
 SLOW = 2.0
 """Limit of processor time for one message, seconds."""
-MEMORY = 2**20
-"""Limit of the memory growth of a run, KiB."""
+MEMORY = 2**30
+"""Limit of the memory growth of a run, bytes."""
 OUTPUTS = {
     "depth/image_rect": Image,
     "depth/camera_info": CameraInfo,
@@ -194,7 +194,7 @@ def fuzz_node(bundle: Bundle, count: int, seed: int) -> Outcome:
             expected = node_under_test.good_frame(1_700_000_000_000_000_000)
             if expected is None:
                 outcome.faults.append("a good frame gets no depth from a new node")
-            start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            start = reset_peak_memory()
             for index in range(count // 3):
                 if rng.random() < 0.4:
                     node_under_test.put(node_under_test.good_info(1_750_000_000_000_000_000 + index))
@@ -206,9 +206,9 @@ def fuzz_node(bundle: Bundle, count: int, seed: int) -> Outcome:
                     if found is None or not np.array_equal(found, expected, equal_nan=True):
                         outcome.faults.append(f"after message {index} a good frame gets other depth")
                     node_under_test.executor.spin_once(timeout_sec=0.0)
-            grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - start
+            grown = peak_memory() - start
             if grown > MEMORY:
-                outcome.faults.append(f"memory grew by {grown >> 10} MiB")
+                outcome.faults.append(f"memory grew by {grown >> 20} MiB")
         finally:
             node_under_test.close()
     return outcome
