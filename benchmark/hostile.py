@@ -8,9 +8,10 @@ messages   of every type that depth_node subscribes to, passed to its callbacks;
            good frame must get exactly the depth that a new node gives it
 files      of every kind that is read, each damaged in one of a dozen ways and read like a user's file
 
-A fault is: an exception other than Clip2DepthError, a traceback in the log, an error of more than one line,
-depth that is neither NaN nor within the bundle's range times the scale, 2 s of processor time for one case, 1
-GB of memory. Exit status 1 if there was any; --output writes the table as Markdown.
+A fault is: an exception other than Clip2DepthError, a warning of NumPy (such as an overflow, which nobody
+counts), a traceback in the log, an error of more than one line, depth that is neither NaN nor within the
+bundle's range times the scale, 2 s of processor time for one case, 1 GB of memory. Exit status 1 if there was
+any; --output writes the table as Markdown.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import sys
 import tempfile
 import time
 import traceback
+import warnings
 from pathlib import Path
 
 import cv2
@@ -84,6 +86,7 @@ def main() -> int:
     parser.add_argument("--output", type=Path)
     args = parser.parse_args()
     cv2.setNumThreads(1)
+    warnings.simplefilter("error", RuntimeWarning)
     lines, faults = [], []
     if args.messages:
         from hostility.node import fuzz_node

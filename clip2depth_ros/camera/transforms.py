@@ -12,8 +12,8 @@ from clip2depth_ros.errors import Clip2DepthError
 OPTICAL_IN_BODY = np.array([[0, 0, 1, 0], [-1, 0, 0, 0], [0, -1, 0, 0], [0, 0, 0, 1]], np.float64)
 """(4, 4): points of an optical frame (z forward, x right, y down) in a body frame (x forward, z up)."""
 
-# A shorter quaternion is invalid; drivers that do not fill the field send zeros.
-SMALLEST_QUATERNION = 1e-3
+# Another length is invalid: drivers that do not fill the field send zeros, and broken ones anything.
+SMALLEST_QUATERNION, LARGEST_QUATERNION = 1e-3, 1e3
 
 FARTHEST = 1e9
 """Largest coordinate of a position, meters. A robot's coordinates, UTM or Earth-centered, are below 1e8; the
@@ -82,12 +82,11 @@ def inverse_pose(pose: np.ndarray) -> np.ndarray:
 
 
 def unit_quaternion(x: float, y: float, z: float, w: float) -> np.ndarray:
-    """(4,) x, y, z, w of length 1. Raises Clip2DepthError for zeros and for values that are not finite."""
-    quaternion = np.array([x, y, z, w], np.float64)
-    length = float(np.linalg.norm(quaternion))
-    if not math.isfinite(length) or length < SMALLEST_QUATERNION:
+    """(4,) x, y, z, w of length 1. Raises Clip2DepthError for zeros, huge values and those not finite."""
+    length = math.hypot(x, y, z, w)
+    if not SMALLEST_QUATERNION <= length <= LARGEST_QUATERNION:
         raise Clip2DepthError(f"its orientation ({x:g}, {y:g}, {z:g}, {w:g}) is not a rotation")
-    return quaternion / length
+    return np.array([x, y, z, w], np.float64) / length
 
 
 def rotation_of(quaternion: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from clip2depth_ros.camera import Camera
-from clip2depth_ros.camera.transforms import matrix_of, pose_between
+from clip2depth_ros.camera.transforms import FARTHEST, matrix_of, pose_between, unit_quaternion
 from clip2depth_ros.errors import Clip2DepthError, printable
 from clip2depth_ros.files.bounded import MAX_TABLE, read_bounded, reading
 from clip2depth_ros.images.compressed import read_rgb
@@ -151,7 +151,7 @@ def pose_at(
 ) -> np.ndarray | None:
     """(4, 4) pose between the two measured ones around `time`; None where one is more than `tolerance` away.
 
-    times: (N,) ascending, seconds; positions: (N, 3) meters; quaternions: (N, 4) x y z w.
+    times: (N,) ascending, seconds; positions: (N, 3) meters; quaternions: (N, 4) x y z w, of length 1.
     """
     right = int(np.searchsorted(times, time))
     if right < len(times) and times[right] == time:
@@ -164,7 +164,7 @@ def pose_at(
         return None
     span = times[right] - times[left]
     along = (time - times[left]) / span if span else 0.0
-    one, two = ((positions[i], quaternions[i] / np.linalg.norm(quaternions[i])) for i in (left, right))
+    one, two = (positions[left], quaternions[left]), (positions[right], quaternions[right])
     return matrix_of(*pose_between(one, two, along))
 
 
@@ -189,7 +189,10 @@ def read_index(path: Path) -> list[tuple[float, str]]:
 
 
 def read_pose_list(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
-    """Times (N,), positions (N, 3) and quaternions (N, 4), sorted by time; None without a file."""
+    """Times (N,), positions (N, 3) and unit quaternions (N, 4), sorted by time; None without a file.
+
+    Raises Clip2DepthError for a file with a line that is no pose.
+    """
     if not path.is_file():
         return None
     with reading(path):
@@ -198,7 +201,15 @@ def read_pose_list(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray] | No
     if rows.ndim != 2 or rows.shape[1] != 8:
         raise Clip2DepthError(f"{path}: a line takes a time, a position and a quaternion, 8 numbers.")
     rows = rows[np.argsort(rows[:, 0], kind="stable")]
-    return rows[:, 0], rows[:, 1:4], rows[:, 4:]
+    quaternions = []
+    for time, *position, x, y, z, w in rows.tolist():
+        try:
+            if not (0 <= time < LATEST and np.abs(position).max() <= FARTHEST):
+                raise Clip2DepthError("its time or position is not finite or too large")
+            quaternions.append(unit_quaternion(x, y, z, w))
+        except Clip2DepthError as error:
+            raise Clip2DepthError(f"{path}: the line of time {time:.6f} is no pose: {error}.") from None
+    return rows[:, 0], rows[:, 1:4], np.array(quaternions).reshape(-1, 4)
 
 
 def _time(text: str) -> float:

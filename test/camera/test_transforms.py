@@ -75,7 +75,7 @@ def test_slerp_turns_at_an_even_rate_on_the_shorter_way(first, second, part):
 
 def test_quaternions_are_normalized_or_rejected():
     np.testing.assert_allclose(unit_quaternion(0, 0, 3, 4), [0, 0, 0.6, 0.8])
-    for wrong in ((0, 0, 0, 0), (0, 0, 0, math.nan), (math.inf, 0, 0, 1)):
+    for wrong in ((0, 0, 0, 0), (0, 0, 0, math.nan), (math.inf, 0, 0, 1), (0, 1e300, 0, 1)):
         with pytest.raises(Clip2DepthError, match="is not a rotation"):
             unit_quaternion(*wrong)
 

@@ -356,6 +356,15 @@ def test_free_fall_and_invalid_values_give_nothing(imu):
     assert "is not finite" in imu.log.lines[0]
 
 
+@pytest.mark.parametrize("spike", [200.0, 1e10, 1e300])
+def test_a_spike_of_the_gyroscope_does_not_turn_gravity(imu, spike):
+    for t in range(0, 1000, 10):
+        imu.send(tilted(t, acceleration=(0, 0, 9.81), rate=(0, spike if t == 900 else 0, 0)))
+        if t >= 890:
+            np.testing.assert_allclose(imu.at(t), [0, math.cos(0.1), math.sin(0.1)], atol=1e-6)
+    assert "angular velocity above 100 rad/s" in imu.log.lines[0]
+
+
 def test_down_of_another_time_is_not_used(imu):
     imu.send(tilted(0, np.eye(3)))
     assert imu.at(90) is not None

@@ -41,8 +41,11 @@ def test_a_pose_has_its_quaternion_made_a_unit_one():
     ("where", "name", "value", "words"),
     [
         ("position", "x", NAN, "position is not finite"),
+        ("position", "y", -INF, "position is not finite"),
+        ("position", "z", 1e300, r"more than 1e\+09 m away"),
         ("orientation", "w", NAN, "is not a rotation"),
         ("orientation", "w", 0.0, "is not a rotation"),
+        ("orientation", "z", 1e300, "is not a rotation"),
     ],
 )
 def test_a_pose_that_is_none_is_refused(where, name, value, words):

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from clip2depth_ros.camera.transforms import unit_quaternion
+from clip2depth_ros.camera.transforms import FARTHEST, unit_quaternion
 from clip2depth_ros.errors import Clip2DepthError, printable
 
 # Of a dense cloud every n-th point is as good: a scale needs some hundreds.
@@ -19,12 +19,13 @@ _FLOATS = {7: "f4", 8: "f8"}  # sensor_msgs/PointField's FLOAT32 and FLOAT64
 def odometry_pose(message: Any) -> tuple[np.ndarray, np.ndarray]:
     """Position (3,) in meters and unit quaternion (4,) of a nav_msgs/Odometry: child_frame_id in frame_id.
 
-    Raises Clip2DepthError if they are not finite or the orientation is no rotation.
+    Raises Clip2DepthError for a coordinate that is not finite or beyond FARTHEST, and for an orientation that
+    is no rotation.
     """
     pose = message.pose.pose
     position = np.array([pose.position.x, pose.position.y, pose.position.z], np.float64)
-    if not np.isfinite(position).all():
-        raise Clip2DepthError("its position is not finite")
+    if not np.abs(position).max() <= FARTHEST:
+        raise Clip2DepthError(f"its position is not finite, or more than {FARTHEST:g} m away")
     turn = pose.orientation
     return position, unit_quaternion(turn.x, turn.y, turn.z, turn.w)
 
@@ -38,7 +39,7 @@ def scan_points(message: Any) -> np.ndarray:
     distances = np.asarray(message.ranges, np.float32)
     if not np.isfinite([message.angle_min, message.angle_increment]).all():
         raise Clip2DepthError("its angles are not finite")
-    angles = message.angle_min + message.angle_increment * np.arange(len(distances), dtype=np.float32)
+    angles = message.angle_min + message.angle_increment * np.arange(len(distances), dtype=np.float64)
     known = _within(distances, message.range_min, message.range_max)
     distances, angles = distances[known], angles[known]
     points = np.zeros((len(distances), 3), np.float32)
@@ -88,7 +89,8 @@ def cloud_points(message: Any) -> np.ndarray:
         }
     )
     packed = np.ascontiguousarray(data).view(kind)[:, 0]
-    points = np.stack([packed[axis].astype(np.float32) for axis in "xyz"], axis=1)
+    with np.errstate(over="ignore"):  # a huge FLOAT64 becomes infinite, which is no measurement
+        points = np.stack([packed[axis].astype(np.float32) for axis in "xyz"], axis=1)
     return points[np.isfinite(points).all(axis=1)]
 
 

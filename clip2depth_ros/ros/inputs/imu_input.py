@@ -22,6 +22,10 @@ AVERAGING = 1.0
 # Relative difference from standard gravity above which an acceleration is the robot's own, and is not used.
 OWN_ACCELERATION = 0.15
 
+# Rates, rad/s, and accelerations, m/s^2, above those of any robot's sensor: spikes of a bus or a driver.
+LARGEST_RATE = 100.0
+LARGEST_ACCELERATION = 1e4
+
 # Largest difference of a direction's stamp from the image's,
 # and the longest gap that does not reset the average; nanoseconds.
 NEAR = 100_000_000
@@ -70,6 +74,11 @@ class ImuInput(AidingInput):
         acceleration, rate = np.array([a.x, a.y, a.z]), np.array([w.x, w.y, w.z])
         if not (np.isfinite(acceleration).all() and np.isfinite(rate).all()):
             raise Clip2DepthError("its acceleration or angular velocity is not finite")
+        if max(np.abs(acceleration).max() / LARGEST_ACCELERATION, np.abs(rate).max() / LARGEST_RATE) > 1:
+            raise Clip2DepthError(
+                f"its acceleration is above {LARGEST_ACCELERATION:g} m/s^2 or its angular velocity above "
+                f"{LARGEST_RATE:g} rad/s"
+            )
         size = float(np.linalg.norm(acceleration))
         trusted = abs(size / STANDARD_GRAVITY - 1) < OWN_ACCELERATION
         if not self._downs or stamp - self._downs[-1][0] > LONGEST_PAUSE:

@@ -67,6 +67,18 @@ def test_kitti(date, file, content):
     assert str(date) in str(refusal.value) and "\n" not in str(refusal.value)
 
 
+@pytest.mark.parametrize(
+    "line",
+    ["2 0 0 0 0 0 0 0", "2 0 0 0 0 1e300 0 1", "2 nan 0 0 0 0 0 1", "2 0 inf 0 0 0 0 1", "nan 0 0 0 0 0 0 1"],
+)
+def test_a_line_that_is_no_pose(tmp_path, line):
+    (tmp_path / "groundtruth.txt").write_text(f"1 0 0 0 0 0 0 2\n{line}\n")
+    with pytest.raises(
+        Clip2DepthError, match=r"groundtruth\.txt: the line of time (2\.000000|nan) is no pose"
+    ):
+        read_pose_list(tmp_path / "groundtruth.txt")
+
+
 @pytest.mark.parametrize("content", [b"\xff\xfe\0", b"one two\n" * 3 + b"\0" * 50, b"word\x1b[31m" * 9000])
 @pytest.mark.parametrize("read", [read_index, read_pose_list, lambda path: read_list(path, "get it")])
 def test_tables(tmp_path, read, content):
