@@ -34,10 +34,12 @@ def texture(height: int, width: int, seed: int = 0) -> np.ndarray:
     return np.clip(127 + 30 * total, 0, 255).astype(np.uint8)
 
 
-def _wall_frames(count: int, step: float, *, picture: np.ndarray | None = None) -> list[Frame]:
-    """`count` frames of a camera that goes `step` metres sideways each, along a wall DISTANCE metres away."""
+def _wall_frames(
+    count: int, step: float, *, distance: float = DISTANCE, picture: np.ndarray | None = None
+) -> list[Frame]:
+    """`count` frames, each `step` meters further sideways along a wall that is `distance` meters away."""
     camera = Camera.from_fov(224, 160, 1.1)
-    shift = camera.fx * step / DISTANCE
+    shift = camera.fx * step / distance
     if picture is None:
         picture = texture(160, 224 + int(abs(shift) * count) + 2)
     frames = []
@@ -47,14 +49,14 @@ def _wall_frames(count: int, step: float, *, picture: np.ndarray | None = None) 
         pose = np.eye(4)
         pose[0, 3] = step * index
         frame = Frame(image, index * 10**9 // FPS, "camera", camera, f"{index:06d}")
-        frame.odometry, frame.depth = pose, np.full((160, 224), DISTANCE, np.float32)
+        frame.odometry, frame.depth = pose, np.full((160, 224), distance, np.float32)
         frames.append(frame)
     return frames
 
 
 @pytest.fixture(scope="session")
 def wall_frames():
-    """(count, step, picture=None) -> frames."""
+    """(count, step, distance=DISTANCE, picture=None) -> frames."""
     return _wall_frames
 
 

@@ -78,8 +78,12 @@ def test_the_state_of_another_adaptation_is_not_taken_up(mini, tmp_path):
 
 @pytest.mark.slow
 def test_a_wall_is_learned_from_images_and_motion_alone(mini, wall_frames, tmp_path):
-    """The network has never seen such a wall, 2 m away, and sees it several times too near."""
-    frames = wall_frames(60, 0.03)
+    """The network has never seen such a wall, 0.8 m away, and sees it at half the distance.
+
+    Images of a wall at 2 m are the same, but there the true shift between two views is so far from the
+    expected one that images do not always tell in which direction depth must change.
+    """
+    frames = wall_frames(60, 0.012, distance=0.8)
     adaptation = Adaptation(mini, tmp_path / "new", settings=Settings(**SHORT | {"steps": 60}))
     summary = adaptation.run(lambda: frames)
     write_report(tmp_path / "report", adaptation)
@@ -121,7 +125,7 @@ def test_a_simulated_drive_is_learned_with_the_odometry_of_wheels(mini, tmp_path
 
 @pytest.mark.slow
 def test_killed_and_started_again_it_goes_on(mini, wall_frames, tmp_path):
-    folder = write_folder(tmp_path / "drive", wall_frames(60, 0.03))
+    folder = write_folder(tmp_path / "drive", wall_frames(60, 0.012, distance=0.8))
     program = f"""
 import sys, torch
 torch.set_num_threads(1)
@@ -132,8 +136,8 @@ from clip2depth_ros.io import open_source  # noqa: E402
 def frames():
     print("reads", flush=True)
     return open_source({str(folder)!r}, odometry=True)
-# After 8 steps the gain is 0.3 to 8 %, by rounding alone, and 1 % is required; after 24 it is 86 %.
-settings = Settings(steps=24, validate_steps=12, keyframes=60, save_minutes=0.0)
+# Without a gain of 1 % the recording is refused; 30 steps gain 81 to 87 %, which differ by rounding.
+settings = Settings(steps=30, validate_steps=15, keyframes=60, save_minutes=0.0)
 Adaptation(open_bundle("mini"), Path({str(tmp_path / "new")!r}), settings=settings).run(frames)
 """
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
