@@ -8,8 +8,8 @@
 
 real       the kitchen's recording with its camera poses, degraded by a random scale error of 5 %: one factor
            for the whole recording, and noise of 5 % in every step. Blocks of 2 s are excluded from training.
-           Every factor with N random seeds (3). The last line tells how well the recording's own poses and
-           depth agree: the factor on the measured depth with which the images match best.
+           Every factor with N random seeds (3). A line after the table tells how well the recording's own
+           poses and depth agree: the factor on the measured depth with which the images match best.
 simulated  PLACES unseen rooms. Adapted on one drive with simulated wheel odometry: 5 % too long or too short,
            5 % of noise in every step, drift, slips; people walk, the exposure follows the light. Evaluated on
            another drive of the same robot through the same room, and on 384 views of other rooms.
@@ -53,7 +53,7 @@ from clip2depth_ros.adaptation.photometric import difference, match_brightness, 
 from clip2depth_ros.adaptation.recording import Recorder, Refusal
 from clip2depth_ros.adaptation.refinement import refined_motions
 from clip2depth_ros.adaptation.rehearsal import simulated_rehearsal
-from clip2depth_ros.adaptation.views import BLOCK, SOURCES, hold_out
+from clip2depth_ros.adaptation.views import SOURCES, hold_out
 from clip2depth_ros.bundle import Bundle, open_bundle
 from clip2depth_ros.bundle.library import DEFAULT_BUNDLE
 from clip2depth_ros.camera import Camera
@@ -258,11 +258,12 @@ def matching_factors(bundle: Bundle, frames: Iterable[Frame]) -> list[float]:
     For the keyframes trained on and for the held-out ones; 1 where poses and depth camera agree. The residual
     is that of the adaptation, without its minimum over the views.
     """
-    recorder = Recorder(bundle.manifest, Settings().keyframes)
+    settings = Settings()
+    recorder = Recorder(bundle.manifest, settings.keyframes)
     for frame in frames:
         recorder.add(frame)
     kept = recorder.finish()
-    block, sources = hold_out(kept.poses, kept.seconds, BLOCK, FEWEST)
+    block, sources = hold_out(kept.poses, kept.seconds, settings.block, FEWEST)
     motions = refined_motions(kept, sources)
     images = torch.from_numpy(kept.images[:, kept.inner[0], kept.inner[1]]).permute(0, 3, 1, 2) / 255.0
     intrinsics = torch.from_numpy(kept.camera.matrix).float()[None]

@@ -222,9 +222,9 @@ class Adaptation:
         self.summary["trains"] = what_trains(network)
         taps, self.old_depths = stored_taps(network, frames, self.work / "taps")
         self.summary["odometry"] = check_odometry(frames, self._sources, self.old_depths)
-        elsewhere = None
         if self._make_rehearsal is not None:
             self.rehearsal = self._make_rehearsal()
+        elsewhere = None
         if self.rehearsal is not None:
             images, depth = self.rehearsal.trained
             elsewhere = tower_taps(network, images), depth
@@ -238,8 +238,13 @@ class Adaptation:
             elsewhere=elsewhere,
             floor=self._floor_pixels(self.old_depths),
         )
+        accelerator = Accelerator(mixed_precision="no")
+        objective.to(accelerator.device)
+        errors_elsewhere = None if self.rehearsal is None else self.rehearsal.errors(network)
+        self.before = self._judge(objective)
+        objective.level = max(float(self.before["photometric"].mean()), LEAST_RESIDUAL)
         began_with = {name: value.clone() for name, value in trained_tensors(objective).items()}
-        errors_elsewhere = self._train(objective)
+        self._train(objective, accelerator)
         self._take_best(objective, began_with, errors_elsewhere)
         after = self._judge(objective)
         if "floor" in self.summary:
@@ -269,13 +274,9 @@ class Adaptation:
             self._refuse_parallax()
         self._judged = _spread(self.kept_out, min(JUDGED, len(self.kept_out)))
 
-    def _train(self, objective: Objective) -> np.ndarray | None:
-        """Train and write the best weights to a file. Returns the errors in other places before it."""
-        settings, accelerator = self.settings, Accelerator(mixed_precision="no")
-        objective.to(accelerator.device)
-        elsewhere = None if self.rehearsal is None else self.rehearsal.errors(self.network)
-        self.before = self._judge(objective)
-        objective.level = max(float(self.before["photometric"].mean()), LEAST_RESIDUAL)
+    def _train(self, objective: Objective, accelerator: Accelerator) -> None:
+        """Train, and write the best weights to a file."""
+        settings = self.settings
         rehearsed = 0 if objective.elsewhere_count == 0 else settings.rehearsed
         images = 2 * settings.pairs
 
@@ -333,7 +334,6 @@ class Adaptation:
             alike=ALIKE,
         )
         trainer.run()
-        return elsewhere
 
     def _take_best(
         self, objective: Objective, began_with: dict[str, torch.Tensor], elsewhere: np.ndarray | None

@@ -55,6 +55,20 @@ def _wall_frames(
 
 
 @pytest.fixture(scope="session")
+def recorded(mini):
+    """(frames, most=100) -> their keyframes for mini."""
+    from clip2depth_ros.adaptation.recording import Recorder
+
+    def record(frames, most=100):
+        recorder = Recorder(mini.manifest, most)
+        for frame in frames:
+            recorder.add(frame)
+        return recorder.finish()
+
+    return record
+
+
+@pytest.fixture(scope="session")
 def wall_frames():
     """(count, step, distance=DISTANCE, picture=None) -> frames."""
     return _wall_frames

@@ -6,7 +6,6 @@ import pytest
 
 pytest.importorskip("torch", reason="adapting needs PyTorch")
 
-from clip2depth_ros.adaptation.recording import Recorder
 from clip2depth_ros.adaptation.taps import stored_taps
 from clip2depth_ros.adaptation.trainable import open_trainable
 from clip2depth_ros.engines import open_engine
@@ -15,18 +14,15 @@ from clip2depth_ros.pipeline import Pipeline
 
 
 @pytest.fixture(scope="module")
-def recorded(mini, wall_frames):
+def given(mini, recorded, wall_frames):
     """Frames, their keyframes, and the network."""
     frames = wall_frames(30, 0.03)
-    recorder = Recorder(mini.manifest, 100)
-    for frame in frames:
-        recorder.add(frame)
-    keyframes = recorder.finish()
+    keyframes = recorded(frames)
     return frames, keyframes, open_trainable(mini, None, keyframes.images[:16])
 
 
-def test_the_stored_depth_is_the_bundles(mini, recorded, tmp_path, monkeypatch):
-    frames, keyframes, network = recorded
+def test_the_stored_depth_is_the_bundles(mini, given, tmp_path, monkeypatch):
+    frames, keyframes, network = given
     taps, depth = stored_taps(network, keyframes, tmp_path / "taps")
     assert all(tap.dtype == np.float16 and len(tap) == len(keyframes) for tap in taps)
     with open_engine(mini, "openvino", precision="fp32") as engine:
@@ -39,9 +35,9 @@ def test_the_stored_depth_is_the_bundles(mini, recorded, tmp_path, monkeypatch):
     assert all((a == b).all() for a, b in zip(again, taps, strict=True)) and (depth_again == depth).all()
 
 
-def test_on_a_full_disk_there_is_an_error(recorded, tmp_path):
+def test_on_a_full_disk_there_is_an_error(given, tmp_path):
     """Files that are mapped into memory: without reserved room, a write would kill the process (SIGBUS)."""
-    _, keyframes, network = recorded
+    _, keyframes, network = given
     command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(tmp_path)]
     mounted = subprocess.run(command, capture_output=True)
     if mounted.returncode:

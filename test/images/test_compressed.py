@@ -229,7 +229,6 @@ import numpy as np, cv2
 from pathlib import Path
 from benchmark.machine.memory import peak_memory, reset_peak_memory
 from clip2depth_ros.images.compressed import decode_rgb
-from benchmark.machine.memory import peak_memory, reset_peak_memory
 from clip2depth_ros.errors import Clip2DepthError
 rng = np.random.default_rng(7)
 image = cv2.resize(rng.integers(0, 256, (4, 5, 3), np.uint8), (60, 50), interpolation=cv2.INTER_CUBIC)

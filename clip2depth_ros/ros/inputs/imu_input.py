@@ -74,7 +74,7 @@ class ImuInput(AidingInput):
         acceleration, rate = np.array([a.x, a.y, a.z]), np.array([w.x, w.y, w.z])
         if not (np.isfinite(acceleration).all() and np.isfinite(rate).all()):
             raise Clip2DepthError("its acceleration or angular velocity is not finite")
-        if max(np.abs(acceleration).max() / LARGEST_ACCELERATION, np.abs(rate).max() / LARGEST_RATE) > 1:
+        if np.abs(acceleration).max() > LARGEST_ACCELERATION or np.abs(rate).max() > LARGEST_RATE:
             raise Clip2DepthError(
                 f"its acceleration is above {LARGEST_ACCELERATION:g} m/s^2 or its angular velocity above "
                 f"{LARGEST_RATE:g} rad/s"
